@@ -1,0 +1,104 @@
+# make demo   a drop of handwritten digits becomes a registered model, on this machine
+# make test   every test
+# make up     the whole system in the foreground, until Ctrl-C
+# make help   the rest
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Python 3.13, wherever it is: on the path, or where pyenv keeps it. Else uv fetches it.
+PYTHON := $(shell for p in python3.13 $(wildcard $(PYENV_ROOT)/versions/3.13*/bin/python3.13) \
+	$(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13); do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null && { command -v $$p; break; }; done)
+BOOTSTRAP := $(or $(PYTHON),python3)
+PYTHON := $(or $(PYTHON),3.13)
+
+UV := .venv-tools/bin/uv
+BIN := .venv/bin
+TRAINING := training_job/environment
+OPTIONS ?=
+
+COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --generate-hashes \
+	--python-version 3.13 --custom-compile-command 'make lock'
+
+.PHONY: help
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 14
+
+# --- set-up: each step runs again only when its lock file has changed
+
+.venv-tools/.ready: requirements-tools.txt
+	@echo "set-up: uv, which installs the rest"
+	@$(BOOTSTRAP) -m venv --clear .venv-tools
+	@.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/.ready: requirements-dev.txt .venv-tools/.ready
+	@echo "set-up: Python environment of the service and its tests (.venv)"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python .venv --require-hashes $<
+	@touch $@
+
+.venv-training/.ready: $(TRAINING)/requirements-cpu.txt $(TRAINING)/build-constraints.txt .venv-tools/.ready
+	@echo "set-up: Python environment that jobs train in (.venv-training)"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-training
+	@$(UV) pip sync --quiet --python .venv-training --require-hashes \
+		--build-constraints $(TRAINING)/build-constraints.txt $<
+	@touch $@
+
+node_modules/.ready: package-lock.json
+	@echo "set-up: Azurite, the storage emulator (node_modules)"
+	@command -v npm > /dev/null || { echo "npm is not installed: install Node.js 20 or newer, then try again."; exit 1; }
+	@npm ci --silent
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready .venv-training/.ready node_modules/.ready ## Install everything into this folder
+
+# --- run
+
+.PHONY: up
+up: setup ## Run the whole system in the foreground (OPTIONS='--help' shows its options)
+	@exec $(BIN)/python -m local_azure.up $(OPTIONS)
+
+.PHONY: demo
+demo: setup ## Drop handwritten digits and a Chainer script; end with a registered model
+	@exec $(BIN)/python -m local_azure.demo $(OPTIONS)
+
+# --- check
+
+.PHONY: lint
+lint: .venv/.ready ## Style (ruff)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: .venv/.ready ## Types (mypy, strict)
+	@$(BIN)/mypy --strict app.py function_app local_azure training_job tests benchmarks
+
+.PHONY: test
+test: setup ## Every test
+	@$(BIN)/python -m pytest tests/unit tests/contract --ignore tests/unit/training_job -q -n 2 --dist loadfile
+	@.venv-training/bin/python -m pytest tests/unit/training_job -q
+	@$(BIN)/python -m pytest tests/end_to_end -q
+
+.PHONY: benchmarks
+benchmarks: setup ## Figures, as ratios against a peer or a floor in the same run
+	@for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
+
+# --- maintain
+
+.PHONY: lock
+lock: .venv-tools/.ready ## Compile the pinned requirements from pyproject.toml, and package-lock.json
+	@$(COMPILE) pyproject.toml -o requirements.txt
+	@$(COMPILE) -c requirements.txt pyproject.toml --group dev -o requirements-dev.txt
+	@$(COMPILE) --group tools -o requirements-tools.txt
+	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-cpu -o $(TRAINING)/requirements-cpu.txt
+	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-gpu -o $(TRAINING)/requirements.txt
+	@npm install --package-lock-only --silent
+
+.PHONY: clean
+clean: ## Remove the local stack's state (.kedja)
+	@rm -rf .kedja
