@@ -1,0 +1,94 @@
+"""The one error family of the service."""
+
+from collections.abc import Iterable
+
+from function_app.job_problem import Problem
+
+
+class KedjaError(Exception):
+    """Base of every error that `function_app` raises on purpose.
+
+    The message names the thing, the value and what to do, in words a user can act on.
+    """
+
+
+class TrainingServiceError(KedjaError):
+    """The training service could not do what was asked."""
+
+
+class TrainingServiceUnavailable(TrainingServiceError):
+    """Throttled, timed out or down: the same call may succeed later.
+
+    `retry_after` is in seconds, and None where the service named no time.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class JobNotFound(TrainingServiceError):
+    """No job has this name."""
+
+
+class JobConflict(TrainingServiceError):
+    """A job of this name exists and is another one: its content differs."""
+
+
+class JobRefused(TrainingServiceError):
+    """The service will never accept this job as it is."""
+
+
+class StorageError(KedjaError):
+    """Storage could not do what was asked."""
+
+
+class StorageUnavailable(StorageError):
+    """Throttled, timed out or down: the same call may succeed later."""
+
+
+class BlobNotFound(StorageError):
+    """No blob has this name."""
+
+
+class PreconditionFailed(StorageError):
+    """The blob changed, exists already, or is leased to someone else: read it again."""
+
+
+class InvalidEvent(KedjaError):
+    """An event that cannot be understood."""
+
+
+class InvalidJobSpec(KedjaError):
+    """A job.yaml, or a request with its keys, that is refused. Each problem stands in `problems`.
+
+    Of very many the first `SHOWN` stand there, and how many more there are.
+    """
+
+    SHOWN = 50
+
+    def __init__(self, problems: Iterable[Problem | str]) -> None:
+        every = tuple(problems)
+        more = (f"and {len(every) - self.SHOWN} more",) if len(every) > self.SHOWN else ()
+        self.problems = (*every[: self.SHOWN], *more)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class Refused(KedjaError):
+    """The state of the thing does not allow it."""
+
+
+class RoleMissing(Refused):
+    """The caller is known, and has not the role that this takes."""
+
+
+class Unauthenticated(KedjaError):
+    """Nobody knows who calls."""
+
+
+class NotFound(KedjaError):
+    """Nothing has this name."""
+
+
+class InvalidSettings(KedjaError):
+    """A setting is missing or wrong."""
