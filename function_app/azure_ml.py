@@ -1,0 +1,262 @@
+"""Azure ML behind the training service's port.
+
+Tests hold it to the port's contract, and to the calls it makes, over HTTPS against a stand-in of the control plane;
+that shows how the real client library is used, not how Azure itself behaves.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from itertools import islice
+from typing import Any, Self
+
+from attrs import frozen
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+
+from function_app import job_log
+from function_app.azure_ml_jobs import (
+    DOCUMENT_PROPERTY,
+    compute_of,
+    digest_of,
+    document_of,
+    job_of,
+    model_version_of,
+    status_of,
+)
+from function_app.azure_ml_workspace import (
+    PATIENCE,
+    Connection,
+    Workspace,
+    default_credential,
+    service_errors,
+)
+from function_app.errors import JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
+from function_app.training_service import (
+    JOB_TAG,
+    RECEIPT_TAG,
+    BlobFolder,
+    Compute,
+    Job,
+    JobRequest,
+    JobStatus,
+    LogPage,
+    ModelRegistration,
+    ModelVersion,
+)
+
+# Another registration took the number between the look at the next one and the PUT: so often it is tried again.
+_REGISTRATION_TRIES = 5
+_LOG = re.compile(r"user_logs/std_log(?:_process_0+)?\.txt")
+_ARTIFACTS = re.compile(r"azureml://datastores/workspaceartifactstore/(?:paths/)?(?P<path>.+?)/*")
+
+
+@frozen(kw_only=True)
+class AzureMLService:
+    """The `TrainingService` of one Azure ML workspace. Making it asks nobody anything."""
+
+    connection: Connection
+
+    @classmethod
+    def connect(cls, environ: Mapping[str, str]) -> Self:
+        """Return the service of the workspace that the environment names. Raise InvalidSettings where it does not."""
+        workspace = Workspace.from_environment(environ)
+        return cls(connection=Connection(workspace=workspace, credential=default_credential(workspace.client_id)))
+
+    def submit(self, request: JobRequest) -> Job:
+        """Start the job by one PUT: its environment and compute exist, and so does the release's code.
+
+        The SHA-256 of the document travels as a property of the job, and says whether a job that is there already is
+        this one. `TrainingService.submit` names what is raised.
+        """
+        what = f"Job {request.name!r} cannot be submitted"
+        job = self._loaded(request, what)
+        with service_errors(what, missing=JobRefused, refused=JobRefused):
+            try:
+                entity = self.connection.ml.jobs.create_or_update(job)
+            except HttpResponseError as error:
+                if error.status_code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT):
+                    raise
+                entity = self._existing(request.name)
+                if entity is None:
+                    raise
+        if (entity.properties or {}).get(DOCUMENT_PROPERTY) != digest_of(request):
+            receipt = (entity.tags or {}).get(RECEIPT_TAG, "none of Kedja's")
+            raise JobConflict(
+                f"Job {request.name!r} exists already with another content (its receipt: {receipt}): "
+                "submit it under another name."
+            )
+        return job_of(entity)
+
+    def get(self, name: str) -> Job:
+        entity = self._entity(name)
+        job = job_of(entity)
+        if job.status is JobStatus.STARTING:
+            return job
+        with service_errors(f"The run history of job {name!r} cannot be read", missing=TrainingServiceUnavailable):
+            return job_of(entity, self._details(name))
+
+    def list(self, *, limit: int = 100) -> Sequence[Job]:
+        """Return Kedja's jobs, newest first, without the times and errors that `get` knows."""
+        with service_errors("Jobs cannot be listed"):
+            listed = self.connection.ml.jobs.list(tag=RECEIPT_TAG)
+            ours = (entity for entity in listed if entity is not None and RECEIPT_TAG in (entity.tags or {}))
+            jobs = [job_of(entity) for entity in islice(ours, limit)]
+        return sorted(jobs, key=lambda job: job.created.timestamp() if job.created else 0.0, reverse=True)
+
+    def cancel(self, name: str) -> None:
+        with service_errors(f"Job {name!r} cannot be canceled", missing=JobNotFound):
+            try:
+                # Without polling, or the library would leave a thread behind that waits for the job's end.
+                self.connection.ml.jobs.begin_cancel(name, polling=False)
+            except HttpResponseError as error:
+                if error.status_code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT):
+                    raise
+                if not self.get(name).status.is_final:
+                    raise
+
+    def logs(self, name: str, *, offset: int = 0, limit: int = 1 << 20) -> LogPage:
+        """Read the node's `user_logs/std_log.txt`, for which the run history gives an address that needs no identity.
+
+        Of a job on several nodes or processes it is the log of the first.
+        """
+        with service_errors(f"The log of job {name!r} cannot be read", missing=JobNotFound):
+            details = self._details(name)
+        # Read before the log: what ended then has its whole log now.
+        ended = status_of(str(details.get("status"))).is_final
+        files: Mapping[str, str] = details.get("logFiles") or {}
+        address = next((files[path] for path in sorted(files) if _LOG.fullmatch(path)), None)
+        if address is None:
+            return LogPage(text="", next_offset=offset, complete=ended)
+        with service_errors(f"The log of job {name!r} cannot be read"):
+            data, size = _read_blob(address, offset, limit)
+        return job_log.page(data, offset=offset, limit=limit, size=size, ended=ended)
+
+    def outputs(self, name: str) -> BlobFolder:
+        default = (self._entity(name).outputs or {}).get("default")
+        found = _ARTIFACTS.fullmatch(str(getattr(default, "path", "") or ""))
+        # A job that waits for its node may not name the place yet; it is always this one.
+        folder = found["path"] if found else f"ExperimentRun/dcid.{name}"
+        return BlobFolder(container=self.connection.workspace.artifacts, prefix=f"{folder}/outputs/")
+
+    def metrics(self, name: str) -> Mapping[str, float]:
+        """Ask the workspace's MLflow tracking (REST API 2.0, runs/get): a job's run id is its name."""
+        with service_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
+            url = f"{self.connection.tracking_url}/api/2.0/mlflow/runs/get"
+            try:
+                run = self.connection.get_json(url, {"run_id": name})["run"]
+            except ResourceNotFoundError:
+                self._entity(name)  # raises JobNotFound; a job that is there has only logged nothing yet
+                return {}
+        return {metric["key"]: float(metric["value"]) for metric in run.get("data", {}).get("metrics", ())}
+
+    def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
+        return [version for version in reversed(self.models(model)) if version.tags.get(JOB_TAG) == job]
+
+    def register_model(self, registration: ModelRegistration) -> ModelVersion:
+        """Create the version that follows the model's highest.
+
+        The library looks up the next number and then puts the version under it. Where another path was put there in
+        between, the service refuses, and the look-up is made again.
+        """
+        what = f"Model {registration.model!r} of job {registration.job!r} cannot be registered"
+        for _ in range(_REGISTRATION_TRIES):
+            with service_errors(what):
+                try:
+                    return model_version_of(self.connection.ml.models.create_or_update(_model(registration)))
+                except AzureError as error:
+                    if not _is_taken(error):
+                        raise
+        raise TrainingServiceUnavailable(f"{what}: others took {_REGISTRATION_TRIES} version numbers before it.")
+
+    def archive_model(self, model: str, version: str) -> None:
+        with service_errors(f"Version {version} of model {model!r} cannot be archived"):
+            self.connection.ml.models.archive(name=model, version=version)
+
+    def models(self, model: str | None = None) -> Sequence[ModelVersion]:
+        """Return versions; of one model all whose version is a number, of every model those with JOB_TAG."""
+        with service_errors("Models cannot be listed"):
+            if model is not None:
+                return self._versions(model)
+            names = sorted(container.name for container in self.connection.ml.models.list())
+            return [version for name in names for version in self._versions(name) if JOB_TAG in version.tags]
+
+    def computes(self) -> Sequence[Compute]:
+        """Return the workspace's clusters."""
+        with service_errors("Compute cannot be listed"):
+            return [compute for each in self.connection.resources("computes") if (compute := compute_of(each))]
+
+    def _loaded(self, request: JobRequest, what: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
+        from azure.ai.ml import load_job  # noqa: PLC0415  see azure_ml_workspace
+        from marshmallow import ValidationError  # noqa: PLC0415  as above, whose dependency it is
+
+        document = document_of(request, self.connection.workspace.code_id)
+        try:
+            with service_errors(what, refused=JobRefused):
+                return load_job(io.StringIO(json.dumps(document)))  # JSON is YAML
+        except ValidationError as error:
+            raise JobRefused(f"{what}: {error}") from error
+
+    def _existing(self, name: str) -> Any | None:  # noqa: ANN401  azure.ai.ml has no types
+        try:
+            return self.connection.ml.jobs.get(name)
+        except ResourceNotFoundError:
+            return None
+
+    def _entity(self, name: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
+        with service_errors(f"Job {name!r} cannot be read", missing=JobNotFound):
+            return self.connection.ml.jobs.get(name)
+
+    def _details(self, name: str) -> Mapping[str, Any]:
+        return self.connection.get_json(f"{self.connection.history_url}/runs/{name}/details")
+
+    def _versions(self, model: str) -> Sequence[ModelVersion]:
+        try:
+            versions = [model_version_of(entity) for entity in self.connection.ml.models.list(name=model)]
+        except ResourceNotFoundError:
+            return []
+        numbered = (version for version in versions if version.version.isdecimal())
+        return sorted(numbered, key=lambda version: int(version.version), reverse=True)
+
+
+def _model(registration: ModelRegistration) -> Any:  # noqa: ANN401  azure.ai.ml has no types
+    from azure.ai.ml.entities import Model  # noqa: PLC0415  see azure_ml_workspace
+
+    return Model(
+        name=registration.model,
+        path=f"azureml://jobs/{registration.job}/outputs/artifacts/paths/{registration.path}",
+        type="custom_model",
+        description=registration.description,
+        tags=dict(registration.tags),
+        properties=dict(registration.properties),
+    )
+
+
+def _is_taken(error: AzureError) -> bool:
+    """Whether a version of this number points to another path already."""
+    from azure.ai.ml.exceptions import AssetPathException  # noqa: PLC0415  see azure_ml_workspace
+
+    # The library recognises the service's answer only where it is this sentence and nothing more.
+    return isinstance(error, AssetPathException) or "Asset paths cannot be updated" in str(error)
+
+
+def _read_blob(address: str, offset: int, limit: int) -> tuple[bytes, int]:
+    """Return up to `limit` bytes from `offset`, and how long the blob is; no bytes beyond its end."""
+    from azure.storage.blob import BlobClient  # noqa: PLC0415  as heavy as the rest, and logs are read seldom
+
+    with BlobClient.from_blob_url(address, **PATIENCE) as client:
+        try:
+            stream = client.download_blob(offset=offset, length=limit)
+        except ResourceNotFoundError:
+            return b"", 0
+        except HttpResponseError as error:
+            if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            return b"", offset
+        return stream.readall(), _size(stream.properties.content_range)
+
+
+def _size(content_range: str | None) -> int:
+    """Return the whole length of `bytes 0-9/10`."""
+    return int((content_range or "/0").rpartition("/")[2])

@@ -1,0 +1,169 @@
+"""The port to whatever runs jobs and keeps models: Azure ML in a cloud, a local runner on one machine.
+
+Implementations: `function_app.azure_ml` and `local_azure.training`. `tests/contract/test_training_service.py`
+holds both to what is written here.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import frozen
+
+JOB_TAG = "kedja_job"
+"""Tag on a model version: the name of the job that made it."""
+
+RECEIPT_TAG = "kedja_receipt"
+"""Tag on a job and on a model version: `<experiment>/<drop>` of its receipt."""
+
+
+class JobStatus(enum.StrEnum):
+    """What a job is doing, whatever words its service has for it."""
+
+    STARTING = "starting"
+    """Accepted, and no script line has run: queued, waiting for a node, building an image."""
+    RUNNING = "running"
+    """The script runs, or its outputs are being uploaded."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
+
+
+@frozen(kw_only=True)
+class JobRequest:
+    """A job to run.
+
+    `document` is a complete Azure ML command-job or sweep-job YAML document as plain JSON values, without Kedja's own
+    block, checked by `function_app.job_spec`. Its inputs are `azureml://datastores/<datastore>/paths/<path>`. It holds
+    no `code`: the release's `training_job` is what a service puts there.
+    """
+
+    name: str
+    document: Mapping[str, Any]
+
+
+@frozen(kw_only=True)
+class Job:
+    """A job as its service knows it. Times are aware; `detail` is the service's own word for the status."""
+
+    name: str
+    status: JobStatus
+    detail: str
+    experiment: str
+    tags: Mapping[str, str]
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str | None = None
+    links: Mapping[str, str] = {}
+    """Where a person can look: `studio`, `mlflow`, …"""
+
+
+@frozen(kw_only=True)
+class BlobFolder:
+    """A folder of blobs in the service's storage account. `prefix` ends in a slash."""
+
+    container: str
+    prefix: str
+
+
+@frozen(kw_only=True)
+class LogPage:
+    """A piece of a job's log. `next_offset` is where to read on; `complete` says that the log will not grow."""
+
+    text: str
+    next_offset: int
+    complete: bool
+
+
+@frozen(kw_only=True)
+class ModelRegistration:
+    """A model version to create from a file or folder under a job's outputs, such as `outputs/model.npz`."""
+
+    model: str
+    job: str
+    path: str
+    description: str
+    tags: Mapping[str, str]
+    properties: Mapping[str, str]
+
+
+@frozen(kw_only=True)
+class ModelVersion:
+    """A registered model version. `version` is a number in digits."""
+
+    model: str
+    version: str
+    tags: Mapping[str, str]
+    properties: Mapping[str, str]
+    created: datetime | None = None
+    archived: bool = False
+
+
+@frozen(kw_only=True)
+class Compute:
+    """A place where jobs run. `nodes` is how many run now."""
+
+    name: str
+    state: str
+    size: str
+    nodes: int
+    max_nodes: int
+    error: str | None = None
+
+
+class TrainingService(Protocol):
+    """What Kedja asks of a training service.
+
+    Every call may raise TrainingServiceUnavailable. No call waits for a job, and each is safe to repeat.
+    """
+
+    def submit(self, request: JobRequest) -> Job:
+        """Start the job, or return the one that an earlier, equal call started.
+
+        Raises JobConflict where a different job has this name, JobRefused where the service rejects the document.
+        """
+
+    def get(self, name: str) -> Job:
+        """Raise JobNotFound where there is none."""
+
+    def list(self, *, limit: int = 100) -> Sequence[Job]:
+        """Return Kedja's jobs (those with `RECEIPT_TAG`), newest first."""
+
+    def cancel(self, name: str) -> None:
+        """Ask the job to stop; nothing happens to one that has ended. Raise JobNotFound where there is none."""
+
+    def logs(self, name: str, *, offset: int = 0, limit: int = 1 << 20) -> LogPage:
+        """Return up to `limit` bytes of the job's output from byte `offset`; whole lines unless one is longer.
+
+        A negative offset counts from the end of what there is.
+
+        A log that does not exist yet is an empty page. Raise JobNotFound where there is no such job.
+        """
+
+    def outputs(self, name: str) -> BlobFolder:
+        """Return where the job's `./outputs` are, or will be. Raise JobNotFound where there is none."""
+
+    def metrics(self, name: str) -> Mapping[str, float]:
+        """Return the latest value of each metric the job has logged so far. Raise JobNotFound where there is none."""
+
+    def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
+        """Return the versions of the model with `JOB_TAG` == job that are not archived, lowest version first."""
+
+    def register_model(self, registration: ModelRegistration) -> ModelVersion:
+        """Create a new version. Two calls make two versions: callers look with `find_model` first."""
+
+    def archive_model(self, model: str, version: str) -> None:
+        """Take a version out of every list that consumers use, without deleting what it points to."""
+
+    def models(self, model: str | None = None) -> Sequence[ModelVersion]:
+        """Return versions that are not archived, highest version first, of one model or of all Kedja's."""
+
+    def computes(self) -> Sequence[Compute]:
+        """Return where jobs can run."""

@@ -1,0 +1,420 @@
+"""The calls that reach Azure ML's control plane, and what becomes of its answers. The stand-in sees every one."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from attrs import evolve
+
+from function_app.azure_ml import AzureMLService
+from function_app.azure_ml_jobs import DOCUMENT_PROPERTY
+from function_app.errors import (
+    JobConflict,
+    JobRefused,
+    TrainingServiceError,
+    TrainingServiceUnavailable,
+)
+from function_app.training_service import (
+    JOB_TAG,
+    RECEIPT_TAG,
+    JobRequest,
+    JobStatus,
+    ModelRegistration,
+    TrainingService,
+)
+from tests.contract import azure_ml_backend
+from tests.contract.azure_ml_backend import AzureMLBackend, document
+from tests.contract.control_plane.plane import ARM_ID, CODE_ID, ControlPlane, cluster
+
+
+@pytest.fixture(scope="module")
+def azure(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLBackend]:
+    with azure_ml_backend.running(tmp_path_factory.mktemp("calls"), azurite) as backend:
+        yield backend
+
+
+@pytest.fixture
+def plane(azure: AzureMLBackend) -> Iterator[ControlPlane]:
+    yield azure.plane
+    azure.plane.clear()
+
+
+@pytest.fixture
+def service(azure: AzureMLBackend) -> AzureMLService:
+    return azure.service
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A job's name that no other test uses. The client library makes it lower case, as Kedja's are."""
+    return re.sub("[^a-z0-9]+", "-", str(request.node.name).lower()).strip("-")
+
+
+def sweep(name: str) -> JobRequest:
+    command = document("python train.py --lr ${{search_space.lr}}")
+    trial = {key: command.pop(key) for key in ("command", "environment")}
+    return JobRequest(
+        name=name,
+        document={
+            **command,
+            "type": "sweep",
+            "trial": trial,
+            "sampling_algorithm": "random",
+            "search_space": {"lr": {"type": "choice", "values": [0.1, 0.01]}},
+            "objective": {"primary_metric": "accuracy", "goal": "maximize"},
+            "limits": {"max_total_trials": 2, "max_concurrent_trials": 1},
+        },
+    )
+
+
+def registration(model: str, job: str) -> ModelRegistration:
+    return ModelRegistration(
+        model=model,
+        job=job,
+        path="outputs/model.npz",
+        description="What digits learnt.",
+        tags={JOB_TAG: job},
+        properties={"kedja_data": "0" * 64},
+    )
+
+
+class TestSubmit:
+    def test_is_exactly_one_put(self, plane: ControlPlane, service: AzureMLService, name: str) -> None:
+        with plane.recorded() as calls:
+            job = service.submit(JobRequest(name=name, document=document("python train.py")))
+        assert [call.short for call in calls] == [f"PUT /jobs/{name} 2025-01-01-preview"]
+        assert (job.status, job.detail) == (JobStatus.STARTING, "NotStarted")
+
+    def test_sends_the_document_and_the_releases_code(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        with plane.recorded() as calls:
+            service.submit(JobRequest(name=name, document=document("python train.py", receipt="digits/7")))
+        sent = calls[0].body["properties"]
+        assert sent["jobType"] == "Command"
+        assert sent["command"] == "python train.py"
+        assert sent["codeId"] == CODE_ID
+        assert sent["environmentId"] == f"{ARM_ID}/environments/kedja-chainer/versions/1"
+        assert sent["computeId"] == f"{ARM_ID}/computes/gpu-cluster"
+        assert sent["experimentName"] == "digits"
+        assert sent["tags"] == {RECEIPT_TAG: "digits/7"}
+        assert len(sent["properties"][DOCUMENT_PROPERTY]) == 64
+        assert sent["inputs"]["scripts"]["uri"] == "azureml://datastores/kedja_snapshots/paths/digits/0/"
+
+    def test_of_a_sweep_is_one_put_too(self, plane: ControlPlane, service: AzureMLService, name: str) -> None:
+        with plane.recorded() as calls:
+            job = service.submit(sweep(name))
+        assert [call.short for call in calls] == [f"PUT /jobs/{name} 2024-01-01-preview"]
+        sent = calls[0].body["properties"]
+        assert sent["jobType"] == "Sweep"
+        assert sent["trial"]["codeId"] == CODE_ID
+        assert sent["trial"]["environmentId"] == f"{ARM_ID}/environments/kedja-chainer/versions/1"
+        assert sent["limits"]["maxTotalTrials"] == 2
+        assert job.status is JobStatus.STARTING
+
+    def test_twice_is_two_puts_of_one_job(self, plane: ControlPlane, service: AzureMLService, name: str) -> None:
+        request = JobRequest(name=name, document=document("python train.py"))
+        first = service.submit(request)
+        with plane.recorded() as calls:
+            assert service.submit(request) == first
+        assert [call.short for call in calls] == [f"PUT /jobs/{name} 2025-01-01-preview"]
+
+    def test_after_a_release_finds_the_job_of_before(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        request = JobRequest(name=name, document=document("python train.py"))
+        first = service.submit(request)
+        connection = service.connection
+        released = evolve(connection.workspace, code_id=CODE_ID.replace("versions/1", "versions/2"))
+        after = evolve(service, connection=evolve(connection, workspace=released))
+        with plane.recorded() as calls:
+            assert after.submit(request) == first
+        assert [call.method for call in calls] == ["PUT", "GET"]
+
+    def test_of_a_job_that_somebody_else_named_so_is_a_conflict(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        service.submit(JobRequest(name=name, document=document("python train.py", receipt="digits/theirs")))
+        with pytest.raises(JobConflict, match="digits/theirs"):
+            service.submit(JobRequest(name=name, document=document("python other.py", receipt="digits/ours")))
+
+    def test_whose_answer_is_lost_can_be_repeated(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        request = JobRequest(name=name, document=document("python train.py"))
+        held = plane.hold(method="PUT", path=f"*/jobs/{name}", after=True)
+        with ThreadPoolExecutor(1) as pool:
+            lost = pool.submit(service.submit, request)
+            assert held.entered.wait(30)
+            again = service.submit(request)
+            held.release()
+            assert lost.result() == again
+
+    @pytest.mark.parametrize("status", [400, 404, 409, 413, 422])
+    def test_refused_for_good(self, plane: ControlPlane, service: AzureMLService, name: str, status: int) -> None:
+        plane.answer(status, method="PUT", message="No such environment: kedja-chainer:9")
+        with pytest.raises(JobRefused, match="No such environment: kedja-chainer:9"):
+            service.submit(JobRequest(name=name, document=document("python train.py")))
+
+    def test_without_the_role_is_no_fault_of_the_job(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        plane.answer(403, method="PUT")
+        with pytest.raises(TrainingServiceError, match="AzureML Data Scientist") as raised:
+            service.submit(JobRequest(name=name, document=document("python train.py")))
+        assert type(raised.value) is TrainingServiceError
+
+
+ASKS: dict[str, Callable[[TrainingService], object]] = {
+    "submit": lambda service: service.submit(JobRequest(name="busy", document=document("python train.py"))),
+    "get": lambda service: service.get("busy"),
+    "list": lambda service: service.list(),
+    "cancel": lambda service: service.cancel("busy"),
+    "logs": lambda service: service.logs("busy"),
+    "outputs": lambda service: service.outputs("busy"),
+    "metrics": lambda service: service.metrics("busy"),
+    "find_model": lambda service: service.find_model("busy", "busy"),
+    "register_model": lambda service: service.register_model(registration("busy", "busy")),
+    "archive_model": lambda service: service.archive_model("busy", "1"),
+    "models": lambda service: service.models(),
+    "computes": lambda service: service.computes(),
+}
+
+
+class TestUnavailable:
+    @pytest.mark.parametrize("ask", ASKS)
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_is_what_every_call_may_raise(
+        self, plane: ControlPlane, service: AzureMLService, ask: str, status: int
+    ) -> None:
+        plane.answer(status, headers={"Retry-After": "17"})
+        with plane.recorded() as calls, pytest.raises(TrainingServiceUnavailable) as raised:
+            ASKS[ask](service)
+        assert raised.value.retry_after == 17.0
+        assert len(calls) == 1, "a function does not sleep for as long as Retry-After says, to try again"
+
+    def test_without_a_time(self, plane: ControlPlane, service: AzureMLService) -> None:
+        plane.answer(500)
+        with pytest.raises(TrainingServiceUnavailable) as raised:
+            service.list()
+        assert raised.value.retry_after is None
+
+    def test_until_a_date(self, plane: ControlPlane, service: AzureMLService) -> None:
+        at = datetime.now(UTC) + timedelta(minutes=2)
+        plane.answer(503, headers={"Retry-After": format_datetime(at, usegmt=True)})
+        with pytest.raises(TrainingServiceUnavailable) as raised:
+            service.computes()
+        assert raised.value.retry_after == pytest.approx(120, abs=5)
+
+    @pytest.mark.parametrize("ask", ["get", "computes"])
+    def test_is_a_service_that_does_not_answer(self, azure: AzureMLBackend, ask: str) -> None:
+        connection = azure.service.connection
+        # Nothing listens on port 1; the cloud's name keeps this address apart from the stand-in's.
+        nowhere = "https://127.0.0.1:1"
+        metadata = dict.fromkeys(connection.options["cloud_metadata"], nowhere)
+        options = {**connection.options, "cloud": "kedja-tests-nowhere", "cloud_metadata": metadata}
+        workspace = evolve(connection.workspace, resource_manager=nowhere)
+        service = evolve(azure.service, connection=evolve(connection, workspace=workspace, options=options))
+        with pytest.raises(TrainingServiceUnavailable, match="cannot be reached"):
+            ASKS[ask](service)
+
+
+class TestGet:
+    def test_of_a_job_that_has_not_begun_is_one_call(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        service.submit(JobRequest(name=name, document=document("python train.py")))
+        with plane.recorded() as calls:
+            service.get(name)
+        assert [call.short for call in calls] == [f"GET /jobs/{name} 2024-01-01-preview"]
+
+    def test_asks_the_run_history_for_times_and_error(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, exit_code=1))
+        azure.run_until(name, JobStatus.FAILED)
+        with azure.plane.recorded() as calls:
+            job = azure.service.get(name)
+        assert [call.path.rsplit("/", 2)[-2:] for call in calls] == [["jobs", name], [name, "details"]]
+        assert job.error == "The job's process ended with exit code 1."
+
+    @pytest.mark.parametrize(
+        ("word", "status"),
+        [
+            ("NotStarted", JobStatus.STARTING),
+            ("Queued", JobStatus.STARTING),
+            ("Preparing", JobStatus.STARTING),
+            ("Provisioning", JobStatus.STARTING),
+            ("Starting", JobStatus.STARTING),
+            ("Running", JobStatus.RUNNING),
+            ("Finalizing", JobStatus.RUNNING),
+            ("Completed", JobStatus.COMPLETED),
+            ("Failed", JobStatus.FAILED),
+            ("NotResponding", JobStatus.FAILED),
+            ("CancelRequested", JobStatus.CANCELING),
+            ("Canceled", JobStatus.CANCELED),
+            ("Hibernating", JobStatus.RUNNING),
+        ],
+    )
+    def test_knows_the_words_for_a_status(
+        self, plane: ControlPlane, service: AzureMLService, name: str, word: str, status: JobStatus
+    ) -> None:
+        service.submit(JobRequest(name=name, document=document("python train.py")))
+        plane.jobs.move(name, word)
+        job = service.get(name)
+        assert (job.status, job.detail) == (status, word)
+
+    def test_while_the_run_history_lags_behind_can_be_repeated(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, hold=True))
+        azure.plane.jobs.move(name, "Running")
+        azure.plane.answer(404, path="*/details")
+        with pytest.raises(TrainingServiceUnavailable):
+            azure.service.get(name)
+        assert azure.service.get(name).status is JobStatus.RUNNING
+
+
+class TestCancel:
+    def test_is_one_post_that_nothing_waits_for(self, plane: ControlPlane, service: AzureMLService, name: str) -> None:
+        service.submit(JobRequest(name=name, document=document("python train.py")))
+        threads = set(threading.enumerate())
+        with plane.recorded() as calls:
+            service.cancel(name)
+        assert [call.short for call in calls] == [f"POST /jobs/{name}/cancel 2023-04-01-preview"]
+        left = {thread for thread in threading.enumerate() if "LROPoller" in thread.name}
+        assert not left - threads
+
+    def test_that_the_service_refuses_for_an_ended_job_is_done(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name))
+        azure.run_until(name, JobStatus.COMPLETED)
+        azure.plane.answer(400, method="POST", message="The run is in a terminal state.")
+        azure.service.cancel(name)
+
+    def test_that_the_service_refuses_for_a_running_job_is_an_error(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, hold=True))
+        azure.run_until(name, JobStatus.RUNNING)
+        azure.plane.answer(400, method="POST", message="Not now.")
+        with pytest.raises(TrainingServiceError, match=r"Not now\."):
+            azure.service.cancel(name)
+
+
+class TestLogs:
+    def test_need_the_identity_for_the_history_alone(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, log="epoch 1\n", hold=True))
+        azure.run_until(name, JobStatus.RUNNING)
+        with azure.plane.recorded() as calls:
+            assert azure.service.logs(name).text == "epoch 1\n"
+        assert [call.path.rsplit("/", 2)[-2:] for call in calls] == [[name, "details"]]
+
+    def test_grow(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, log="epoch 1\n", hold=True))
+        azure.run_until(name, JobStatus.RUNNING)
+        first = azure.service.logs(name)
+        azure.plane.jobs.run(name, log="epoch 2\nepo")
+        assert azure.service.logs(name, offset=first.next_offset).text == "epoch 2\n"
+
+    def test_of_a_megabyte_come_in_pages(self, azure: AzureMLBackend, name: str) -> None:
+        log = "".join(f"step {number:06}\n" for number in range(100_000))
+        azure.service.submit(azure.job(name, log=log))
+        azure.run_until(name, JobStatus.COMPLETED)
+        first = azure.service.logs(name)
+        second = azure.service.logs(name, offset=first.next_offset)
+        assert first.text + second.text == log
+        assert (first.complete, second.complete) == (False, True)
+
+
+class TestMetrics:
+    def test_are_the_last_of_each(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, metrics={"accuracy": 0.5}, hold=True))
+        azure.run_until(name, JobStatus.RUNNING)
+        azure.plane.jobs.run(name, metrics={"accuracy": 0.9})
+        assert azure.service.metrics(name) == {"accuracy": 0.9}
+
+    def test_come_from_the_workspaces_tracking(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name))
+        azure.service.metrics(name)
+        with azure.plane.recorded() as calls:
+            azure.service.metrics(name)
+        assert [(call.method, call.path) for call in calls] == [
+            ("GET", f"/mlflow/v1.0{ARM_ID}/api/2.0/mlflow/runs/get")
+        ]
+        assert calls[0].query == {"run_id": name}
+
+    def test_before_the_run_exists_are_none(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name))
+        azure.plane.answer(404, path="*/runs/get")
+        assert azure.service.metrics(name) == {}
+
+
+class TestModels:
+    def test_two_registrations_at_once_make_two_versions(self, azure: AzureMLBackend, name: str) -> None:
+        for job in (f"{name}-a", f"{name}-b"):
+            azure.service.submit(azure.job(job, outputs={"model.npz": b"weights"}))
+            azure.run_until(job, JobStatus.COMPLETED)
+        held = azure.plane.hold(method="PUT", path=f"*/models/{name}/versions/1")
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(azure.service.register_model, registration(name, f"{name}-a"))
+            assert held.entered.wait(30)
+            fast = azure.service.register_model(registration(name, f"{name}-b"))
+            held.release()
+            assert (fast.version, slow.result().version) == ("1", "2")
+        assert [version.tags[JOB_TAG] for version in azure.service.models(name)] == [f"{name}-a", f"{name}-b"]
+
+    def test_registration_gives_up_in_the_end(self, azure: AzureMLBackend, name: str) -> None:
+        azure.plane.answer(400, method="PUT", times=5, message="Asset paths cannot be updated.")
+        with pytest.raises(TrainingServiceUnavailable, match="version numbers"):
+            azure.service.register_model(registration(name, name))
+
+    def test_the_version_points_to_the_jobs_artifact(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, outputs={"model.npz": b"weights"}))
+        azure.run_until(name, JobStatus.COMPLETED)
+        with azure.plane.recorded() as calls:
+            azure.service.register_model(registration(name, name))
+        put = calls[-1]
+        assert put.short == f"PUT /models/{name}/versions/1 2023-08-01-preview"
+        sent = put.body["properties"]
+        assert sent["modelUri"] == f"azureml://jobs/{name}/outputs/artifacts/paths/outputs/model.npz"
+        assert sent["modelType"] == "custom_model"
+        assert sent["tags"] == {JOB_TAG: name}
+        assert sent["properties"] == {"kedja_data": "0" * 64}
+
+    def test_an_artifact_that_is_not_there_is_refused(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name))
+        azure.run_until(name, JobStatus.COMPLETED)
+        with pytest.raises(TrainingServiceError, match=r"model\.npz does not exist"):
+            azure.service.register_model(registration(name, name))
+
+    def test_a_version_that_is_not_there_cannot_be_archived(self, service: AzureMLService) -> None:
+        with pytest.raises(TrainingServiceError, match="no-such-model"):
+            service.archive_model("no-such-model", "3")
+
+
+class TestComputes:
+    def test_say_why_there_are_no_nodes(self, plane: ControlPlane, service: AzureMLService) -> None:
+        quota = {
+            "error": {"code": "ClusterCoreQuotaReached", "message": "Operation results in exceeding quota limits."}
+        }
+        plane.computes["starved"] = cluster("starved", allocationState="Resizing", targetNodeCount=1, errors=[quota])
+        found = {compute.name: compute for compute in service.computes()}["starved"]
+        assert (found.state, found.nodes, found.max_nodes) == ("Resizing", 0, 4)
+        assert found.size == "STANDARD_NC4AS_T4_V3"
+        assert found.error == "Operation results in exceeding quota limits."
+
+    def test_are_clusters_alone(self, plane: ControlPlane, service: AzureMLService) -> None:
+        notebook = cluster("somebodys-notebook")
+        notebook["properties"]["computeType"] = "ComputeInstance"
+        plane.computes["somebodys-notebook"] = notebook
+        assert "somebodys-notebook" not in {compute.name for compute in service.computes()}
+
+    def test_that_are_still_made_say_so(self, plane: ControlPlane, service: AzureMLService) -> None:
+        young = cluster("young")
+        young["properties"]["provisioningState"] = "Creating"
+        plane.computes["young"] = young
+        assert {compute.name: compute.state for compute in service.computes()}["young"] == "Creating"
+
+    def test_of_many_come_in_pages(self, plane: ControlPlane, service: AzureMLService) -> None:
+        for number in range(12):
+            plane.computes[f"cluster-{number}"] = cluster(f"cluster-{number}")
+        names = {compute.name for compute in service.computes()}
+        assert names >= {f"cluster-{number}" for number in range(12)}
