@@ -1,0 +1,104 @@
+"""Serving an ASGI app on the loopback interface, with a clear word where the port is taken and a clean end."""
+
+import contextlib
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from local_azure.errors import LocalAzureError
+
+RAW_HEADERS = "kedja.raw_headers"
+"""Key in a request's `scope["extensions"]`: its headers as they were sent, with the case of their names."""
+
+_HOST = "127.0.0.1"
+_KEEP_ALIVE = 120  # seconds; longer than clients keep an idle connection
+_GRACE = 10  # seconds that answers in progress get at the end
+
+
+class PortInUse(LocalAzureError):
+    """Something else listens on the port."""
+
+
+class _Connection(h11.Connection):
+    """Keeps the names of the current request's headers as they were sent."""
+
+    raw_headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def next_event(self) -> Any:  # noqa: ANN401 - h11's union of events holds classes that it does not export
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.raw_headers = tuple(event.headers.raw_items())
+        return event
+
+
+class RawHeadersProtocol(H11Protocol):
+    """uvicorn's HTTP, which lowers the case of header names, with the names as sent beside them.
+
+    A blob's metadata is kept under the name that the client gave its header, so a proxy needs it as it was.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as they are
+        super().__init__(*arguments, **options)
+        connection = _Connection(h11.SERVER, self.config.h11_max_incomplete_event_size or 64 * 1024)
+        app: Any = self.app
+        self.conn = connection
+
+        async def with_raw_headers(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["extensions"] = {RAW_HEADERS: connection.raw_headers}
+            await app(scope, receive, send)
+
+        self.app = with_raw_headers
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on the port; 0 is a free one. Raises PortInUse."""
+    try:
+        return socket.create_server((_HOST, port), backlog=512)
+    except OSError as error:
+        raise PortInUse(
+            f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another with --port."
+        ) from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the address that clients use for what listens there."""
+    return f"http://{_HOST}:{listener.getsockname()[1]}"
+
+
+def config_for(app: ASGIApp) -> uvicorn.Config:
+    """Return how the stand-ins are served: quietly, and without headers of our own."""
+    return uvicorn.Config(
+        app,
+        http=RawHeadersProtocol,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+    )
+
+
+def serve(app: ASGIApp, listener: socket.socket, name: str) -> None:
+    """Serve until SIGTERM or SIGINT; then finish the answers in progress and the app's own ending, and return."""
+
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        """Take the signal that uvicorn raises again once it is done: this process ends well."""
+
+    previous = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    sys.stdout.write(f"{name} listens on {address_of(listener)}\n")
+    sys.stdout.flush()
+    try:
+        with contextlib.closing(listener):
+            uvicorn.Server(config_for(app)).run(sockets=[listener])
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

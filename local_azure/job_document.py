@@ -1,0 +1,123 @@
+"""What a command job's document means on one machine.
+
+Format: Azure ML's command-job YAML (https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-command) as
+plain JSON values. Keys that only mean something on a cluster (`environment`, `resources.shm_size`, `identity`, …) are
+accepted and have no effect; what would make it another computation is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from function_app.errors import JobRefused
+
+DATASTORES = {"kedja_data": "data", "kedja_snapshots": "snapshots"}
+"""Datastore → container."""
+
+_DATASTORE_URI = re.compile(r"azureml://datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
+_EXPRESSION = re.compile(r"\$\{\{\s*(?P<expression>[^}]*?)\s*\}\}")
+
+
+@frozen(kw_only=True)
+class BlobInput:
+    """A folder of blobs, or one blob, that a job reads."""
+
+    container: str
+    path: str
+    is_file: bool
+
+
+@frozen(kw_only=True)
+class CommandJob:
+    """A checked document. `timeout` is in seconds."""
+
+    command: str
+    compute: str
+    inputs: Mapping[str, BlobInput | str]
+    outputs: tuple[str, ...]
+    environment_variables: Mapping[str, str]
+    timeout: float | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "CommandJob":
+        """Read a document. Raises JobRefused, naming the key, for what this machine cannot run."""
+        _refuse_clusters(document)
+        inputs = {str(name): _input(str(name), value) for name, value in (document.get("inputs") or {}).items()}
+        outputs = tuple(map(str, document.get("outputs") or {}))
+        for name in (*inputs, *outputs):
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # Azure ML's rule; it becomes a folder's name here
+                raise JobRefused(f"inputs, outputs: {name!r} is no name. Use letters, digits and underscores.")
+        variables = document.get("environment_variables") or {}
+        job = cls(
+            command=str(document.get("command") or ""),
+            compute=str(document.get("compute") or "").removeprefix("azureml:"),
+            inputs=inputs,
+            outputs=outputs,
+            environment_variables={str(key): str(value) for key, value in variables.items()},
+            timeout=_timeout(document),
+        )
+        if not job.command.strip():
+            raise JobRefused("command: there is none.")
+        job.command_line(Path(), Path())
+        return job
+
+    def command_line(self, inputs: Path, outputs: Path) -> str:
+        """Return the command with its expressions resolved: an input or output stands as its path in these folders."""
+        values = {
+            f"inputs.{name}": value if isinstance(value, str) else str(input_path(inputs, name, value))
+            for name, value in self.inputs.items()
+        }
+        values |= {f"outputs.{name}": str(outputs / name) for name in self.outputs}
+
+        def value_of(match: re.Match[str]) -> str:
+            expression = match["expression"]
+            if expression not in values:
+                known = ", ".join(sorted(values)) or "none"
+                raise JobRefused(f"command: {match[0]} is not known; known are {known}.")
+            return values[expression]
+
+        return _EXPRESSION.sub(value_of, self.command)
+
+
+def input_path(inputs: Path, name: str, value: BlobInput) -> Path:
+    """Return where an input stands: the folder of its name, and within it the file where it is one."""
+    return inputs / name / Path(value.path).name if value.is_file else inputs / name
+
+
+def _refuse_clusters(document: Mapping[str, Any]) -> None:
+    kind = document.get("type", "command")
+    if kind == "sweep":
+        raise JobRefused("type: sweeps run on Azure ML only. Here, drop one command job for each value to try.")
+    if kind != "command":
+        raise JobRefused(f"type: {kind!r} does not run here; command does.")
+    if document.get("distribution"):
+        raise JobRefused("distribution: jobs of several processes run on Azure ML only. Leave the key out.")
+    instances = (document.get("resources") or {}).get("instance_count", 1)
+    if instances != 1:
+        raise JobRefused(f"resources.instance_count: {instances} nodes, and this machine is one. Write 1.")
+
+
+def _timeout(document: Mapping[str, Any]) -> float | None:
+    timeout = (document.get("limits") or {}).get("timeout")
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+        raise JobRefused(f"limits.timeout: {timeout!r} is no number of seconds.")
+    return float(timeout)
+
+
+def _input(name: str, value: object) -> BlobInput | str:
+    if not isinstance(value, Mapping):
+        return str(value)  # a literal, in the words that the Azure ML SDK has for it
+    path = str(value.get("path", ""))
+    match = _DATASTORE_URI.fullmatch(path)
+    container = DATASTORES.get(match["datastore"]) if match else None
+    if match is None or container is None:
+        stores = ", ".join(f"azureml://datastores/{store}/paths/…" for store in DATASTORES)
+        raise JobRefused(f"inputs.{name}.path: {path!r} cannot be read here. Use one of {stores}.")
+    is_file = value.get("type", "uri_folder") == "uri_file"
+    folder = match["path"].strip("/")
+    return BlobInput(container=container, path=folder if is_file or not folder else f"{folder}/", is_file=is_file)

@@ -1,0 +1,166 @@
+"""The few calls of MLflow's REST API that the local training service makes.
+
+Format: MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html). The `mlflow` package would do the same,
+and takes seconds to import into a functions host.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+from attrs import frozen
+
+from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
+
+_RETRIABLE = frozenset({429, 500, 502, 503, 504})
+_TIMEOUT = httpx.Timeout(30, connect=5)
+
+
+class MlflowRefused(TrainingServiceError):
+    """MLflow answered with an error that the same call would bring again. `code` is MLflow's word for it."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@frozen(kw_only=True)
+class MlflowRun:
+    """A run: the server's record of one job."""
+
+    run_id: str
+    experiment_id: str
+    artifact_uri: str
+
+
+class MlflowClient:
+    """A connection to one MLflow server, safe to share between threads.
+
+    Every method may raise TrainingServiceUnavailable (no answer, or one that says to come again) and MlflowRefused.
+    """
+
+    def __init__(self, address: str, http: httpx.Client | None = None) -> None:
+        self.address = address.rstrip("/")
+        self._http = http or httpx.Client(timeout=_TIMEOUT, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def experiment_id(self, name: str) -> str:
+        """Return the experiment's id; the experiment is made, or restored from MLflow's trash, where need be."""
+        try:
+            answer = self.call("GET", "experiments/get-by-name", {"experiment_name": name})
+        except MlflowRefused as error:
+            if error.code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return self._create_experiment(name)
+        experiment = answer["experiment"]
+        if experiment["lifecycle_stage"] == "deleted":
+            self.call("POST", "experiments/restore", {"experiment_id": experiment["experiment_id"]})
+        return str(experiment["experiment_id"])
+
+    def _create_experiment(self, name: str) -> str:
+        try:
+            return str(self.call("POST", "experiments/create", {"name": name})["experiment_id"])
+        except MlflowRefused as error:
+            if error.code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                raise
+            return self.experiment_id(name)
+
+    def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> MlflowRun:
+        """Create a run of this name; its start time is now."""
+        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now(), "tags": pairs(tags)}
+        return _run(self.call("POST", "runs/create", body)["run"])
+
+    def find_run(self, experiment_id: str, tag: str, value: str) -> MlflowRun | None:
+        """Return the experiment's run with this tag, if there is one."""
+        body = {
+            "experiment_ids": [experiment_id],
+            "filter": f"tags.`{tag}` = {quoted(value)}",
+            "max_results": 1,
+            "order_by": ["attributes.start_time ASC"],
+        }
+        runs = self.call("POST", "runs/search", body).get("runs", [])
+        return _run(runs[0]) if runs else None
+
+    def delete_run(self, run_id: str) -> None:
+        """Move a run to MLflow's trash."""
+        self.call("POST", "runs/delete", {"run_id": run_id})
+
+    def update_run(self, run_id: str, status: str) -> None:
+        """Write a run's status (RUNNING, FINISHED, FAILED, KILLED); all but RUNNING set its end time."""
+        body: dict[str, Any] = {"run_id": run_id, "status": status}
+        if status != "RUNNING":
+            body["end_time"] = _now()
+        self.call("POST", "runs/update", body)
+
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """Return the latest value of each metric. Infinite values come back as MLflow's store keeps them: ±1.8e308."""
+        data = self.call("GET", "runs/get", {"run_id": run_id})["run"].get("data", {})
+        return {str(metric["key"]): float(metric.get("value", 0.0)) for metric in data.get("metrics", [])}
+
+    def pages(self, path: str, query: Mapping[str, Any], key: str) -> Iterator[dict[str, Any]]:
+        """Yield the items under `key` of every page of a GET."""
+        token = ""
+        while True:
+            answer = self.call("GET", path, {**query, **({"page_token": token} if token else {})})
+            yield from answer.get(key, [])
+            token = answer.get("next_page_token", "")
+            if not token:
+                return
+
+    def call(self, method: str, path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Make one call and return its JSON object."""
+        url = f"{self.address}/api/2.0/mlflow/{path}"
+        try:
+            if method == "GET":
+                response = self._http.request(method, url, params=arguments)
+            else:
+                response = self._http.request(method, url, json=arguments)
+        except httpx.TransportError as error:
+            raise TrainingServiceUnavailable(f"MLflow at {self.address} does not answer: {error!r}.") from error
+        if response.status_code in _RETRIABLE:
+            raise TrainingServiceUnavailable(f"MLflow at {self.address} answered {response.status_code} to {path}.")
+        return _answer(response, path)
+
+
+def quoted(value: str) -> str:
+    """Return a string for MLflow's filters, which know two quotes and no escape.
+
+    Raises MlflowRefused for a string that holds both quotes.
+    """
+    for quote in ("'", '"'):
+        if quote not in value:
+            return f"{quote}{value}{quote}"
+    raise MlflowRefused(
+        f"MLflow cannot search for {value!r}: it holds both kinds of quotes.", "INVALID_PARAMETER_VALUE"
+    )
+
+
+def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags in MLflow's form."""
+    return [{"key": key, "value": value} for key, value in values.items()]
+
+
+def _answer(response: httpx.Response, path: str) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if response.is_success and isinstance(answer, dict):
+        return answer
+    error = answer if isinstance(answer, dict) else {}
+    message = error.get("message") or f"an answer that is no JSON: {response.text[:200]!r}"
+    code = str(error.get("error_code") or response.status_code)
+    raise MlflowRefused(f"MLflow answered {response.status_code} to {path}: {message}", code)
+
+
+def _run(run: Mapping[str, Any]) -> MlflowRun:
+    info = run["info"]
+    return MlflowRun(run_id=info["run_id"], experiment_id=info["experiment_id"], artifact_uri=info["artifact_uri"])
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
