@@ -81,7 +81,7 @@ types: .venv/.ready ## Types (mypy, strict)
 .PHONY: test
 test: setup ## Every test
 	@$(BIN)/python -m pytest tests/unit tests/contract --ignore tests/unit/training_job -q -n 2 --dist loadfile
-	@.venv-training/bin/python -m pytest tests/unit/training_job -q
+	@.venv-training/bin/python -m pytest --confcutdir=tests/unit/training_job tests/unit/training_job -q
 	@$(BIN)/python -m pytest tests/end_to_end -q
 
 .PHONY: benchmarks

@@ -1,0 +1,30 @@
+import pytest
+from pytest_mock import MockerFixture
+
+from training_job import environment_facts
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python train.py", {}),
+        ("python train.py --epochs 10 -b=5 --fast --lr -0.1 --out ./o",
+         {"epochs": "10", "b": "5", "fast": "true", "lr": "-0.1", "out": "./o"}),
+        ("python -m pkg.train --gpu_id -1 -- x", {"gpu_id": "-1"}),
+    ],
+)  # fmt: skip
+def test_parameters_of_a_command(command: str, expected: dict[str, str]) -> None:
+    assert environment_facts.parameters(command.split()) == expected
+
+
+def test_versions_and_gpus(mocker: MockerFixture) -> None:
+    mocker.patch("subprocess.run").return_value.stdout = "Tesla T4\nTesla T4\n"
+    tags = environment_facts.tags()
+    assert tags["environment.chainer"] == "7.8.1"
+    assert tags["environment.gpu"] == "Tesla T4, Tesla T4"
+    assert {"environment.python", "environment.numpy", "environment.platform"} <= set(tags)
+
+
+def test_without_a_driver_there_is_no_gpu(mocker: MockerFixture) -> None:
+    mocker.patch("subprocess.run", side_effect=FileNotFoundError)
+    assert "environment.gpu" not in environment_facts.tags()

@@ -1,0 +1,257 @@
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.training_job.drops import Drop, manifest_of
+
+
+def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": """
+            import os, pathlib, sys
+            import helpers.deep
+            print(__name__, sys.argv, os.path.abspath(__file__) == os.path.abspath("train.py"))
+            print(helpers.deep.WORD, pathlib.Path("notes/a.txt").read_text())
+            """,
+        "helpers/__init__.py": "",
+        "helpers/deep.py": "WORD = 'found'",
+        "notes/a.txt": "a note",
+    }
+    ended = drop.launch("python", "train.py", "--epochs", "3", "a b")
+    assert ended.output.splitlines() == ["__main__ ['train.py', '--epochs', '3', 'a b'] True", "found a note"]
+    assert ended.code == 0
+    assert ended.manifest == {
+        "version": 1,
+        "result": "completed",
+        "reason": None,
+        "exit_code": 0,
+        "signal": None,
+        "out_of_memory": False,
+        "metrics": {},
+        "files": [],
+    }
+
+
+def test_the_manifest_names_every_output_with_its_hash(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": "import os; os.mkdir('outputs/a'); open('outputs/a/m.npz', 'w').write('x'); open('logs/l', 'w')"
+    }
+    ended = drop.launch("python", "train.py")
+    assert ended.manifest["files"] == [{"path": "a/m.npz", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}]
+
+
+def test_python_is_the_one_that_runs_launch(drop: Drop) -> None:
+    drop.scripts = {"train.py": "import sys; print(sys.prefix)"}
+    assert drop.launch("python", "train.py", PATH="/usr/bin:/bin").output.strip() == sys.prefix
+
+
+def test_a_shell_line_runs_each_of_its_lines(drop: Drop) -> None:
+    drop.scripts = {"a.py": "print('a')", "b.py": "print('b')"}
+    ended = drop.launch(shell="python a.py\npython b.py && exit 3")  # noqa: S604 - not subprocess's
+    assert ended.output.split() == ["a", "b"]
+    assert (ended.code, ended.manifest["exit_code"], ended.manifest["signal"]) == (3, 3, None)
+
+
+def test_the_data_folder_is_named(drop: Drop) -> None:
+    drop.scripts = {"train.py": "import os; print(open(os.environ['KEDJA_DATA'] + '/a/x.txt').read())"}
+    drop.data = {"a/x.txt": b"data"}
+    assert drop.launch("python", "train.py").output.strip() == "data"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [
+        ("import sys; sys.exit(1)", 1, "the script ended with exit code 1"),
+        ("import sys; sys.exit('text')", 1, "the script ended with exit code 1"),
+        ("raise ValueError('two\\nlines')", 1, "the script ended with ValueError: two lines"),
+        ("import sys; sys.exit(65)", 65, "the script ended with exit code 65"),
+    ],
+)
+def test_an_exit_code_is_passed_on(drop: Drop, script: str, code: int, reason: str) -> None:
+    drop.scripts = {"train.py": script}
+    ended = drop.launch("python", "train.py")
+    assert (ended.code, ended.manifest["exit_code"]) == (code, code)
+    assert (ended.manifest["result"], ended.manifest["reason"], ended.manifest["signal"]) == ("failed", reason, None)
+
+
+def test_a_traceback_and_the_text_of_an_exit_are_still_shown(drop: Drop) -> None:
+    drop.scripts = {"train.py": "raise ValueError('bad')"}
+    assert "Traceback" in drop.launch("python", "train.py").errors
+    drop.scripts = {"train.py": "import sys; sys.exit('words')"}
+    assert "words" in drop.launch("python", "train.py").errors
+
+
+@pytest.mark.parametrize("shell", [None, "python train.py; exit $?"])
+def test_a_signal_is_told_apart(drop: Drop, shell: str | None) -> None:
+    drop.scripts = {"train.py": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"}
+    ended = drop.launch("python", "train.py", shell=shell)
+    assert ended.code == 128 + signal.SIGSEGV
+    assert (ended.manifest["signal"], ended.manifest["exit_code"]) == ("SIGSEGV", 139)
+    assert ended.manifest["reason"] == "the script was ended by SIGSEGV"
+
+
+def test_lost_memory_is_told_apart(drop: Drop) -> None:
+    drop.scripts = {"train.py": "raise MemoryError('8 GiB')"}
+    ended = drop.launch("python", "train.py")
+    assert ended.manifest["out_of_memory"] is True
+    assert ended.manifest["reason"] == "the script ended with MemoryError: 8 GiB"
+
+
+def test_a_command_that_is_not_there(drop: Drop) -> None:
+    ended = drop.launch("no-such-command")
+    assert ended.code == 127
+    assert ended.manifest["reason"] == "no-such-command cannot be started: No such file or directory"
+
+
+def test_sigterm_reaches_the_script_and_what_it_started(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": """
+            import signal, subprocess, sys, time
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            def end(*_):
+                print("saved", flush=True)
+                sys.exit(7)
+            signal.signal(signal.SIGTERM, end)
+            print("ready", flush=True)
+            time.sleep(600)
+            """
+    }
+    drop.write()
+    folder = drop.root / "job"
+    folder.mkdir()
+    process = subprocess.Popen(
+        drop.command("python", "train.py"), cwd=folder, env=drop.environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    # The end of the output is the end of the grandchild too, which holds it open.
+    assert process.communicate(timeout=30)[0] == "saved\n"
+    assert process.returncode == 7
+    assert manifest_of(folder)["exit_code"] == 7
+
+
+def test_a_killed_job_takes_its_script_along_and_leaves_no_manifest(drop: Drop) -> None:
+    drop.scripts = {"train.py": "import os, time; print(os.getpid(), flush=True); time.sleep(600)"}
+    drop.write()
+    folder = drop.root / "job"
+    folder.mkdir()
+    process = subprocess.Popen(
+        drop.command("python", "train.py"), cwd=folder, env=drop.environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    script = int(process.stdout.readline())
+    process.kill()
+    process.communicate(timeout=30)
+    until = time.monotonic() + 10
+    while Path(f"/proc/{script}").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{script}").exists()
+    assert not (folder / "outputs/.kedja-manifest.json").exists()
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "content": (lambda folder: (folder / "x.npz").write_bytes(b"DATA"), "data file x.npz has other content"),
+    "size": (lambda folder: (folder / "x.npz").write_bytes(b"longer"), "data file x.npz has 6 bytes; it had 4"),
+    "gone": (lambda folder: (folder / "x.npz").unlink(), "data file x.npz is gone"),
+    "added": (lambda folder: (folder / "y.npz").write_bytes(b""), "data file y.npz is there"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_data_that_changed_before_the_script_ran(drop: Drop, change: str) -> None:
+    drop.scripts = {"train.py": "print('ran')"}
+    drop.data = {"x.npz": b"data"}
+    drop.write()
+    alter, reason = CHANGES[change]
+    alter(drop.data_folder)
+    done = subprocess.run(
+        drop.command("python", "train.py"), cwd=drop.root, env=drop.environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (65, b"")
+    written = manifest_of(drop.root)
+    assert (written["result"], written["exit_code"]) == ("changed-since-snapshot", 65)
+    assert written["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_data_that_changed_while_the_script_ran(drop: Drop, exit_code: int) -> None:
+    drop.scripts = {
+        "train.py": f"import os, sys; open(os.environ['KEDJA_DATA'] + '/x', 'w').write('dada'); sys.exit({exit_code})"
+    }
+    drop.data = {"x": b"data"}
+    ended = drop.launch("python", "train.py")
+    assert (ended.code, ended.manifest["result"]) == (65, "changed-since-snapshot")
+
+
+def test_ignored_files_do_not_count(drop: Drop) -> None:
+    drop.scripts = {"train.py": "print('ran')"}
+    drop.data = {"x": b"data"}
+    for name in ("_SUCCESS", ".hidden/a", "b.tmp"):
+        path = drop.data_folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert drop.launch("python", "train.py").code == 0
+
+
+@pytest.mark.parametrize("name", ["training_job/x.py", "outputs/model.npz", "logs", ".kedja/x"])
+def test_a_script_with_a_name_of_the_job_is_refused(drop: Drop, name: str) -> None:
+    drop.scripts = {"train.py": "print('ran')", name: ""}
+    ended = drop.launch("python", "train.py")
+    assert (ended.code, ended.output, ended.manifest["result"]) == (65, "", "refused")
+    assert ended.manifest["reason"].startswith(f"the dropped script {name} takes the name")
+
+
+def test_a_snapshot_that_is_not_there_is_refused(drop: Drop) -> None:
+    done = subprocess.run(
+        drop.command("python", "train.py"), cwd=drop.root, env=drop.environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 65
+    assert manifest_of(drop.root)["result"] == "refused"
+
+
+def test_metrics_of_each_source_reach_the_manifest(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": """
+            import json, os
+            with open(os.environ["KEDJA_METRICS"], "a") as stream:
+                for value in (0.5, 0.75):
+                    print(json.dumps({"metric": "f1", "value": value}), file=stream)
+            from azureml.core.run import Run
+            Run.get_context().log("Accuracy", 0.9)
+            json.dump({"recall": 0.25, "f1": 0.8, "note": "x", "ok": True}, open("outputs/metrics.json", "w"))
+            """
+    }
+    assert drop.launch("python", "train.py").metrics == {"f1": 0.8, "Accuracy": 0.9, "recall": 0.25, "accuracy": 0.9}
+
+
+def test_requirements_that_are_there_need_no_installer(drop: Drop) -> None:
+    drop.scripts = {"train.py": "print('ran')", "requirements.txt": "numpy\nchainer==7.8.1\n"}
+    assert drop.launch("python", "train.py", PIP_NO_INDEX="1").output.strip() == "ran"
+    assert not (drop.root / "job/.kedja/packages").exists()
+
+
+def test_requirements_that_cannot_be_installed(drop: Drop) -> None:
+    drop.scripts = {"train.py": "print('ran')", "requirements.txt": "numpy\nno-such-package-of-kedja==1\n"}
+    ended = drop.launch("python", "train.py", PIP_NO_INDEX="1")
+    assert (ended.code, ended.manifest["result"]) == (1, "failed")
+    assert "ran" not in ended.output.splitlines()
+    assert ended.manifest["reason"].startswith("requirements.txt could not be installed: no-such-package-of-kedja==1")
+
+
+def test_an_mlflow_that_fails_is_one_warning(drop: Drop) -> None:
+    drop.scripts = {"train.py": "from azureml.core import Run; Run.get_context().log('a', 1)"}
+    ended = drop.launch(
+        "python",
+        "train.py",
+        MLFLOW_TRACKING_URI="unknown-scheme://nowhere",
+        MLFLOW_RUN_ID="x",
+    )
+    assert (ended.code, ended.metrics) == (0, {"a": 1.0})
+    assert ended.errors.count("do not reach MLflow") == 1

@@ -1,0 +1,162 @@
+"""Serves `from azureml.core import Run` to scripts that still log through the retired Azure ML SDK v1.
+
+Only where the package itself is not installed: the finder stands last on `sys.meta_path`. Signatures follow
+azureml-core 1.60's `Run`; what it logs goes to the job's metrics and tags, what it uploads to `./outputs`.
+"""
+
+import importlib.machinery
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from training_job import metrics
+
+
+class Run:
+    """The run that a script asks for with `Run.get_context()`."""
+
+    def __init__(self) -> None:
+        self.id = os.environ.get("AZUREML_RUN_ID", "local")
+        self.experiment = SimpleNamespace(name=os.environ.get("MLFLOW_EXPERIMENT_NAME", "local"))
+        self._steps: dict[str, int] = {}
+        self._tags: dict[str, str] = {}
+
+    @classmethod
+    def get_context(cls, *, allow_offline: bool = True, **kwargs: object) -> "Run":  # noqa: ARG003 - v1's signature
+        """Return the run of this process, the same one each time."""
+        return _CONTEXT
+
+    @property
+    def number(self) -> int:
+        """Azure ML's running number; there is none here."""
+        return 0
+
+    def log(self, name: str, value: float | str, description: str = "", step: int | None = None) -> None:  # noqa: ARG002
+        """Log one value. A number is a metric, whose steps are counted where none is given; a text is a tag."""
+        if isinstance(value, str):
+            self.tag(name, value)
+            return
+        metrics.log({name: value}, step=self._next(name) if step is None else step)
+
+    def log_list(self, name: str, value: Sequence[float], description: str = "") -> None:  # noqa: ARG002
+        """Log each value, with steps in the order of the list."""
+        for item in value:
+            self.log(name, item)
+
+    def log_row(self, name: str, description: str | None = None, **columns: float | str) -> None:  # noqa: ARG002
+        """Log a row of a table: a metric `name/column` for each column."""
+        for column, value in columns.items():
+            self.log(f"{name}/{column}", value)
+
+    def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:  # noqa: ARG002
+        """Log a table given as lists by column."""
+        for column, values in value.items():
+            cells = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+            self.log_list(f"{name}/{column}", cells)
+
+    def log_image(self, name: str, path: str | None = None, plot: Any = None, description: str = "") -> None:  # noqa: ANN401, ARG002
+        """Keep a picture under `./outputs/images`: a file, or a Matplotlib figure."""
+        folder = Path("outputs/images")
+        folder.mkdir(parents=True, exist_ok=True)
+        if path is not None:
+            shutil.copyfile(path, folder / Path(path).name)
+        elif plot is not None:
+            plot.savefig(folder / f"{Path(name).name}.png")
+
+    def upload_file(self, name: str, path_or_stream: Any, datastore_name: str | None = None) -> None:  # noqa: ANN401, ARG002
+        """Keep a file as `name`, which lies under `outputs/` however it was given."""
+        target = _output(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if hasattr(path_or_stream, "read"):
+            content = path_or_stream.read()
+            target.write_bytes(content.encode() if isinstance(content, str) else content)
+        elif not (target.exists() and target.samefile(path_or_stream)):
+            shutil.copyfile(path_or_stream, target)
+
+    def upload_folder(self, name: str, path: str, datastore_name: str | None = None) -> None:  # noqa: ARG002
+        """Keep every file of a folder under `name`."""
+        target = _output(name)
+        if not (target.exists() and target.samefile(path)):
+            shutil.copytree(path, target, dirs_exist_ok=True)
+
+    def get_file_names(self) -> list[str]:
+        """Return the files kept so far, as `outputs/…`."""
+        return sorted(path.as_posix() for path in Path("outputs").rglob("*") if path.is_file())
+
+    def tag(self, key: str, value: str | None = None) -> None:
+        """Put a tag on the run."""
+        self._tags[key] = "" if value is None else str(value)
+        metrics.tag(key, self._tags[key])
+
+    def get_tags(self) -> dict[str, str]:
+        """Return the tags that this process has put on the run."""
+        return dict(self._tags)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Put each tag on the run."""
+        for key, value in tags.items():
+            self.tag(key, value)
+
+    add_properties = set_tags
+
+    def complete(self, *, _set_status: bool = True) -> None:
+        """Do nothing: the run ends when the script ends."""
+
+    def flush(self, timeout_seconds: int = 300) -> None:
+        """Do nothing: every record is written when it is logged."""
+
+    def fail(self, error_details: object = None, error_code: object = None, *, _set_status: bool = True) -> None:  # noqa: ARG002
+        """Say why the run failed. As in v1, the script goes on; its exit code decides."""
+        metrics.failure(str(error_details or "the script called Run.fail()"))
+
+    def _next(self, name: str) -> int:
+        step = self._steps.get(name, 0)
+        self._steps[name] = step + 1
+        return step
+
+
+def _output(name: str) -> Path:
+    path = Path(name)
+    if ".." in path.parts or path.is_absolute():
+        raise ValueError(f"{name!r} is no name under outputs/: use a relative name without '..'")
+    return path if path.parts[:1] == ("outputs",) else "outputs" / path
+
+
+_CONTEXT = Run()
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds `azureml.core` and `azureml.core.run` where no other finder does."""
+
+    _names = frozenset({"azureml", "azureml.core", "azureml.core.run"})
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the protocol's signature
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self._names:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:  # noqa: ARG002
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ != "azureml":
+            module.Run = Run  # type: ignore[attr-defined]
+
+
+_FINDER = _Finder()
+
+
+def install() -> None:
+    """Serve `azureml.core` from this process on, unless the package is there."""
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.append(_FINDER)

@@ -1,0 +1,86 @@
+"""From raw examples to what a network takes: shape, and normalisation, the same in training and in scoring."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training_job.errors import ModelError
+
+_MNIST = (784,)
+_WHITE = 255.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """How a raw example becomes a network's input: `(x - mean) * scale`, then reshaped.
+
+    `shape` is a raw example's, `network_shape` what the network takes; mean and scale are float32, of one value or as
+    many as a raw example has.
+    """
+
+    shape: tuple[int, ...]
+    network_shape: tuple[int, ...]
+    mean: Any
+    scale: Any
+
+    @property
+    def are_pictures(self) -> bool:
+        """Whether the network gets (channels, height, width)."""
+        return len(self.network_shape) == 3  # noqa: PLR2004 - as said
+
+    def prepare(self, x: Any) -> Any:  # noqa: ANN401 - an array of any numbers to one of float32
+        """Return float32 (N, *network_shape) for raw examples (N, *shape).
+
+        Raises:
+            ModelError: The examples have another shape, or hold something other than numbers.
+        """
+        x = np.asarray(x)
+        if x.shape[1:] != self.shape or x.ndim == 0 or x.dtype.kind not in "buif":
+            raise ModelError(
+                f"the examples have shape {x.shape} of {x.dtype}: (N, {', '.join(map(str, self.shape))}) of numbers is "
+                "what this model was trained on"
+            )
+        flat = x.reshape(len(x), -1).astype(np.float32)
+        return ((flat - self.mean) * self.scale).reshape(len(x), *self.network_shape)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "shape": list(self.shape),
+            "network_shape": list(self.network_shape),
+            "mean": self.mean.tolist(),
+            "scale": self.scale.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Inputs":
+        """Read what `to_json` wrote; KeyError, TypeError or ValueError where it is something else."""
+        return cls(
+            shape=tuple(int(side) for side in document["shape"]),
+            network_shape=tuple(int(side) for side in document["network_shape"]),
+            mean=np.array(document["mean"], np.float32),
+            scale=np.array(document["scale"], np.float32),
+        )
+
+
+def inputs_for(x: Any) -> Inputs:  # noqa: ANN401 - the training examples, an array
+    """Choose shape and normalisation from the training examples.
+
+    Pictures, that is (N, height, width), (N, channels, height, width) and MNIST's rows of 784 values from 0 to 255,
+    become (channels, height, width) from 0 to 1. Anything else is brought to mean 0 and deviation 1, value by value.
+    """
+    shape = x.shape[1:]
+    if len(shape) == 1 and not (shape == _MNIST and x.min() >= 0 and x.max() <= _WHITE):
+        flat = x.astype(np.float64)
+        deviation = flat.std(axis=0)
+        scale = 1 / np.where(deviation > 0, deviation, 1)
+        return Inputs(
+            shape=shape, network_shape=shape, mean=flat.mean(axis=0).astype(np.float32), scale=scale.astype(np.float32)
+        )
+    picture = {1: (1, 28, 28), 2: (1, *shape), 3: shape}[len(shape)]
+    white = 1.0 if x.dtype != np.uint8 and x.max() <= 1 else _WHITE
+    return Inputs(
+        shape=shape, network_shape=picture, mean=np.array([0.0], np.float32), scale=np.array([1 / white], np.float32)
+    )

@@ -1,0 +1,43 @@
+"""How a script's process tells `launch` what it measured: JSON lines in the file that KEDJA_METRICS names.
+
+One record a line, each written by one append, so that many processes can write. A record is one of
+
+- `{"metric": "accuracy", "value": 0.97, "step": 3, "time": 1700000000000}`; step may be null, time is in milliseconds
+- `{"tag": "author", "value": "me"}`
+- `{"failure": "DatasetError: …", "refused": true}`: why the process is about to end
+
+A script may write metrics itself, with no package of Kedja: `{"metric": …, "value": …}` is enough.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+FILE_VARIABLE = "KEDJA_METRICS"
+
+
+def log(values: Mapping[str, float], *, step: int | None = None) -> None:
+    """Record a value for each name. Does nothing in a process that `launch` did not start."""
+    now = int(time.time() * 1000)
+    _append(*({"metric": name, "value": float(value), "step": step, "time": now} for name, value in values.items()))
+
+
+def tag(name: str, value: str) -> None:
+    """Record a tag for the run. Does nothing in a process that `launch` did not start."""
+    _append({"tag": name, "value": value})
+
+
+def failure(reason: str, *, refused: bool = False) -> None:
+    """Record in one line why this process will fail; refused where its input is to blame."""
+    _append({"failure": " ".join(reason.split()), "refused": refused})
+
+
+def _append(*records: Mapping[str, object]) -> None:
+    file = os.environ.get(FILE_VARIABLE)
+    if file is None or not records:
+        return
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    with Path(file).open("ab", buffering=0) as stream:
+        stream.write(lines.encode())

@@ -1,0 +1,132 @@
+"""`python -m training_job.score`: loads a model and scores examples with it.
+
+    python -m training_job.score --model FOLDER --data FILE.npz
+    python -m training_job.score --model FOLDER --network FILE.py:Class --data FILE.npz
+
+The second form is for a script's own network: the class is loaded from the script's file, made without arguments, and
+filled with the weights of `model.npz`; it takes the examples as float32, as they are in the file, and, where they are
+uint8, divided by 255. It runs the file: give only one you trust.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import chainer
+import numpy as np
+
+from training_job import device, model_file
+from training_job.datasets import npz
+from training_job.errors import ModelError, TrainingJobError
+from training_job.inputs import Inputs
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network that scores examples. `classes` is empty where the model folder does not name them."""
+
+    network: Any
+    inputs: Inputs | None
+    classes: tuple[str, ...]
+    device: Any
+
+    def scores(self, x: Any) -> Any:  # noqa: ANN401 - arrays
+        """Return each class's probability, float32 (N, classes), for raw examples (N, …).
+
+        Raises:
+            ModelError: The examples do not have the shape that the model takes.
+        """
+        x = np.asarray(x)
+        parts = [self._batch(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
+        if not parts:
+            raise ModelError("there is no example to score")
+        return np.concatenate(parts)
+
+    def predict(self, x: Any) -> Any:  # noqa: ANN401 - arrays
+        """Return the number of the likeliest class for each example, int64 (N,)."""
+        return self.scores(x).argmax(axis=1)
+
+    def _batch(self, x: Any) -> Any:  # noqa: ANN401 - arrays
+        batch = _as_it_is(x) if self.inputs is None else self.inputs.prepare(x)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003 - Chainer's signature
+            try:
+                logits = self.network(self.device.send(batch))
+            except (ValueError, chainer.utils.type_check.InvalidType) as error:
+                name = type(self.network).__name__
+                text = " ".join(str(error).split())
+                raise ModelError(f"{name} does not take examples of shape {batch.shape[1:]}: {text}") from error
+            return chainer.get_device("@numpy").send(chainer.functions.softmax(logits).array)
+
+
+def _as_it_is(x: Any) -> Any:  # noqa: ANN401 - arrays
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / 255
+    return x.astype(np.float32)
+
+
+def load_model(folder: Path, *, network: str | None = None, gpu: int | None = device.CPU) -> Model:
+    """Load a model folder by its model.json, or, where `network` says `FILE.py:Class`, a script's own network.
+
+    Raises:
+        ModelError: Something is missing, damaged, or does not fit.
+        DeviceError: The GPU asked for is not there.
+    """
+    place = device.choose(gpu)
+    if network is None:
+        description, chain = model_file.load(folder)
+        inputs, classes = description.inputs, description.classes
+    else:
+        chain, inputs, classes = _script_network(network), None, ()
+        model_file.load_weights(folder / model_file.WEIGHTS, chain)
+    chain.to_device(place)
+    return Model(network=chain, inputs=inputs, classes=classes, device=place)
+
+
+def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
+    file, _, class_name = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise ModelError(f"--network {name}: {file!r} is no file; FILE.py:Class is expected")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"--network {name}: {file!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # a script finds its neighbours as if it had been started
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    network = getattr(module, class_name, None)
+    if not (isinstance(network, type) and issubclass(network, chainer.Link)):
+        raise ModelError(f"--network {name}: {path.name} has no Chainer network named {class_name!r}")
+    return network()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print `{"count": …, "accuracy": …}` for the examples in a .npz. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training_job.score", description="Score examples with a model.")
+    parser.add_argument("--model", type=Path, required=True, help="folder with model.npz, and model.json")
+    parser.add_argument("--data", type=Path, required=True, help=".npz with x and y")
+    parser.add_argument("--network", help="FILE.py:Class, where the model is a script's own network")
+    parser.add_argument("--gpu_id", "-g", type=int, default=device.CPU, help="-1 is the CPU, the default")
+    options = parser.parse_args(argv)
+    try:
+        table, _ = npz.read(options.data)
+        found = load_model(options.model, network=options.network, gpu=options.gpu_id).predict(table.x)
+    except TrainingJobError as error:
+        print(f"training_job.score: {error}", file=sys.stderr)  # noqa: T201 - the command's output
+        return 65
+    accuracy = float(np.mean(found == table.y))
+    print(json.dumps({"count": len(table), "accuracy": round(accuracy, 6)}))  # noqa: T201 - the command's output
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

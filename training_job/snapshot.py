@@ -1,0 +1,170 @@
+"""What was dropped, as the receipt names it, and whether it still is so.
+
+`<snapshot>/manifest.json`::
+
+    {"version": 1, "experiment": "digits", "drop": "<64 hex digits>",
+     "scripts": [{"name": "train.py", "size": 1234, "md5": "<base64, or null>", "etag": "0x8D…"}],
+     "data": [{"name": "train/a.png", "size": 10, "md5": null, "etag": "0x8D…"}],
+     "entry_script": "train.py", "ignored": ["_SUCCESS", ".*", "*.tmp"]}
+
+beside `<snapshot>/scripts/**`. Names are relative and use `/`. md5 is the blob's Content-MD5: base64 of the 16 bytes.
+A pattern in `ignored` (fnmatch) fits any component of a name.
+"""
+
+import base64
+import fnmatch
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from training_job.errors import ChangedSinceSnapshotError, SnapshotError
+
+RESERVED = ("training_job", "outputs", "logs", ".kedja")
+"""Names in the job's folder that no dropped script may take. A dropped outputs/model.npz would be registered as if
+this job had made it, so that folder is refused and not merged."""
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A dropped file. `md5` is in base64; None where the blob has none, and then the size is what is compared."""
+
+    name: str
+    size: int
+    md5: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What was dropped."""
+
+    folder: Path
+    scripts: tuple[File, ...]
+    data: tuple[File, ...]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of each data file when it was verified: name to (size, time of change in nanoseconds)."""
+
+    files: Mapping[str, tuple[int, int]]
+
+
+def read(folder: Path) -> Snapshot:
+    """Return what the manifest says.
+
+    Raises:
+        SnapshotError: There is none, it is damaged, of an unknown version, or names a file outside of its folder.
+    """
+    path = folder / "manifest.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["version"] != _VERSION:
+            raise SnapshotError(f"{path} has version {document['version']}: {_VERSION} is what this Kedja reads")
+        return Snapshot(
+            folder=folder,
+            scripts=_files(document["scripts"]),
+            data=_files(document["data"]),
+            ignored=tuple(str(pattern) for pattern in document["ignored"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"{path} is no snapshot's manifest: {error!r}") from error
+
+
+def copy_scripts(snapshot: Snapshot, target: Path) -> None:
+    """Copy the scripts into the job's folder, as they were dropped.
+
+    Raises:
+        SnapshotError: A script has a name that the job needs itself.
+        ChangedSinceSnapshotError: A script is not the one that the manifest names.
+    """
+    for file in snapshot.scripts:
+        top = PurePosixPath(file.name).parts[0]
+        if top in RESERVED:
+            raise SnapshotError(
+                f"the dropped script {file.name} takes the name {top!r}, which the job needs: rename it"
+            )
+    for file in snapshot.scripts:
+        source = snapshot.folder / "scripts" / file.name
+        _compare(file, source, "script")
+        copy = target / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+
+
+def verify_data(snapshot: Snapshot, folder: Path, seen: Seen | None = None) -> Seen:
+    """Check that the folder holds what the manifest says: names, sizes and MD5.
+
+    With what an earlier call returned, only the files that changed since then are read again.
+
+    Raises:
+        ChangedSinceSnapshotError: A file is missing, new or different.
+    """
+    found = {name: path for name, path in _walk(folder) if not _is_ignored(name, snapshot.ignored)}
+    added = sorted(found.keys() - {file.name for file in snapshot.data})
+    if added:
+        raise ChangedSinceSnapshotError(f"data file {added[0]} is there and was not part of the drop")
+    states = {}
+    for file in snapshot.data:
+        path = folder / file.name
+        state = _state(path)
+        if state is None or seen is None or seen.files.get(file.name) != state:
+            _compare(file, path, "data file")
+            state = _state(path) or (0, 0)
+        states[file.name] = state
+    return Seen(states)
+
+
+def _files(entries: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
+    files = tuple(File(name=str(entry["name"]), size=int(entry["size"]), md5=entry["md5"]) for entry in entries)
+    for file in files:
+        path = PurePosixPath(file.name)
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise SnapshotError(f"the manifest names {file.name!r}, which is no relative name inside its folder")
+    return files
+
+
+def _compare(file: File, path: Path, kind: str) -> None:
+    try:
+        size = path.stat().st_size
+        if size != file.size:
+            raise ChangedSinceSnapshotError(
+                f"{kind} {file.name} has {size} bytes; it had {file.size} when it was dropped"
+            )
+        if file.md5 is not None and _md5(path) != file.md5:
+            raise ChangedSinceSnapshotError(f"{kind} {file.name} has other content than when it was dropped")
+    except FileNotFoundError:
+        raise ChangedSinceSnapshotError(f"{kind} {file.name} is gone since it was dropped") from None
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _is_ignored(name: str, patterns: Sequence[str]) -> bool:
+    parts = PurePosixPath(name).parts
+    return any(fnmatch.fnmatchcase(part, pattern) for part in parts for pattern in patterns)
