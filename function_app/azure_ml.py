@@ -128,10 +128,10 @@ class AzureMLService:
         files: Mapping[str, str] = details.get("logFiles") or {}
         address = next((files[path] for path in sorted(files) if _LOG.fullmatch(path)), None)
         if address is None:
-            return LogPage(text="", next_offset=offset, complete=ended)
+            return LogPage(text="", next_offset=max(0, offset), complete=ended)
         with service_errors(f"The log of job {name!r} cannot be read"):
-            data, size = _read_blob(address, offset, limit)
-        return job_log.page(data, offset=offset, limit=limit, size=size, ended=ended)
+            data, begin, size = _read_blob(address, offset, limit)
+        return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:
         default = (self._entity(name).outputs or {}).get("default")
@@ -241,20 +241,21 @@ def _is_taken(error: AzureError) -> bool:
     return isinstance(error, AssetPathException) or "Asset paths cannot be updated" in str(error)
 
 
-def _read_blob(address: str, offset: int, limit: int) -> tuple[bytes, int]:
-    """Return up to `limit` bytes from `offset`, and how long the blob is; no bytes beyond its end."""
+def _read_blob(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
+    """Return up to `limit` bytes, where they begin, and how long the blob is; no bytes beyond its end."""
     from azure.storage.blob import BlobClient  # noqa: PLC0415  as heavy as the rest, and logs are read seldom
 
     with BlobClient.from_blob_url(address, **PATIENCE) as client:
         try:
-            stream = client.download_blob(offset=offset, length=limit)
+            begin = job_log.start(offset, client.get_blob_properties().size) if offset < 0 else offset
+            stream = client.download_blob(offset=begin, length=limit)
         except ResourceNotFoundError:
-            return b"", 0
+            return b"", max(0, offset), 0
         except HttpResponseError as error:
             if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise
-            return b"", offset
-        return stream.readall(), _size(stream.properties.content_range)
+            return b"", begin, begin
+        return stream.readall(), begin, _size(stream.properties.content_range)
 
 
 def _size(content_range: str | None) -> int:

@@ -3,6 +3,11 @@
 from function_app.training_service import LogPage
 
 
+def start(offset: int, size: int) -> int:
+    """Return where to begin in a log of `size` bytes: a negative offset counts from its end."""
+    return max(0, size + offset) if offset < 0 else offset
+
+
 def page(data: bytes, *, offset: int, limit: int, size: int, ended: bool) -> LogPage:
     r"""Cut a page of whole lines out of the bytes that were read from `offset` on.
 

@@ -185,8 +185,7 @@ class JobSpec(Trial):
             yield from (f"{prefix}{key}" for key in _CODE_KEYS if key in part.model_fields_set)
         if self.kedja.entry_script is not None:
             yield "kedja.entry_script"
-        if self.kedja.registration.model is not None:
-            yield "kedja.register.model"
+        yield from (f"kedja.register.{key}" for key in sorted(self.kedja.registration.model_fields_set))
         for name, argument in self.kedja.arguments.items():
             if _is_free_text(argument):
                 yield f"kedja.arguments.{name}"

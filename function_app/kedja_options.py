@@ -19,6 +19,7 @@ from function_app.job_fields import (
     refuse,
     shown,
 )
+from function_app.names import is_ignored
 
 _LONGEST_ARGUMENT = 4096
 _LONGEST_LIST = 1000
@@ -53,10 +54,16 @@ ScriptPath = Annotated[
     DropPath, checked(lambda path: None if path.endswith(".py") else f"{shown(path)} is not a Python file (.py)")
 ]
 
-FileName = Annotated[
-    DropPath,
-    checked(lambda name: f"{shown(name)} is a path; give the name of a file" if posixpath.dirname(name) else None),
-]
+
+def _file_problem(name: str) -> str | None:
+    if posixpath.dirname(name):
+        return f"{shown(name)} is a path; give the name of a file"
+    if is_ignored(name):
+        return f"{shown(name)} is hidden or temporary, so it is never seen; give another name, such as _SUCCESS"
+    return None
+
+
+FileName = Annotated[DropPath, checked(_file_problem)]
 
 
 class When(SpecModel):

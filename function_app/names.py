@@ -1,5 +1,6 @@
 """Names that the service, its storage and its infrastructure agree on, and those derived from what is dropped."""
 
+import fnmatch
 import hashlib
 import re
 import unicodedata
@@ -34,6 +35,12 @@ IGNORED = (".*", "~*", "*~", "*.tmp", "*.temp", "*.part", "*.partial", "*.swp", 
 """Patterns (fnmatch, on each part of a path) of files that no one means to drop."""
 
 
+def is_ignored(path: str) -> bool:
+    """Return whether a path is one that no one means to drop: hidden, temporary, or a folder's marker."""
+    parts = path.split("/")
+    return not parts[-1] or any(fnmatch.fnmatchcase(part, pattern) for part in parts for pattern in IGNORED)
+
+
 def slug(folder: str) -> str:
     """Return the experiment's name made from a folder's: `[a-z0-9-]`, at most 40 characters and a hash of six.
 
@@ -41,7 +48,7 @@ def slug(folder: str) -> str:
     """
     ascii_text = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
     text = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:SLUG_LIMIT].strip("-")
-    if text == folder:
+    if text and text == folder:
         return text
     suffix = hashlib.sha256(folder.encode()).hexdigest()[:6]
     return f"{text}-{suffix}" if text else f"x-{suffix}"

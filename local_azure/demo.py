@@ -140,6 +140,7 @@ class Demo:
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(str(WORDS[None]), total=len(STAGES))
             shown: str | None = "nothing"
+            measured = ""
             while time.monotonic() < deadline:
                 receipt = self._get(f"/api/drops/{self.experiment}/latest") or {}
                 status = receipt.get("status")
@@ -148,8 +149,11 @@ class Demo:
                     progress.console.print(f"  {datetime.now(UTC):%H:%M:%S} {words}")
                     shown = status
                 metrics = self._live(receipt) if status == "running" else ""
+                if metrics not in ("", measured):
+                    progress.console.print(f"           {metrics}")
+                    measured = metrics
                 done = STAGES.index(status) + 1 if status in STAGES else 0
-                progress.update(task, completed=done, description=f"{words}{metrics}")
+                progress.update(task, completed=done, description=words)
                 if status in FINAL:
                     return receipt
                 time.sleep(POLL)
@@ -158,8 +162,8 @@ class Demo:
     def _live(self, receipt: Mapping[str, Any]) -> str:
         job = self._get(f"/api/jobs/{receipt['attempts'][-1]['job']}") or {}
         metrics = job.get("metrics") or {}
-        parts = [f"{name} {metrics[name]:.4g}" for name in ("epoch", "loss", "accuracy") if name in metrics]
-        return f": {', '.join(parts)}" if parts else ""
+        wanted = ("epoch", "main/loss", "validation/main/accuracy")
+        return ", ".join(f"{name} {metrics[name]:.4g}" for name in wanted if name in metrics)
 
     def _get(self, path: str) -> dict[str, Any] | None:
         answer = httpx.get(f"{self.stack.functions_url}{path}", timeout=30, trust_env=False)

@@ -1,11 +1,12 @@
 """The folder of one job: its code, inputs, working folder, log, and how its command ended."""
 
-import codecs
+import os
 import shutil
 from pathlib import Path
 
 from attrs import frozen
 
+from function_app import job_log
 from function_app.training_service import LogPage
 
 JOBS = "jobs"
@@ -76,24 +77,13 @@ class JobFolder:
             return None
 
     def read_log(self, offset: int, limit: int, *, ended: bool) -> LogPage:
-        """Return up to `limit` bytes from byte `offset`: whole lines, unless one is longer or the log has ended."""
+        """Return up to `limit` bytes from byte `offset`, which counts from the end where it is negative."""
         try:
             with self.log.open("rb") as log:
-                log.seek(offset)
-                piece = log.read(limit)
-                at_end = not log.read(1)
+                size = log.seek(0, os.SEEK_END)
+                start = job_log.start(offset, size)
+                log.seek(start)
+                data = log.read(limit)
         except FileNotFoundError:
-            piece, at_end = b"", True
-        if not (ended and at_end):
-            whole_lines = piece[: piece.rfind(b"\n") + 1]
-            is_long_line = not whole_lines and len(piece) == limit
-            piece = _whole_characters(piece) if is_long_line else whole_lines
-        return LogPage(text=piece.decode(errors="replace"), next_offset=offset + len(piece), complete=ended and at_end)
-
-
-def _whole_characters(piece: bytes) -> bytes:
-    """Return the piece without the beginning of a character whose other bytes are still to come."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    decoder.decode(piece)
-    pending = decoder.getstate()[0]
-    return piece[: len(piece) - len(pending)] or piece
+            start, size, data = max(0, offset), 0, b""
+        return job_log.page(data, offset=start, limit=limit, size=size, ended=ended)

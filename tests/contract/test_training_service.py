@@ -201,6 +201,13 @@ class TestCancel:
 
 
 class TestLogs:
+    def test_a_negative_offset_counts_from_the_end(self, backend: Backend, name: str) -> None:
+        backend.service.submit(backend.job(name, log="epoch 1\nepoch 2\n"))
+        backend.run_until(name, JobStatus.COMPLETED)
+        page = backend.service.logs(name, offset=-8)
+        assert (page.text, page.next_offset, page.complete) == ("epoch 2\n", 16, True)
+        assert backend.service.logs(name, offset=-1000).text == "epoch 1\nepoch 2\n"
+
     def test_reads_whole_lines_from_an_offset(self, backend: Backend, name: str) -> None:
         log = "epoch 1\nepoch 2: märkbart bättre\nepoch 3"
         backend.service.submit(backend.job(name, log=log, hold=True))

@@ -193,6 +193,12 @@ def test_no_path_leads_out_of_the_drop(path: str) -> None:
             parse_job_json(values)
 
 
+@pytest.mark.parametrize("name", [".done", "done.tmp"])
+def test_no_drop_waits_for_a_file_that_is_never_seen(name: str) -> None:
+    with pytest.raises(InvalidJobSpec, match=r"kedja\.drop\.wait_for.*never seen"):
+        parse_job_json({"kedja": {"drop": {"wait_for": name}}})
+
+
 def test_a_path_is_normalised() -> None:
     assert parse_job_yaml("code: ./src//lib/").code == "src/lib"
     assert parse_job_yaml("kedja: {register: {path: outputs/best/}}").kedja.registration.path == "outputs/best"
@@ -294,6 +300,10 @@ def test_the_full_form_is_read_back() -> None:
         (
             "kedja: {arguments: {a: /etc, b: [1, x], c: 'x${{inputs.data}}'}}",
             tuple(f"kedja.arguments.{k}" for k in "abc"),
+        ),
+        (
+            "kedja: {register: {path: outputs/a, when: {metric: m, at_least: 0}}}",
+            ("kedja.register.path", "kedja.register.when"),
         ),
         ("inputs: {x: abc}", ("inputs.x",)),
         (SWEEP, ("trial.command", "trial.environment")),

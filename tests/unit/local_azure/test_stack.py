@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import ResourceExistsError
 from pytest_mock import MockerFixture
 
 from function_app import names
@@ -29,7 +30,7 @@ def test_the_ports_are_those_that_people_know() -> None:
 
 
 def test_a_port_in_use_is_named_with_the_option_that_changes_it(mocker: MockerFixture) -> None:
-    socket = mocker.patch.object(module.socket, "socket")
+    socket = mocker.patch("local_azure.stack.socket.socket")
     bind = socket.return_value.__enter__.return_value.bind
     bind.side_effect = lambda address: (_ for _ in ()).throw(OSError("in use")) if address[1] == 6500 else None
     with pytest.raises(PortInUseError, match=r"Port 6500 \(event_grid\) is in use.*--event-grid-port 6501"):
@@ -59,7 +60,7 @@ def test_it_provisions_what_bicep_does(stack: Stack, mocker: MockerFixture) -> N
     queues = mocker.patch.object(
         module, "QueueServiceClient"
     ).from_connection_string.return_value.__enter__.return_value
-    blobs.create_container.side_effect = [module.ResourceExistsError(), *[None] * 20]
+    blobs.create_container.side_effect = [ResourceExistsError(), *[None] * 20]
     stack.provision()
     made = [call.args[0] for call in blobs.create_container.call_args_list]
     assert set(made) == {*names.CONTAINERS, "azureml"}

@@ -1,0 +1,65 @@
+"""Answers: what a drop writes on its receipt."""
+
+from datetime import datetime
+
+from function_app import names
+from function_app.announcements import Announced
+from function_app.drop import Drop
+from function_app.planning import Rejected, Waiting
+from function_app.receipt import REPEATS_LISTED, Attempt, Receipt, Repeat, Status
+
+
+def sequence(now: datetime) -> int:
+    """Return the order of a drop among others of its experiment: the storage's clock, in seconds."""
+    return int(now.timestamp())
+
+
+def claim(receipt: Receipt, why: str, drop: Drop | None, now: datetime) -> Receipt:
+    """Return the receipt with its next attempt. What a drop brings with it counts from now on."""
+    number = len(receipt.attempts) + 1
+    order = sequence(drop.now) if drop else sequence(now)
+    attempt = Attempt(
+        number=number,
+        job=names.job_name(receipt.experiment, receipt.drop, number),
+        why=why,
+        claimed=now,
+        sequence=order,
+    )
+    return receipt.moved(Status.SUBMITTING, now, None if number == 1 else why).with_(
+        attempts=(*receipt.attempts, attempt),
+        sequence=order,
+        newest_upload=(drop.newest if drop else None) or receipt.newest_upload,
+        model=None,
+        superseded_by=None,
+        followed_by=None,
+    )
+
+
+def answered(receipt: Receipt, plan: Waiting | Rejected, now: datetime) -> Receipt:
+    """Return the receipt with what the plan says: waiting for what, or rejected and why."""
+    if isinstance(plan, Waiting):
+        return receipt.moved(Status.WAITING, now, plan.what, plan.what_to_do)
+    if receipt.status is Status.REJECTED and receipt.reason == plan.reason:
+        return receipt
+    rejected = receipt.moved(Status.REJECTED, now, plan.reason, plan.what_to_do)
+    return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=plan.what_to_do)
+
+
+def repeated(receipt: Receipt, trigger: str, drop: Drop, now: datetime) -> Receipt:
+    """Return the receipt with a note that the same content came again, and what has been done about it already."""
+    newest = drop.newest or drop.now
+    if newest <= receipt.newest_upload:
+        return receipt  # no one dropped anything: an event came twice
+    done = f"job {receipt.job} is {receipt.status}" if receipt.job else f"it is {receipt.status}"
+    if receipt.model:
+        done = f"job {receipt.job} made model {receipt.model.model} version {receipt.model.version}"
+    repeat = Repeat(at=now, trigger=trigger, outcome=f"The same content was dropped again; {done}.")
+    return seen(receipt.with_(repeats=(*receipt.repeats, repeat)[-REPEATS_LISTED:]), drop)
+
+
+def seen(receipt: Receipt, drop: Drop) -> Receipt:
+    """Return the receipt as the one of what lies there now, where that was written since."""
+    newest = drop.newest or drop.now
+    if newest <= receipt.newest_upload:
+        return receipt
+    return receipt.with_(newest_upload=newest, sequence=sequence(drop.now))

@@ -1,0 +1,91 @@
+"""The triggers: each a few lines over the core."""
+
+import functools
+import logging
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from function_app import names
+from function_app.http_door import HttpDoor
+from function_app.settings import STORAGE
+
+if TYPE_CHECKING:
+    from function_app.kedja import Kedja
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def kedja() -> "Kedja":
+    """Return the service, connected once, when the first trigger needs it: indexing stays fast."""
+    from function_app.kedja import Kedja  # noqa: PLC0415 - its libraries take several times as long as indexing
+
+    return Kedja.connect(os.environ)
+
+
+app = func.AsgiFunctionApp(
+    app=HttpDoor(kedja, os.environ), http_auth_level=func.AuthLevel.ANONYMOUS, function_name="http_api"
+)
+
+
+@app.queue_trigger(arg_name="message", queue_name=names.BLOB_EVENTS, connection=STORAGE)
+def on_blob_event(message: func.QueueMessage) -> None:
+    """A file was dropped: schedule a look at its experiment."""
+    kedja().on_blob_event(message.get_body(), message=str(message.id), delivery=message.dequeue_count or 1)
+
+
+@app.queue_trigger(arg_name="message", queue_name=names.SETTLED_DROPS, connection=STORAGE)
+def on_settled(message: func.QueueMessage) -> None:
+    """A folder has been quiet: take it as a drop."""
+    kedja().on_settled(message.get_body(), message=str(message.id))
+
+
+@app.queue_trigger(arg_name="message", queue_name=names.RUN_EVENTS, connection=STORAGE)
+def on_run_event(message: func.QueueMessage) -> None:
+    """A job changed: look at it."""
+    kedja().on_run_event(message.get_body())
+
+
+@app.event_grid_trigger(arg_name="event")
+def receive_event(event: func.EventGridEvent) -> None:
+    """Another system's subscription brought an event: put it on the queue that its kind belongs to."""
+    kedja().admit(
+        {
+            "id": event.id,
+            "topic": event.topic,
+            "subject": event.subject,
+            "eventType": event.event_type,
+            "eventTime": (event.event_time or datetime.now(UTC)).isoformat(),
+            "data": event.get_json(),
+            "dataVersion": event.data_version,
+        }
+    )
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
+def reconcile(timer: func.TimerRequest) -> None:
+    """Find what was lost on the way."""
+    if timer.past_due:
+        logger.warning("Reconciliation is late.")
+    kedja().reconciler.run(id=datetime.now(UTC).isoformat())
+
+
+@app.queue_trigger(arg_name="message", queue_name=f"{names.BLOB_EVENTS}-poison", connection=STORAGE)
+def on_blob_event_poison(message: func.QueueMessage) -> None:
+    """An event failed ten times: keep it."""
+    kedja().on_poison(names.BLOB_EVENTS, message.get_body(), message=str(message.id))
+
+
+@app.queue_trigger(arg_name="message", queue_name=f"{names.SETTLED_DROPS}-poison", connection=STORAGE)
+def on_settled_poison(message: func.QueueMessage) -> None:
+    """A look at a folder failed ten times: keep it."""
+    kedja().on_poison(names.SETTLED_DROPS, message.get_body(), message=str(message.id))
+
+
+@app.queue_trigger(arg_name="message", queue_name=f"{names.RUN_EVENTS}-poison", connection=STORAGE)
+def on_run_event_poison(message: func.QueueMessage) -> None:
+    """A look at a job failed ten times: keep it."""
+    kedja().on_poison(names.RUN_EVENTS, message.get_body(), message=str(message.id))

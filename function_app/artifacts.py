@@ -1,0 +1,120 @@
+"""Artifacts: the files that a job made, on their way to where consumers look. No byte of them passes through here."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
+
+from attrs import frozen
+
+from function_app import names
+from function_app.documents import Document
+from function_app.job_result import MANIFEST as RESULT
+from function_app.job_result import JobResult
+from function_app.receipt import Artifact
+from function_app.storage import BlobItem, Blobs, CopyStatus, pages
+from function_app.training_service import BlobFolder
+
+MODEL_MANIFEST = "manifest.json"
+COPIES_AT_ONCE = 16
+TIME_FOR_COPIES = 240.0
+"""Seconds that one call spends on starting copies, well below a function's time limit; the next call goes on."""
+_SOURCE_ETAG = "kedja_source_etag"
+
+
+class ModelManifest(Document):
+    """`manifest.json`, written last: what is listed here is there, whole."""
+
+    version: int = 1
+    model: str
+    model_version: str
+    job: str
+    receipt: str
+    path: str
+    metrics: Mapping[str, float]
+    lineage: Mapping[str, str]
+    files: tuple[Artifact, ...]
+
+
+@frozen(kw_only=True)
+class Progress:
+    """How far copying is: `copied` of `total` files. `missing` names files that the job made and storage has not."""
+
+    copied: int
+    total: int
+    missing: Sequence[str]
+
+    @property
+    def done(self) -> bool:
+        return self.copied == self.total and not self.missing
+
+
+def target_name(path: str) -> str:
+    """Return where a file of the job's outputs goes below the model version's folder.
+
+    A file of the job's with the manifest's own name steps aside.
+    """
+    return f"outputs/{path}" if path == MODEL_MANIFEST else path
+
+
+@frozen(kw_only=True)
+class Artifacts:
+    """Copies artifacts within the storage account."""
+
+    blobs: Blobs
+    clock: Callable[[], float] = time.monotonic
+
+    def paths(self, outputs: BlobFolder) -> Iterator[str]:
+        """Yield the path of each file that the job made."""
+        for item in self._made(outputs):
+            yield item.name.removeprefix(outputs.prefix)
+
+    def missing(self, outputs: BlobFolder, result: JobResult) -> list[str]:
+        """Return which of the files that the job says it made are not (wholly) in storage yet."""
+        there = {item.name.removeprefix(outputs.prefix): item.size for item in self._made(outputs)}
+        return [file.path for file in result.files if there.get(file.path) != file.size]
+
+    def copy(self, outputs: BlobFolder, target: str, *, keep_alive: Callable[[], None]) -> Progress:
+        """Start what is not started, and return how far everything is. Call it again until it is done.
+
+        A copy counts when it has ended well and was made of the source as it is now.
+        """
+        there = {item.name: item for page in pages(self.blobs, names.MODELS, target) for item in page}
+        copied = total = 0
+        until = self.clock() + TIME_FOR_COPIES
+        with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+            for batch in batched(self._made(outputs), COPIES_AT_ONCE, strict=False):
+                keep_alive()
+                total += len(batch)
+                if self.clock() < until:
+                    copied += sum(pool.map(lambda item: self._copied(item, outputs, target, there), batch))
+        return Progress(copied=copied, total=total, missing=())
+
+    def _copied(self, item: BlobItem, outputs: BlobFolder, target: str, there: Mapping[str, BlobItem]) -> bool:
+        name = f"{target}{target_name(item.name.removeprefix(outputs.prefix))}"
+        done = there.get(name)
+        if done and done.metadata.get(_SOURCE_ETAG) == item.etag and done.copy is not CopyStatus.FAILED:
+            return done.copy is CopyStatus.SUCCESS and done.size == item.size
+        status = self.blobs.copy(
+            (outputs.container, item.name), (names.MODELS, name), etag=item.etag, metadata={_SOURCE_ETAG: item.etag}
+        )
+        return status is CopyStatus.SUCCESS
+
+    def verified(self, outputs: BlobFolder, target: str, result: JobResult) -> list[Artifact]:
+        """Return what was copied, each file checked by its size and its source's ETag; empty where one is not right."""
+        hashes = {file.path: file.sha256 for file in result.files}
+        there = {item.name: item for page in pages(self.blobs, names.MODELS, target) for item in page}
+        artifacts = []
+        for item in self._made(outputs):
+            path = item.name.removeprefix(outputs.prefix)
+            copy = there.get(f"{target}{target_name(path)}")
+            if copy is None or copy.size != item.size or copy.metadata.get(_SOURCE_ETAG) != item.etag:
+                return []
+            artifacts.append(Artifact(path=target_name(path), size=item.size, sha256=hashes.get(path)))
+        return artifacts
+
+    def _made(self, outputs: BlobFolder) -> Iterator[BlobItem]:
+        for page in pages(self.blobs, outputs.container, outputs.prefix):
+            for item in page:
+                if item.name != f"{outputs.prefix}{RESULT}" and not item.name.endswith("/"):
+                    yield item

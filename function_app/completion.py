@@ -1,0 +1,217 @@
+"""Completion: look at a job again, and bring its receipt to where the job is.
+
+Any event about a run says no more than "look": events come late, twice, and in any order.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from function_app import names
+from function_app.announcements import Announced
+from function_app.documents import Document
+from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceUnavailable
+from function_app.job_result import JobResult, UnreadableResult
+from function_app.receipt import FINAL, Receipt, Status
+from function_app.receipts import ReceiptBusy, Receipts
+from function_app.registration import Registrar, Unfinished
+from function_app.storage import Blobs, Queues
+from function_app.submission import Submitter, backoff, with_job
+from function_app.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
+
+logger = logging.getLogger(__name__)
+
+LOG_TAIL_LINES = 50
+LOG_TAIL_BYTES = 64 * 1024
+BUSY_DELAY = 15.0
+"""Seconds until the next look where another host is registering the job's model right now."""
+DEADLINE = timedelta(hours=24)
+
+
+class LookRequest(Document):
+    """A message of `run-events`: look at a job again. `since` is when looking began."""
+
+    kind: str = "look"
+    job: str
+    tries: int = 0
+    since: datetime
+
+
+@frozen(kw_only=True)
+class Watcher:
+    """Follows jobs to their end."""
+
+    blobs: Blobs
+    queues: Queues
+    receipts: Receipts
+    registrar: Registrar
+    submitter: Submitter
+    training: TrainingService
+
+    def look(self, name: str, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
+        """Bring the receipt of a job up to date; return None where the job is none of Kedja's.
+
+        Where something is not there yet, `again` has it looked at again soon; without it the caller comes back.
+        """
+        since = since or self.receipts.clock()
+        try:
+            job = self.training.get(name)
+        except JobNotFound:
+            return None  # another workspace's, or a child run that has no job of its own
+        except TrainingServiceUnavailable as error:
+            if again:
+                self._later(name, tries, since, error.retry_after or backoff(tries))
+            return None
+        receipt = self._receipt_of(job)
+        if receipt is None:
+            return None
+        try:
+            return self._follow(receipt, job)
+        except (ReceiptBusy, PreconditionFailed) as busy:
+            logger.info("%s: %s", name, busy)
+            delay = BUSY_DELAY
+        except TrainingServiceUnavailable as error:
+            delay = error.retry_after or backoff(tries)
+        except Unfinished as unfinished:
+            delay = unfinished.delay
+        if again:
+            self._later(name, tries, since, delay)
+        return receipt
+
+    def _receipt_of(self, job: Job) -> Receipt | None:
+        experiment, _, drop = job.tags.get(RECEIPT_TAG, "").partition("/")
+        return self.receipts.find(experiment, drop) if drop else None
+
+    def _later(self, job: str, tries: int, since: datetime, delay: float) -> None:
+        if self.receipts.clock() - since > DEADLINE:
+            logger.error("%s could not be followed for %s; reconcile goes on with it.", job, DEADLINE)
+            return
+        request = LookRequest(job=job, tries=tries + 1, since=since)
+        self.queues.send(names.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
+
+    def _follow(self, receipt: Receipt, job: Job) -> Receipt:
+        if receipt.status is Status.SUBMITTING:
+            receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()))
+        if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.CANCELING:
+            return self._end(receipt, job)
+        if job.status is JobStatus.STARTING:
+            receipt = self.receipts.change(receipt, lambda now: self._progressed(now, job, Status.STARTING))
+        elif job.status in (JobStatus.RUNNING, JobStatus.CANCELING):
+            receipt = self.receipts.change(receipt, lambda now: self._progressed(now, job, Status.RUNNING))
+        elif job.status is JobStatus.FAILED:
+            receipt = self._failed(receipt, job)
+        elif job.status is JobStatus.CANCELED:
+            receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
+        else:
+            receipt = self.receipts.change(receipt, lambda now: self._completed(now, job))
+            receipt = self.receipts.flush(receipt)
+            if receipt.status is Status.COMPLETED:
+                return self.registrar.register(receipt, job)
+        return self.receipts.flush(receipt)
+
+    def _end(self, receipt: Receipt, job: Job) -> Receipt:
+        """See to it that a job ends for which nobody waits any more: the receipt's word stands, whatever it does."""
+        if not job.status.is_final:
+            if any(attempt.job == job.name for attempt in receipt.attempts):
+                self.submitter.cancel(job.name, receipt)
+            return receipt
+        if receipt.status is Status.CANCELING:
+            receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
+        return self.receipts.flush(receipt)
+
+    def abandon(self, receipt: Receipt) -> Receipt:
+        """End a receipt whose job does not exist: its submission was lost before it was made, or it was deleted."""
+        now = self.receipts.clock()
+
+        def edit(current: Receipt) -> Receipt:
+            if current.job != receipt.job or current.status in FINAL or current.status is Status.COMPLETED:
+                return current
+            if current.status is Status.CANCELING:
+                status = Status.SUPERSEDED if current.superseded_by else Status.CANCELED
+                canceled = current.moved(status, now, current.reason).with_attempt(ended=now)
+                return canceled.announcing(Announced.JOB_CANCELED, now, superseded_by=current.superseded_by)
+            reason = f"The training service knows no job {current.job} any more."
+            failed = current.moved(Status.FAILED, now, reason, "Retry it.").with_attempt(ended=now, error=reason)
+            return failed.announcing(Announced.JOB_FAILED, now)
+
+        return self.receipts.flush(self.receipts.change(receipt, edit))
+
+    def _progressed(self, receipt: Receipt, job: Job, status: Status) -> Receipt:
+        going = (Status.SUBMITTED, Status.STARTING, Status.RUNNING)
+        if receipt.job != job.name or receipt.status not in going:
+            return receipt
+        reason = f"The training service says: {job.detail}." if status is Status.STARTING else None
+        return receipt.moved(status, self.receipts.clock(), reason).with_attempt(
+            status=job.detail, started=job.started, links=dict(job.links)
+        )
+
+    def _completed(self, receipt: Receipt, job: Job) -> Receipt:
+        if receipt.job != job.name or receipt.status in (Status.COMPLETED, Status.CANCELING) or receipt.status in FINAL:
+            return receipt
+        completed = receipt.moved(Status.COMPLETED, self.receipts.clock()).with_attempt(**_ended(job))
+        return completed.announcing(Announced.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
+
+    def _canceled(self, receipt: Receipt, job: Job) -> Receipt:
+        """Return the receipt of a job that is over because someone wanted it so."""
+        if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.COMPLETED:
+            return receipt
+        now, reason = self.receipts.clock(), receipt.reason
+        if receipt.status is not Status.CANCELING:
+            reason = "The job was canceled in the training service."
+        elif job.status is not JobStatus.CANCELED:
+            reason = f"{reason or 'Canceled.'} The job had {job.status} before; nothing was registered."
+        status = Status.SUPERSEDED if receipt.superseded_by else Status.CANCELED
+        what_to_do = None if receipt.superseded_by else "Retry it, or drop the files again."
+        canceled = receipt.moved(status, now, reason, what_to_do).with_attempt(**_ended(job))
+        return canceled.announcing(Announced.JOB_CANCELED, now, superseded_by=receipt.superseded_by)
+
+    def _failed(self, receipt: Receipt, job: Job) -> Receipt:
+        try:
+            result = JobResult.read(self.blobs, self.training.outputs(job.name))
+            problem = None
+        except UnreadableResult as error:
+            result, problem = None, str(error)
+        tail = self.training.logs(job.name, offset=-LOG_TAIL_BYTES, limit=LOG_TAIL_BYTES).text.splitlines()
+        reason, what_to_do = _explained(job, result, problem)
+        now = self.receipts.clock()
+
+        def edit(current: Receipt) -> Receipt:
+            if current.job != job.name or current.status in FINAL or current.status is Status.COMPLETED:
+                return current
+            failed = current.moved(Status.FAILED, now, reason, what_to_do).with_attempt(
+                **_ended(job),
+                error=reason,
+                exit_code=result.exit_code if result else None,
+                log_tail=tuple(tail[-LOG_TAIL_LINES:]),
+                metrics=dict(result.metrics) if result else {},
+            )
+            return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
+
+        return self.receipts.change(receipt, edit)
+
+
+def _ended(job: Job) -> dict[str, object]:
+    return {"status": job.detail, "started": job.started, "ended": job.ended, "links": dict(job.links)}
+
+
+def _explained(job: Job, result: JobResult | None, problem: str | None) -> tuple[str, str]:
+    """Return why a job failed, and what to do about it."""
+    if result is None:
+        return problem or job.error or f"The job ended as {job.detail} and left no result.", (
+            "Read the log; retry it if the node was lost."
+        )
+    if result.result == "changed-since-snapshot":
+        return (
+            f"changed-since-snapshot: {result.reason}",
+            "Nothing, if the files were written again: that is a drop of its own. Else drop them again.",
+        )
+    if result.out_of_memory:
+        return result.reason or "The job ran out of memory.", "Use a smaller batch, or a bigger node."
+    if result.result == "refused":
+        return result.reason or "The job refused its input.", "Mend the file and drop it again."
+    cause = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
+    return (
+        result.reason or f"The script ended with {cause}.",
+        "Read the end of the log, mend the script, drop it.",
+    )

@@ -1,0 +1,128 @@
+"""Events that reach the service: what storage, the training service and other systems say happened.
+
+Both of Event Grid's schemas are read, its own and CloudEvents 1.0, single or in arrays, in Base64 or plain
+(https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage and .../event-schema-machine-learning).
+"""
+
+import base64
+import binascii
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from function_app.errors import InvalidEvent
+
+BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+RUN_COMPLETED = "Microsoft.MachineLearningServices.RunCompleted"
+RUN_STATUS_CHANGED = "Microsoft.MachineLearningServices.RunStatusChanged"
+RUN_EVENT_TYPES = (RUN_COMPLETED, RUN_STATUS_CHANGED)
+
+
+@frozen(kw_only=True)
+class BlobCreated:
+    """A blob was written. `url` is percent-encoded, `size` in bytes, `api` the operation that wrote it."""
+
+    id: str
+    url: str
+    size: int
+    api: str
+
+
+@frozen(kw_only=True)
+class RunChanged:
+    """A run of the training service changed its status, or a request of ours to look at one again."""
+
+    id: str
+    job: str
+
+
+Event = BlobCreated | RunChanged
+
+
+def decode(body: bytes | str) -> Any:  # noqa: ANN401 - whatever JSON the sender sent
+    """Return the JSON value in a message, which may be in Base64. Raise InvalidEvent where there is none."""
+    text = body.encode() if isinstance(body, str) else body
+    candidates = [text]
+    with contextlib.suppress(binascii.Error, ValueError):  # plain JSON is no Base64
+        candidates.append(base64.b64decode(text, validate=True))
+    for candidate in candidates:
+        try:
+            return json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+    raise InvalidEvent(f"The message is not JSON, plain or in Base64: {text[:80]!r}…")
+
+
+def each(value: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - as decode
+    """Yield each raw event of one, or of an array of them."""
+    for event in value if isinstance(value, list) else [value]:
+        if not isinstance(event, dict):
+            raise InvalidEvent(f"An event is a JSON object; here is {type(event).__name__}: {str(event)[:80]}.")
+        yield event
+
+
+def type_of(event: Mapping[str, Any]) -> str:
+    """Return the event's type, of either schema."""
+    kind = event.get("eventType", event.get("type"))
+    if not isinstance(kind, str):
+        raise InvalidEvent("The event has no type: eventType (Event Grid schema) or type (CloudEvents) is missing.")
+    return kind
+
+
+def parse(event: Mapping[str, Any]) -> Event | None:
+    """Return what happened, or None for a kind of event that is none of Kedja's business.
+
+    Raises:
+        InvalidEvent: where a known kind lacks what it must have.
+    """
+    kind, data = type_of(event), event.get("data")
+    if kind == BLOB_CREATED:
+        return _blob_created(event, _object(data, kind))
+    if kind in RUN_EVENT_TYPES:
+        return RunChanged(id=_text(event, "id", kind), job=_text(_folded(_object(data, kind)), "runid", kind))
+    return None
+
+
+def message(event: Event) -> dict[str, Any]:
+    """Return an event in Event Grid's schema, with no more than `parse` reads: a queue's messages are short."""
+    if isinstance(event, BlobCreated):
+        data: dict[str, Any] = {"url": event.url, "contentLength": event.size, "api": event.api}
+        return {"id": event.id, "eventType": BLOB_CREATED, "data": data}
+    return {"id": event.id, "eventType": RUN_STATUS_CHANGED, "data": {"runId": event.job}}
+
+
+def _blob_created(event: Mapping[str, Any], data: Mapping[str, Any]) -> BlobCreated:
+    size = data.get("contentLength", 0)
+    if not isinstance(size, int):
+        raise InvalidEvent(f"{BLOB_CREATED}: data.contentLength is no number: {size!r}.")
+    return BlobCreated(
+        id=_text(event, "id", BLOB_CREATED),
+        url=_text(data, "url", BLOB_CREATED),
+        size=size,
+        api=str(data.get("api", "")),
+    )
+
+
+def _object(value: Any, kind: str) -> Mapping[str, Any]:  # noqa: ANN401 - as decode
+    if not isinstance(value, dict):
+        raise InvalidEvent(f"{kind}: data is no JSON object.")
+    return value
+
+
+def _folded(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fold the case of keys: documented and real run events differ in it."""
+    return {key.casefold(): value for key, value in data.items()}
+
+
+def _text(values: Mapping[str, Any], key: str, kind: str) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidEvent(f"{kind}: {key} is missing or no text.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # JSON can hold half a character, and nothing else can
+        raise InvalidEvent(f"{kind}: {key} is no text: {value!r}.") from error
+    return value

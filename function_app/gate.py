@@ -1,0 +1,30 @@
+"""The gate: whether a job's model is good enough to be registered."""
+
+import math
+import operator
+from collections.abc import Mapping
+
+from function_app.kedja_options import When
+
+
+def refusal(gate: When | None, metrics: Mapping[str, float], champion: Mapping[str, float] | None) -> str | None:
+    """Return why the model is not to be registered, with the figures, or None where it is.
+
+    `champion` holds the metrics of the present champion, or is None where there is none yet. A metric that is no
+    number passes nothing.
+    """
+    if gate is None:
+        return None
+    value = metrics.get(gate.metric)
+    if value is None:
+        known = ", ".join(sorted(metrics)) or "none"
+        return f"The job logged no metric {gate.metric!r}; it logged: {known}."
+    if math.isnan(value):
+        return f"{gate.metric} is nan, which is no number."
+    for word, limit, fails in (("least", gate.at_least, operator.lt), ("most", gate.at_most, operator.gt)):
+        if limit is not None and fails(value, limit):
+            return f"{gate.metric} is {value:g}, and has to be at {word} {limit:g}."
+    best = champion.get(gate.metric) if champion and gate.better_than else None
+    if best is not None and (value >= best if gate.goal == "minimize" else value <= best):
+        return f"{gate.metric} is {value:g}, no better than the champion's {best:g}."
+    return None

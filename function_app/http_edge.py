@@ -1,0 +1,76 @@
+"""The edge: what every request to the HTTP API passes, whatever its route."""
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from function_app.problems import internal_error, too_large
+
+logger = logging.getLogger(__name__)
+
+BODY_LIMIT = 1 << 20
+"""Bytes of a request's body: Event Grid sends events up to this size, and nothing else is longer."""
+
+_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class Edge:
+    """ASGI middleware: holds bodies to a limit, and turns an unexpected error into an answer.
+
+    The answer is made here since the Functions host shows callers nothing of an exception.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        try:
+            body = await self._body(scope, receive)
+            if body is None:
+                await too_large(self._limit)(scope, receive, send_on)
+            else:
+                await self._app(scope, _replay(body, receive), send_on)
+        except Exception:  # the process's edge: whatever it is, its caller gets an answer
+            if begun:
+                raise
+            logger.exception("%s %s failed.", scope["method"], scope["path"])
+            await internal_error()(scope, receive, send_on)
+
+    async def _body(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes | None:
+        """Return the whole body, or None where it is too long."""
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._limit:
+            return None
+        body = bytearray()
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                return None
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay

@@ -1,0 +1,179 @@
+"""Jobs as people and other systems ask for them: submit, cancel, retry."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from function_app import names
+from function_app.answer import claim
+from function_app.drop import Drop
+from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
+from function_app.job_spec import JobSpec, parse_job_json
+from function_app.planning import Ready, Rejected, Waiting
+from function_app.receipt import FINAL, Receipt, Status
+from function_app.receipts import Receipts
+from function_app.settling import Settler
+from function_app.storage import Blobs
+from function_app.submission import Submitter, without_secrets
+
+_JOB = re.compile(r"(?P<experiment>[a-z0-9-]+)-(?P<drop>[0-9a-f]{16})-[0-9]+")
+"""What `function_app.names.job_name` makes."""
+
+_RETRIABLE = frozenset({Status.FAILED, Status.CANCELED, Status.SUPERSEDED, Status.NOT_REGISTERED, Status.REGISTERED})
+
+
+@frozen(kw_only=True)
+class DryRun:
+    """What a submission would do: the receipt it would write to, and the very document that would be sent."""
+
+    drop: str
+    status: Status
+    reason: str | None
+    what_to_do: str | None
+    document: Mapping[str, Any] | None
+    existing: Receipt | None
+
+
+@frozen(kw_only=True)
+class Jobs:
+    """What can be asked about jobs."""
+
+    blobs: Blobs
+    receipts: Receipts
+    settler: Settler
+    submitter: Submitter
+
+    def find(self, name: str) -> Receipt:
+        """Return the receipt of a job. Raise NotFound where there is none."""
+        if parts := _JOB.fullmatch(name):
+            slug = parts["experiment"]
+            page = self.blobs.page(names.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
+            for item in page.items:
+                receipt = self.receipts.load(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json"))
+                if any(attempt.job == name for attempt in receipt.attempts):
+                    return receipt
+        raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
+
+    def submit(self, request: Mapping[str, object], *, trigger: str, code: bool, force: bool = False) -> Receipt:
+        """Submit what lies in an experiment's folders now.
+
+        `request` has the keys of a job.yaml and is merged over the one that lies there (RFC 7396); `code` says that
+        the caller may decide what code runs.
+
+        Raises:
+            InvalidJobSpec: where a key is wrong.
+            NotFound: where nothing was dropped.
+            RoleMissing: where the caller may not set a key.
+            ChangedMeanwhile, CopyUnderWay: try again.
+        """
+        drop, spec = self._drop(request, code=code)
+        return self.settler.take(drop, spec, trigger=trigger, force=force)
+
+    def dry_run(self, request: Mapping[str, object], *, code: bool) -> DryRun:
+        """Return what `submit` would do, without doing it. Raises as `submit` does."""
+        drop, spec = self._drop(request, code=code)
+        planner = self.settler.planner
+        plan = planner.plan(drop, spec)
+        drop_id = plan.drop.id(spec.canonical())
+        document: Mapping[str, Any] | None = None
+        if isinstance(plan, Ready):
+            document = without_secrets(
+                planner.document(
+                    spec,
+                    experiment=drop.experiment,
+                    folder=drop.folder,
+                    drop=drop_id,
+                    entry_script=plan.entry_script,
+                    has_data=bool(plan.drop.data),
+                )
+            )
+        return DryRun(
+            drop=drop_id,
+            status={Ready: Status.SUBMITTING, Waiting: Status.WAITING, Rejected: Status.REJECTED}[type(plan)],
+            reason=getattr(plan, "reason", getattr(plan, "what", None)),
+            what_to_do=getattr(plan, "what_to_do", None),
+            document=document,
+            existing=self.receipts.find(drop.experiment, drop_id),
+        )
+
+    def _drop(self, request: Mapping[str, object], *, code: bool) -> tuple[Drop, JobSpec]:
+        asked = parse_job_json(request)
+        if not code and (keys := [*asked.code_keys(), *_taken_away(request)]):
+            raise RoleMissing(f"{', '.join(keys)} decide what runs and what is registered: that takes the role `code`.")
+        if asked.experiment_name is None:
+            raise InvalidJobSpec(["experiment_name: names the experiment whose files are to be used, and is missing."])
+        if "/" in asked.experiment_name:  # a folder below another experiment's is that experiment's
+            raise InvalidJobSpec([f"experiment_name: {asked.experiment_name!r} is a path; name a folder at the top."])
+        drop = Drop.take(self.blobs, asked.experiment_name)
+        if drop.is_empty:
+            raise NotFound(
+                f"Nothing was dropped for the experiment {asked.experiment_name!r}. Drop files into "
+                f"{names.DATA}/{asked.experiment_name}/ or {names.SCRIPTS}/{asked.experiment_name}/."
+            )
+        dropped = self.settler.spec(drop)
+        if isinstance(dropped, InvalidJobSpec):
+            raise dropped
+        spec = parse_job_json(merged(json.loads(dropped.to_json()), request))
+        return drop, self.settler.with_files(drop, spec)
+
+    def cancel(self, name: str) -> Receipt:
+        """Cancel a job, or the drop that waits to become one.
+
+        Raises:
+            NotFound, Refused: where there is no such job, or it has ended.
+        """
+        receipt = self.find(name)
+
+        def edit(current: Receipt) -> Receipt:
+            if current.status is Status.CANCELING:
+                return current
+            if current.status in FINAL or current.status is Status.COMPLETED or current.job != name:
+                raise Refused(f"The job {name} is {current.status}: there is nothing to cancel.")
+            return current.moved(Status.CANCELING, self.receipts.clock(), "Somebody canceled it.")
+
+        receipt = self.receipts.change(receipt, edit)
+        self.submitter.cancel(name, receipt)
+        return receipt
+
+    def retry(self, name: str) -> Receipt:
+        """Claim the next attempt of a job's receipt and submit it, from the snapshot it has.
+
+        Raises:
+            NotFound, Refused: where there is no such job, or it is still going on.
+        """
+        receipt = self.find(name)
+
+        def edit(current: Receipt) -> Receipt:
+            if current.status not in _RETRIABLE:
+                raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
+            return claim(current, f"retry of {name}", None, self.receipts.clock())
+
+        # Before the claim, so that `reconcile` finds it wherever this is killed; `submit` does it again after that.
+        self.receipts.open(receipt.experiment, receipt.drop)
+        return self.submitter.submit(self.receipts.change(receipt, edit))
+
+
+def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:
+    """Yield the keys that a merge patch would take out of the dropped job.yaml, such as its gate."""
+    for key, value in request.items():
+        if value is None:
+            yield f"{path}{key}"
+        elif isinstance(value, Mapping):
+            yield from _taken_away(value, f"{path}{key}.")
+
+
+def merged(base: dict[str, Any], patch: Mapping[str, object]) -> dict[str, Any]:
+    """Return a JSON merge patch applied (https://www.rfc-editor.org/rfc/rfc7396)."""
+    result = dict(base)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            before = result.get(key)
+            result[key] = merged(before if isinstance(before, dict) else {}, value)
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,67 @@
+"""Poison: messages that failed ten times are kept whole, with their reason, where they can be read and replayed."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import frozen
+
+from function_app import names
+from function_app.documents import Document
+from function_app.errors import KedjaError
+from function_app.receipt import Receipt
+from function_app.receipts import Receipts
+from function_app.storage import Blobs
+
+logger = logging.getLogger(__name__)
+
+ATTENTION_LISTED = 10
+
+
+class PoisonMessage(Document):
+    """`receipts/.poison/<queue>/<id>.json`: the message as it was, and why it could not be worked on."""
+
+    queue: str
+    message: str
+    body: str
+    reason: str
+    at: datetime
+
+
+@frozen(kw_only=True)
+class PoisonCabinet:
+    """Keeps poison messages."""
+
+    blobs: Blobs
+    receipts: Receipts
+
+    def take(self, queue: str, message: str, body: bytes, work: Callable[[], object]) -> PoisonMessage | None:
+        """Work on the message once more; keep it with its reason where that fails too.
+
+        The last try is what tells the reason: the queue does not know it.
+        """
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be lost
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            return None
+        text = body.decode(errors="replace")
+        poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
+        self.blobs.replace(names.RECEIPTS, names.poison_blob(queue, message), poison.encoded())
+        logger.error("A message of %s is kept as poison: %s", queue, reason)
+        return poison
+
+    def draw_attention(self, poison: PoisonMessage, receipt: Receipt | None) -> None:
+        """Note on a receipt that one of its messages could not be worked on. Its status stays what it is."""
+        if receipt is None:
+            return
+        note = f"A message of {poison.queue} could not be worked on: {poison.reason} ({poison.message})"
+
+        def edit(current: Receipt) -> Receipt:
+            return current.with_(attention=(*current.attention, note)[-ATTENTION_LISTED:])
+
+        try:
+            self.receipts.change(receipt, edit)
+        except KedjaError:
+            logger.exception("The receipt %s could not be told of a poison message.", receipt.name)

@@ -1,0 +1,260 @@
+"""The receipt: the answer to a drop, in the place where the person who dropped it looks.
+
+A receipt is a value. `function_app.receipts` keeps it in storage.
+"""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+from function_app.announcements import Announced, Announcement
+from function_app.documents import Document
+from function_app.errors import KedjaError
+
+FILES_LISTED = 100
+"""How many files a receipt names by itself; the manifest in the snapshot names all."""
+
+REPEATS_LISTED = 20
+
+
+class Status(enum.StrEnum):
+    """Where a drop is on its way."""
+
+    WAITING = "waiting"
+    """For the thing that `reason` names."""
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    STARTING = "starting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    """The job is done; its model is being registered and copied."""
+    REGISTERED = "registered"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    NOT_REGISTERED = "not_registered"
+    SUPERSEDED = "superseded"
+    """A newer drop of the experiment took its place before its job had started."""
+
+
+_S = Status
+_WITH_JOB = (_S.STARTING, _S.RUNNING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED)
+MOVES: Mapping[Status, frozenset[Status]] = {
+    _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED, _S.CANCELED}),
+    _S.SUBMITTING: frozenset({_S.SUBMITTED, _S.REJECTED, *_WITH_JOB, _S.SUPERSEDED}),
+    _S.SUBMITTED: frozenset(_WITH_JOB),
+    _S.STARTING: frozenset(_WITH_JOB) - {_S.STARTING},
+    _S.RUNNING: frozenset({_S.STARTING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED}),
+    _S.COMPLETED: frozenset({_S.REGISTERED, _S.NOT_REGISTERED}),
+    _S.CANCELING: frozenset({_S.CANCELED, _S.SUPERSEDED, _S.FAILED}),
+    _S.FAILED: frozenset({_S.SUBMITTING}),
+    _S.CANCELED: frozenset({_S.SUBMITTING}),
+    _S.SUPERSEDED: frozenset({_S.SUBMITTING}),
+    _S.REJECTED: frozenset({_S.WAITING, _S.SUBMITTING}),
+    _S.NOT_REGISTERED: frozenset({_S.SUBMITTING}),
+    _S.REGISTERED: frozenset({_S.SUBMITTING}),
+}
+"""Which status may follow which. `docs/design.md` draws it."""
+
+FINAL = frozenset({_S.REGISTERED, _S.NOT_REGISTERED, _S.REJECTED, _S.FAILED, _S.CANCELED, _S.SUPERSEDED})
+"""Nothing happens to these any more unless someone asks."""
+
+NOT_STARTED = frozenset({_S.WAITING, _S.SUBMITTING, _S.SUBMITTED, _S.STARTING})
+"""A newer drop may take the place of these."""
+
+RETRIED_BY_DROP = frozenset({_S.FAILED, _S.CANCELED, _S.SUPERSEDED, _S.REJECTED})
+"""Dropping the same content again claims the next attempt of these."""
+
+
+class IllegalMove(KedjaError):
+    """A receipt cannot go from the one status to the other: someone else was faster."""
+
+
+class DroppedFile(Document):
+    """A file of a drop. `size` in bytes, `md5` in Base64; without one the file counts by its ETag."""
+
+    name: str
+    size: int
+    etag: str
+    md5: str | None = None
+
+    def identity(self) -> tuple[str, int, str]:
+        return self.name, self.size, self.md5 or self.etag
+
+
+class Received(Document):
+    """What a drop consisted of: counts, total size in bytes, and its first hundred files."""
+
+    scripts: int
+    data: int
+    size: int
+    manifest: str
+    scripts_sha256: str
+    data_sha256: str
+    """Hashes over each file's name, size and content hash: the lineage of what comes of them."""
+    script_files: tuple[DroppedFile, ...] = ()
+    data_files: tuple[DroppedFile, ...] = ()
+    counted_by_etag: int = 0
+    """Files without Content-MD5: writing them again, even unchanged, makes another drop."""
+
+
+class Attempt(Document):
+    """A job that was claimed for the drop."""
+
+    number: int
+    job: str
+    why: str
+    claimed: datetime
+    sequence: int
+    started: datetime | None = None
+    ended: datetime | None = None
+    status: str | None = None
+    links: Mapping[str, str] = {}
+    exit_code: int | None = None
+    error: str | None = None
+    log_tail: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = {}
+
+
+class Change(Document):
+    """A line of the status history."""
+
+    status: Status
+    at: datetime
+    reason: str | None = None
+
+
+class Repeat(Document):
+    """The same content was dropped again."""
+
+    at: datetime
+    trigger: str
+    outcome: str
+
+
+class Artifact(Document):
+    """A file that the job made and that was copied to `models`. `size` in bytes, `sha256` in hex."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+class RegisteredModel(Document):
+    """The model version that came of the drop, and where its files are."""
+
+    model: str
+    version: str
+    path: str
+    champion: bool = False
+    copied: int = 0
+    files: int = 0
+    size: int = 0
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class Receipt(Document):
+    """What was received, what was decided and why, and what came of it."""
+
+    version: int = 1
+    experiment: str
+    folder: str
+    drop: str
+    sequence: int
+    status: Status
+    reason: str | None = None
+    what_to_do: str | None = None
+    received_at: datetime
+    updated_at: datetime
+    newest_upload: datetime
+    trigger: str
+    received: Received
+    spec: Mapping[str, Any] = {}
+    attempts: tuple[Attempt, ...] = ()
+    model: RegisteredModel | None = None
+    followed_by: str | None = None
+    superseded_by: str | None = None
+    attention: tuple[str, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
+    history: tuple[Change, ...] = ()
+    outbox: tuple[Announcement, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`<experiment>/<drop>`, what a job's tag points back to."""
+        return f"{self.experiment}/{self.drop}"
+
+    @property
+    def attempt(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def job(self) -> str | None:
+        return self.attempts[-1].job if self.attempts else None
+
+    def with_(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
+        return type(self).model_validate({**dict(self), **changes})
+
+    def moved(self, status: Status, at: datetime, reason: str | None = None, what_to_do: str | None = None) -> Self:
+        """Return the receipt in its next status, or as it is where nothing is new.
+
+        Raises:
+            IllegalMove: where the status cannot follow the present one.
+        """
+        if status == self.status and reason == self.reason:
+            return self
+        if status != self.status and status not in MOVES[self.status]:
+            raise IllegalMove(f"The receipt {self.name} is {self.status}: it cannot become {status}.")
+        return self.with_(
+            status=status,
+            reason=reason,
+            what_to_do=what_to_do,
+            updated_at=at,
+            history=(*self.history, Change(status=status, at=at, reason=reason)),
+        )
+
+    def with_attempt(self, **changes: Any) -> Self:  # noqa: ANN401 - as with_
+        """Return the receipt with changes to its last attempt."""
+        if not self.attempts:
+            raise IllegalMove(f"The receipt {self.name} has no attempt yet.")
+        last = Attempt.model_validate({**dict(self.attempts[-1]), **changes})
+        return self.with_(attempts=(*self.attempts[:-1], last))
+
+    def announcing(self, kind: Announced, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
+        """Return the receipt with an event in its outbox. Its id follows from the drop, the attempt and the type."""
+        number = self.attempts[-1].number if self.attempts else 0
+        facts = {
+            "experiment": self.experiment,
+            "folder": self.folder,
+            "drop": self.drop,
+            "receipt": f"{self.experiment}/{self.drop}.json",
+            "status": self.status.value,
+            "reason": self.reason,
+            "job": self.job,
+            "attempt": number or None,
+        }
+        announcement = Announcement(
+            id=f"{self.experiment}-{self.drop[:16]}-{number}-{kind.removeprefix('Kedja.')}",
+            type=kind,
+            source=f"/kedja/experiments/{self.experiment}",
+            subject=f"drops/{self.drop}",
+            time=at,
+            data={key: _plain(value) for key, value in {**facts, **data}.items() if value is not None},
+        )
+        waiting = (one for one in self.outbox if one.id != announcement.id)
+        return self.with_(outbox=(*waiting, announcement))
+
+    def without(self, sent: Sequence[Announcement]) -> Self:
+        """Return the receipt with events gone from its outbox that were published."""
+        ids = {one.id for one in sent}
+        return self.with_(outbox=tuple(one for one in self.outbox if one.id not in ids))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - as announcing
+    """Return a value as JSON has it, which knows no NaN and no infinity: those become text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

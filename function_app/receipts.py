@@ -1,0 +1,252 @@
+"""Receipts in storage: conditional writes, the index by time, and which ones are still open."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import field, frozen
+from pydantic import ValidationError
+
+from function_app import names
+from function_app.announcements import Publisher, PublishingFailed
+from function_app.documents import Document
+from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed
+from function_app.receipt import FINAL, Receipt
+from function_app.storage import Blobs, Lease, pages
+
+Clock = Callable[[], datetime]
+Edit = Callable[[Receipt], Receipt]
+
+ATTEMPTS_TO_WRITE = 20
+"""How often a write that lost its race is tried again. Each loss means that another writer got on."""
+
+
+class ReceiptBusy(KedjaError):
+    """The receipt is leased by a registration under way: try again in some seconds."""
+
+
+class UnreadableReceipt(KedjaError):
+    """What lies in a receipt's place is no receipt."""
+
+
+class Latest(Document):
+    """`<experiment>/latest.json`: which drop of an experiment is the newest. It only moves forward.
+
+    `follows` is the drop that was the latest before.
+    """
+
+    experiment: str
+    folder: str
+    drop: str
+    receipt: str
+    sequence: int
+    newest_upload: datetime
+    follows: str | None = None
+
+
+@frozen(kw_only=True)
+class Summary:
+    """A line of a list of receipts."""
+
+    experiment: str
+    drop: str
+    received_at: datetime
+    status: str
+    job: str | None
+    model: str | None
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@frozen
+class Receipts:
+    """The receipts of an account."""
+
+    blobs: Blobs
+    publisher: Publisher = field(repr=False)
+    clock: Clock = utc_now
+
+    def load(self, experiment: str, drop: str) -> Receipt:
+        """Return a receipt. Raise NotFound where there is none."""
+        return self._read(experiment, drop)[0]
+
+    def find(self, experiment: str, drop: str) -> Receipt | None:
+        try:
+            return self.load(experiment, drop)
+        except NotFound:
+            return None
+
+    def create(self, receipt: Receipt) -> Receipt:
+        """Write a new receipt, or return the one that someone else wrote first."""
+        name = names.receipt_blob(receipt.experiment, receipt.drop)
+        try:
+            self.blobs.create(names.RECEIPTS, name, receipt.encoded(), metadata=_metadata(receipt))
+        except PreconditionFailed:
+            return self.load(receipt.experiment, receipt.drop)
+        self.index(receipt)
+        return receipt
+
+    def change(self, receipt: Receipt, edit: Edit, *, lease: Lease | None = None) -> Receipt:
+        """Apply `edit` to the receipt as it is now and write it, again and again until no one else was in between.
+
+        An edit that returns what it got writes nothing.
+
+        Raises:
+            NotFound: where the receipt was deleted.
+            ReceiptBusy: where someone else holds a lease on it.
+        """
+        lost = ""
+        for _ in range(ATTEMPTS_TO_WRITE):
+            current, etag = self._read(receipt.experiment, receipt.drop)
+            if etag == lost:
+                break
+            changed = edit(current)
+            if changed == current:
+                return current
+            changed = changed.with_(updated_at=self.clock())
+            name = names.receipt_blob(receipt.experiment, receipt.drop)
+            try:
+                self.blobs.replace(
+                    names.RECEIPTS, name, changed.encoded(), etag=etag, metadata=_metadata(changed), lease=lease
+                )
+            except PreconditionFailed:
+                lost = etag
+                continue
+            self.index(changed)
+            return changed
+        raise ReceiptBusy(f"The receipt {receipt.name} is held by a registration under way. Try again in a minute.")
+
+    def flush(self, receipt: Receipt, *, lease: Lease | None = None) -> Receipt:
+        """Publish what is in the outbox and take it out; close the receipt where nothing is left to do.
+
+        Events that were not accepted stay, and are sent again with the same id.
+        """
+        if receipt.outbox:
+            sent = receipt.outbox
+            try:
+                self.publisher.publish(sent)
+            except PublishingFailed:
+                return receipt
+            receipt = self.change(receipt, lambda current: current.without(sent), lease=lease)
+        return self._close(receipt) if receipt.status in FINAL and not receipt.outbox else receipt
+
+    def _close(self, receipt: Receipt) -> Receipt:
+        """Take the mark away that `open` set, unless the receipt was opened anew since it became final.
+
+        Whoever opens it writes the receipt first and the mark after that. So where the mark is still the one that was
+        there before the receipt was read, nothing has happened since.
+        """
+        name = names.open_blob(receipt.experiment, receipt.drop)
+        mark = self.blobs.get(names.RECEIPTS, name)
+        if mark is None:
+            return receipt
+        receipt = self.load(receipt.experiment, receipt.drop)
+        if receipt.status in FINAL and not receipt.outbox:
+            self.index(receipt)  # a call that was killed may have written the receipt and not its index
+            with contextlib.suppress(PreconditionFailed):
+                self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
+        return receipt
+
+    def open(self, experiment: str, drop: str) -> None:
+        """Mark a receipt as one that something is still to happen to."""
+        self.blobs.replace(names.RECEIPTS, names.open_blob(experiment, drop), b"")
+
+    def opened(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield (experiment, drop) of receipts that something is still to happen to."""
+        prefix = names.open_blob(experiment, "") if experiment else ".open/"
+        for page in pages(self.blobs, names.RECEIPTS, prefix):
+            for item in page:
+                _, slug, drop = item.name.split("/")
+                yield slug, drop
+
+    def latest(self, experiment: str) -> Latest | None:
+        try:
+            return Latest.decoded(self.blobs.read(names.RECEIPTS, names.latest_blob(experiment)).data)
+        except BlobNotFound:
+            return None
+
+    def advance(self, receipt: Receipt) -> Latest:
+        """Make the receipt its experiment's latest unless a newer one is; return which one is the latest now."""
+        name = names.latest_blob(receipt.experiment)
+        new = Latest(
+            experiment=receipt.experiment,
+            folder=receipt.folder,
+            drop=receipt.drop,
+            receipt=names.receipt_blob(receipt.experiment, receipt.drop),
+            sequence=receipt.sequence,
+            newest_upload=receipt.newest_upload,
+        )
+        for _ in range(ATTEMPTS_TO_WRITE):
+            try:
+                blob = self.blobs.read(names.RECEIPTS, name)
+            except BlobNotFound:
+                try:
+                    self.blobs.create(names.RECEIPTS, name, new.encoded())
+                except PreconditionFailed:
+                    continue
+                return new
+            before = Latest.decoded(blob.data)
+            if (before.sequence, before.drop) >= (new.sequence, new.drop):
+                return before
+            new = new.model_copy(update={"follows": before.follows if before.drop == new.drop else before.drop})
+            try:
+                self.blobs.replace(names.RECEIPTS, name, new.encoded(), etag=blob.etag)
+            except PreconditionFailed:
+                continue
+            return new
+        raise ReceiptBusy(f"{name} changes too often to be written. Try again.")
+
+    def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[Summary], str | None]:
+        """Return a page of the list of receipts, newest first, and what reads on. One call to storage."""
+        page = self.blobs.page(names.RECEIPTS, ".by-time/", size=size, token=token)
+        return [_summary(item.name, item.metadata) for item in page.items], page.token
+
+    def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
+        try:
+            blob = self.blobs.read(names.RECEIPTS, names.receipt_blob(experiment, drop))
+        except BlobNotFound as error:
+            raise NotFound(f"There is no receipt {experiment}/{drop}.") from error
+        try:
+            return Receipt.decoded(blob.data), blob.etag
+        except ValidationError as error:
+            reason = (
+                f"{names.RECEIPTS}/{names.receipt_blob(experiment, drop)} is no receipt: {error.errors()[0]['msg']}"
+            )
+            raise UnreadableReceipt(reason) from error
+
+    def index(self, receipt: Receipt) -> None:
+        """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile."""
+        name = names.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
+        metadata: Mapping[str, str] = _metadata(receipt)
+        for _ in range(ATTEMPTS_TO_WRITE):
+            self.blobs.replace(names.RECEIPTS, name, b"", metadata=metadata)
+            now = self.blobs.get(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop))
+            if now is None or now.metadata == metadata:
+                return
+            metadata = now.metadata
+
+
+def _metadata(receipt: Receipt) -> dict[str, str]:
+    """Return what a listing tells of a receipt. Metadata are headers, so ASCII only."""
+    values: dict[str, Any] = {
+        "status": receipt.status.value,
+        "received": receipt.received_at.isoformat(),
+        "job": receipt.job,
+        "model": f"{receipt.model.model}:{receipt.model.version}" if receipt.model else None,
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _summary(name: str, metadata: Mapping[str, str]) -> Summary:
+    _, _, experiment, drop = name.split("/")
+    return Summary(
+        experiment=experiment,
+        drop=drop,
+        received_at=datetime.fromisoformat(metadata["received"]),
+        status=metadata["status"],
+        job=metadata.get("job"),
+        model=metadata.get("model"),
+    )

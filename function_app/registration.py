@@ -1,0 +1,261 @@
+"""Registration: a completed job's model becomes one version, its artifacts are copied, and the receipt says so.
+
+Everything here runs under a lease on the receipt, and every step finds what an earlier, killed call did.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from attrs import frozen
+
+from function_app import names
+from function_app.announcements import Announced
+from function_app.artifacts import MODEL_MANIFEST, Artifacts, ModelManifest
+from function_app.champion import Champion, Champions
+from function_app.errors import KedjaError, PreconditionFailed
+from function_app.gate import refusal
+from function_app.job_result import JobResult, UnreadableResult
+from function_app.kedja_options import RegisterOptions
+from function_app.receipt import FILES_LISTED, Artifact, Attempt, Receipt, RegisteredModel, Status
+from function_app.receipts import Receipts
+from function_app.snapshot import Snapshots
+from function_app.storage import Blobs, Lease
+from function_app.training_service import (
+    JOB_TAG,
+    RECEIPT_TAG,
+    BlobFolder,
+    Job,
+    ModelRegistration,
+    ModelVersion,
+    TrainingService,
+)
+
+LEASE_SECONDS = 60
+COPY_CHECK = 5.0
+UPLOAD_CHECK = 10.0
+UPLOAD_DEADLINE = timedelta(minutes=10)
+"""How long a training service may take to upload what a completed job made."""
+OUTPUTS = "outputs/"
+DEFAULT_PATH = "model.npz"
+
+
+class Unfinished(KedjaError):
+    """Something is not there yet: look again after `delay` seconds."""
+
+    def __init__(self, message: str, delay: float) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+@frozen(kw_only=True)
+class _Work:
+    """What one call works on."""
+
+    receipt: Receipt
+    attempt: Attempt
+    job: Job
+    outputs: BlobFolder
+    result: JobResult
+    options: RegisterOptions
+    path: str
+    lease: Lease
+
+    @property
+    def model(self) -> str:
+        return self.options.model or self.receipt.experiment
+
+
+@frozen(kw_only=True)
+class Registrar:
+    """Registers the models of completed jobs."""
+
+    artifacts: Artifacts
+    blobs: Blobs
+    champions: Champions
+    receipts: Receipts
+    snapshots: Snapshots
+    training: TrainingService
+
+    def register(self, receipt: Receipt, job: Job) -> Receipt:
+        """Register the model of a job whose receipt is `completed`.
+
+        Raises:
+            PreconditionFailed: where another host does it right now.
+            Unfinished: where files are still being uploaded or copied.
+        """
+        name = names.receipt_blob(receipt.experiment, receipt.drop)
+        with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
+            receipt = self.receipts.load(receipt.experiment, receipt.drop)
+            attempt = receipt.attempt
+            if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
+                return receipt
+            options = self.snapshots.spec(receipt.experiment, receipt.drop).kedja.registration
+            outputs = self.training.outputs(job.name)
+            waited = self.receipts.clock() - receipt.history[-1].at  # since it is completed
+            try:
+                result = self._result(outputs, waited)
+            except UnreadableResult as error:
+                return self._refused(receipt, lease, str(error), {})
+            path, problem = self._path(options, result)
+            if path is None:
+                return self._refused(receipt, lease, problem, result.metrics)
+            work = _Work(
+                receipt=receipt,
+                attempt=attempt,
+                job=job,
+                outputs=outputs,
+                result=result,
+                options=options,
+                path=path,
+                lease=lease,
+            )
+            return self._register(work)
+
+    def _register(self, work: _Work) -> Receipt:
+        model = work.receipt.model
+        if model is None:
+            # A call that was killed may have come this far: what is registered has passed the gate.
+            found = self.training.find_model(work.model, work.job.name)
+            champion = self.champions.find(work.model)
+            no = refusal(work.options.when, work.result.metrics, champion.metrics if champion else None)
+            if no and not found:
+                return self._refused(work.receipt, work.lease, no, work.result.metrics)
+            version = self._version(work, found)
+            work.lease.renew()
+            model = RegisteredModel(
+                model=work.model,
+                version=version.version,
+                path=f"{names.MODELS}/{names.model_prefix(work.model, version.version)}",
+            )
+        target = names.model_prefix(model.model, model.version)
+        progress = self.artifacts.copy(work.outputs, target, keep_alive=work.lease.renew)
+        model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
+        receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
+        artifacts = self.artifacts.verified(work.outputs, target, work.result) if progress.done else []
+        if not artifacts:
+            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", COPY_CHECK)
+        return self._finish(work, receipt, model, artifacts)
+
+    def _result(self, outputs: BlobFolder, waited: timedelta) -> JobResult:
+        """Return the job's own result once everything in it is uploaded."""
+        result = JobResult.read(self.blobs, outputs)
+        missing = self.artifacts.missing(outputs, result) if result else [".kedja-manifest.json"]
+        if result and not missing:
+            return result
+        if waited < UPLOAD_DEADLINE:
+            raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", UPLOAD_CHECK)
+        raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
+
+    def _path(self, options: RegisterOptions, result: JobResult) -> tuple[str | None, str]:
+        """Return the artifact that is the model, below the outputs, or None and what is wrong."""
+        made = [file.path for file in result.files]
+        if options.path is not None:
+            wanted = options.path.removeprefix("./").removeprefix(OUTPUTS).rstrip("/")
+            if any(path == wanted or path.startswith(f"{wanted}/") for path in made):
+                return wanted, ""
+        elif DEFAULT_PATH in made:
+            return DEFAULT_PATH, ""
+        else:
+            arrays = [path for path in made if path.endswith(".npz")]
+            if len(arrays) == 1:
+                return arrays[0], ""
+            wanted = DEFAULT_PATH
+        return None, f"The job made no outputs/{wanted}. It made: {', '.join(made[:20]) or 'nothing'}."
+
+    def _version(self, work: _Work, found: Sequence[ModelVersion]) -> ModelVersion:
+        """Return the one model version of this job, creating it where there is none.
+
+        Without a lease two hosts could create one each: both then keep the lowest and archive the other.
+        """
+        if not found:
+            created = self.training.register_model(self._registration(work))
+            found = self.training.find_model(work.model, work.job.name) or [created]
+        kept, *others = found
+        for other in others:
+            self.training.archive_model(work.model, other.version)
+        return kept
+
+    def _registration(self, work: _Work) -> ModelRegistration:
+        return ModelRegistration(
+            model=work.model,
+            job=work.job.name,
+            path=f"{OUTPUTS}{work.path}",
+            description=f"Trained by {work.job.name} on the drop {work.receipt.drop[:16]} of {work.receipt.folder}.",
+            tags={JOB_TAG: work.job.name, RECEIPT_TAG: work.receipt.name, **lineage(work.receipt)},
+            properties={"kedja_metrics": json.dumps(dict(work.result.metrics), sort_keys=True)},
+        )
+
+    def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: list[Artifact]) -> Receipt:
+        work.lease.renew()
+        manifest = ModelManifest(
+            model=model.model,
+            model_version=model.version,
+            job=work.job.name,
+            receipt=receipt.name,
+            path=work.path,
+            metrics=work.result.metrics,
+            lineage=lineage(receipt),
+            files=tuple(artifacts),
+        )
+        name = f"{names.model_prefix(model.model, model.version)}{MODEL_MANIFEST}"
+        with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
+            self.blobs.create(names.MODELS, name, manifest.encoded())
+        now = self.receipts.clock()
+        challenger = Champion(
+            model=model.model,
+            version=model.version,
+            sequence=work.attempt.sequence,
+            receipt=receipt.name,
+            metrics=work.result.metrics,
+            since=now,
+        )
+        done = model.model_copy(
+            update={
+                "champion": self.champions.challenge(challenger, work.options.when),
+                "copied": len(artifacts),
+                "files": len(artifacts),
+                "size": sum(file.size for file in artifacts),
+                "artifacts": tuple(artifacts[:FILES_LISTED]),
+            }
+        )
+
+        def edit(current: Receipt) -> Receipt:
+            registered = current.moved(Status.REGISTERED, now).with_(model=done)
+            registered = registered.with_attempt(metrics=dict(work.result.metrics), exit_code=work.result.exit_code)
+            return registered.announcing(
+                Announced.MODEL_REGISTERED,
+                now,
+                model=done.model,
+                version=done.version,
+                path=done.path,
+                manifest=f"{names.MODELS}/{name}",
+                champion=done.champion,
+                metrics=dict(work.result.metrics),
+            )
+
+        receipt = self.receipts.change(receipt, edit, lease=work.lease)
+        return self.receipts.flush(receipt, lease=work.lease)
+
+    def _refused(self, receipt: Receipt, lease: Lease, reason: str, metrics: Mapping[str, float]) -> Receipt:
+        now = self.receipts.clock()
+        what_to_do = "The job's outputs are kept. Change the gate or the script, and drop again."
+
+        def edit(current: Receipt) -> Receipt:
+            refused = current.moved(Status.NOT_REGISTERED, now, reason, what_to_do).with_attempt(metrics=dict(metrics))
+            return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, metrics=dict(metrics))
+
+        return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
+
+
+def lineage(receipt: Receipt) -> dict[str, str]:
+    """Return what a model came of: hashes of its data and scripts, and what set it off."""
+    return {
+        "kedja_experiment": receipt.folder,
+        "kedja_drop": receipt.drop,
+        "kedja_data_sha256": receipt.received.data_sha256,
+        "kedja_scripts_sha256": receipt.received.scripts_sha256,
+        "kedja_environment": str(receipt.spec.get("environment", "")),
+        "kedja_trigger": receipt.trigger,
+    }

@@ -1,0 +1,108 @@
+"""Snapshots: the scripts as they were, and the manifest of everything, so that a job runs what its receipt says."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from function_app import names
+from function_app.drop import Drop, Manifest
+from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.job_spec import JobSpec, parse_job_json
+from function_app.receipt import FILES_LISTED, DroppedFile, Received
+from function_app.storage import Blobs, CopyStatus
+
+MANIFEST = "manifest.json"
+SPEC = "job.json"
+_SOURCE_ETAG = "kedja_source_etag"
+
+
+class ChangedMeanwhile(KedjaError):
+    """A script was written again between the listing and its copy. The new one has raised an event of its own."""
+
+
+class CopyUnderWay(KedjaError):
+    """Storage still copies the scripts: try again in some seconds."""
+
+
+@frozen
+class Snapshots:
+    """Writes snapshots. Each step may be repeated: a drop's id says everything about its content."""
+
+    blobs: Blobs
+
+    def describe(self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]) -> Received:
+        """Write the manifest, and return what a receipt says of it."""
+        data = drop.manifest(drop_id, entry_script, ignored=ignored).encoded()
+        name = f"{names.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
+        # The same content may be described again with later ETags; those of the latest upload are what a job checks.
+        self.blobs.replace(names.SNAPSHOTS, name, data)
+        files = [*drop.scripts, *drop.data]
+        return Received(
+            scripts=len(drop.scripts),
+            data=len(drop.data),
+            size=sum(file.size for file in files),
+            manifest=f"{names.SNAPSHOTS}/{name}",
+            scripts_sha256=_digest(drop.scripts),
+            data_sha256=_digest(drop.data),
+            script_files=tuple(drop.scripts[:FILES_LISTED]),
+            data_files=tuple(drop.data[:FILES_LISTED]),
+            counted_by_etag=sum(file.md5 is None for file in files),
+        )
+
+    def keep_spec(self, drop: Drop, drop_id: str, spec: JobSpec) -> None:
+        """Keep the job spec, so that a retry runs the same."""
+        name = f"{names.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
+        with contextlib.suppress(PreconditionFailed):  # it is there, and asks for the same: the id is made of it
+            self.blobs.create(names.SNAPSHOTS, name, spec.to_json().encode())
+
+    def spec(self, experiment: str, drop_id: str) -> JobSpec:
+        """Return the job spec of a drop."""
+        name = f"{names.snapshot_prefix(experiment, drop_id)}{SPEC}"
+        return parse_job_json(json.loads(self.blobs.read(names.SNAPSHOTS, name).data))
+
+    def manifest(self, experiment: str, drop_id: str) -> Manifest:
+        name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        return Manifest.decoded(self.blobs.read(names.SNAPSHOTS, name).data)
+
+    def entry_script(self, experiment: str, drop_id: str) -> str | None:
+        """Return the script that the drop's job runs, or None where it runs none of them by itself."""
+        return self.manifest(experiment, drop_id).entry_script
+
+    def copy_scripts(self, drop: Drop, drop_id: str) -> None:
+        """Copy the scripts, server-side, each as it was when the drop was listed.
+
+        Raises:
+            ChangedMeanwhile: where one is no longer what was listed.
+            CopyUnderWay: where storage has not finished yet.
+        """
+        prefix = f"{names.snapshot_prefix(drop.experiment, drop_id)}scripts/"
+        there = {item.name: item for item in self.blobs.list(names.SNAPSHOTS, prefix).items}
+        pending = False
+        for file in [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]:
+            done = there.get(f"{prefix}{file.name}")
+            if done and done.metadata.get(_SOURCE_ETAG) == file.etag:
+                pending |= done.copy is CopyStatus.PENDING
+                if done.copy in (CopyStatus.PENDING, CopyStatus.SUCCESS):
+                    continue
+            pending |= self._copy(drop, file, prefix) is CopyStatus.PENDING
+        if pending:
+            raise CopyUnderWay(f"The scripts of {drop.folder} are still being copied.")
+
+    def _copy(self, drop: Drop, file: DroppedFile, prefix: str) -> CopyStatus:
+        source = (names.SCRIPTS, f"{drop.folder}/{file.name}")
+        try:
+            return self.blobs.copy(
+                source, (names.SNAPSHOTS, f"{prefix}{file.name}"), etag=file.etag, metadata={_SOURCE_ETAG: file.etag}
+            )
+        except (BlobNotFound, PreconditionFailed) as error:
+            raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
+
+
+def _digest(files: Sequence[DroppedFile]) -> str:
+    digest = hashlib.sha256()
+    for name, size, content in sorted(file.identity() for file in files):
+        digest.update(f"{name}\0{size}\0{content}\n".encode())
+    return digest.hexdigest()

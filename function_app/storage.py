@@ -1,0 +1,156 @@
+"""The port to storage: blobs with conditions, leases and server-side copies, and queues with delays.
+
+`function_app.azure_storage` implements it; `tests/contract/test_storage.py` holds it, and the one in memory that unit
+tests use, to what is written here. Every call may raise StorageUnavailable.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import frozen
+
+
+class CopyStatus(enum.StrEnum):
+    """How far the server-side copy that made a blob is."""
+
+    NONE = "none"
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+@frozen(kw_only=True)
+class BlobItem:
+    """A blob as a listing tells of it. `size` in bytes, `md5` in Base64 or None, `etag` without quotes.
+
+    An uncommitted blob is an upload in progress: blocks are there, and the list that makes them a file is not yet.
+    """
+
+    name: str
+    size: int
+    etag: str
+    modified: datetime
+    md5: str | None = None
+    metadata: Mapping[str, str] = {}
+    committed: bool = True
+    copy: CopyStatus = CopyStatus.NONE
+
+
+@frozen(kw_only=True)
+class Listing:
+    """Blobs in the order of their names. `now` is the storage's clock when the listing began."""
+
+    items: Sequence[BlobItem]
+    now: datetime
+
+
+@frozen(kw_only=True)
+class Page:
+    """Part of a listing. `token` reads on; None is the end."""
+
+    items: Sequence[BlobItem]
+    token: str | None
+
+
+@frozen(kw_only=True)
+class Folders:
+    """Part of a listing of top-level folders, without their slashes."""
+
+    names: Sequence[str]
+    token: str | None
+
+
+@frozen(kw_only=True)
+class Blob:
+    """A small blob, whole. `now` is the storage's clock when it was read."""
+
+    data: bytes
+    etag: str
+    modified: datetime
+    now: datetime
+
+
+class Lease(Protocol):
+    """An exclusive right to write a blob."""
+
+    @property
+    def id(self) -> str:
+        """What a write under the lease shows."""
+
+    def renew(self) -> None:
+        """Hold on to it. Raise PreconditionFailed where it was lost."""
+
+
+class Blobs(Protocol):
+    """Blobs of one storage account."""
+
+    def list(self, container: str, prefix: str, *, uncommitted: bool = False) -> Listing:
+        """Return all blobs whose names start with `prefix`, with metadata and the state of copies."""
+
+    def page(self, container: str, prefix: str, *, size: int, token: str | None = None) -> Page:
+        """Return up to `size` blobs."""
+
+    def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
+        """Return up to `size` top-level folders."""
+
+    def read(self, container: str, name: str, *, limit: int | None = None) -> Blob:
+        """Return a blob, or its first `limit` bytes. Raise BlobNotFound where there is none."""
+
+    def get(self, container: str, name: str) -> BlobItem | None:
+        """Return a blob's properties, or None where there is none."""
+
+    def create(self, container: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> datetime:
+        """Write a new blob; return the storage's clock. Raise PreconditionFailed where it exists already."""
+
+    def replace(
+        self,
+        container: str,
+        name: str,
+        data: bytes,
+        *,
+        etag: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        lease: Lease | None = None,
+    ) -> str:
+        """Write a blob over the one with this ETag, or over any where it is None; return the new ETag.
+
+        Raise PreconditionFailed where it changed, or is leased to someone else.
+        """
+
+    def delete(self, container: str, name: str, *, etag: str | None = None) -> bool:
+        """Delete a blob, the one with this ETag where it is given; return whether there was one.
+
+        Raise PreconditionFailed where it changed, or is leased.
+        """
+
+    def copy(
+        self, source: tuple[str, str], target: tuple[str, str], *, etag: str, metadata: Mapping[str, str] | None = None
+    ) -> CopyStatus:
+        """Start copying (container, name) to (container, name) inside the account, and return how far that is.
+
+        Raise PreconditionFailed where the source no longer has this ETag, BlobNotFound where it is gone.
+        """
+
+    def lease(self, container: str, name: str, seconds: int) -> AbstractContextManager[Lease]:
+        """Hold a lease for as long as the context, renewed by its holder. Raise PreconditionFailed where it is held."""
+
+
+class Queues(Protocol):
+    """Queues of one storage account."""
+
+    def send(self, queue: str, message: Mapping[str, Any], *, delay: float = 0) -> None:
+        """Put a message (JSON) on a queue, visible after `delay` seconds, kept until it is taken."""
+
+
+def pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
+    """Yield a long listing page by page, so that memory stays flat."""
+    token: str | None = None
+    while True:
+        page = blobs.page(container, prefix, size=size, token=token)
+        yield page.items
+        token = page.token
+        if token is None:
+            return

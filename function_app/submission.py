@@ -1,0 +1,154 @@
+"""Submission: one job for a claimed attempt, however often and by however many hosts it is asked for."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import frozen
+
+from function_app import names
+from function_app.announcements import Announced
+from function_app.documents import Document
+from function_app.errors import JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
+from function_app.planning import Planner
+from function_app.receipt import Attempt, Receipt, Status
+from function_app.receipts import Receipts
+from function_app.snapshot import Snapshots
+from function_app.storage import Queues
+from function_app.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
+
+logger = logging.getLogger(__name__)
+
+DEADLINE = timedelta(hours=24)
+"""How long a training service may be unavailable before the drop has failed."""
+LONGEST_DELAY = 300.0
+FIRST_DELAY = 5.0
+_DOUBLINGS = 10
+
+_UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED})
+"""A job that comes to be after its receipt says this is canceled at once."""
+
+
+def backoff(tries: int) -> float:
+    """Return after how many seconds to try again: twice as many each time, up to five minutes."""
+    return min(FIRST_DELAY * 2.0 ** min(tries, _DOUBLINGS), LONGEST_DELAY)
+
+
+class SubmitRequest(Document):
+    """A message of `settled-drops`: submit a claimed attempt again, after the service was not available."""
+
+    kind: str = "submit"
+    experiment: str
+    drop: str
+    tries: int = 0
+
+
+@frozen(kw_only=True)
+class Submitter:
+    """Submits jobs."""
+
+    planner: Planner
+    queues: Queues
+    receipts: Receipts
+    snapshots: Snapshots
+    training: TrainingService
+
+    def submit(self, receipt: Receipt, *, tries: int = 0) -> Receipt:
+        """Submit the receipt's last attempt and write down what came of it.
+
+        The job's name is the attempt's, so that a repeat finds the job that is there.
+        """
+        attempt = receipt.attempt
+        if receipt.status is not Status.SUBMITTING or attempt is None:
+            return receipt
+        self.receipts.open(receipt.experiment, receipt.drop)
+        try:
+            document = self.document(receipt)
+            job = self._put(receipt, attempt, document)
+        except TrainingServiceUnavailable as error:
+            return self._later(receipt, attempt, tries, error)
+        except (JobRefused, JobConflict) as error:
+            refused = str(error)
+            return self.receipts.flush(self.receipts.change(receipt, lambda now: self._refused(now, attempt, refused)))
+        spec = without_secrets(document)
+        receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()).with_(spec=spec))
+        if receipt.job != job.name or receipt.status in _UNWANTED:
+            self.cancel(job.name, receipt)
+        return self.receipts.flush(receipt)
+
+    def cancel(self, job: str, receipt: Receipt) -> None:
+        """Ask for a job of the receipt to be canceled; where it cannot be asked now, `reconcile` asks again."""
+        try:
+            self.training.cancel(job)
+        except (JobNotFound, TrainingServiceUnavailable) as error:
+            logger.info("%s of %s is not canceled yet: %s", job, receipt.name, error)
+
+    def _put(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
+        request = JobRequest(name=attempt.job, document=document)
+        try:
+            return self.training.submit(request)
+        except JobConflict:
+            # The same attempt, written by another release of Kedja, is still this attempt.
+            job = self.training.get(attempt.job)
+            if job.tags.get(RECEIPT_TAG) != receipt.name:
+                raise
+            return job
+
+    def document(self, receipt: Receipt) -> Mapping[str, Any]:
+        """Return the job document of a receipt, made from its snapshot alone."""
+        return self.planner.document(
+            self.snapshots.spec(receipt.experiment, receipt.drop),
+            experiment=receipt.experiment,
+            folder=receipt.folder,
+            drop=receipt.drop,
+            entry_script=self.snapshots.entry_script(receipt.experiment, receipt.drop),
+            has_data=receipt.received.data > 0,
+        )
+
+    def _refused(self, receipt: Receipt, attempt: Attempt, reason: str) -> Receipt:
+        if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
+            return receipt
+        now = self.receipts.clock()
+        what_to_do = "Mend what the training service names, and drop it again."
+        rejected = receipt.moved(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
+        return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=what_to_do)
+
+    def _later(self, receipt: Receipt, attempt: Attempt, tries: int, error: TrainingServiceUnavailable) -> Receipt:
+        now = self.receipts.clock()
+        if now - attempt.claimed > DEADLINE:
+            reason = f"The training service was not available for {DEADLINE}: {error}"
+
+            def give_up(current: Receipt) -> Receipt:
+                if current.status is not Status.SUBMITTING or current.job != attempt.job:
+                    return current
+                failed = current.moved(Status.FAILED, now, reason, "Retry when the service is back.")
+                return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
+
+            return self.receipts.flush(self.receipts.change(receipt, give_up))
+        delay = max(error.retry_after or 0.0, backoff(tries))
+        again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
+        self.queues.send(names.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
+        logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
+        return receipt
+
+
+def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job document as a receipt may show it: values of environment variables may be secrets."""
+    shown = dict(document)
+    if variables := document.get("environment_variables"):
+        shown["environment_variables"] = dict.fromkeys(variables, "…")
+    if trial := document.get("trial"):  # a sweep has them there
+        shown["trial"] = without_secrets(trial)
+    return shown
+
+
+def with_job(receipt: Receipt, job: Job, now: datetime) -> Receipt:
+    """Return the receipt of a submission that is known to have made its job.
+
+    Whoever sees the job first writes this: the submitter, or an event that was faster.
+    """
+    if receipt.status is not Status.SUBMITTING or receipt.job != job.name:
+        return receipt
+    submitted = receipt.moved(Status.SUBMITTED, now).with_attempt(links=dict(job.links), status=job.detail)
+    return submitted.announcing(Announced.JOB_SUBMITTED, now, links=dict(job.links))

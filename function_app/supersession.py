@@ -1,0 +1,97 @@
+"""Supersession: a newer drop of an experiment takes the place of an older one whose job has not started."""
+
+import logging
+
+from attrs import frozen
+
+from function_app.errors import JobNotFound, TrainingServiceUnavailable
+from function_app.receipt import NOT_STARTED, Receipt, Status
+from function_app.receipts import Receipts
+from function_app.training_service import JobStatus, TrainingService
+
+logger = logging.getLogger(__name__)
+
+
+@frozen(kw_only=True)
+class Supersession:
+    """Moves an experiment on to its newest drop."""
+
+    receipts: Receipts
+    training: TrainingService
+
+    def advance(self, receipt: Receipt, *, supersede: bool) -> Receipt:
+        """Make the receipt its experiment's latest, and take the place of older ones that have not started.
+
+        The latest before it is told what followed. Where a newer drop was faster, it is this one that is superseded.
+        Every step may be repeated. Return the receipt as it is then.
+        """
+        latest = self.receipts.latest(receipt.experiment)
+        if latest is None or (latest.drop, latest.sequence) != (receipt.drop, receipt.sequence):
+            latest = self.receipts.advance(receipt)
+        if latest.drop != receipt.drop:
+            newer = self.receipts.find(receipt.experiment, latest.drop)
+            if newer is not None and newer.attempts and supersede and receipt.status is Status.SUBMITTING:
+                return self._supersede(receipt, newer)
+            return receipt
+        if latest.follows is not None:
+            self._follow(latest.follows, receipt)
+        if receipt.status is Status.SUBMITTING and supersede:
+            for experiment, drop in list(self.receipts.opened(receipt.experiment)):
+                older = self.receipts.find(experiment, drop)
+                if older and older.drop != receipt.drop and _order(older) < _order(receipt):
+                    self._supersede(older, receipt)
+        return receipt
+
+    def _follow(self, drop: str, newer: Receipt) -> None:
+        """Tell the drop that was the latest before what followed; one that still waited is over."""
+        older = self.receipts.find(newer.experiment, drop)
+        if older is None or _order(older) > _order(newer):
+            return
+
+        def edit(current: Receipt) -> Receipt:
+            followed = current.with_(followed_by=newer.drop)
+            if current.status is not Status.WAITING:
+                return followed
+            return followed.moved(
+                Status.SUPERSEDED, self.receipts.clock(), f"The drop {newer.drop[:16]} took its place."
+            ).with_(superseded_by=newer.drop)
+
+        older = self.receipts.change(older, edit)
+        if older.status is Status.SUPERSEDED:
+            self.receipts.index(older)  # a call that was killed may have written the receipt and not its index
+
+    def _supersede(self, older: Receipt, newer: Receipt) -> Receipt:
+        """Take the place of a drop whose job has not started.
+
+        A job that starts in between is left alone: it is a model sooner.
+        """
+
+        def edit(current: Receipt) -> Receipt:
+            if current.status not in NOT_STARTED or current.job != older.job:
+                return current
+            status = Status.SUPERSEDED if current.status is Status.WAITING else Status.CANCELING
+            reason = f"The drop {newer.drop[:16]} took its place before its job had started."
+            moved = current.moved(status, self.receipts.clock(), reason)
+            return moved.with_(superseded_by=newer.drop, followed_by=newer.drop)
+
+        if older.status in NOT_STARTED and not self._has_started(older):
+            older = self.receipts.change(older, edit)
+        if older.status is Status.CANCELING and older.job:
+            try:
+                self.training.cancel(older.job)
+            except (JobNotFound, TrainingServiceUnavailable) as error:
+                # The submission that is under way, or `reconcile`, finds the receipt canceling and cancels the job.
+                logger.info("%s is not canceled yet: %s", older.job, error)
+        return older
+
+    def _has_started(self, receipt: Receipt) -> bool:
+        if receipt.job is None:
+            return False
+        try:
+            return self.training.get(receipt.job).status not in (JobStatus.STARTING, JobStatus.CANCELING)
+        except JobNotFound:
+            return False
+
+
+def _order(receipt: Receipt) -> tuple[int, str]:
+    return receipt.sequence, receipt.drop

@@ -1,0 +1,44 @@
+"""Fixtures of the unit tests: the service over ports in memory. No test here opens a socket."""
+
+import pytest
+
+from function_app.kedja import Kedja
+from tests.unit.memory import MemoryBlobs, MemoryQueues, VirtualClock
+from tests.unit.memory_training import MemoryPublisher, MemoryTraining
+from tests.unit.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a world with a service in it, and nothing dropped yet."""
+    return World.make()
+
+
+@pytest.fixture
+def clock(world: World) -> VirtualClock:
+    return world.clock
+
+
+@pytest.fixture
+def blobs(world: World) -> MemoryBlobs:
+    return world.blobs
+
+
+@pytest.fixture
+def queues(world: World) -> MemoryQueues:
+    return world.queues
+
+
+@pytest.fixture
+def training(world: World) -> MemoryTraining:
+    return world.training
+
+
+@pytest.fixture
+def publisher(world: World) -> MemoryPublisher:
+    return world.publisher
+
+
+@pytest.fixture
+def kedja(world: World) -> Kedja:
+    return world.kedja

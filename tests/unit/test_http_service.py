@@ -1,0 +1,120 @@
+import re
+import tomllib
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+import function_app
+from function_app import names
+from function_app.errors import InvalidSettings, StorageUnavailable
+from function_app.http_api import create_api
+from function_app.http_service import DEPENDENCIES
+from function_app.kedja import Kedja
+from tests.unit.http_client import Client
+from tests.unit.memory import MemoryBlobs
+from tests.unit.test_http_api import LOCAL
+from tests.unit.world import World
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    return Client(create_api(lambda: world.kedja, LOCAL))
+
+
+def test_computes_are_listed_with_the_default(client: Client) -> None:
+    answer = client.get_json("/api/compute")
+
+    assert answer["default"] == "gpu-cluster"
+    assert [item["name"] for item in answer["items"]] == ["gpu-cluster", "cpu-cluster"]
+    assert answer["items"][0]["max_nodes"] == 4
+
+
+def test_a_pause_holds_drops_back_until_it_ends(world: World, client: Client) -> None:
+    assert client.get_json("/api/pause")["paused"] is False
+
+    begun = client.request("PUT", "/api/pause", json={"reason": "maintenance"})
+    assert begun.json() == {
+        "paused": True,
+        "reason": "maintenance",
+        "by": "local",
+        "since": "2026-03-01T12:00:00.250000Z",
+    }
+    assert client.get_json("/api/pause") == begun.json()
+    world.drop_digits()
+    world.go_on(300)
+    assert world.receipts() == []
+
+    assert client.request("DELETE", "/api/pause").json()["paused"] is False
+    world.rest()
+    assert world.receipt().status == "submitted"
+    assert client.request("DELETE", "/api/pause").status_code == HTTPStatus.OK
+
+
+def test_a_pause_that_was_written_by_hand_is_told(world: World, client: Client) -> None:
+    world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"budget is used up\n")
+
+    answer = client.get_json("/api/pause")
+
+    assert (answer["paused"], answer["reason"], answer["by"]) == (True, "budget is used up", "somebody")
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": "x" * 501}])
+def test_a_pause_has_a_reason(world: World, client: Client, body: dict[str, str]) -> None:
+    assert client.request("PUT", "/api/pause", json=body).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert world.blobs.get(names.RECEIPTS, names.PAUSED_BLOB) is None
+
+
+def test_health_has_versions_and_connects_to_nothing() -> None:
+    answer = Client(create_api(lambda: pytest.fail("never"), LOCAL)).get_json("/api/health")
+
+    assert answer["status"] == "ok"
+    assert set(answer["packages"]) == set(DEPENDENCIES)
+    assert re.fullmatch(r"\d+\.\d+.*", answer["packages"]["fastapi"])
+    assert "checks" not in answer
+
+
+def test_the_versions_are_those_of_the_project() -> None:
+    assert function_app.__version__ == PROJECT["version"]
+    assert {re.split(r"[<>=]", one)[0] for one in PROJECT["dependencies"]} == set(DEPENDENCIES)
+
+
+def test_a_package_that_is_not_there_is_said(client: Client, mocker: MockerFixture) -> None:
+    mocker.patch("function_app.http_service.DEPENDENCIES", ("no-such-package",))
+
+    assert client.get_json("/api/health")["packages"] == {"no-such-package": "not installed"}
+
+
+def test_deep_health_asks_each_part(client: Client) -> None:
+    checks = client.get_json("/api/health?deep=true")["checks"]
+
+    assert {name: check["state"] for name, check in checks.items()} == {
+        "settings": "ok",
+        "storage": "ok",
+        "training": "ok",
+    }
+
+
+def test_deep_health_names_the_part_that_fails(client: Client, mocker: MockerFixture) -> None:
+    mocker.patch.object(MemoryBlobs, "page", side_effect=StorageUnavailable("list receipts: timed out"))
+
+    answer = client.get("/api/health?deep=true")
+
+    assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert answer.json()["status"] == "failed"
+    assert answer.json()["checks"]["storage"]["error"] == "list receipts: timed out"
+    assert answer.json()["checks"]["training"]["state"] == "ok"
+
+
+def test_deep_health_tells_of_settings_that_do_not_connect() -> None:
+    def connect() -> Kedja:
+        raise InvalidSettings("Storage is not configured.")
+
+    answer = Client(create_api(connect, LOCAL)).get("/api/health?deep=true")
+
+    assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert answer.json()["checks"]["settings"]["error"] == "Storage is not configured."
+    assert set(answer.json()["checks"]) == {"settings"}

@@ -1,0 +1,201 @@
+import pytest
+
+from function_app import names
+from function_app.receipt import Status
+from function_app.training_service import JobStatus
+from tests.unit.meanwhile import Meanwhile, host
+from tests.unit.world import SCRIPT, World
+
+
+def rounds(world: World, number: int = 1) -> None:
+    for _ in range(number):
+        world.clock.advance(300)
+        world.reconcile()
+        world.rest()
+
+
+class TestLostEvents:
+    def test_of_files_are_found_by_the_walk(self, world: World) -> None:
+        world.drop("scripts/digits/train.py", SCRIPT, times=0)
+        world.drop("data/digits/digits.npz", times=0)
+        rounds(world)
+        assert world.receipt().status is Status.SUBMITTED
+
+    def test_of_later_files_are_found_by_the_walk(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.run_job()
+        world.clock.advance(60)
+        world.drop("data/digits/digits.npz", b"more digits", times=0)
+        rounds(world)
+        assert [receipt.status for receipt in world.receipts()] == [Status.REGISTERED, Status.SUBMITTED]
+
+    def test_of_the_completion_are_made_up_for(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.tells_of_runs = False
+        world.training.finish(world.live_jobs()[0].name)
+        rounds(world)
+        assert world.receipt().status is Status.REGISTERED
+        assert world.publisher.types() == ["Kedja.JobSubmitted", "Kedja.JobCompleted", "Kedja.ModelRegistered"]
+        assert world.opened() == []
+
+    def test_of_the_completion_and_the_copies_as_well(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.tells_of_runs = False
+        world.blobs.hold_copies = True
+        world.training.finish(world.live_jobs()[0].name)
+        world.reconcile()
+        world.queues.messages.clear()
+        world.blobs.end_copies()
+        rounds(world)
+        assert world.receipt().status is Status.REGISTERED
+
+
+class TestLostMessages:
+    def test_behind_a_marker(self, world: World) -> None:
+        world.drop_digits()
+        world.go_on(1)
+        world.queues.messages.clear()
+        assert world.markers() == [".settling/digits"]
+        world.reconcile()
+        assert world.queues.messages == []
+        rounds(world)
+        assert (world.receipt().status, world.markers()) == (Status.SUBMITTED, [])
+
+    def test_behind_a_file_outside_of_any_folder(self, world: World) -> None:
+        world.drop("data/digits.npz")
+        world.go_on(1)
+        world.queues.messages.clear()
+        rounds(world)
+        assert world.receipts("_root")[0].status is Status.REJECTED
+
+    def test_a_marker_whose_message_waits_is_not_stale(self, world: World) -> None:
+        world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"")
+        world.drop_digits()
+        world.go_on(20)
+        world.clock.advance(50)
+        world.reconcile()
+        assert len(world.queues.messages) == 1
+
+
+class TestOpenReceipts:
+    def test_claimed_and_never_submitted_is_submitted(self, world: World) -> None:
+        world.drop_digits()
+
+        def die() -> None:
+            raise KeyboardInterrupt
+
+        world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", die))
+        with pytest.raises(KeyboardInterrupt):
+            world.go_on(60)
+        world.queues.messages.clear()
+        assert world.receipt().status is Status.SUBMITTING
+        world.reconcile()
+        assert world.training.jobs == {}
+        world.clock.advance(301)
+        world.reconcile()
+        assert (world.receipt().status, len(world.training.jobs)) == (Status.STARTING, 1)
+
+    def test_whose_job_was_deleted_has_failed(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.training.jobs.clear()
+        rounds(world, 2)
+        receipt = world.receipt()
+        assert receipt.status is Status.FAILED
+        assert f"knows no job {receipt.job} any more" in str(receipt.reason)
+        assert world.publisher.types()[-1] == "Kedja.JobFailed"
+        assert world.opened() == []
+
+    def test_an_outbox_that_was_refused_is_sent_with_the_same_id(self, world: World) -> None:
+        world.publisher.refuses = True
+        world.drop_digits()
+        world.rest()
+        world.run_job()
+        waiting = [event.id for event in world.receipt().outbox]
+        assert (len(waiting), world.receipt().status) == (3, Status.REGISTERED)
+        rounds(world)
+        assert len(world.opened()) == 1
+        world.publisher.refuses = False
+        rounds(world)
+        assert [event.id for event in world.publisher.published] == waiting
+        assert (world.receipt().outbox, world.opened()) == ((), [])
+
+    def test_one_that_cannot_be_read_does_not_keep_the_others_waiting(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.blobs.upload(names.RECEIPTS, "aaa/bad.json", b"{}")
+        world.kedja.receipts.open("aaa", "bad")
+        world.tells_of_runs = False
+        world.training.finish(world.live_jobs()[0].name)
+        rounds(world)
+        assert world.receipt().status is Status.REGISTERED
+
+    def test_one_that_is_gone_is_closed(self, world: World) -> None:
+        world.kedja.receipts.open("digits", "gone")
+        world.reconcile()
+        assert world.opened() == []
+
+
+class TestStrays:
+    def test_jobs_that_nobody_waits_for_are_canceled(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        name = world.live_jobs()[0].name
+        world.training.cancel(name)
+        world.rest()
+        world.tells_of_runs = False
+        world.training.move(name, JobStatus.RUNNING)
+        world.reconcile()
+        assert world.training.jobs[name].status is JobStatus.CANCELED
+
+    def test_while_the_service_does_not_answer_the_rest_goes_on(self, world: World) -> None:
+        world.drop("data/digits/digits.npz", times=0)
+        world.training.unavailable = True
+        world.clock.advance(60)
+        world.reconcile()
+        assert world.markers() == [".settling/digits"]
+
+
+class TestWalk:
+    def test_is_bounded_and_goes_on_where_it_was(self, world: World) -> None:
+        for number in range(50):
+            world.drop(f"data/e{number:02}/a.npz", times=0)
+        taken = []
+        for _ in range(3):
+            world.clock.advance(300)
+            before = len(world.markers())
+            world.reconcile()
+            taken.append(len(world.markers()) - before)
+        assert taken == [20, 20, 10]
+
+    def test_starts_anew_at_the_end(self, world: World) -> None:
+        rounds(world)
+        world.drop("data/digits/digits.npz", times=0)
+        rounds(world)
+        assert world.receipt().status is Status.SUBMITTED
+
+    def test_costs_nothing_where_nothing_is_new(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.run_job()
+        world.clock.advance(300)
+        world.reconcile()
+        assert world.queues.messages == []
+
+    def test_leaves_hidden_folders_alone(self, world: World) -> None:
+        world.drop("data/.cache/a.npz", times=0)
+        world.clock.advance(300)
+        world.reconcile()
+        assert world.queues.messages == []
+
+    def test_while_paused_does_not_add_up(self, world: World) -> None:
+        world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"")
+        world.drop("data/digits/digits.npz", times=0)
+        for _ in range(10):
+            world.go_on(300)
+            world.clock.advance(1)
+            world.reconcile()
+        assert len(world.queues.messages) == 1
