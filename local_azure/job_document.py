@@ -6,6 +6,7 @@ accepted and have no effect; what would make it another computation is refused.
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class BlobInput:
 
 @frozen(kw_only=True)
 class CommandJob:
-    """A checked document. `timeout` is in seconds."""
+    """A checked document. `timeout` is in seconds, `processes` how many MPI starts; 1 is no MPI."""
 
     command: str
     compute: str
@@ -40,6 +41,7 @@ class CommandJob:
     outputs: tuple[str, ...]
     environment_variables: Mapping[str, str]
     timeout: float | None
+    processes: int = 1
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "CommandJob":
@@ -58,6 +60,7 @@ class CommandJob:
             outputs=outputs,
             environment_variables={str(key): str(value) for key, value in variables.items()},
             timeout=_timeout(document),
+            processes=_processes(document),
         )
         if not job.command.strip():
             raise JobRefused("command: there is none.")
@@ -79,7 +82,11 @@ class CommandJob:
                 raise JobRefused(f"command: {match[0]} is not known; known are {known}.")
             return values[expression]
 
-        return _EXPRESSION.sub(value_of, self.command)
+        line = _EXPRESSION.sub(value_of, self.command)
+        if self.processes == 1:
+            return line
+        # As on a node of Azure ML, each process runs the whole command; there may be more of them than cores.
+        return f"mpirun --allow-run-as-root --oversubscribe -n {self.processes} bash -c {shlex.quote(line)}"
 
 
 def input_path(inputs: Path, name: str, value: BlobInput) -> Path:
@@ -93,11 +100,21 @@ def _refuse_clusters(document: Mapping[str, Any]) -> None:
         raise JobRefused("type: sweeps run on Azure ML only. Here, drop one command job for each value to try.")
     if kind != "command":
         raise JobRefused(f"type: {kind!r} does not run here; command does.")
-    if document.get("distribution"):
-        raise JobRefused("distribution: jobs of several processes run on Azure ML only. Leave the key out.")
     instances = (document.get("resources") or {}).get("instance_count", 1)
     if instances != 1:
         raise JobRefused(f"resources.instance_count: {instances} nodes, and this machine is one. Write 1.")
+
+
+def _processes(document: Mapping[str, Any]) -> int:
+    distribution = document.get("distribution")
+    if not distribution:
+        return 1
+    if distribution.get("type") != "mpi":
+        raise JobRefused(f"distribution.type: {distribution.get('type')!r} runs on Azure ML only; mpi runs here.")
+    count = distribution.get("process_count_per_instance", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise JobRefused(f"distribution.process_count_per_instance: {count!r} is no number of processes.")
+    return count
 
 
 def _timeout(document: Mapping[str, Any]) -> float | None:

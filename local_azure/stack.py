@@ -1,5 +1,6 @@
 """The local stack: which processes make it up, on which ports, and how they find each other."""
 
+import contextlib
 import json
 import os
 import socket
@@ -186,14 +187,13 @@ class Stack:
         """Make the containers and queues that Bicep makes in Azure."""
         with BlobServiceClient.from_connection_string(self.account.connection_string) as blobs:
             for container in (*names.CONTAINERS, mlflow_server.ARTIFACTS_CONTAINER):
-                try:
+                with contextlib.suppress(ResourceExistsError):  # an earlier start made it
                     blobs.create_container(container)
-                except ResourceExistsError:
-                    continue  # an earlier start made it
         with QueueServiceClient.from_connection_string(self.account.connection_string) as queues:
             for queue in names.QUEUES:
                 for name in (queue, f"{queue}-poison"):
-                    queues.create_queue(name)  # it says yes to one that is there
+                    with contextlib.suppress(ResourceExistsError):
+                        queues.create_queue(name)
 
     def _log(self, name: str) -> Path:
         return self.state / "logs" / f"{name}.log"

@@ -126,6 +126,23 @@ def running(stack: Stack, say: Say) -> Iterator[Supervisor]:
         supervisor.stop()
 
 
+def interrupted_once() -> None:
+    """Have the first SIGTERM or SIGINT raise KeyboardInterrupt, and the later ones nothing.
+
+    Stopping every process takes some seconds, and an impatient second Ctrl-C would leave some of them behind.
+    """
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the stack listens and keeps its state."""
     for one in fields(Ports):
@@ -159,7 +176,8 @@ def addresses(stack: Stack) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("drop files", f"{stack.account.blob_endpoint}  containers data and scripts, a folder per experiment")
-    table.add_row("", "any Azure client with UseDevelopmentStorage=true reaches it" if stack.ports == Ports() else "")
+    if (stack.ports.blob, stack.ports.queue) == (Ports().blob, Ports().queue):
+        table.add_row("", "any Azure client with UseDevelopmentStorage=true reaches it")
     table.add_row("HTTP API", f"{stack.functions_url}/api/health  {stack.functions_url}/api/openapi.json")
     table.add_row("MLflow", stack.mlflow_url)
     table.add_row("Event Grid", f"{stack.event_grid_url}/topics")
@@ -173,17 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser)
     stack = stack_of(parser.parse_args(arguments))
     console = Console(highlight=False)
-    stopped = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        if stopped:
-            return  # stopping takes some seconds; more of them do not make it faster
-        stopped = True
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    interrupted_once()
     try:
         with running(stack, lambda line: console.print(f"[dim]{line}[/]")) as supervisor:
             console.print(addresses(stack))

@@ -61,6 +61,7 @@ def test_it_provisions_what_bicep_does(stack: Stack, mocker: MockerFixture) -> N
         module, "QueueServiceClient"
     ).from_connection_string.return_value.__enter__.return_value
     blobs.create_container.side_effect = [ResourceExistsError(), *[None] * 20]
+    queues.create_queue.side_effect = [ResourceExistsError(), *[None] * 20]
     stack.provision()
     made = [call.args[0] for call in blobs.create_container.call_args_list]
     assert set(made) == {*names.CONTAINERS, "azureml"}

@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ def test_reads_what_a_job_needs() -> None:
     assert job.timeout == 60
 
 
+def test_mpi_runs_the_whole_command_in_each_process() -> None:
+    job = CommandJob.from_document(
+        document(command="python a.py && echo 'b c'", distribution={"type": "mpi", "process_count_per_instance": 3})
+    )
+    line = job.command_line(Path(), Path())
+    assert line.startswith("mpirun --allow-run-as-root --oversubscribe -n 3 bash -c ")
+    assert shlex.split(line)[-1] == "python a.py && echo 'b c'"
+
+
 def test_a_whole_datastore_is_an_input() -> None:
     job = CommandJob.from_document(document(inputs={"all": {"path": "azureml://datastores/kedja_data/paths/"}}))
     assert job.inputs["all"] == BlobInput(container="data", path="", is_file=False)
@@ -62,7 +72,11 @@ def test_resolves_expressions() -> None:
     [
         ({"type": "sweep"}, "type: sweeps run on Azure ML only"),
         ({"type": "pipeline"}, "type: 'pipeline'"),
-        ({"distribution": {"type": "mpi"}}, "distribution: "),
+        ({"distribution": {"type": "pytorch"}}, "distribution.type: "),
+        (
+            {"distribution": {"type": "mpi", "process_count_per_instance": 0}},
+            "distribution.process_count_per_instance: 0",
+        ),
         ({"resources": {"instance_count": 2}}, "resources.instance_count: 2"),
         ({"command": " "}, "command: there is none"),
         ({"command": "x ${{inputs.dta}}"}, r"command: \$\{\{inputs.dta\}\} is not known; known are none"),
