@@ -50,14 +50,24 @@ class Publisher(Protocol):
 
 @frozen
 class EventGridPublisher:
-    """Publishes CloudEvents to a custom topic of Event Grid."""
+    """Publishes CloudEvents to a custom topic of Event Grid.
+
+    `account_url` begins every event's source, so that two deployments that were given the same files do not tell the
+    same source and id.
+    """
 
     client: EventGridPublisherClient = field(repr=False)
+    account_url: str
 
     def publish(self, announcements: Sequence[Announcement]) -> None:
         events = [
             CloudEvent(
-                id=one.id, type=one.type.value, source=one.source, subject=one.subject, time=one.time, data=one.data
+                id=one.id,
+                type=one.type.value,
+                source=f"{self.account_url}{one.source}",
+                subject=one.subject,
+                time=one.time,
+                data=one.data,
             )
             for one in announcements
         ]

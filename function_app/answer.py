@@ -37,6 +37,8 @@ def claim(receipt: Receipt, why: str, drop: Drop | None, now: datetime) -> Recei
 
 def answered(receipt: Receipt, plan: Waiting | Rejected, now: datetime) -> Receipt:
     """Return the receipt with what the plan says: waiting for what, or rejected and why."""
+    if receipt.status is Status.SUPERSEDED:  # dropped again, it is the newest
+        receipt = receipt.with_(superseded_by=None, followed_by=None)
     if isinstance(plan, Waiting):
         return receipt.moved(Status.WAITING, now, plan.what, plan.what_to_do)
     if receipt.status is Status.REJECTED and receipt.reason == plan.reason:

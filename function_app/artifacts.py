@@ -1,7 +1,8 @@
 """Artifacts: the files that a job made, on their way to where consumers look. No byte of them passes through here."""
 
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 
@@ -20,6 +21,7 @@ COPIES_AT_ONCE = 16
 TIME_FOR_COPIES = 240.0
 """Seconds that one call spends on starting copies, well below a function's time limit; the next call goes on."""
 _SOURCE_ETAG = "kedja_source_etag"
+_STEPS_ASIDE = re.compile(rf"(outputs/)*{re.escape(MODEL_MANIFEST)}")
 
 
 class ModelManifest(Document):
@@ -38,23 +40,22 @@ class ModelManifest(Document):
 
 @frozen(kw_only=True)
 class Progress:
-    """How far copying is: `copied` of `total` files. `missing` names files that the job made and storage has not."""
+    """How far copying is: `copied` of `total` files."""
 
     copied: int
     total: int
-    missing: Sequence[str]
 
     @property
     def done(self) -> bool:
-        return self.copied == self.total and not self.missing
+        return self.copied == self.total
 
 
 def target_name(path: str) -> str:
     """Return where a file of the job's outputs goes below the model version's folder.
 
-    A file of the job's with the manifest's own name steps aside.
+    A file of the job's with the manifest's own name steps aside, and so does one that stands where that one goes.
     """
-    return f"outputs/{path}" if path == MODEL_MANIFEST else path
+    return f"outputs/{path}" if _STEPS_ASIDE.fullmatch(path) else path
 
 
 @frozen(kw_only=True)
@@ -63,11 +64,6 @@ class Artifacts:
 
     blobs: Blobs
     clock: Callable[[], float] = time.monotonic
-
-    def paths(self, outputs: BlobFolder) -> Iterator[str]:
-        """Yield the path of each file that the job made."""
-        for item in self._made(outputs):
-            yield item.name.removeprefix(outputs.prefix)
 
     def missing(self, outputs: BlobFolder, result: JobResult) -> list[str]:
         """Return which of the files that the job says it made are not (wholly) in storage yet."""
@@ -88,7 +84,7 @@ class Artifacts:
                 total += len(batch)
                 if self.clock() < until:
                     copied += sum(pool.map(lambda item: self._copied(item, outputs, target, there), batch))
-        return Progress(copied=copied, total=total, missing=())
+        return Progress(copied=copied, total=total)
 
     def _copied(self, item: BlobItem, outputs: BlobFolder, target: str, there: Mapping[str, BlobItem]) -> bool:
         name = f"{target}{target_name(item.name.removeprefix(outputs.prefix))}"

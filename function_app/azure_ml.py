@@ -32,7 +32,7 @@ from function_app.azure_ml_workspace import (
     default_credential,
     service_errors,
 )
-from function_app.errors import JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
+from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
 from function_app.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -49,6 +49,9 @@ from function_app.training_service import (
 # Another registration took the number between the look at the next one and the PUT: so often it is tried again.
 _REGISTRATION_TRIES = 5
 _LOG = re.compile(r"user_logs/std_log(?:_process_0+)?\.txt")
+_BEST_TRIAL = "best_child_run_id"
+"""Property of a sweep that has ended: https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters."""
+
 _ARTIFACTS = re.compile(r"azureml://datastores/workspaceartifactstore/(?:paths/)?(?P<path>.+?)/*")
 
 
@@ -134,10 +137,16 @@ class AzureMLService:
         return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:
-        default = (self._entity(name).outputs or {}).get("default")
+        entity = self._entity(name)
+        if best := _best_trial(entity):
+            return self._outputs_in(f"ExperimentRun/dcid.{best}")
+        default = (entity.outputs or {}).get("default")
         found = _ARTIFACTS.fullmatch(str(getattr(default, "path", "") or ""))
         # A job that waits for its node may not name the place yet; it is always this one.
         folder = found["path"] if found else f"ExperimentRun/dcid.{name}"
+        return self._outputs_in(folder)
+
+    def _outputs_in(self, folder: str) -> BlobFolder:
         return BlobFolder(container=self.connection.workspace.artifacts, prefix=f"{folder}/outputs/")
 
     def metrics(self, name: str) -> Mapping[str, float]:
@@ -161,10 +170,11 @@ class AzureMLService:
         between, the service refuses, and the look-up is made again.
         """
         what = f"Model {registration.model!r} of job {registration.job!r} cannot be registered"
+        run = _best_trial(self._entity(registration.job)) or registration.job
         for _ in range(_REGISTRATION_TRIES):
-            with service_errors(what):
+            with service_errors(what, refused=ModelRefused):
                 try:
-                    return model_version_of(self.connection.ml.models.create_or_update(_model(registration)))
+                    return model_version_of(self.connection.ml.models.create_or_update(_model(registration, run)))
                 except AzureError as error:
                     if not _is_taken(error):
                         raise
@@ -220,12 +230,17 @@ class AzureMLService:
         return sorted(numbered, key=lambda version: int(version.version), reverse=True)
 
 
-def _model(registration: ModelRegistration) -> Any:  # noqa: ANN401  azure.ai.ml has no types
+def _best_trial(entity: Any) -> str | None:  # noqa: ANN401  azure.ai.ml has no types
+    """Return the run that a sweep has chosen, or None for another job, or while it has chosen none."""
+    return (entity.properties or {}).get(_BEST_TRIAL) or None
+
+
+def _model(registration: ModelRegistration, run: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
     from azure.ai.ml.entities import Model  # noqa: PLC0415  see azure_ml_workspace
 
     return Model(
         name=registration.model,
-        path=f"azureml://jobs/{registration.job}/outputs/artifacts/paths/{registration.path}",
+        path=f"azureml://jobs/{run}/outputs/artifacts/paths/{registration.path}",
         type="custom_model",
         description=registration.description,
         tags=dict(registration.tags),

@@ -105,9 +105,7 @@ class Callers:
             )
         if in_azure and not methods:
             raise InvalidSettings("KEDJA_AUTH is not set: nobody could call. Set it to easy-auth, keys, or both.")
-        if Method.EASY_AUTH in methods and (
-            not in_azure or environ.get("WEBSITE_AUTH_ENABLED", "true").lower() != "true"
-        ):
+        if Method.EASY_AUTH in methods and (not in_azure or environ.get("WEBSITE_AUTH_ENABLED", "").lower() != "true"):
             raise InvalidSettings(
                 "KEDJA_AUTH names easy-auth, but no App Service authentication stands before this app: anyone could "
                 "write its headers. Turn it on, or set KEDJA_AUTH to keys."

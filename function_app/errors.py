@@ -39,6 +39,10 @@ class JobRefused(TrainingServiceError):
     """The service will never accept this job as it is."""
 
 
+class ModelRefused(TrainingServiceError):
+    """The service will never accept this model version as it is."""
+
+
 class StorageError(KedjaError):
     """Storage could not do what was asked."""
 

@@ -20,6 +20,10 @@ RUN_COMPLETED = "Microsoft.MachineLearningServices.RunCompleted"
 RUN_STATUS_CHANGED = "Microsoft.MachineLearningServices.RunStatusChanged"
 RUN_EVENT_TYPES = (RUN_COMPLETED, RUN_STATUS_CHANGED)
 
+LONGEST_TEXT = 10_000
+"""Characters of an id or address: a blob's name has at most 1,024, which percent-encoding makes nine times as long.
+A queue's message has 64 KiB."""
+
 
 @frozen(kw_only=True)
 class BlobCreated:
@@ -121,6 +125,8 @@ def _text(values: Mapping[str, Any], key: str, kind: str) -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value:
         raise InvalidEvent(f"{kind}: {key} is missing or no text.")
+    if len(value) > LONGEST_TEXT:
+        raise InvalidEvent(f"{kind}: {key} has {len(value)} characters; at most {LONGEST_TEXT} are taken.")
     try:
         value.encode()
     except UnicodeEncodeError as error:  # JSON can hold half a character, and nothing else can

@@ -128,4 +128,8 @@ def _tag_problem(name: str) -> str | None:
     return f"{shown(name)} is refused: names that begin with kedja_ are Kedja's" if name.startswith("kedja_") else None
 
 
-TagName = Annotated[str, Field(min_length=1, max_length=255), checked(_tag_problem)]
+TagName = Annotated[str, Field(min_length=1, max_length=100), checked(_tag_problem)]
+
+MOST_TAGS = 48
+"""Azure ML takes 50 with names of up to 100 characters, and two are Kedja's
+(https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity)."""

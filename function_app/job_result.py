@@ -11,6 +11,8 @@ from function_app.storage import Blobs
 from function_app.training_service import BlobFolder
 
 MANIFEST = ".kedja-manifest.json"
+LIMIT = 32 << 20
+"""Bytes that are read of it: some 200,000 files. A longer one is cut, and so it is no document."""
 
 
 class UnreadableResult(KedjaError):
@@ -45,7 +47,7 @@ class JobResult(Document):
         """
         name = f"{outputs.prefix}{MANIFEST}"
         try:
-            return cls.decoded(blobs.read(outputs.container, name).data)
+            return cls.decoded(blobs.read(outputs.container, name, limit=LIMIT).data)
         except BlobNotFound:
             return None
         except ValidationError as error:

@@ -17,6 +17,7 @@ from function_app.errors import InvalidJobSpec
 from function_app.job_environment import CondaFile, Environment, InlineEnvironment
 from function_app.job_fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
 from function_app.job_parts import (
+    MOST_TAGS,
     ComputeName,
     Distribution,
     FolderInput,
@@ -80,7 +81,7 @@ class JobSpec(Trial):
     experiment_name: Line | None = None
     display_name: Line | None = None
     description: Annotated[str, Field(max_length=5000)] | None = None
-    tags: dict[TagName, Annotated[Text, Field(max_length=255)]] = Field(default_factory=dict)
+    tags: dict[TagName, Annotated[Text, Field(max_length=255)]] = Field(default_factory=dict, max_length=MOST_TAGS)
     compute_name: ComputeName | None = Field(default=None, alias="compute")
     inputs: dict[Identifier, Input] = Field(default_factory=dict)
     outputs: dict[Identifier, Output] = Field(default_factory=dict)

@@ -120,7 +120,7 @@ class Jobs:
         return drop, self.settler.with_files(drop, spec)
 
     def cancel(self, name: str) -> Receipt:
-        """Cancel a job, or the drop that waits to become one.
+        """Cancel a job that has not ended.
 
         Raises:
             NotFound, Refused: where there is no such job, or it has ended.

@@ -136,13 +136,14 @@ class Kedja:
         settings = Settings.read(environ)
         credential = None if environ.get(STORAGE) else _credential(settings)
         account = StorageAccount.connect(environ, credential, prefix=STORAGE)
+        account_url = account.blobs.client.url.rstrip("/")
         return cls.assemble(
             settings,
             blobs=account.blobs,
             queues=account.queues,
             training=_training(settings, environ),
-            publisher=_publisher(settings, credential),
-            account_url=account.blobs.client.url.rstrip("/"),
+            publisher=_publisher(settings, credential, account_url),
+            account_url=account_url,
         )
 
     def on_blob_event(self, body: bytes, *, message: str, delivery: int) -> None:
@@ -240,10 +241,10 @@ def _training(settings: Settings, environ: Mapping[str, str]) -> TrainingService
     return connect(environ)
 
 
-def _publisher(settings: Settings, credential: TokenCredential | None) -> Publisher:
+def _publisher(settings: Settings, credential: TokenCredential | None, account_url: str) -> Publisher:
     if settings.event_grid_endpoint is None:
         return Unannounced()
     key = AzureKeyCredential(settings.event_grid_key) if settings.event_grid_key else None
     return EventGridPublisher(
-        EventGridPublisherClient(settings.event_grid_endpoint, key or credential or _credential(settings))
+        EventGridPublisherClient(settings.event_grid_endpoint, key or credential or _credential(settings)), account_url
     )

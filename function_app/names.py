@@ -44,7 +44,8 @@ def is_ignored(path: str) -> bool:
 def slug(folder: str) -> str:
     """Return the experiment's name made from a folder's: `[a-z0-9-]`, at most 40 characters and a hash of six.
 
-    The hash is there when anything had to change, so that two folders never share a slug.
+    The hash is there when anything had to change, so that two folders share a slug only where one is called as the
+    other's slug is.
     """
     ascii_text = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
     text = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:SLUG_LIMIT].strip("-")

@@ -1,4 +1,4 @@
-"""Poison: messages that failed ten times are kept whole, with their reason, where they can be read and replayed."""
+"""Poison: messages that failed ten times are kept whole, with their reason, where they can be read."""
 
 import logging
 from collections.abc import Callable

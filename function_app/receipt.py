@@ -52,7 +52,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     _S.CANCELING: frozenset({_S.CANCELED, _S.SUPERSEDED, _S.FAILED}),
     _S.FAILED: frozenset({_S.SUBMITTING}),
     _S.CANCELED: frozenset({_S.SUBMITTING}),
-    _S.SUPERSEDED: frozenset({_S.SUBMITTING}),
+    _S.SUPERSEDED: frozenset({_S.WAITING, _S.REJECTED, _S.SUBMITTING}),
     _S.REJECTED: frozenset({_S.WAITING, _S.SUBMITTING}),
     _S.NOT_REGISTERED: frozenset({_S.SUBMITTING}),
     _S.REGISTERED: frozenset({_S.SUBMITTING}),
@@ -239,7 +239,7 @@ class Receipt(Document):
         announcement = Announcement(
             id=f"{self.experiment}-{self.drop[:16]}-{number}-{kind.removeprefix('Kedja.')}",
             type=kind,
-            source=f"/kedja/experiments/{self.experiment}",
+            source=f"/receipts/{self.experiment}",
             subject=f"drops/{self.drop}",
             time=at,
             data={key: _plain(value) for key, value in {**facts, **data}.items() if value is not None},

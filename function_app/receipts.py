@@ -1,6 +1,7 @@
 """Receipts in storage: conditional writes, the index by time, and which ones are still open."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from function_app.documents import Document
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed
 from function_app.receipt import FINAL, Receipt
 from function_app.storage import Blobs, Lease, pages
+
+logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 Edit = Callable[[Receipt], Receipt]
@@ -128,7 +131,8 @@ class Receipts:
             sent = receipt.outbox
             try:
                 self.publisher.publish(sent)
-            except PublishingFailed:
+            except PublishingFailed as failure:
+                logger.warning("The events of %s stay in its outbox: %s", receipt.name, failure)
                 return receipt
             receipt = self.change(receipt, lambda current: current.without(sent), lease=lease)
         return self._close(receipt) if receipt.status in FINAL and not receipt.outbox else receipt

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from attrs import frozen
+from pydantic import ValidationError
 
 from function_app import names
 from function_app.completion import Watcher
@@ -85,7 +86,8 @@ class Reconciler:
     def _resubmit(self, receipt: Receipt) -> None:
         attempt = receipt.attempt
         if attempt and self.receipts.clock() - attempt.claimed > LOST_SUBMISSION:
-            self.submitter.submit(receipt)
+            # Each round comes back by itself: a message a round would add up while the service does not answer.
+            self.submitter.submit(receipt, again=False)
 
     def _follow(self, receipt: Receipt, job: str) -> None:
         """Look at the receipt's job. One that never came to be, and is not wanted any more, is over."""
@@ -118,6 +120,11 @@ class Reconciler:
                 marker = Marker.decoded(self.blobs.read(names.RECEIPTS, item.name).data)
             except BlobNotFound:
                 continue
+            except ValidationError:
+                # It would keep every event of its experiment out; without it, the walk finds what was dropped.
+                logger.exception("%s/%s is no marker: it is deleted.", names.RECEIPTS, item.name)
+                self.blobs.delete(names.RECEIPTS, item.name, etag=item.etag)
+                continue
             if listing.now - item.modified > limit + timedelta(seconds=marker.delay):
                 # The marker stays: whoever settles deletes it. Another message for the same look does no harm.
                 self.intake.enqueue(marker.request, delay=0)
@@ -138,10 +145,16 @@ class Reconciler:
         for folder in folders:
             if names.is_ignored(folder):
                 continue
-            drop = Drop.take(self.blobs, folder)
-            latest = self.receipts.latest(drop.experiment)
-            if drop.newest and not drop.is_empty and (latest is None or drop.newest > latest.newest_upload):
-                self._settle(folder, run)
+            try:
+                self._look_for_drop(folder, run)
+            except (KedjaError, ValidationError):
+                logger.exception("The folder %s could not be looked at; the walk goes on.", folder)
+
+    def _look_for_drop(self, folder: str, run: str) -> None:
+        drop = Drop.take(self.blobs, folder)
+        latest = self.receipts.latest(drop.experiment)
+        if drop.newest and not drop.is_empty and (latest is None or drop.newest > latest.newest_upload):
+            self._settle(folder, run)
 
     def _settle(self, folder: str, run: str) -> None:
         request = SettleRequest(experiment=names.slug(folder), folder=folder, trigger=TRIGGER)

@@ -4,9 +4,11 @@ Everything here runs under a lease on the receipt, and every step finds what an 
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from attrs import frozen
 
@@ -14,7 +16,7 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.artifacts import MODEL_MANIFEST, Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
-from function_app.errors import KedjaError, PreconditionFailed
+from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import refusal
 from function_app.job_result import JobResult, UnreadableResult
 from function_app.kedja_options import RegisterOptions
@@ -37,6 +39,9 @@ COPY_CHECK = 5.0
 UPLOAD_CHECK = 10.0
 UPLOAD_DEADLINE = timedelta(minutes=10)
 """How long a training service may take to upload what a completed job made."""
+LONGEST_VALUE = 1000
+"""Characters of a tag's or property's value in Azure ML
+(https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity)."""
 OUTPUTS = "outputs/"
 DEFAULT_PATH = "model.npz"
 
@@ -122,7 +127,10 @@ class Registrar:
             no = refusal(work.options.when, work.result.metrics, champion.metrics if champion else None)
             if no and not found:
                 return self._refused(work.receipt, work.lease, no, work.result.metrics)
-            version = self._version(work, found)
+            try:
+                version = self._version(work, found)
+            except ModelRefused as refused:
+                return self._refused(work.receipt, work.lease, str(refused), work.result.metrics)
             work.lease.renew()
             model = RegisteredModel(
                 model=work.model,
@@ -184,7 +192,7 @@ class Registrar:
             path=f"{OUTPUTS}{work.path}",
             description=f"Trained by {work.job.name} on the drop {work.receipt.drop[:16]} of {work.receipt.folder}.",
             tags={JOB_TAG: work.job.name, RECEIPT_TAG: work.receipt.name, **lineage(work.receipt)},
-            properties={"kedja_metrics": json.dumps(dict(work.result.metrics), sort_keys=True)},
+            properties={"kedja_metrics": _shortened(work.result.metrics)},
         )
 
     def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: list[Artifact]) -> Receipt:
@@ -249,13 +257,33 @@ class Registrar:
         return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
 
 
+def _shortened(metrics: Mapping[str, float]) -> str:
+    """Return as many metrics as a property has room for, by their names; `manifest.json` has all."""
+    kept: dict[str, float] = {}
+    for name in sorted(metrics):
+        if len(json.dumps({**kept, name: metrics[name]})) <= LONGEST_VALUE:
+            kept[name] = metrics[name]
+    return json.dumps(kept)
+
+
+def _environment(spec: Mapping[str, Any]) -> str:
+    """Return the name of the job's environment; of one written out, its image and the SHA-256 of all it says."""
+    work = spec.get("trial", spec)  # a sweep has it there
+    environment = work.get("environment", "")
+    if isinstance(environment, str):
+        return environment
+    digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()
+    return f"{environment['image']} sha256:{digest}"
+
+
 def lineage(receipt: Receipt) -> dict[str, str]:
     """Return what a model came of: hashes of its data and scripts, and what set it off."""
-    return {
+    values = {
         "kedja_experiment": receipt.folder,
         "kedja_drop": receipt.drop,
         "kedja_data_sha256": receipt.received.data_sha256,
         "kedja_scripts_sha256": receipt.received.scripts_sha256,
-        "kedja_environment": str(receipt.spec.get("environment", "")),
+        "kedja_environment": _environment(receipt.spec),
         "kedja_trigger": receipt.trigger,
     }
+    return {name: value[:LONGEST_VALUE] for name, value in values.items()}

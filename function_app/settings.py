@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from function_app.errors import InvalidSettings
 
@@ -27,7 +27,7 @@ class Settings:
     """KEDJA_ENVIRONMENT: what jobs run in that name no environment. A fixed version, so that no call looks it up."""
     event_grid_endpoint: str | None = None
     """KEDJA_EVENT_GRID_ENDPOINT: the custom topic that announcements go to; none are published without it."""
-    event_grid_key: str | None = None
+    event_grid_key: str | None = field(default=None, repr=False)
     """KEDJA_EVENT_GRID_KEY: its key, on one machine. In Azure the identity is used."""
     client_id: str | None = None
     """AZURE_CLIENT_ID: the user-assigned identity, where the app has one."""

@@ -225,7 +225,10 @@ class Settler:
                 return claim(current, why, drop, now).with_(received=described) if why else current
 
             return self.receipts.change(receipt, claim_once)
-        if not isinstance(plan, Ready) and receipt.status in (Status.WAITING, Status.REJECTED) and not receipt.attempts:
+        answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (
+            receipt.status is Status.SUPERSEDED and newest > receipt.newest_upload
+        )
+        if not isinstance(plan, Ready) and answerable and not receipt.attempts:
             written = self.receipts.change(receipt, lambda current: seen(answered(current, plan, now), drop))
             self.receipts.index(written)  # a call that was killed may have written the receipt and not its index
             return written

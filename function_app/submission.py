@@ -54,10 +54,11 @@ class Submitter:
     snapshots: Snapshots
     training: TrainingService
 
-    def submit(self, receipt: Receipt, *, tries: int = 0) -> Receipt:
+    def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
         """Submit the receipt's last attempt and write down what came of it.
 
-        The job's name is the attempt's, so that a repeat finds the job that is there.
+        The job's name is the attempt's, so that a repeat finds the job that is there. Where the service is not
+        available, `again` has it tried again soon; without it the caller comes back.
         """
         attempt = receipt.attempt
         if receipt.status is not Status.SUBMITTING or attempt is None:
@@ -67,7 +68,7 @@ class Submitter:
             document = self.document(receipt)
             job = self._put(receipt, attempt, document)
         except TrainingServiceUnavailable as error:
-            return self._later(receipt, attempt, tries, error)
+            return self._later(receipt, attempt, error, tries if again else None)
         except (JobRefused, JobConflict) as error:
             refused = str(error)
             return self.receipts.flush(self.receipts.change(receipt, lambda now: self._refused(now, attempt, refused)))
@@ -114,7 +115,9 @@ class Submitter:
         rejected = receipt.moved(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
         return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=what_to_do)
 
-    def _later(self, receipt: Receipt, attempt: Attempt, tries: int, error: TrainingServiceUnavailable) -> Receipt:
+    def _later(
+        self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
+    ) -> Receipt:
         now = self.receipts.clock()
         if now - attempt.claimed > DEADLINE:
             reason = f"The training service was not available for {DEADLINE}: {error}"
@@ -126,6 +129,8 @@ class Submitter:
                 return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
 
             return self.receipts.flush(self.receipts.change(receipt, give_up))
+        if tries is None:
+            return receipt
         delay = max(error.retry_after or 0.0, backoff(tries))
         again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(names.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)

@@ -148,7 +148,10 @@ class TrainingService(Protocol):
         """
 
     def outputs(self, name: str) -> BlobFolder:
-        """Return where the job's `./outputs` are, or will be. Raise JobNotFound where there is none."""
+        """Return where the job's `./outputs` are, or will be; of a sweep that has ended, those of its best trial.
+
+        Raise JobNotFound where there is no such job.
+        """
 
     def metrics(self, name: str) -> Mapping[str, float]:
         """Return the latest value of each metric the job has logged so far. Raise JobNotFound where there is none."""
@@ -157,7 +160,10 @@ class TrainingService(Protocol):
         """Return the versions of the model with `JOB_TAG` == job that are not archived, lowest version first."""
 
     def register_model(self, registration: ModelRegistration) -> ModelVersion:
-        """Create a new version. Two calls make two versions: callers look with `find_model` first."""
+        """Create a new version. Two calls make two versions: callers look with `find_model` first.
+
+        Raise ModelRefused where the service will never accept it.
+        """
 
     def archive_model(self, model: str, version: str) -> None:
         """Take a version out of every list that consumers use, without deleting what it points to."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from function_app.errors import InvalidSettings, JobRefused
+from function_app.errors import InvalidSettings, JobRefused, ModelRefused
 from function_app.training_service import (
     BlobFolder,
     Compute,
@@ -25,7 +25,7 @@ from local_azure.job_document import CommandJob
 from local_azure.job_folder import JOBS, JobFolder
 from local_azure.job_process import is_alive
 from local_azure.job_store import DATABASE, ON_A_NODE, JobState, JobStore, StoredJob
-from local_azure.mlflow_client import MlflowClient
+from local_azure.mlflow_client import MlflowClient, MlflowRefused
 from local_azure.mlflow_server import ARTIFACTS_CONTAINER
 from local_azure.model_registry import ModelRegistry
 from local_azure.training_run import ensure_run
@@ -115,7 +115,10 @@ class LocalTrainingService:
     def register_model(self, registration: ModelRegistration) -> ModelVersion:
         """Create a version in MLflow's registry. Raises JobNotFound where there is no such job."""
         run = ensure_run(self.store, self.mlflow, self.store.get(registration.job))
-        return ModelRegistry(self.mlflow).register(registration, run.run_id)
+        try:
+            return ModelRegistry(self.mlflow).register(registration, run.run_id)
+        except MlflowRefused as error:
+            raise ModelRefused(f"Model {registration.model!r} cannot be registered: {error}") from error
 
     def archive_model(self, model: str, version: str) -> None:
         """Mark a version in MLflow's registry."""

@@ -15,6 +15,7 @@ from function_app.azure_ml_jobs import DOCUMENT_PROPERTY
 from function_app.errors import (
     JobConflict,
     JobRefused,
+    ModelRefused,
     TrainingServiceError,
     TrainingServiceUnavailable,
 )
@@ -115,6 +116,33 @@ class TestSubmit:
         assert sent["trial"]["environmentId"] == f"{ARM_ID}/environments/kedja-chainer/versions/1"
         assert sent["limits"]["maxTotalTrials"] == 2
         assert job.status is JobStatus.STARTING
+
+    def test_what_a_sweep_made_is_what_its_best_trial_made(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        service.submit(sweep(name))
+        assert service.outputs(name).prefix == f"ExperimentRun/dcid.{name}/outputs/"
+        service.submit(JobRequest(name=f"{name}_1", document=document("python train.py")))
+        plane.jobs.run(f"{name}_1")
+        plane.jobs.end(f"{name}_1", outputs={"model.npz": b"best"})
+        plane.jobs.run(name)
+        plane.jobs.choose(name, f"{name}_1")
+        plane.jobs.end(name)
+        assert service.outputs(name).prefix == f"ExperimentRun/dcid.{name}_1/outputs/"
+        with plane.recorded() as calls:
+            service.register_model(registration(f"model-{name}", name))
+        (put,) = (call for call in calls if call.method == "PUT")
+        assert put.body["properties"]["modelUri"] == (
+            f"azureml://jobs/{name}_1/outputs/artifacts/paths/outputs/model.npz"
+        )
+
+    def test_a_version_that_is_refused_for_good_is_told_apart(
+        self, plane: ControlPlane, service: AzureMLService, name: str
+    ) -> None:
+        service.submit(JobRequest(name=name, document=document("python train.py")))
+        plane.answer(400, method="PUT", path="*/models/*", times=1, message="The tag is too long.")
+        with pytest.raises(ModelRefused, match=r"The tag is too long\."):
+            service.register_model(registration(f"model-{name}", name))
 
     def test_twice_is_two_puts_of_one_job(self, plane: ControlPlane, service: AzureMLService, name: str) -> None:
         request = JobRequest(name=name, document=document("python train.py"))
@@ -362,6 +390,7 @@ class TestModels:
         assert [version.tags[JOB_TAG] for version in azure.service.models(name)] == [f"{name}-a", f"{name}-b"]
 
     def test_registration_gives_up_in_the_end(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name))
         azure.plane.answer(400, method="PUT", times=5, message="Asset paths cannot be updated.")
         with pytest.raises(TrainingServiceUnavailable, match="version numbers"):
             azure.service.register_model(registration(name, name))

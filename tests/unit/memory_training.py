@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from function_app.announcements import Announcement, PublishingFailed
-from function_app.errors import JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
+from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
 from function_app.job_result import MANIFEST
 from function_app.training_service import (
     JOB_TAG,
@@ -45,6 +45,7 @@ class MemoryTraining:
     versions: Versions = field(factory=Versions)
     compute_names: Words = field(factory=lambda: ["gpu-cluster", "cpu-cluster"])
     refusal: str | None = None
+    model_refusal: str | None = None
     """Why every submission is refused, where it is."""
     unavailable: bool = False
     retry_after: float | None = None
@@ -163,6 +164,8 @@ class MemoryTraining:
 
     def register_model(self, registration: ModelRegistration) -> ModelVersion:
         self._called("register_model", registration.model)
+        if self.model_refusal is not None:
+            raise ModelRefused(self.model_refusal)
         version = ModelVersion(
             model=registration.model,
             version=str(1 + sum(one.model == registration.model for one in self.versions)),

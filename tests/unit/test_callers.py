@@ -7,7 +7,7 @@ from function_app.callers import Caller, Callers, Method, Role
 from function_app.errors import InvalidSettings, RoleMissing, Unauthenticated
 from function_app.settings import Settings
 
-AZURE = {"WEBSITE_SITE_NAME": "kedja"}
+AZURE = {"WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}
 AZURITE = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5==;BlobEndpoint=http://{host}:10000/devstoreaccount1"
 OWNER = Caller(name="robot", role=Role.DATA, experiments=("digits",))
 
@@ -47,9 +47,11 @@ def test_easy_auth_needs_the_platform_that_strips_its_headers() -> None:
     with pytest.raises(InvalidSettings, match="anyone could write its headers"):
         read(KEDJA_AUTH="easy-auth")
     with pytest.raises(InvalidSettings, match="anyone could write its headers"):
-        read(**AZURE, KEDJA_AUTH="easy-auth", WEBSITE_AUTH_ENABLED="False")
+        read(**{**AZURE, "WEBSITE_AUTH_ENABLED": "False"}, KEDJA_AUTH="easy-auth")
+    with pytest.raises(InvalidSettings, match="anyone could write its headers"):
+        read(WEBSITE_SITE_NAME="kedja", KEDJA_AUTH="easy-auth")
 
-    assert read(**AZURE, KEDJA_AUTH="easy-auth", WEBSITE_AUTH_ENABLED="True").methods
+    assert read(**AZURE, KEDJA_AUTH="easy-auth").methods
 
 
 def test_an_unknown_word_is_named() -> None:

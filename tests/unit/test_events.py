@@ -99,6 +99,15 @@ class TestParse:
         with pytest.raises(InvalidEvent, match="no type"):
             events.parse({"id": "1"})
 
+    @pytest.mark.parametrize("length", [events.LONGEST_TEXT, events.LONGEST_TEXT + 1])
+    def test_refuses_what_is_too_long_for_a_queue(self, length: int) -> None:
+        event = {**blob_created("data/digits/a"), "id": "x" * length}
+        if length <= events.LONGEST_TEXT:
+            assert events.parse(event) is not None
+            return
+        with pytest.raises(InvalidEvent, match="at most 10000"):
+            events.parse(event)
+
     def test_refuses_half_a_character(self) -> None:
         event = blob_created("data/digits/a")
         event["data"]["url"] = "https://kedja.blob.core.windows.net/data/\ud800/a"

@@ -158,7 +158,9 @@ def test_code_for_some_experiments_does_not_pause_them_all(world: World) -> None
 
 
 def test_easy_auth_is_read_from_the_headers_of_the_request(world: World) -> None:
-    api = create_api(lambda: world.kedja, {"KEDJA_AUTH": "easy-auth", "WEBSITE_SITE_NAME": "kedja"})
+    api = create_api(
+        lambda: world.kedja, {"KEDJA_AUTH": "easy-auth", "WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}
+    )
 
     answer = Client(api, {"X-MS-CLIENT-PRINCIPAL-ID": "0b5e"}).get("/api/drops")
 

@@ -110,6 +110,8 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         ("kedja: {arguments: {x: " + "y" * 4097 + "}}", "kedja.arguments.x", "a text of more than 4096 characters"),
         ("kedja: {arguments: {'a b': 1}}", 'kedja.arguments."a b"', "is not the name of an option"),
         ("tags: {kedja_receipt: x}", "tags.kedja_receipt", "names that begin with kedja_ are Kedja's"),
+        ("tags: {" + "a" * 101 + ": x}", "tags." + '"' + "a" * 80 + '"', "at most 100"),
+        ("tags: {" + ", ".join(f"a{n}: x" for n in range(49)) + "}", "tags", "at most 48"),
         ("tags: {a: }", "tags.a", "is empty; give it a value, or leave the key out"),
         ("tags: {a: [1]}", "tags.a", "expected text, found a list"),
         ("environment_variables: {KEDJA_DATA: /}", "environment_variables.KEDJA_DATA", "is set by the service"),

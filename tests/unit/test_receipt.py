@@ -48,8 +48,8 @@ def test_moves_where_it_may(before: Status, after: Status) -> None:
             receipt.moved(after, LATER)
 
 
-def test_final_ones_go_on_only_by_a_new_attempt() -> None:
-    for status in FINAL - {Status.REJECTED}:
+def test_final_ones_go_on_only_by_a_new_attempt_or_where_they_may_have_had_none() -> None:
+    for status in FINAL - {Status.REJECTED, Status.SUPERSEDED}:
         assert MOVES[status] == {Status.SUBMITTING}
 
 
@@ -90,7 +90,7 @@ def test_an_event_has_the_same_id_whenever_it_is_made() -> None:
 
 def test_an_event_says_what_it_is_about() -> None:
     (event,) = make().announcing(Announced.JOB_FAILED, NOW, exit_code=1, nothing=None).outbox
-    assert (event.source, event.subject) == ("/kedja/experiments/digits", f"drops/{'d' * 64}")
+    assert (event.source, event.subject) == ("/receipts/digits", f"drops/{'d' * 64}")
     assert event.data == {
         "experiment": "digits",
         "folder": "Digits",

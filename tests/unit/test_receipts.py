@@ -114,12 +114,13 @@ class TestFlush:
         assert list(receipts.opened()) == [("digits", DROP)]
 
     def test_keeps_what_was_refused_and_sends_it_again_with_the_same_id(
-        self, receipts: Receipts, publisher: MemoryPublisher
+        self, receipts: Receipts, publisher: MemoryPublisher, caplog: pytest.LogCaptureFixture
     ) -> None:
         receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_FAILED, NOW))
         receipts.open("digits", DROP)
         publisher.refuses = True
         assert receipts.flush(receipt).outbox == receipt.outbox
+        assert "The topic accepts nothing now." in caplog.text
         assert list(receipts.opened()) == [("digits", DROP)]
         publisher.refuses = False
         receipts.flush(receipts.load("digits", DROP))

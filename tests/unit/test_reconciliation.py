@@ -64,6 +64,12 @@ class TestLostMessages:
         rounds(world)
         assert (world.receipt().status, world.markers()) == (Status.SUBMITTED, [])
 
+    def test_behind_a_marker_that_is_none(self, world: World) -> None:
+        world.drop("data/digits/digits.npz", times=0)
+        world.blobs.upload(names.RECEIPTS, ".settling/digits", b"what is this?")
+        rounds(world)
+        assert (world.receipt().status, world.markers()) == (Status.SUBMITTED, [])
+
     def test_behind_a_file_outside_of_any_folder(self, world: World) -> None:
         world.drop("data/digits.npz")
         world.go_on(1)
@@ -170,6 +176,13 @@ class TestWalk:
             world.reconcile()
             taken.append(len(world.markers()) - before)
         assert taken == [20, 20, 10]
+
+    def test_goes_on_past_a_folder_that_cannot_be_looked_at(self, world: World) -> None:
+        world.drop("data/a/a.npz", times=0)
+        world.drop("data/b/b.npz", times=0)
+        world.blobs.upload(names.RECEIPTS, names.latest_blob("a"), b"what is this?")
+        rounds(world)
+        assert world.receipt("b").status is Status.SUBMITTED
 
     def test_starts_anew_at_the_end(self, world: World) -> None:
         rounds(world)

@@ -1,10 +1,12 @@
 import json
+import re
 
 import pytest
 
 from function_app import names
 from function_app.artifacts import ModelManifest
 from function_app.receipt import Status
+from function_app.registration import LONGEST_VALUE
 from function_app.storage import CopyStatus
 from function_app.training_service import JobStatus
 from tests.unit.memory import Call
@@ -41,6 +43,29 @@ def test_a_completed_jobs_model_is_one_version_with_its_lineage(submitted: World
     assert version.tags["kedja_environment"] == "azureml:kedja-chainer:1"
     assert version.tags["kedja_trigger"] == receipt.trigger
     assert json.loads(version.properties["kedja_metrics"]) == {"accuracy": 0.97}
+
+
+def test_what_a_version_says_of_itself_is_as_long_as_the_service_takes(world: World) -> None:
+    conda = "".join(f"  - package{number}=1.0\n" for number in range(200))
+    world.drop("scripts/digits/conda.yml", f"dependencies:\n{conda}".encode())
+    world.drop("scripts/digits/job.yaml", b"environment: {image: docker.io/a/b:1, conda_file: conda.yml}\n")
+    world.drop_digits()
+    world.rest()
+    world.run_job(metrics={f"metric {number:02}": 0.5 for number in range(90)})
+    (version,) = world.training.versions
+    assert re.fullmatch(r"docker\.io/a/b:1 sha256:[0-9a-f]{64}", version.tags["kedja_environment"])
+    assert max(map(len, [*version.tags.values(), *version.properties.values()])) <= LONGEST_VALUE
+    assert "metric 00" in json.loads(version.properties["kedja_metrics"])
+    attempt = world.receipt().attempt
+    assert attempt is not None
+    assert len(attempt.metrics) == 90
+
+
+def test_files_called_as_the_manifest_is_do_not_get_in_each_others_way(submitted: World) -> None:
+    submitted.run_job(files={"model.npz": b"weights", "manifest.json": b"one", "outputs/manifest.json": b"two"})
+    assert submitted.receipt().status is Status.REGISTERED
+    assert submitted.blobs.read(names.MODELS, "digits/1/outputs/manifest.json").data == b"one"
+    assert submitted.blobs.read(names.MODELS, "digits/1/outputs/outputs/manifest.json").data == b"two"
 
 
 def test_its_artifacts_are_copied_and_its_manifest_comes_last(submitted: World) -> None:
@@ -192,6 +217,15 @@ class TestGate:
         world.rest()
         world.run_job(metrics={"loss": 0.5})
         assert world.receipts()[-1].reason == "loss is 0.5, no better than the champion's 0.5."
+
+
+def test_a_version_that_the_service_will_never_accept_ends_with_its_reason(submitted: World) -> None:
+    submitted.training.model_refusal = "a tag is too long"
+    submitted.run_job()
+    receipt = submitted.receipt()
+    assert (receipt.status, receipt.reason) == (Status.NOT_REGISTERED, "a tag is too long")
+    assert submitted.publisher.types()[-1] == "Kedja.ModelNotRegistered"
+    assert submitted.opened() == []
 
 
 def test_a_retry_of_a_registered_job_makes_a_version_of_its_own(submitted: World) -> None:

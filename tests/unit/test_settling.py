@@ -266,6 +266,18 @@ class TestDroppedAgain:
         world.reconcile()
         assert world.queues.messages == []
 
+    def test_after_it_was_superseded_waits_again(self, world: World) -> None:
+        for script in (b"first", b"second", b"first"):
+            world.clock.advance(60)
+            world.drop("scripts/digits/train.py", script)
+            world.rest()
+        first, second = world.receipts()
+        assert (first.status, first.reason, first.superseded_by) == (Status.WAITING, "data", None)
+        assert (second.status, second.superseded_by) == (Status.SUPERSEDED, first.drop)
+        world.announce("scripts/digits/train.py", times=2)
+        world.rest()
+        assert [receipt.status for receipt in world.receipts()] == [Status.WAITING, Status.SUPERSEDED]
+
     def test_by_force_is_the_next_attempt_of_whatever_came_of_it(self, world: World) -> None:
         world.drop_digits()
         world.rest()

@@ -86,6 +86,16 @@ def test_not_before_the_time_that_the_service_names(unavailable: World) -> None:
     assert (message.visible - unavailable.clock()).total_seconds() > 900
 
 
+def test_rounds_of_reconcile_do_not_add_up_meanwhile(unavailable: World) -> None:
+    for _ in range(12):
+        unavailable.go_on(300)
+        unavailable.reconcile()
+    assert len(unavailable.queues.messages) == 1
+    unavailable.training.unavailable = False
+    unavailable.rest()
+    assert unavailable.receipt().status is Status.SUBMITTED
+
+
 def test_it_is_given_up_after_a_day(unavailable: World) -> None:
     unavailable.go_on(25 * 3600)
     receipt = unavailable.receipt()

@@ -66,6 +66,11 @@ class Jobs:
         with self._lock:
             self._jobs[name]["properties"]["status"] = status
 
+    def choose(self, sweep: str, trial: str) -> None:
+        """Say which trial of a sweep is the best."""
+        with self._lock:
+            self._jobs[sweep]["properties"].setdefault("properties", {})["best_child_run_id"] = trial
+
     def status(self, name: str) -> str:
         with self._lock:
             return str(self._jobs[name]["properties"]["status"])

@@ -1,0 +1,20 @@
+import pytest
+
+from function_app.errors import InvalidSettings
+from function_app.settings import Settings
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    assert Settings.read({}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["soon", "-1"])
+def test_a_time_that_is_none_is_named(value: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"KEDJA_MAX_WAIT is '{value}'"):
+        Settings.read({"KEDJA_MAX_WAIT": value})
+
+
+def test_the_key_of_the_topic_is_not_shown() -> None:
+    settings = Settings.read({"KEDJA_EVENT_GRID_KEY": "very-secret"})
+    assert settings.event_grid_key == "very-secret"
+    assert "very-secret" not in repr(settings)
