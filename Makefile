@@ -48,6 +48,12 @@ help: ## What can be made
 		--build-constraints $(TRAINING)/build-constraints.txt $<
 	@touch $@
 
+.venv-infra/.ready: requirements-infra.txt .venv-tools/.ready
+	@echo "set-up: checkov, which looks over the Bicep (.venv-infra)"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-infra
+	@$(UV) pip sync --quiet --python .venv-infra --require-hashes $<
+	@touch $@
+
 node_modules/.ready: package-lock.json
 	@echo "set-up: Azurite, the storage emulator (node_modules)"
 	@command -v npm > /dev/null || { echo "npm is not installed: install Node.js 20 or newer, then try again."; exit 1; }
@@ -76,12 +82,13 @@ lint: .venv/.ready ## Style (ruff)
 
 .PHONY: types
 types: .venv/.ready ## Types (mypy, strict)
-	@$(BIN)/mypy --strict app.py function_app local_azure training_job tests benchmarks
+	@$(BIN)/mypy --strict app.py function_app local_azure training_job infra/hooks tests benchmarks
 
 .PHONY: test
-test: setup ## Every test
+test: setup .venv-infra/.ready ## Every test
 	@$(BIN)/python -m pytest tests/unit tests/contract --ignore tests/unit/training_job -q -n 2 --dist loadfile
 	@.venv-training/bin/python -m pytest --confcutdir=tests/unit/training_job tests/unit/training_job -q
+	@$(BIN)/python -m pytest tests/infra -q
 	@$(BIN)/python -m pytest tests/end_to_end -q
 
 .PHONY: benchmarks
@@ -97,6 +104,7 @@ lock: .venv-tools/.ready ## Compile the pinned requirements from pyproject.toml,
 	@$(COMPILE) --group tools -o requirements-tools.txt
 	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-cpu -o $(TRAINING)/requirements-cpu.txt
 	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-gpu -o $(TRAINING)/requirements.txt
+	@$(COMPILE) --group infra -o requirements-infra.txt
 	@npm install --package-lock-only --silent
 
 .PHONY: clean
