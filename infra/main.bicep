@@ -22,7 +22,7 @@ param gpuSize string = 'Standard_NC4as_T4_v3'
 param gpuMaxNodes int = 1
 
 @allowed(['Dedicated', 'LowPriority'])
-@description('LowPriority nodes cost a fraction and may be taken away; Kedja then claims the next attempt.')
+@description('LowPriority nodes cost a fraction and may be taken away; the job is then canceled on its receipt, to be retried.')
 param gpuPriority string = 'Dedicated'
 
 @allowed(['public', 'private'])
@@ -41,7 +41,7 @@ param dataWriters string = ''
 @description('Who may read receipts and models: Type:objectId, comma-separated.')
 param readers string = ''
 
-@description('Who may make API keys, pause the service and replay messages (writes receipts): Type:objectId, comma-separated.')
+@description('Who may make API keys, and pause the service (writes receipts): Type:objectId, comma-separated.')
 param administrators string = ''
 
 @description('Object id of whoever runs the post-deploy hook. Empty: nobody.')
