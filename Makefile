@@ -88,12 +88,18 @@ types: .venv/.ready ## Types (mypy, strict)
 test: setup .venv-infra/.ready ## Every test
 	@$(BIN)/python -m pytest tests/unit tests/contract --ignore tests/unit/training_job -q -n 2 --dist loadfile
 	@.venv-training/bin/python -m pytest --confcutdir=tests/unit/training_job tests/unit/training_job -q
+	@.venv-training/bin/python -m pytest --confcutdir=tests/gpu tests/gpu -q
 	@$(BIN)/python -m pytest tests/infra -q
 	@$(BIN)/python -m pytest tests/end_to_end -q
 
 .PHONY: benchmarks
 benchmarks: setup ## Figures, as ratios against a peer or a floor in the same run
 	@for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
+
+.PHONY: chainer-suite
+chainer-suite: .venv/.ready ## Chainer's own tests, with and without Kedja's layer (CHAINER_SOURCE=a checkout)
+	@$(BIN)/python -m tests.chainer_suite.run --uv $(UV) $(if $(CHAINER_SOURCE),--source $(CHAINER_SOURCE)) \
+		--report benchmarks/results/chainer-suite.md $(OPTIONS)
 
 # --- maintain
 

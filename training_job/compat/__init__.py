@@ -1,8 +1,8 @@
 """Makes Chainer 7.8.1, the last release, import and train on Python 3.11 to 3.13 and NumPy 1.26 to 2.x.
 
 `install` puts a finder on `sys.meta_path` and does nothing else: the patches (`training_job.compat.patches`, one
-table) run when, and only if, the Chainer module that they mend is imported. `training_job.launch` puts the folder
-`STARTUP` first on PYTHONPATH, so that the script, and every process that it starts, installs it too.
+table; docs/chainer.md in words) run when, and only if, the module that they mend is imported. `training_job.launch`
+puts the folder `STARTUP` first on PYTHONPATH, so that the script, and every process that it starts, installs it too.
 """
 
 from pathlib import Path

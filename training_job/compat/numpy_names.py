@@ -7,16 +7,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-JOB_VARIABLE = "KEDJA_JOB_FOLDER"
-"""Environment variable, set by `launch`: the working directory of the job, absolute."""
-
-LIBRARIES = frozenset({"chainer", "chainermn", "onnx_chainer"})
-"""Packages whose code may use the lost names."""
+from training_job.compat import callers
+from training_job.compat.callers import JOB_VARIABLE
 
 _PYTHON_TYPES: dict[str, Any] = {
     "int": int,
@@ -115,11 +111,4 @@ def install() -> None:
 
 def _is_old_code(caller: dict[str, Any], job: str | None) -> bool:
     """Whether the asking module is Chainer, the script, or a file of the job outside of any installed package."""
-    name = str(caller.get("__name__", ""))
-    if name == "__main__" or name.partition(".")[0] in LIBRARIES:
-        return True
-    file = caller.get("__file__")
-    if job is None or file is None:
-        return False
-    path = Path(file).absolute()
-    return path.is_relative_to(job) and not {"site-packages", ".kedja"} & set(path.parts)
+    return caller.get("__name__") == "__main__" or callers.is_of_chainer(caller) or callers.is_of_job(caller, job)

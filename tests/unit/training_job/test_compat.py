@@ -26,9 +26,11 @@ import sys, numpy
 before = numpy.__getattr__
 import training_job
 import email
-print(numpy.__getattr__ is before, "chainer" in sys.modules, "training_job.compat.numpy_names" in sys.modules)
+print(numpy.__getattr__ is before, hasattr(numpy, "float"))
+print([name for name in sys.modules if name.startswith(("chainer", "google.protobuf", "onnx", "pkg_resources"))])
+print([name for name in ("numpy_names", "numpy_ways", "resources") if f"training_job.compat.{name}" in sys.modules])
 """
-    assert python(code) == "True False False"
+    assert python(code).splitlines() == ["True False", "[]", "[]"]
 
 
 def test_the_stand_ins_are_lent_to_chainer_alone() -> None:
@@ -55,8 +57,74 @@ gradient_check.check_backward(F.tanh, np.ones((2, 2), "f"), np.ones((2, 2), "f")
     assert python(code).splitlines() == ["(1, 1, 8, 8)", "[1.0, 1.0, 1.0, 1.0]"]
 
 
+def test_what_numpy_and_scipy_changed_is_as_it_was() -> None:
+    code = """
+import io, training_job, numpy as np, chainer, chainer.functions as F
+padded = F.pad_sequence([np.ones(1, np.uint8), np.ones(3, np.uint8)], padding=-1).array
+print(padded.dtype, padded.tolist(), F.pad_sequence([np.ones(1, "f"), np.ones(2, "f")], padding=-1).array.tolist())
+dice = chainer.distributions.Categorical(np.array([[.25, .75], [.5, .5]], "f"))
+print(np.exp(dice.log_prob(np.array([1, 0])).array).round(4).tolist())
+print(np.exp(dice.log_prob(chainer.Variable(np.array([0, 1], "f"))).array).round(4).tolist())
+print("- device: CPU" in chainer.Variable(np.ones(2, "f")).debug_print())
+"""
+    assert python(code).splitlines() == [
+        "uint8 [[1, 255, 255], [1, 1, 1]] [[1.0, -1.0], [1.0, 1.0]]",
+        "[0.75, 0.5]",
+        "[0.25, 0.5]",
+        "True",
+    ]
+
+
+def test_a_sparse_product_of_half_precision() -> None:
+    pytest.importorskip("scipy", reason="Chainer's sparse products on a CPU need SciPy, which a job may bring itself")
+    code = """
+import training_job, numpy as np, chainer
+from chainer import functions as F, utils
+y = F.sparse_matmul(utils.to_coo(np.array([[0, 2], [3, 0]], np.float16)), np.array([[1, 2], [3, 4]], np.float16))
+print(y.dtype, y.array.tolist())
+"""
+    assert python(code) == "float16 [[6.0, 8.0], [3.0, 6.0]]"
+
+
+def test_caffe_messages_on_todays_protobuf() -> None:
+    code = """
+import training_job, chainer.links.caffe, chainer.exporters
+from chainer.links.caffe.caffe_function import caffe_pb
+net = caffe_pb.NetParameter(name="n")
+layer = net.layers.add(type=caffe_pb.V1LayerParameter.CONVOLUTION)
+layer.blobs.add(data=[1.5, 2])
+copy = caffe_pb.NetParameter.FromString(net.SerializeToString())
+print(copy == net, list(copy.layers[0].blobs[0].data), caffe_pb.TEST)
+"""
+    assert python(code) == "True [1.5, 2.0] 1"
+
+
+def test_a_network_is_exported_to_onnx() -> None:
+    pytest.importorskip("onnx", reason="onnx_chainer needs onnx, which a job may bring itself")
+    code = """
+import training_job, numpy as np, chainer, chainer.links as L, chainer.functions as F, onnx_chainer
+class Net(chainer.Chain):
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.layer = L.Linear(3, 2)
+    def forward(self, x):
+        return F.relu(self.layer(x)) + np.ones((1, 2), "f")
+model = onnx_chainer.export(Net(), np.ones((1, 3), "f"))
+print([node.op_type for node in model.graph.node])
+"""
+    assert "Relu" in python(code, "-W", "ignore")
+
+
 def test_every_patch_says_what_why_and_how() -> None:
     assert all(patch.broke and patch.since and patch.mended for patch in PATCHES)
+
+
+def test_the_document_has_every_patch_in_the_tables_words() -> None:
+    text = " ".join((ROOT / "docs/chainer.md").read_text().split())
+    rows = [f"| `{p.module}` | {p.broke} | {p.since} | {p.mended} |" for p in PATCHES]
+    assert [row for row in rows if row not in text] == []
+    assert sum(text.count(f"| `{package}") for package in ("chainer", "numpy", "onnx_chainer")) == len(rows)
 
 
 def test_requirements_are_checked_as_pkg_resources_does() -> None:

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - the folder stands on the path itself and is no package
 """Python imports this at its start in every process of a job, as `launch` puts this folder first on PYTHONPATH.
 
-It makes Chainer importable, serves `azureml.core` where the retired package is not installed, and then runs the
-`sitecustomize` that would have run without it.
+It makes Chainer importable, serves what a Chainer script of its time expects of Python and of `azureml.core`, and then
+runs the `sitecustomize` that would have run without it.
 """
 
 import importlib.machinery
@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import training_job.script_hooks
+from training_job.compat import old_python
 
 _HERE = Path(__file__).resolve().parent
 
+old_python.install()
 training_job.script_hooks.install()
 
 _next = importlib.machinery.PathFinder.find_spec(
