@@ -4,7 +4,9 @@ Importing the package makes `chainer` importable on today's Python and NumPy (se
 else happens until something imports Chainer.
 """
 
-from training_job import compat, reports
+from training_job import compat, dropped_datasets, reports, resuming
 
 compat.install()
 reports.install()
+resuming.install()
+dropped_datasets.install()

@@ -8,11 +8,11 @@ import importlib.machinery
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from training_job import metrics
 
@@ -20,16 +20,29 @@ from training_job import metrics
 class Run:
     """The run that a script asks for with `Run.get_context()`."""
 
-    def __init__(self) -> None:
-        self.id = os.environ.get("AZUREML_RUN_ID", "local")
+    def __init__(self, parent: "Run | None" = None, name: str | None = None) -> None:
+        self.parent = parent
+        self.name = self.display_name = name
+        self.id: str = os.environ.get("AZUREML_RUN_ID", "local") if parent is None else f"{parent.id}_{name}"
         self.experiment = SimpleNamespace(name=os.environ.get("MLFLOW_EXPERIMENT_NAME", "local"))
+        self._prefix: str = "" if parent is None else f"{parent._prefix}{name}/"  # noqa: SLF001 - of this class
+        self._children: list[Run] = []
         self._steps: dict[str, int] = {}
+        self._values: dict[str, list[float]] = {}
         self._tags: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.complete()
 
     @classmethod
     def get_context(cls, *, allow_offline: bool = True, **kwargs: object) -> "Run":  # noqa: ARG003 - v1's signature
         """Return the run of this process, the same one each time."""
         return _CONTEXT
+
+    get_submitted_run = get_context
 
     @property
     def number(self) -> int:
@@ -41,7 +54,8 @@ class Run:
         if isinstance(value, str):
             self.tag(name, value)
             return
-        metrics.log({name: value}, step=self._next(name) if step is None else step)
+        self._values.setdefault(name, []).append(float(value))
+        metrics.log({self._prefix + name: value}, step=self._next(name) if step is None else step)
 
     def log_list(self, name: str, value: Sequence[float], description: str = "") -> None:  # noqa: ARG002
         """Log each value, with steps in the order of the list."""
@@ -91,7 +105,47 @@ class Run:
     def tag(self, key: str, value: str | None = None) -> None:
         """Put a tag on the run."""
         self._tags[key] = "" if value is None else str(value)
-        metrics.tag(key, self._tags[key])
+        metrics.tag(self._prefix + key, self._tags[key])
+
+    def get_metrics(self, name: str | None = None) -> dict[str, float | list[float]]:
+        """Return what this process has logged: a number where there is one value, else a list."""
+        return {
+            key: values[0] if len(values) == 1 else list(values)
+            for key, values in self._values.items()
+            if name in (None, key)
+        }
+
+    def child_run(self, name: str | None = None, **kwargs: object) -> "Run":  # noqa: ARG002 - v1's signature
+        """Return a run inside this one: its metrics are this job's, named `<child>/<metric>`."""
+        child = Run(self, name or f"child_{len(self._children)}")
+        self._children.append(child)
+        return child
+
+    def create_children(
+        self, count: int | None = None, tag_key: str | None = None, tag_values: Sequence[str] = ()
+    ) -> list["Run"]:
+        """Return runs inside this one: `count`, or one for each value of the tag."""
+        children = [self.child_run() for _ in (tag_values if count is None else range(count))]
+        for child, value in zip(children, tag_values, strict=False):
+            child.tag(str(tag_key), value)
+        return children
+
+    def get_children(self, **kwargs: object) -> Iterator["Run"]:  # noqa: ARG002 - v1's signature
+        """Yield the runs inside this one."""
+        yield from self._children
+
+    def get_status(self) -> str:
+        """Return `Running`: a script asks while it runs."""
+        return "Running"
+
+    def get_details(self) -> dict[str, Any]:
+        """Return what is known here."""
+        return {"runId": self.id, "status": self.get_status(), "properties": {}}
+
+    def register_model(self, model_name: str, model_path: str | None = None, **kwargs: object) -> SimpleNamespace:  # noqa: ARG002
+        """Note in the run's tags what the script would register: Kedja registers the model when the job has ended."""
+        self.tag("register_model", f"{model_name}: {model_path or 'outputs'}")
+        return SimpleNamespace(name=model_name, version=None, id=model_name)
 
     def get_tags(self) -> dict[str, str]:
         """Return the tags that this process has put on the run."""
@@ -149,8 +203,18 @@ class _Finder(MetaPathFinder, Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        if module.__name__ != "azureml":
-            module.Run = Run  # type: ignore[attr-defined]
+        if module.__name__ == "azureml":
+            return
+        module.Run = Run  # type: ignore[attr-defined]
+
+        def __getattr__(name: str) -> Any:  # noqa: ANN401, N807 - PEP 562
+            if name.startswith("__"):
+                raise AttributeError(name)
+            raise ImportError(
+                f"{module.__name__}.{name} went with the Azure ML SDK v1, which is retired: of it a job has Run alone"
+            )
+
+        module.__getattr__ = __getattr__  # type: ignore[method-assign]
 
 
 _FINDER = _Finder()

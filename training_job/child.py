@@ -15,7 +15,11 @@ from training_job.errors import CommandError
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
-_MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))  # v2, v1
+_MEMORY_EVENTS = (
+    Path("/sys/fs/cgroup/memory.events"),  # of this control group: version 2,
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),  # and 1
+    Path("/proc/vmstat"),  # of the whole machine
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,8 @@ def run(
     """Run a command in a process group of its own, with our own output, until it ends.
 
     `started` is called once it runs: threads begin there, as none may run while the process is made.
-    SIGTERM and SIGINT are passed on to the group; what is left of the group in the end is killed. A shell's exit code
-    above 128 counts as the signal that ended its last command.
+    SIGTERM and SIGINT are passed on to the group; what is left of the group in the end is killed. An exit code above
+    128 counts as a signal where it is a shell's, of its last command, or where that signal was passed on.
 
     Raises:
         CommandError: The command cannot be started.
@@ -53,12 +57,14 @@ def run(
         )
     except OSError as error:
         raise CommandError(f"{command[0]} cannot be started: {error.strerror}") from error
-    with _forwarding(process):
+    with _forwarding(process) as forwarded:
         started()
         code = process.wait()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    number = -code if code < 0 else code - 128 if is_shell and code > 128 else 0  # noqa: PLR2004 - the shell's way
+    number = -code if code < 0 else code - 128
+    if code >= 0 and not (number > 0 and (is_shell or number in forwarded)):
+        number = 0
     name = _signal_name(number)
     return End(
         exit_code=128 - code if code < 0 else code,
@@ -68,14 +74,17 @@ def run(
 
 
 @contextmanager
-def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[set[int]]:
+    forwarded: set[int] = set()
+
     def forward(number: int, _: FrameType | None) -> None:
+        forwarded.add(number)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
-        yield
+        yield forwarded
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -94,11 +103,15 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 
 def _memory_kills() -> int:
-    """Return how many processes of this control group the kernel has killed for memory: 0 where it doesn't say."""
+    """Return how many processes the kernel has killed for memory, of this control group or else of the machine.
+
+    0 where it doesn't say.
+    """
     for path in _MEMORY_EVENTS:
         with suppress(OSError, ValueError):
             lines = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
-            return int(lines["oom_kill"]) if "oom_kill" in lines else 0
+            if "oom_kill" in lines:
+                return int(lines["oom_kill"])
     return 0
 
 

@@ -34,3 +34,11 @@ class DeviceError(TrainingJobError):
 
 class ModelError(TrainingJobError):
     """A model folder cannot be loaded, or does not fit what it is asked to score."""
+
+
+class CheckpointError(TrainingJobError):
+    """A checkpoint cannot be written, read, or does not fit the training that it should go on with."""
+
+
+class ArchiveError(TrainingJobError):
+    """A dropped archive is not unpacked: it is damaged, or would reach out of its folder or fill the disk."""

@@ -1,28 +1,50 @@
 """`python -m training_job.launch`: runs a dropped script as its author ran it, with what is around it.
 
-    python -m training_job.launch --snapshot FOLDER [--data FOLDER] -- python train.py --epochs 10
+    python -m training_job.launch --snapshot FOLDER [--data FOLDER] [--code FOLDER] -- python train.py --epochs 10
     python -m training_job.launch --snapshot FOLDER [--data FOLDER] --shell 'python prepare.py && python train.py'
 
-The working directory is the job's: the dropped scripts are copied into it, `./outputs` and `./logs` are made, and
-`./.kedja` holds what the job needs itself. Ends as the script ends (128 + n for signal n), with 65 where scripts or
-data are not those of the snapshot or were refused, with 1 where it could not be started at all (127: no such command).
-`outputs/.kedja-manifest.json` (see `training_job.manifest`) is written last, whatever happened.
+The working directory is the job's: the dropped scripts (those below `--code`) are copied into it, `./outputs` and
+`./logs` are made, and `./.kedja` holds what the job needs itself. Ends as the script ends (128 + n for signal n), with
+65 where scripts, data or the GPU asked for are not what they should be, with 1 where it could not be started at all
+(127: no such command). `outputs/.kedja-manifest.json` (see `training_job.manifest`) is written last, whatever
+happened. Under mpirun every rank runs this: the first of a node prepares, and rank 0 alone reports and writes the
+manifest.
 """
 
-import argparse
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from training_job import child, environment_facts, final_metrics, manifest, metrics, packages, snapshot
+from training_job import (
+    archives,
+    checkpoints,
+    child,
+    environment_facts,
+    final_metrics,
+    gpu,
+    manifest,
+    metrics,
+    node,
+    packages,
+    ranks,
+    snapshot,
+)
 from training_job.compat import STARTUP
-from training_job.compat.numpy_names import JOB_VARIABLE
-from training_job.errors import ChangedSinceSnapshotError, CommandError, SnapshotError, TrainingJobError
+from training_job.compat.callers import JOB_VARIABLE
+from training_job.errors import (
+    ArchiveError,
+    ChangedSinceSnapshotError,
+    CommandError,
+    DeviceError,
+    SnapshotError,
+    TrainingJobError,
+)
+from training_job.job import Job, parse
 from training_job.manifest import Outcome, Result
-from training_job.run_log import MlflowRun, RunLog
+from training_job.run_log import MlflowRun, Reader, RunLog
 
 REFUSED = 65
 _NOT_STARTED = 127
@@ -30,65 +52,44 @@ _NOT_STARTED = 127
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What to run, and where."""
-
-    folder: Path
-    snapshot: Path
-    data: Path | None
-    command: tuple[str, ...]
-    is_shell: bool
-
-    @property
-    def outputs(self) -> Path:
-        """Where the script leaves its results."""
-        return self.folder / "outputs"
-
-    @property
-    def state(self) -> Path:
-        """What the job itself needs."""
-        return self.folder / ".kedja"
-
-    @property
-    def records(self) -> Path:
-        """Where the script's processes record metrics."""
-        return self.state / "metrics.jsonl"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job that the arguments name in the current folder. Returns the exit code."""
     logging.basicConfig(format="training_job.launch: %(message)s", level=logging.INFO, stream=sys.stderr)
-    job = _parse(sys.argv[1:] if argv is None else argv)
+    job = parse(sys.argv[1:] if argv is None else argv)
+    reports = ranks.rank() == 0
     for folder in (job.outputs, job.folder / "logs", job.state):
         folder.mkdir(exist_ok=True)
-    job.records.unlink(missing_ok=True)
-    os.environ[metrics.FILE_VARIABLE] = str(job.records)
-    run_log = RunLog(job.records, MlflowRun.from_environment())
+    records = job.records(ranks.rank())
+    records.unlink(missing_ok=True)
+    if reports:
+        # That of an earlier start must not speak for this one, should this one be killed.
+        (job.outputs / manifest.NAME).unlink(missing_ok=True)
+    os.environ[metrics.FILE_VARIABLE] = str(records)
+    run_log = RunLog(records, MlflowRun.from_environment() if reports else None)
     result = _run(job, run_log)
-    final_metrics.add(run_log.drain(), job.outputs)
-    run_log.close()
     if result.reason is not None:
         logger.error("%s: %s", result.outcome.value, result.reason)
-    manifest.write(job.outputs, result, run_log.records.latest())
+    if reports:
+        final_metrics.add(run_log.drain(), job.outputs)
+        run_log.close()
+        if result.outcome is Outcome.COMPLETED:
+            checkpoints.clear(job.checkpoints)
+        manifest.write(job.outputs, result, run_log.records.latest())
     return result.exit_code
 
 
 def _run(job: Job, run_log: RunLog) -> Result:
     try:
         dropped = snapshot.read(job.snapshot)
-        snapshot.copy_scripts(dropped, job.folder)
-        seen = None if job.data is None else snapshot.verify_data(dropped, job.data)
-        requirements = job.folder / "requirements.txt"
-        if requirements.is_file():
-            packages.install(requirements, job.state / "packages")
-        end = _run_script(job, run_log)
-        result = _judge(end, run_log)
-        if job.data is not None:
+        seen = None if job.data is None or ranks.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
+        data = node.prepare_once(job.state, lambda: _prepare(job, dropped))
+        end = _run_script(job, data, run_log)
+        result = _judge(end, run_log, job)
+        if job.data is not None and seen is not None:
             snapshot.verify_data(dropped, job.data, seen)
     except ChangedSinceSnapshotError as error:
         return Result(outcome=Outcome.CHANGED, exit_code=REFUSED, reason=str(error))
-    except SnapshotError as error:
+    except (SnapshotError, ArchiveError, DeviceError) as error:
         return Result(outcome=Outcome.REFUSED, exit_code=REFUSED, reason=str(error))
     except CommandError as error:
         return Result(outcome=Outcome.FAILED, exit_code=_NOT_STARTED, reason=str(error))
@@ -97,14 +98,28 @@ def _run(job: Job, run_log: RunLog) -> Result:
     return result
 
 
-def _run_script(job: Job, run_log: RunLog) -> child.End:
-    command = ("/bin/bash", "-c", *job.command) if job.is_shell else job.command
+def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
+    """Make the working directory ready; return the folder with the data, archives unpacked."""
+    if not job.is_shell:
+        gpu.check(job.command)
+    snapshot.copy_scripts(dropped, job.folder, job.code)
+    requirements = job.folder / "requirements.txt"
+    if requirements.is_file():
+        packages.install(requirements, job.state / "packages")
+    return None if job.data is None else archives.unpacked(job.data, job.state / "data")
+
+
+def _run_script(job: Job, data: Path | None, run_log: RunLog) -> child.End:
+    words = job.command_with_data(data)
+    command = ("/bin/bash", "-c", *words) if job.is_shell else words
     parameters = {"command": job.command[0]} if job.is_shell else environment_facts.parameters(job.command)
-    tags = environment_facts.tags()
-    return child.run(command, _environment(job), is_shell=job.is_shell, started=lambda: run_log.start(parameters, tags))
+    tags = environment_facts.tags() if ranks.rank() == 0 else {}
+    return child.run(
+        command, _environment(job, data), is_shell=job.is_shell, started=lambda: run_log.start(parameters, tags)
+    )
 
 
-def _judge(end: child.End, run_log: RunLog) -> Result:
+def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:
     """Say in words how the script ended."""
     if end.exit_code == 0:
         return Result(outcome=Outcome.COMPLETED, exit_code=0)
@@ -113,7 +128,7 @@ def _judge(end: child.End, run_log: RunLog) -> Result:
     if end.out_of_memory:
         return replace(result, reason="the script was killed because the node's memory ran out")
     if end.signal is not None:
-        return replace(result, reason=f"the script was ended by {end.signal}")
+        return replace(result, reason=_failure_of_another_rank(job) or f"the script was ended by {end.signal}")
     if records.failure is None:
         return replace(result, reason=f"the script ended with exit code {end.exit_code}")
     if records.refused and end.exit_code == REFUSED:
@@ -122,42 +137,34 @@ def _judge(end: child.End, run_log: RunLog) -> Result:
     return replace(result, out_of_memory=lack, reason=f"the script ended with {records.failure}")
 
 
-def _environment(job: Job) -> dict[str, str]:
+def _failure_of_another_rank(job: Job) -> str | None:
+    """Return why another rank of this node failed: mpirun then ends the others by a signal."""
+    for rank in range(1, ranks.size()):
+        reader = Reader(job.records(rank))
+        reader.read()
+        if reader.records.failure is not None:
+            return f"rank {rank} ended with {reader.records.failure}"
+    return None
+
+
+def _environment(job: Job, data: Path | None) -> dict[str, str]:
     """Return the script's environment variables."""
-    own = {metrics.FILE_VARIABLE: str(job.records), JOB_VARIABLE: str(job.folder), "PYTHONUNBUFFERED": "1"}
-    if job.data is not None:
-        own["KEDJA_DATA"] = str(job.data)
+    own = {
+        metrics.FILE_VARIABLE: str(job.records(ranks.rank())),
+        JOB_VARIABLE: str(job.folder),
+        checkpoints.FOLDER_VARIABLE: str(job.checkpoints),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if data is not None:
+        own["KEDJA_DATA"] = str(data)
+        # Chainer's own cache would go before the data of this drop, and outlive it.
+        own["CHAINER_DATASET_ROOT"] = os.environ.get("CHAINER_DATASET_ROOT", str(job.state / "chainer-datasets"))
     # `python` is the Python that runs this, whatever the machine calls by that name.
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     found = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     paths = [STARTUP, job.state / "packages", *found, Path(__file__).resolve().parent.parent]
     own["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(str(path) for path in paths))
     return os.environ | own
-
-
-def _parse(argv: Sequence[str]) -> Job:
-    before, separator, command = _split(argv)
-    parser = argparse.ArgumentParser(prog="python -m training_job.launch", description="Run a dropped script.")
-    parser.add_argument("--snapshot", type=Path, required=True, help="folder with manifest.json and scripts/")
-    parser.add_argument("--data", type=Path, help="folder with the dropped data")
-    parser.add_argument("--shell", help="a command line for the shell, in place of -- and a command")
-    options = parser.parse_args(before)
-    if (options.shell is None) != bool(separator and command):
-        parser.error("give either --shell, or -- and a command")
-    return Job(
-        folder=Path.cwd(),
-        snapshot=options.snapshot.absolute(),
-        data=None if options.data is None else options.data.absolute(),
-        command=tuple(command) if options.shell is None else (options.shell,),
-        is_shell=options.shell is not None,
-    )
-
-
-def _split(argv: Sequence[str]) -> tuple[Sequence[str], bool, Sequence[str]]:
-    if "--" not in argv:
-        return argv, False, []
-    index = list(argv).index("--")
-    return argv[:index], True, argv[index + 1 :]
 
 
 if __name__ == "__main__":

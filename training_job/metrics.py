@@ -17,11 +17,19 @@ from pathlib import Path
 
 FILE_VARIABLE = "KEDJA_METRICS"
 
+_latest: dict[str, tuple[float, int | None]] = {}
+
 
 def log(values: Mapping[str, float], *, step: int | None = None) -> None:
     """Record a value for each name. Does nothing in a process that `launch` did not start."""
     now = int(time.time() * 1000)
+    _latest.update({name: (float(value), step) for name, value in values.items()})
     _append(*({"metric": name, "value": float(value), "step": step, "time": now} for name, value in values.items()))
+
+
+def latest() -> dict[str, tuple[float, int | None]]:
+    """Return the last value and step of each metric that this process has recorded."""
+    return dict(_latest)
 
 
 def tag(name: str, value: str) -> None:

@@ -5,7 +5,10 @@ model.json::
     {"version": 1, "architecture": "mlp",
      "options": {"inputs": [784], "classes": 10, "hidden": [100, 100], "dropout": 0.0},
      "inputs": {"shape": [784], "network_shape": [784], "mean": [0.0], "scale": [0.00392]},
-     "classes": ["0", "1", …]}
+     "classes": ["0", "1", …],
+     "networks": null}
+
+`networks` names the file beside it that holds the network's class, where it is none of Kedja's own.
 """
 
 import json
@@ -37,6 +40,7 @@ class Description:
     options: Mapping[str, Any]
     inputs: Inputs
     classes: tuple[str, ...]
+    networks: str | None = None
 
 
 def save(folder: Path, description: Description, network: Any) -> None:  # noqa: ANN401 - Chainer has no types
@@ -51,6 +55,7 @@ def save(folder: Path, description: Description, network: Any) -> None:  # noqa:
             "options": dict(description.options),
             "inputs": description.inputs.to_json(),
             "classes": list(description.classes),
+            "networks": description.networks,
         },
     )
 
@@ -71,6 +76,7 @@ def load(folder: Path) -> tuple[Description, Any]:
             options=document["options"],
             inputs=Inputs.from_json(document["inputs"]),
             classes=tuple(document["classes"]),
+            networks=document.get("networks"),
         )
     except FileNotFoundError:
         raise ModelError(
@@ -78,6 +84,11 @@ def load(folder: Path) -> tuple[Description, Any]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is no description of a model: {error!r}") from error
+    if description.networks is not None and description.architecture not in networks.REGISTRY:
+        raise ModelError(
+            f"network {description.architecture!r} is none of Kedja's own: give --networks "
+            f"{folder / description.networks}, which runs that file"
+        )
     network = networks.build(description.architecture, description.options)
     load_weights(folder / WEIGHTS, network)
     return description, network

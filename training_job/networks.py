@@ -3,7 +3,11 @@
 A model file names its network and the options by these names.
 """
 
+import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import chainer
@@ -23,10 +27,11 @@ class Mlp(chainer.Chain):  # type: ignore[misc] # Chainer has no types
         self, *, inputs: Sequence[int], classes: int, hidden: Sequence[int] = (100, 100), dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self._dropout = dropout
+        self.dropout = dropout
         size = 1
         for side in inputs:
             size *= side
+        self._size = size
         with self.init_scope():
             self.hidden = chainer.ChainList()
             for width in hidden:
@@ -35,9 +40,9 @@ class Mlp(chainer.Chain):  # type: ignore[misc] # Chainer has no types
             self.output = L.Linear(size, classes)
 
     def forward(self, x: Any) -> Any:  # noqa: ANN401 - NumPy, CuPy or a Variable
-        x = x.reshape(len(x), -1)
+        x = x.reshape(-1, self._size)  # not by len(x), which an export would take for a constant
         for layer in self.hidden:
-            x = F.dropout(F.relu(layer(x)), self._dropout)
+            x = F.dropout(F.relu(layer(x)), self.dropout)
         return self.output(x)
 
 
@@ -54,12 +59,12 @@ class Cnn(chainer.Chain):  # type: ignore[misc] # Chainer has no types
         classes: int,
         hidden: Sequence[int] = (128,),
         filters: Sequence[int] = (16, 32),
-        dropout: float = 0.5,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         if len(inputs) != 3 or min(inputs[1:]) < 16:  # noqa: PLR2004 - what two convolutions and poolings leave over
             raise ModelError(f"network cnn takes pictures of at least 16 x 16, and these are {tuple(inputs)}: use mlp")
-        self._dropout = dropout
+        self.dropout = dropout
         channels, *sides = inputs
         with self.init_scope():
             self.convolutions = chainer.ChainList()
@@ -75,7 +80,58 @@ class Cnn(chainer.Chain):  # type: ignore[misc] # Chainer has no types
         return self.classifier(x)
 
 
-REGISTRY: Mapping[str, type[chainer.Chain]] = {"mlp": Mlp, "cnn": Cnn}
+BUILT_IN = ("mlp", "cnn")
+
+REGISTRY: dict[str, type[chainer.Chain]] = {"mlp": Mlp, "cnn": Cnn}
+
+FILE = "networks.py"
+"""The file that brings networks of the user's, where it lies in the working directory."""
+
+
+def load_file(path: Path) -> list[str]:
+    """Add the networks of a Python file to the registry, each under its class's name in lower case. Return the names.
+
+    A network is a Chain that takes the keywords `inputs` (the shape of one input) and `classes` (how many), and any
+    others with defaults. This runs the file.
+
+    Raises:
+        ModelError: It cannot be loaded, holds no network, or one with a name that is taken.
+    """
+    module = import_file(path)
+    found = {
+        name.lower(): value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, chainer.Chain) and value.__module__ == module.__name__
+    }
+    if not found:
+        raise ModelError(f"{path} holds no class derived from chainer.Chain")
+    taken = sorted(found.keys() & set(BUILT_IN))
+    if taken:
+        raise ModelError(f"{path} has a network named {taken[0]!r}, as Kedja has: give it another name")
+    REGISTRY.update(found)
+    return sorted(found)
+
+
+def import_file(path: Path) -> ModuleType:
+    """Run a Python file as a module that finds its neighbours.
+
+    Raises:
+        ModelError: It is not there, or ends with an error.
+    """
+    if not path.is_file():
+        raise ModelError(f"{str(path)!r} is no file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{str(path)!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
 
 
 def build(name: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -85,7 +141,10 @@ def build(name: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Chain
         ModelError: No network has this name, or it does not take these options.
     """
     if name not in REGISTRY:
-        raise ModelError(f"no network is named {name!r}: one of {', '.join(REGISTRY)} is expected")
+        raise ModelError(
+            f"no network is named {name!r}: one of {', '.join(REGISTRY)} is expected, or one of a file that --networks "
+            "names"
+        )
     try:
         return REGISTRY[name](**options)
     except TypeError as error:

@@ -1,15 +1,16 @@
 """`python -m training_job.score`: loads a model and scores examples with it.
 
     python -m training_job.score --model FOLDER --data FILE.npz
+    python -m training_job.score --model FOLDER --networks FOLDER/networks.py --data FILE.npz
     python -m training_job.score --model FOLDER --network FILE.py:Class --data FILE.npz
 
-The second form is for a script's own network: the class is loaded from the script's file, made without arguments, and
-filled with the weights of `model.npz`; it takes the examples as float32, as they are in the file, and, where they are
-uint8, divided by 255. It runs the file: give only one you trust.
+The second form is for a network of a user's file that the built-in trainer trained. The third is for a script's own
+network: the class is loaded from the script's file, made without arguments, and filled with the weights of
+`model.npz`; it takes the examples as float32, as they are in the file, and, where they are uint8, divided by 255. Both
+run the file: give only one you trust.
 """
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job import device, model_file
+from training_job import device, model_file, networks
 from training_job.datasets import npz
 from training_job.errors import ModelError, TrainingJobError
 from training_job.inputs import Inputs
@@ -94,15 +95,7 @@ def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
     path = Path(file)
     if not path.is_file():
         raise ModelError(f"--network {name}: {file!r} is no file; FILE.py:Class is expected")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"--network {name}: {file!r} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # a script finds its neighbours as if it had been started
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
+    module = networks.import_file(path)
     network = getattr(module, class_name, None)
     if not (isinstance(network, type) and issubclass(network, chainer.Link)):
         raise ModelError(f"--network {name}: {path.name} has no Chainer network named {class_name!r}")
@@ -115,10 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True, help="folder with model.npz, and model.json")
     parser.add_argument("--data", type=Path, required=True, help=".npz with x and y")
     parser.add_argument("--network", help="FILE.py:Class, where the model is a script's own network")
+    parser.add_argument("--networks", type=Path, help="a file of networks, where model.json names one of it")
     parser.add_argument("--gpu_id", "-g", type=int, default=device.CPU, help="-1 is the CPU, the default")
     options = parser.parse_args(argv)
     try:
         table, _ = npz.read(options.data)
+        if options.networks is not None:
+            networks.load_file(options.networks)
         found = load_model(options.model, network=options.network, gpu=options.gpu_id).predict(table.x)
     except TrainingJobError as error:
         print(f"training_job.score: {error}", file=sys.stderr)  # noqa: T201 - the command's output

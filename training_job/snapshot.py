@@ -29,6 +29,7 @@ RESERVED = ("training_job", "outputs", "logs", ".kedja")
 this job had made it, so that folder is refused and not merged."""
 
 _VERSION = 1
+_WHOLE_DROP = PurePosixPath()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,23 +79,29 @@ def read(folder: Path) -> Snapshot:
         raise SnapshotError(f"{path} is no snapshot's manifest: {error!r}") from error
 
 
-def copy_scripts(snapshot: Snapshot, target: Path) -> None:
+def copy_scripts(snapshot: Snapshot, target: Path, code: PurePosixPath = _WHOLE_DROP) -> None:
     """Copy the scripts into the job's folder, as they were dropped.
 
+    Only those in the folder `code` are copied, under their names relative to it.
+
     Raises:
-        SnapshotError: A script has a name that the job needs itself.
+        SnapshotError: A script has a name that the job needs itself, or there is none in `code`.
         ChangedSinceSnapshotError: A script is not the one that the manifest names.
     """
-    for file in snapshot.scripts:
-        top = PurePosixPath(file.name).parts[0]
-        if top in RESERVED:
+    places = {file: PurePosixPath(file.name) for file in snapshot.scripts}
+    inside = {file: path.relative_to(code) for file, path in places.items() if path.is_relative_to(code)}
+    if code.parts and not inside:
+        raise SnapshotError(f"job.yaml says code: {code}, and the drop has no script in that folder")
+    for file, path in inside.items():
+        top = path.parts[0] if path.parts else "."
+        if top in (*RESERVED, "."):
             raise SnapshotError(
                 f"the dropped script {file.name} takes the name {top!r}, which the job needs: rename it"
             )
-    for file in snapshot.scripts:
+    for file, path in inside.items():
         source = snapshot.folder / "scripts" / file.name
         _compare(file, source, "script")
-        copy = target / file.name
+        copy = target / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
 

@@ -1,7 +1,9 @@
 """`python -m training_job.train`: trains on dropped data where no script was dropped.
 
-Writes `model.npz`, `model.json` (see `training_job.model_file`) and `metrics.json` of the best epoch to the output
-folder. Ends with 65, and writes nothing, where the data cannot be trained on or the GPU asked for is not there.
+Writes to the output folder `model.npz`, `model.json` (see `training_job.model_file`) and `metrics.json` of the best
+epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
+where `onnx` is installed. Ends with 65, and writes nothing, where the data cannot be trained on or the GPU asked for
+is not there. In a job that is started again it goes on from its last checkpoint.
 """
 
 import argparse
@@ -14,14 +16,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import chainer
 import numpy as np
 
-from training_job import device, metrics, model_file, networks
-from training_job.datasets import load
-from training_job.errors import DatasetError, TrainingJobError
-from training_job.files import write_json
-from training_job.inputs import inputs_for
-from training_job.training import OPTIMIZERS, SCHEDULES, Epoch, Options, Result, Trainer
+from training_job import checkpoints, device, evaluation, metrics, model_file, networks, onnx_file, plots, ranks
+from training_job.checkpoints import Store
+from training_job.datasets import Split, load
+from training_job.errors import DatasetError, DeviceError, TrainingJobError
+from training_job.files import write_json, written
+from training_job.inputs import Inputs, inputs_for
+from training_job.progress import ProgressBar
+from training_job.train_options import parse
+from training_job.training import Epoch, Options, Result, Trainer
 
 REFUSED = 65
 """The exit code for input that is to blame itself: EX_DATAERR of sysexits.h."""
@@ -29,7 +35,10 @@ REFUSED = 65
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say. Returns the exit code."""
-    options = _parse(argv)
+    options = parse(argv)
+    if ranks.rank() > 0:
+        _say(f"rank {ranks.rank()} has nothing to do: the built-in trainer trains in rank 0 alone")
+        return 0
     try:
         _run(options)
     except TrainingJobError as error:
@@ -41,15 +50,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     place = device.choose(options.gpu_id)
+    if options.mixed and isinstance(place, chainer.backend.CpuDevice):
+        raise DeviceError("--mixed needs a GPU: a CPU computes in float32")
+    source = _networks_file(options.networks)
     split = load(_data_folder(options), seed=options.seed)
     inputs = inputs_for(split.train.x)
-    name = options.network or ("cnn" if _suits_cnn(inputs.network_shape) else "mlp")
+    description = _description(options, split, inputs, source)
     random.seed(options.seed)
     np.random.seed(options.seed)  # noqa: NPY002 - what Chainer's initialisers and dropout draw from
-    network_options: dict[str, Any] = {"inputs": list(inputs.network_shape), "classes": len(split.train.classes)}
-    network_options |= {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
-    network = networks.build(name, network_options)
-    training = Options(
+    with chainer.using_config("dtype", chainer.mixed16 if options.mixed else np.float32):
+        network = networks.build(description.architecture, description.options)
+    if options.resume is not None:
+        model_file.load_weights(options.resume / model_file.WEIGHTS, network)
+    _say(
+        f"{description.architecture} on {place}: {len(split.train)} examples to train on, {len(split.held_out)} held "
+        f"out, {len(split.train.classes)} classes"
+    )
+    bar = ProgressBar(options.epochs)
+    trainer = Trainer(network, split, inputs, _training_options(options), place, store=_store(), watch=bar.show)
+    result = trainer.run(_reporter(options.epochs, bar))
+    _write(options.output_dir, description, result, split, source)
+
+
+def _networks_file(named: Path | None) -> Path | None:
+    """Load the user's networks; return their file, if there is one."""
+    path = named or Path(networks.FILE)
+    if named is None and not path.is_file():
+        return None
+    _say(f"networks of {path}: {', '.join(networks.load_file(path))}")
+    return path
+
+
+def _description(
+    options: argparse.Namespace, split: Split, inputs: Inputs, source: Path | None
+) -> model_file.Description:
+    name = options.network or ("cnn" if _suits_cnn(inputs.network_shape) else "mlp")
+    chosen: dict[str, Any] = {"inputs": list(inputs.network_shape), "classes": len(split.train.classes)}
+    chosen |= {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
+    chosen |= dict(options.option)
+    is_own = source is not None and name not in networks.BUILT_IN
+    return model_file.Description(
+        architecture=name,
+        options=chosen,
+        inputs=inputs,
+        classes=split.train.classes,
+        networks=networks.FILE if is_own else None,
+    )
+
+
+def _training_options(options: argparse.Namespace) -> Options:
+    return Options(
         epochs=options.epochs,
         batch_size=options.batchsize,
         optimizer=options.optimizer,
@@ -58,16 +108,9 @@ def _run(options: argparse.Namespace) -> None:
         schedule=options.schedule,
         shift=options.shift,
         seed=options.seed,
+        patience=options.patience,
+        mixed=options.mixed,
     )
-    _say(
-        f"{name} on {place}: {len(split.train)} examples to train on, {len(split.held_out)} held out, "
-        f"{len(split.train.classes)} classes"
-    )
-    result = Trainer(network, split, inputs, training, place).run(_reporter(training.epochs))
-    description = model_file.Description(
-        architecture=name, options=network_options, inputs=inputs, classes=split.train.classes
-    )
-    _write(options.output_dir, description, result)
 
 
 def _data_folder(options: argparse.Namespace) -> Path:
@@ -77,84 +120,57 @@ def _data_folder(options: argparse.Namespace) -> Path:
     return Path(folder)
 
 
+def _store() -> Store | None:
+    folder = os.environ.get(checkpoints.FOLDER_VARIABLE)
+    return None if folder is None else Store(Path(folder) / f"{checkpoints.LOOP_PREFIX}built-in")
+
+
 def _suits_cnn(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and min(shape[1:]) >= 16  # noqa: PLR2004 - what networks.Cnn takes
 
 
-def _reporter(epochs: int) -> Callable[[Epoch], None]:
+def _reporter(epochs: int, bar: ProgressBar) -> Callable[[Epoch], None]:
     start = time.monotonic()
 
     def report(epoch: Epoch) -> None:
         values = {key: value for key, value in asdict(epoch).items() if key != "number"}
         metrics.log(values, step=epoch.number)
         shown = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
+        bar.clear()
         _say(f"epoch {epoch.number}/{epochs}  {shown}  {time.monotonic() - start:.1f} s")
 
     return report
 
 
-def _write(folder: Path, description: model_file.Description, result: Result) -> None:
+def _write(
+    folder: Path, description: model_file.Description, result: Result, split: Split, source: Path | None
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    counts = evaluation.confusion_matrix(result.network, split.held_out, description.inputs)
+    plots.confusion_matrix(counts, description.classes, folder / "confusion_matrix.png")
+    plots.curves(result.epochs, result.best.number, folder / "curves.png")
+    with written(folder / "last.npz") as stream:
+        np.savez_compressed(stream, **result.last)
+    if description.networks is not None and source is not None:
+        content = source.read_bytes()
+        with written(folder / description.networks) as stream:
+            stream.write(content)
+    if onnx_file.is_possible():
+        problem = onnx_file.write(folder, result.network, description.inputs)
+        if problem is not None:
+            _say(f"no {onnx_file.NAME}: {problem}")
     model_file.save(folder, description, result.network)
     best = asdict(result.best)
-    write_json(folder / "metrics.json", {"epoch": best.pop("number"), **best})
+    history = [asdict(epoch) for epoch in result.epochs]
+    write_json(
+        folder / "metrics.json",
+        {"epoch": best.pop("number"), **best, "confusion_matrix": counts.tolist(), "epochs": history},
+    )
     _say(f"kept epoch {result.best.number}: accuracy {result.best.accuracy:.4f} on held-out examples")
 
 
 def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the command's output
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training_job.train", description="Train a network on data.")
-    add = parser.add_argument
-    add("--data", type=Path, help="folder (or file) to train on; the folder in KEDJA_DATA by default")
-    add("--epochs", "-e", type=_positive_integer, default=20)
-    add("--batchsize", "-b", type=_positive_integer, default=100)
-    add("--output_dir", "-o", type=Path, default=Path("outputs"))
-    add("--gpu_id", "-g", type=int, help="-1 is the CPU; by default the first GPU, if one is usable")
-    add("--network", choices=tuple(networks.REGISTRY), help="by default cnn for pictures of 16 x 16 or more, else mlp")
-    add("--hidden", type=_widths, help="widths of the hidden layers, such as 100,100")
-    add("--dropout", type=_share, help="share of a hidden layer that is left out while training")
-    add("--optimizer", choices=tuple(OPTIMIZERS), default="adam")
-    add("--learning-rate", "--learning_rate", type=_positive, help="the optimizer's own by default")
-    add("--momentum", type=_share, default=0.9)
-    add("--schedule", choices=tuple(SCHEDULES), default="cosine", help="of the learning rate")
-    add("--shift", type=_not_negative, default=1, help="pixels a picture is moved by at most while training")
-    add("--seed", type=_not_negative, default=0)
-    return parser.parse_args(argv)
-
-
-def _positive_integer(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-    return value
-
-
-def _widths(text: str) -> list[int]:
-    return [_positive_integer(part) for part in text.split(",") if part.strip()]
 
 
 if __name__ == "__main__":

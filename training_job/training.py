@@ -1,24 +1,35 @@
 """The built-in trainer's loop: trains a network, measures it after each epoch, and keeps the best."""
 
-import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import chainer
 import chainer.functions as F  # noqa: N812 - as everyone writes it
 import numpy as np
 
+from training_job import checkpoints, random_state
+from training_job.checkpoints import Checkpoint, Store
 from training_job.datasets import Split, Table
 from training_job.inputs import Inputs
+from training_job.steps import OPTIMIZERS, Step, make_step
+from training_job.termination import EXIT_CODE, Termination
 
 _MEASURE_BATCH = 1000
+_PREPARED_BYTES = 2 << 30  # of training data that is kept ready as float32
+_MOST_OF_TIME = 20  # how many times longer the training takes than the writing of its checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to train. `shift` is how many pixels a picture may be moved each way, anew each time it is seen."""
+    """How to train.
+
+    `shift` is how many pixels a picture may be moved each way, anew each time it is seen. With `patience` above 0 the
+    training ends after so many epochs in a row that were not the best. `mixed` is for GPUs.
+    """
 
     epochs: int = 20
     batch_size: int = 100
@@ -28,6 +39,8 @@ class Options:
     schedule: str = "cosine"
     shift: int = 1
     seed: int = 0
+    patience: int = 0
+    mixed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,109 +53,249 @@ class Epoch:
     validation_loss: float
     accuracy: float
 
+    @property
+    def worth(self) -> tuple[float, float]:
+        """The better of two epochs has the higher held-out accuracy; of equals, the lower loss."""
+        return self.accuracy, -self.validation_loss
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The epochs, and the network of the best one (highest held-out accuracy; of equals the lowest loss)."""
+    """The epochs, the network as the best one left it, and the weights of the last one, by Chainer's names."""
 
     epochs: tuple[Epoch, ...]
     best: Epoch
     network: Any
+    last: Mapping[str, Any]
 
-
-OPTIMIZERS: dict[str, tuple[float, Callable[[float, float], Any]]] = {
-    "adam": (0.002, lambda rate, momentum: chainer.optimizers.Adam(alpha=rate, beta1=momentum)),
-    "momentum": (0.01, lambda rate, momentum: chainer.optimizers.MomentumSGD(lr=rate, momentum=momentum)),
-    "sgd": (0.05, lambda rate, _: chainer.optimizers.SGD(lr=rate)),
-}
-"""Name, default learning rate, and how to make it. Adam's first decay rate is its momentum."""
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+    "step": lambda done: 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)),
 }
 """The share of the learning rate that is used when this share of the training is done."""
+
+
+@dataclass
+class _Progress:
+    """Where the training is: in the epoch `number`, before its batch `index`."""
+
+    number: int = 1
+    index: int = 0
+    rows: Any = None
+    loss_sum: float = 0.0
+    right: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Epoch:
+        return max(self.epochs, key=lambda epoch: (*epoch.worth, -epoch.number))
 
 
 class Trainer:
     """Trains one network on one split. The same seed gives the same weights on a CPU."""
 
-    def __init__(self, network: Any, split: Split, inputs: Inputs, options: Options, device: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - Chainer has no types
+        split: Split,
+        inputs: Inputs,
+        options: Options,
+        device: Any,  # noqa: ANN401 - as above
+        *,
+        store: Store | None = None,
+        watch: Callable[[int, float], None] = lambda _number, _done: None,
+    ) -> None:
+        """Take what to train.
+
+        Args:
+            network: from inputs to scores before softmax.
+            split: what to train on, and what to measure with.
+            inputs: how an example becomes an input.
+            options: how to train.
+            device: where.
+            store: keeps checkpoints, and has the one to go on from.
+            watch: called after each batch with the epoch's number and the share of it that is done.
+        """
         self._network = network
         self._split = split
         self._inputs = inputs
         self._options = options
         self._device = device
+        self._store = store
+        self._watch = watch
         self._rng = np.random.default_rng(options.seed)
-        default, make = OPTIMIZERS[options.optimizer]
-        self._rate = default if options.learning_rate is None else options.learning_rate
-        self._optimizer = make(self._rate, options.momentum)
+        self._rate = OPTIMIZERS[options.optimizer][0] if options.learning_rate is None else options.learning_rate
+        self._prepared: Any = None
+        if split.train.x.size * 4 <= _PREPARED_BYTES:
+            self._prepared = inputs.prepare(split.train.x)
+        self._saved_at, self._cost = time.monotonic(), 0.0
 
     def run(self, report: Callable[[Epoch], None]) -> Result:
-        """Train for all epochs and call `report` after each."""
+        """Train for all epochs, or until patience is lost, and call `report` after each.
+
+        SIGTERM ends the process with 128 + 15 after the batch, with a checkpoint where there is a store.
+        """
+        if self._options.epochs < 1:
+            raise ValueError("epochs is below 1")
         self._device.use()
         self._network.to_device(self._device)
-        self._optimizer.setup(self._network)
-        epochs: list[Epoch] = []
-        best, kept = None, None
-        for number in range(1, self._options.epochs + 1):
-            loss, train_accuracy = self._train(number - 1)
-            validation_loss, accuracy = self._measure(self._split.held_out)
-            epoch = Epoch(
-                number=number,
-                loss=loss,
-                train_accuracy=train_accuracy,
-                validation_loss=validation_loss,
-                accuracy=accuracy,
-            )
-            epochs.append(epoch)
-            if best is None or (epoch.accuracy, -epoch.validation_loss) > (best.accuracy, -best.validation_loss):
-                best, kept = epoch, copy.deepcopy(self._network)
-            report(epoch)
-        if best is None or kept is None:
-            raise ValueError("epochs is below 1")
-        kept.to_device("@numpy")
-        return Result(epochs=tuple(epochs), best=best, network=kept)
+        options = self._options
+        step = make_step(self._network, options.optimizer, self._rate, options.momentum, mixed=options.mixed)
+        progress = self._begin(step)
+        with Termination() as termination:
+            while progress.number <= self._options.epochs and not self._is_patience_lost(progress):
+                self._train(step, progress, termination)
+                epoch = self._measured(progress)
+                progress.epochs.append(epoch)
+                if progress.best is epoch:
+                    progress.kept = self._weights()
+                progress.number, progress.index, progress.rows = progress.number + 1, 0, None
+                report(epoch)
+                self._keep(step, progress, termination)
+        last = self._weights()
+        for parameter in self._network.params():
+            parameter.array = parameter.array.astype(np.float32)  # what mixed precision has left in float16
+        chainer.serializers.NpzDeserializer(progress.kept).load(self._network)
+        self._network.to_device("@numpy")
+        return Result(epochs=tuple(progress.epochs), best=progress.best, network=self._network, last=last)
 
-    def _train(self, epochs_done: int) -> tuple[float, float]:
-        """Return the epoch's mean loss and accuracy, as they were while it was trained."""
-        rows = self._rng.permutation(len(self._split.train))
-        starts = range(0, len(rows), self._options.batch_size)
-        loss_sum, right = 0.0, 0
-        for index, start in enumerate(starts):
-            self._set_rate((epochs_done + index / len(starts)) / self._options.epochs)
-            batch = self._split.train.take(rows[start : start + self._options.batch_size])
-            x, y = self._send(batch, shift=self._options.shift if self._inputs.are_pictures else 0)
-            scores = self._network(x)
-            loss = F.softmax_cross_entropy(scores, y)
-            self._network.cleargrads()
-            loss.backward()
-            self._optimizer.update()
-            loss_sum += float(loss.array) * len(batch)
-            right += int((scores.array.argmax(axis=1) == y).sum())
-        return loss_sum / len(rows), right / len(rows)
+    def _is_patience_lost(self, progress: _Progress) -> bool:
+        patience = self._options.patience
+        return 0 < patience <= len(progress.epochs) - (progress.best.number if progress.epochs else 0)
+
+    def _train(self, step: Step, progress: _Progress, termination: Termination) -> None:
+        if progress.rows is None:
+            progress.rows = self._rng.permutation(len(self._split.train))
+            progress.loss_sum, progress.right = 0.0, 0
+        size = self._options.batch_size
+        count = -(-len(progress.rows) // size)
+        shift = self._options.shift if self._inputs.are_pictures else 0
+        while progress.index < count:
+            start = progress.index * size
+            x, y = self._batch(progress.rows[start : start + size], shift)
+            rate = self._rate_at((progress.number - 1 + progress.index / count) / self._options.epochs)
+            loss, right = step.train(x, y, rate)
+            progress.loss_sum += loss
+            progress.right += right
+            progress.index += 1
+            self._watch(progress.number, progress.index / count)
+            if progress.index < count:
+                self._keep(step, progress, termination)
+
+    def _batch(self, rows: Any, shift: int) -> tuple[Any, Any]:  # noqa: ANN401 - arrays
+        if self._prepared is None:
+            x = self._inputs.prepare(self._split.train.x[rows])
+        else:
+            x = self._prepared.take(rows, axis=0)
+        if shift:
+            x = shifted(x, shift, self._rng)
+        return self._device.send(x), self._device.send(self._split.train.y.take(rows))
+
+    def _measured(self, progress: _Progress) -> Epoch:
+        count = len(progress.rows)
+        validation_loss, accuracy = self._measure(self._split.held_out)
+        return Epoch(
+            number=progress.number,
+            loss=progress.loss_sum / count,
+            train_accuracy=progress.right / count,
+            validation_loss=validation_loss,
+            accuracy=accuracy,
+        )
 
     def _measure(self, table: Table) -> tuple[float, float]:
         """Return mean loss and accuracy in test mode."""
         loss_sum, right = 0.0, 0
-        with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003 - Chainer's signature
+        mixed = self._options.mixed
+        with (
+            chainer.using_config("train", False),  # noqa: FBT003 - Chainer's signature
+            chainer.using_config("dtype", chainer.mixed16 if mixed else np.float32),
+            chainer.no_backprop_mode(),
+        ):
             for start in range(0, len(table), _MEASURE_BATCH):
                 batch = table.take(slice(start, start + _MEASURE_BATCH))
-                x, y = self._send(batch)
-                scores = self._network(x)
+                x, y = self._device.send(self._inputs.prepare(batch.x)), self._device.send(batch.y)
+                scores = self._network(x.astype(np.float16) if mixed else x).array.astype(np.float32)
                 loss_sum += float(F.softmax_cross_entropy(scores, y).array) * len(batch)
-                right += int((scores.array.argmax(axis=1) == y).sum())
+                right += int((scores.argmax(axis=1) == y).sum())
         return loss_sum / len(table), right / len(table)
 
-    def _set_rate(self, done: float) -> None:
-        rate = self._rate * SCHEDULES[self._options.schedule](done)
-        setattr(self._optimizer, "alpha" if self._options.optimizer == "adam" else "lr", rate)
+    def _rate_at(self, done: float) -> float:
+        return self._rate * SCHEDULES[self._options.schedule](done)
 
-    def _send(self, batch: Table, *, shift: int = 0) -> tuple[Any, Any]:
-        x = self._inputs.prepare(batch.x)
-        if shift:
-            x = shifted(x, shift, self._rng)
-        return self._device.send(x), self._device.send(batch.y)
+    def _weights(self) -> dict[str, Any]:
+        """Return a copy of all weights in float32, as chainer.serializers.save_npz would write them."""
+        arrays = chainer.serializers.npz.serialize(self._network)
+        return {
+            name: np.array(value, np.float32 if value.dtype == np.float16 else value.dtype)
+            for name, value in arrays.items()
+        }
+
+    # --- checkpoints
+
+    def _begin(self, step: Step) -> _Progress:
+        """Return where an earlier start of the job was ended, or the beginning."""
+        for checkpoint in self._store.newest_first() if self._store else ():
+            if checkpoint.notes["training"] != self._identity():
+                continue
+            arrays: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "step": {}, "rows": {}}
+            for name, value in checkpoint.arrays.items():
+                part, _, rest = name.partition("/")
+                arrays[part][rest] = value
+            chainer.serializers.NpzDeserializer(arrays["network"]).load(self._network)
+            step.load_state(arrays["step"])
+            random_state.restore(checkpoint.notes["random"])
+            self._rng.bit_generator.state = checkpoint.notes["rng"]
+            notes = checkpoint.notes["progress"]
+            notes["epochs"] = [Epoch(**epoch) for epoch in notes["epochs"]]
+            return _Progress(rows=arrays["rows"].get(""), kept=arrays["kept"], **notes)
+        return _Progress()
+
+    def _keep(self, step: Step, progress: _Progress, termination: Termination) -> None:
+        since = time.monotonic() - self._saved_at
+        due = since >= max(checkpoints.seconds(), _MOST_OF_TIME * self._cost)
+        if self._store is not None and (due or termination.is_asked):
+            begun = time.monotonic()
+            self._store.save(self._checkpoint(step, progress))
+            self._saved_at = time.monotonic()
+            self._cost = self._saved_at - begun
+        if termination.is_asked:
+            sys.exit(EXIT_CODE)
+
+    def _checkpoint(self, step: Step, progress: _Progress) -> Checkpoint:
+        parts = {"network": self._weights(), "kept": progress.kept, "step": step.state()}
+        arrays = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+        if progress.rows is not None:
+            arrays["rows/"] = progress.rows
+        batches = -(-len(self._split.train) // self._options.batch_size)
+        return Checkpoint(
+            iteration=(progress.number - 1) * batches + progress.index,
+            arrays=arrays,
+            notes={
+                "training": self._identity(),
+                "random": random_state.capture(),
+                "rng": self._rng.bit_generator.state,
+                "progress": {
+                    "number": progress.number,
+                    "index": progress.index,
+                    "loss_sum": progress.loss_sum,
+                    "right": progress.right,
+                    "epochs": [asdict(epoch) for epoch in progress.epochs],
+                },
+            },
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what must be the same for a checkpoint to be this training's."""
+        return {
+            **asdict(self._options),
+            "network": type(self._network).__name__,
+            "shapes": {name: list(value.shape) for name, value in self._weights().items()},
+            "examples": [len(self._split.train), len(self._split.held_out)],
+        }
 
 
 def shifted(x: Any, most: int, rng: Any) -> Any:  # noqa: ANN401 - arrays, and NumPy's generator

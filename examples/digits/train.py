@@ -41,7 +41,7 @@ def shift(example):
 def main():
     parser = argparse.ArgumentParser(description="Chainer example: digits")
     parser.add_argument("--batchsize", "-b", type=int, default=50)
-    parser.add_argument("--epochs", "-e", type=int, default=10)
+    parser.add_argument("--epochs", "-e", type=int, default=12)
     parser.add_argument("--output_dir", "-o", default="./outputs")
     parser.add_argument("--gpu_id", "-g", type=int, default=-1, help="-1 is the CPU")
     parser.add_argument("--data", default=os.environ.get("KEDJA_DATA", "."))

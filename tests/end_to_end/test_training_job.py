@@ -92,7 +92,7 @@ def test_dropped_digits_alone_make_a_good_model(tmp_path: Path, digits: tuple[Pa
     command = ("python", "-m", "training_job.train", "--data", str(data), "-e", "10", "-b", "50")
     manifest = launch(job, snapshot, data, *command)
     assert manifest["metrics"]["accuracy"] >= GOOD
-    assert [file["path"] for file in manifest["files"]] == ["metrics.json", "model.json", "model.npz"]
+    assert {"metrics.json", "model.json", "model.npz"} <= {file["path"] for file in manifest["files"]}
     scored = score(job, unseen)
     assert scored["count"] == 500
     assert scored["accuracy"] >= GOOD - 0.02

@@ -1,7 +1,8 @@
 """Finds out in which format a folder of data is.
 
 The first that fits: IDX files, one .npz (or train.npz and test.npz), one .csv (or train.csv and test.csv), folders of
-pictures (or train/ and test/ with such folders). Hidden files and names that begin with an underscore do not count.
+pictures (or train/ and test/ with such folders). All of it may lie in one folder more. Hidden files and names that
+begin with an underscore do not count.
 """
 
 from collections.abc import Callable
@@ -38,10 +39,17 @@ def _read(data: Path) -> tuple[Table, Table | None]:
         found = read(files)
         if found is not None:
             return found
+    if len(folders) == 1 and _holds_data(folders[0]):
+        return _read(folders[0])  # the one folder that an archive was packed from
     if folders:
         return _pictures(data, folders)
     listed = ", ".join(path.name for path in files[:5]) or "nothing"
     raise DatasetError(f"the data holds {listed}: {_FORMATS} is expected")
+
+
+def _holds_data(folder: Path) -> bool:
+    files, folders = _entries(folder)
+    return bool(folders) or any(path.name.lower().endswith((".npz", ".csv", ".gz", "ubyte")) for path in files)
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import training_job  # noqa: F401 - mends Chainer before any test imports it
 from tests.unit.training_job.drops import Drop
 
 # In the service's environment there is no Chainer, and nothing here to collect.

@@ -112,3 +112,32 @@ def test_an_installed_package_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "azureml/core/__init__.py").write_text("Run = 'real'")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert vars(importlib.import_module("azureml.core"))["Run"] == "real"
+
+
+def test_runs_inside_a_run(run: Run, records: Records) -> None:
+    with run.child_run("fold") as child:
+        child.log("loss", 0.5)
+        child.tag("k", "v")
+    first, second = run.create_children(tag_key="size", tag_values=["1", "2"])
+    assert (child.parent, child.id) == (run, "local_fold")
+    assert list(run.get_children()) == [child, first, second]
+    assert [record.get("metric", record.get("tag")) for record in records()][:2] == ["fold/loss", "fold/k"]
+
+
+def test_what_was_logged_can_be_asked_for(run: Run) -> None:
+    run.log("a", 1)
+    run.log_list("b", [1, 2])
+    assert run.get_metrics() == {"a": 1.0, "b": [1.0, 2.0]}
+    assert run.get_metrics("a") == {"a": 1.0}
+    assert (run.get_status(), run.get_details()["runId"]) == ("Running", run.id)
+
+
+def test_a_model_is_registered_by_kedja_and_noted(run: Run, records: Records) -> None:
+    assert run.register_model("digits", "outputs/model.npz").name == "digits"
+    assert records()[-1] == {"tag": "register_model", "value": "digits: outputs/model.npz"}
+
+
+def test_the_rest_of_the_retired_package_says_so() -> None:
+    azureml_core.install()
+    with pytest.raises(ImportError, match=r"azureml\.core\.Workspace went with the Azure ML SDK v1"):
+        importlib.import_module("azureml.core").Workspace  # noqa: B018 - what is tested

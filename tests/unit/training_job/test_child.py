@@ -43,3 +43,7 @@ def test_what_is_to_start_with_it_starts() -> None:
     called: list[int] = []
     child.run(["true"], os.environ, started=lambda: called.append(1))
     assert called == [1]
+
+
+def test_an_exit_code_that_only_looks_like_a_signal() -> None:
+    assert run("raise SystemExit(143)") == child.End(exit_code=143, signal=None, out_of_memory=False)

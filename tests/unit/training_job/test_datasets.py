@@ -262,3 +262,18 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
 def test_a_small_class_is_held_out_too() -> None:
     split = hold_out(make_table(np.zeros((12, 1)), [0] * 10 + [1] * 2, source="x"))
     assert np.bincount(split.held_out.y).tolist() == [2, 1]
+
+
+def test_data_may_lie_one_folder_deeper(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (4, 3), number).save(tmp_path / "pictures" / name / f"{number}.png")
+    assert load(tmp_path).train.classes == ("a", "b")
+
+
+def test_a_folder_of_pictures_alone_is_one_class(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Image.new("L", (4, 3)).save(tmp_path / "a" / "0.png")
+    with pytest.raises(DatasetError, match="holds one class only"):
+        load(tmp_path)

@@ -255,3 +255,127 @@ def test_an_mlflow_that_fails_is_one_warning(drop: Drop) -> None:
     )
     assert (ended.code, ended.metrics) == (0, {"a": 1.0})
     assert ended.errors.count("do not reach MLflow") == 1
+
+
+def test_code_is_the_folder_that_a_script_runs_from(drop: Drop) -> None:
+    drop.scripts = {
+        "src/train.py": "import os, helper; print(helper.WORD, sorted(n for n in os.listdir('.') if n[0] not in '._'))",
+        "src/helper.py": "WORD = 'found'",
+        "src/requirements.txt": "numpy",
+        "outputs/old.npz": "",
+        "README.md": "",
+    }
+    drop.write()
+    folder = drop.root / "job"
+    folder.mkdir()
+    command = [*drop.command("python", "train.py")[:5], "--code", "src", "--", "python", "train.py"]
+    done = subprocess.run(command, cwd=folder, env=drop.environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "found ['helper.py', 'logs', 'outputs', 'requirements.txt', 'train.py']"
+    assert manifest_of(folder)["files"] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "message"),
+    [
+        ("lib", 65, "job.yaml says code: lib, and the drop has no script in that folder"),
+        ("train.py", 65, "takes the name '.'"),
+        ("../x", 2, "is no relative folder inside the drop"),
+    ],
+)
+def test_a_code_folder_that_is_not_there(drop: Drop, code: str, exit_code: int, message: str) -> None:
+    drop.scripts = {"train.py": "print('ran')"}
+    drop.write()
+    command = [*drop.command("python", "train.py")[:5], "--code", code, "--", "python", "train.py"]
+    done = subprocess.run(command, cwd=drop.root, env=drop.environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (exit_code, "")
+    assert message in done.stderr
+
+
+def test_a_manifest_of_an_earlier_start_does_not_stay(drop: Drop) -> None:
+    drop.scripts = {"train.py": "import os; print(os.path.exists('outputs/.kedja-manifest.json'))"}
+    assert drop.launch("python", "train.py").output == "False\n"
+    assert drop.launch("python", "train.py").output == "False\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--gpu", "0"), ("--gpu=1",), ("--gpu",), ("--device", "@cupy:0"), ("--device", "cuda"), ("--gpu_id", "0")],
+)
+def test_a_gpu_that_is_not_there_is_an_early_error(drop: Drop, arguments: tuple[str, ...]) -> None:
+    drop.scripts = {"train.py": "print('ran')"}
+    ended = drop.launch("python", "train.py", *arguments, CUDA_VISIBLE_DEVICES="")
+    assert (ended.code, ended.output, ended.manifest["result"]) == (65, "", "refused")
+    assert "asks for a GPU, and none can be used here" in ended.manifest["reason"]
+
+
+@pytest.mark.parametrize("arguments", [("--gpu", "-1"), ("--device", "@numpy"), ("--device=-1",), ("-g", "0"), ()])
+def test_what_asks_for_no_gpu_runs(drop: Drop, arguments: tuple[str, ...]) -> None:
+    drop.scripts = {"train.py": "print('ran')"}
+    assert drop.launch("python", "train.py", *arguments, CUDA_VISIBLE_DEVICES="").output == "ran\n"
+
+
+MPI = {"OMPI_COMM_WORLD_SIZE": "2", "PMIX_NAMESPACE": "test@1"}
+
+
+def rank(number: int) -> dict[str, str]:
+    return {**MPI, "OMPI_COMM_WORLD_RANK": str(number), "OMPI_COMM_WORLD_LOCAL_RANK": str(number)}
+
+
+def both(drop: Drop) -> list[subprocess.Popen[str]]:
+    """Start the second rank, and then the first, as mpirun may."""
+    drop.write()
+    folder = drop.root / "job"
+    folder.mkdir()
+    return [
+        subprocess.Popen(
+            drop.command("python", "train.py"), cwd=folder, env=drop.environment(**rank(number)),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in (1, 0)
+    ]  # fmt: skip
+
+
+def test_rank_0_alone_reports(drop: Drop) -> None:
+    drop.data = {"x": b"data"}
+    drop.scripts = {
+        "train.py": """
+            import os
+            from azureml.core import Run
+            number = int(os.environ["OMPI_COMM_WORLD_RANK"])
+            Run.get_context().log("rank", number)
+            print(number, open(os.environ["KEDJA_DATA"] + "/x").read())
+            """
+    }
+    second, first = both(drop)
+    assert first.communicate(timeout=60)[0] == "0 data\n"
+    assert second.communicate(timeout=60)[0] == "1 data\n"
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert manifest_of(drop.root / "job")["metrics"] == {"rank": 0.0}
+
+
+def test_the_second_rank_waits_for_the_first_in_vain(drop: Drop) -> None:
+    drop.scripts = {"train.py": "print('ran')", "logs/x": ""}
+    second, first = both(drop)
+    outputs = [process.communicate(timeout=60) for process in (first, second)]
+    assert [output for output, _ in outputs] == ["", ""]
+    assert (first.returncode, second.returncode) == (65, 1)
+    assert all("takes the name 'logs'" in errors for _, errors in outputs)
+
+
+def test_another_ranks_failure_is_the_reason(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": """
+            import os, signal, time
+            if os.environ["OMPI_COMM_WORLD_RANK"] == "1":
+                raise ValueError("bad shard")
+            other = ".kedja/metrics-rank1.jsonl"
+            while not (os.path.exists(other) and "bad shard" in open(other).read()):
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGTERM)
+            """
+    }
+    second, first = both(drop)
+    for process in (first, second):
+        process.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (143, 1)
+    assert manifest_of(drop.root / "job")["reason"] == "rank 1 ended with ValueError: bad shard"

@@ -8,6 +8,7 @@ from typing import Any
 import chainer
 import numpy as np
 import pytest
+from PIL import Image
 
 from training_job import device, model_file, networks, score, train
 from training_job.datasets import Split, Table
@@ -106,9 +107,19 @@ def test_training_writes_a_model_that_scores(
     assert run(data, tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:5]] == [["epoch", f"{number}/4"] for number in range(1, 5)]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["metrics.json", "model.json", "model.npz"]
+    made = {path.name for path in (tmp_path / "out").iterdir()} - {"model.onnx"}
+    assert made == {
+        "confusion_matrix.png", "curves.png", "last.npz", "metrics.json", "model.json", "model.npz",
+    }  # fmt: skip
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["accuracy"] > 0.9
+    assert [epoch["number"] for epoch in metrics["epochs"]] == [1, 2, 3, 4]
+    counts = np.array(metrics["confusion_matrix"])
+    assert counts.sum(axis=1).tolist() == [8, 8, 8]
+    assert np.trace(counts) / counts.sum() == pytest.approx(metrics["accuracy"])
+    for name in ("confusion_matrix.png", "curves.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 20)) > 3
     assert {(record["metric"], record["step"]) for record in records()} == {
         (name, step) for name in ("loss", "accuracy", "train_accuracy", "validation_loss") for step in range(1, 5)
     }

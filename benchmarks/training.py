@@ -1,0 +1,332 @@
+# ruff: noqa: PLC0415 - each contestant's process imports what that contestant needs, and nothing else
+"""Images per second of the built-in trainer, beside Chainer's own loop, PyTorch and the floor, in one run.
+
+    python benchmarks/training.py [--rounds 9] [--torch-python PYTHON] [--network cnn] [--device 0]
+
+All train the same network (MLP 784-1000-1000-10, or the built-in CNN) with Adam on the same data, batch 128, drawn
+anew in random order for each pass:
+
+    kedja    training_job.training.Trainer, as `python -m training_job.train` runs it
+    chainer  Chainer's example: Trainer, StandardUpdater, SerialIterator
+    pytorch  the usual loop, where --torch-python names a Python that has torch; skipped else
+    floor    the matrix products of the step and nothing else (MLP)
+
+Each is a process of its own and waits for its turn; a round is one pass of each, one after the other, so that what
+else the machine does falls on all. Medians of the rounds are compared; the fastest and the slowest show the noise. On
+a machine that is busy with other things, `--threads 1` and the processor's time are what can be compared.
+OPENBLAS_CORETYPE is left out, as it keeps a current NumPy from the processor's best kernels.
+"""
+
+import argparse
+import itertools
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES, BATCH, WIDTHS, CLASSES = 8192, 128, (784, 1000, 1000), 10
+CONTESTANTS = ("kedja", "chainer", "pytorch", "floor")
+Pass = Callable[[], None]
+
+
+# --- the contestants; each returns what one pass over the data is
+
+
+def _data() -> tuple[Any, Any]:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return rng.random((EXAMPLES, WIDTHS[0]), dtype=np.float32), rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
+
+
+def _network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
+    from training_job import networks
+
+    options = {"inputs": [WIDTHS[0]], "hidden": WIDTHS[1:]} if name == "mlp" else {"inputs": [1, 28, 28], "dropout": 0}
+    return networks.build(name, {**options, "classes": CLASSES})
+
+
+def _kedja(network: str, device: int) -> Pass:
+    import numpy as np
+
+    from training_job import device as devices
+    from training_job.datasets import Split, Table
+    from training_job.inputs import Inputs
+    from training_job.training import Options, Trainer
+
+    x, y = _data()
+    names = tuple(str(number) for number in range(CLASSES))
+    train = Table(x=x, y=y, source="random", classes=names)
+    shape = (784,) if network == "mlp" else (1, 28, 28)
+    one, zero = np.array([1], np.float32), np.array([0], np.float32)
+    inputs = Inputs(shape=(784,), network_shape=shape, mean=zero, scale=one)
+    options = Options(epochs=1, batch_size=BATCH, schedule="constant", learning_rate=0.001, shift=0)
+    split = Split(train=train, held_out=train.take(slice(0, 10)))
+    trainer = Trainer(_network(network), split, inputs, options, devices.choose(device))
+
+    def one_pass() -> None:
+        trainer.run(lambda _: None)
+
+    return one_pass
+
+
+def _chainer(network: str, device: int) -> Pass:
+    import chainer
+    from chainer import training
+
+    from training_job import device as devices
+
+    place = devices.choose(device)
+    place.use()
+    x, y = _data()
+    data = chainer.datasets.TupleDataset(x if network == "mlp" else x.reshape(-1, 1, 28, 28), y)
+    model = chainer.links.Classifier(_network(network))
+    model.compute_accuracy = False
+    model.to_device(place)
+    optimizer = chainer.optimizers.Adam().setup(model)
+
+    def one_pass() -> None:
+        iterator = chainer.iterators.SerialIterator(data, BATCH)
+        updater = training.StandardUpdater(iterator, optimizer, device=place)
+        training.Trainer(updater, (1, "epoch"), out=os.devnull).run()
+
+    return one_pass
+
+
+def _pytorch(network: str, device: int) -> Pass:
+    import importlib
+
+    torch = importlib.import_module("torch")
+    nn = torch.nn
+    place = torch.device("cpu" if device < 0 else f"cuda:{device}")
+    x, y = (torch.from_numpy(array).to(place) for array in _data())
+    if network == "mlp":
+        layers = [nn.Linear(784, 1000), nn.ReLU(), nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, CLASSES)]
+    else:
+        x = x.reshape(-1, 1, 28, 28)
+        layers = [
+            nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
+            nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
+            nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, CLASSES),
+        ]  # fmt: skip
+    model = nn.Sequential(*layers).to(place)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    loss_of = nn.CrossEntropyLoss()
+    y = y.long()
+
+    def one_pass() -> None:
+        for rows in torch.randperm(EXAMPLES, device=place).split(BATCH):
+            optimizer.zero_grad()
+            loss_of(model(x[rows]), y[rows]).backward()
+            optimizer.step()
+        if device >= 0:
+            torch.cuda.synchronize()
+
+    return one_pass
+
+
+def _floor(network: str, device: int) -> Pass:
+    if network != "mlp":
+        raise SystemExit("the floor is that of the MLP")
+    import numpy as np
+
+    xp: Any = np
+    if device >= 0:
+        import cupy
+
+        xp = cupy
+    sizes = [*WIDTHS, CLASSES]
+    activations = [xp.ones((BATCH, size), xp.float32) for size in sizes]
+    weights = [xp.ones((after, before), xp.float32) for before, after in itertools.pairwise(sizes)]
+    slopes = [xp.empty_like(weight) for weight in weights]
+
+    def one_pass() -> None:
+        for _ in range(EXAMPLES // BATCH):
+            for index, weight in enumerate(weights):
+                xp.dot(activations[index], weight.T, out=activations[index + 1])
+            for index in reversed(range(len(weights))):
+                xp.dot(activations[index + 1].T, activations[index], out=slopes[index])
+                if index:
+                    xp.dot(activations[index + 1], weights[index], out=activations[index])
+            for activation in activations:
+                activation.fill(1)
+        if device >= 0:
+            xp.cuda.Device().synchronize()
+
+    return one_pass
+
+
+def child(name: str, network: str, device: int) -> None:
+    """Be one contestant: a pass for each line that comes in, its seconds and its processors' seconds out."""
+    if name != "pytorch":
+        sys.path.insert(0, str(ROOT))
+        import training_job  # noqa: F401 - mends Chainer
+
+    make = {"kedja": _kedja, "chainer": _chainer, "pytorch": _pytorch, "floor": _floor}[name]
+    one_pass = make(network, device)
+    one_pass()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        began, processor = time.perf_counter(), time.process_time()
+        one_pass()
+        print(time.perf_counter() - began, time.process_time() - processor, flush=True)
+
+
+# --- the race
+
+
+class Contestant:
+    """The process of one contestant."""
+
+    def __init__(self, name: str, python: Path, options: argparse.Namespace) -> None:
+        self.name = name
+        self.rates: list[float] = []
+        self.processor_rates: list[float] = []
+        left_out = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+        environment = {key: value for key, value in os.environ.items() if key not in left_out}
+        command = [
+            str(python),
+            __file__,
+            "--child",
+            name,
+            "--network",
+            options.network,
+            "--device",
+            str(options.device),
+        ]
+        environment["CHAINER_CUDNN"] = "0"
+        if options.threads:
+            environment |= {"OPENBLAS_NUM_THREADS": str(options.threads), "OMP_NUM_THREADS": str(options.threads)}
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if self._answer() != "ready":
+            raise SystemExit(f"{name} does not run; its error stands above")
+
+    def race(self) -> None:
+        assert self._process.stdin is not None
+        print("go", file=self._process.stdin, flush=True)
+        seconds, processor = (float(word) for word in self._answer().split())
+        self.rates.append(EXAMPLES / seconds)
+        self.processor_rates.append(EXAMPLES / processor)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rates)
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+class GpuWatch(threading.Thread):
+    """Samples the share of time in which the GPU computes, as the driver says it."""
+
+    def __init__(self, device: int) -> None:
+        super().__init__(daemon=True)
+        self.shares: list[float] = []
+        self._command = ["nvidia-smi", f"--id={device}", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.2):
+            self.shares.append(float(subprocess.run(self._command, capture_output=True, check=True).stdout) / 100)
+
+    def end(self) -> float:
+        self._done.set()
+        self.join()
+        return statistics.mean(self.shares) if self.shares else 0.0
+
+
+def _versions(python: Path) -> str:
+    code = (
+        "import importlib.metadata as m, sys\n"
+        "found = [sys.version.split()[0]]\n"
+        "for p in ('numpy', 'chainer', 'cupy-cuda12x', 'torch'):\n"
+        "    try: found.append(p + ' ' + m.version(p))\n"
+        "    except m.PackageNotFoundError: pass\n"
+        "print(', '.join(found))"
+    )
+    return "Python " + subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _has_gpu(python: Path) -> bool:
+    code = "import training_job; from training_job import device; print(device.usable_gpus())"
+    found = subprocess.run([python, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() not in ("", "0")
+
+
+def main() -> None:
+    """Race and print."""
+    options = _parse()
+    if options.child:
+        child(options.child, options.network, options.device)
+        return
+    pythons = {"pytorch": options.torch_python}
+    names = [name for name in CONTESTANTS if name != "pytorch" or options.torch_python]
+    if options.device >= 0 and not _has_gpu(options.training_python):
+        print("skipped: no GPU can be used here")
+        return
+    if options.network != "mlp":
+        names.remove("floor")
+    if "pytorch" not in names:
+        print("pytorch is left out: name a Python that has torch with --torch-python")
+    contestants = [Contestant(name, pythons.get(name, options.training_python), options) for name in names]
+    shares: dict[str, list[float]] = {name: [] for name in names}
+    for round_number in range(options.rounds):
+        turn = round_number % len(contestants)
+        for contestant in contestants[turn:] + contestants[:turn]:
+            watch = GpuWatch(options.device) if options.device >= 0 else None
+            if watch:
+                watch.start()
+            contestant.race()
+            if watch:
+                shares[contestant.name].append(watch.end())
+    for contestant in contestants:
+        contestant.close()
+    _show(contestants, shares, options)
+
+
+def _show(contestants: list[Contestant], shares: dict[str, list[float]], options: argparse.Namespace) -> None:
+    network = "784-1000-1000-10" if options.network == "mlp" else "the built-in CNN"
+    print(f"{network}, Adam, batch {BATCH}, {EXAMPLES} images a pass, {options.rounds} rounds, {platform.machine()}")
+    threads = f"{options.threads} thread(s) each" if options.threads else "as many threads as cores"
+    print(f"{os.cpu_count()} cores, {threads}, load {os.getloadavg()[0]:.1f}; {_versions(options.training_python)}")
+    if options.torch_python:
+        print(f"pytorch: {_versions(options.torch_python)}")
+    ours, our_processor = contestants[0].median, statistics.median(contestants[0].processor_rates)
+    for contestant in contestants:
+        rates = contestant.rates
+        gpu = f", GPU busy {statistics.median(shares[contestant.name]):.0%}" if shares[contestant.name] else ""
+        processor = statistics.median(contestant.processor_rates)
+        print(
+            f"{contestant.name:8s} median {contestant.median:7,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f}), "
+            f"kedja is {ours / contestant.median:.2f} of it; {processor:7,.0f} images per second of processor, "
+            f"kedja is {our_processor / processor:.2f} of it{gpu}"
+        )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Images per second of the built-in trainer, beside its peers.")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, help="of each contestant's matrix products; as many as cores by default")
+    parser.add_argument("--network", choices=("mlp", "cnn"), default="mlp")
+    parser.add_argument("--device", type=int, default=-1, help="number of a GPU; -1, the default, is the CPU")
+    parser.add_argument("--torch-python", type=Path, help="a Python that has torch")
+    parser.add_argument("--training-python", type=Path, default=ROOT / ".venv-training/bin/python")
+    parser.add_argument("--child", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""A Trainer script that is ended and started again goes on, and comes to the same weights."""
+
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.training_job.drops import Drop, Ended, manifest_of
+from training_job import random_state
+from training_job.termination import Termination
+
+ITERATIONS = 60
+SCRIPT = """
+    import random, sys, time
+    import chainer, numpy as np
+    import chainer.functions as F
+    import chainer.links as L
+    from chainer import training
+    from chainer.training import extensions
+
+    class Network(chainer.Chain):
+        def __init__(self):
+            super().__init__()
+            with self.init_scope():
+                self.first = L.Linear(None, 8)
+                self.norm = L.BatchNormalization(8)
+                self.last = L.Linear(8, 2)
+        def forward(self, x):
+            return self.last(F.dropout(F.relu(self.norm(self.first(x))), 0.3))
+
+    random.seed(0)
+    np.random.seed(0)
+    x = np.random.rand(50, 4).astype(np.float32)
+    data = chainer.datasets.TupleDataset(x, (x[:, 0] > 0.5).astype(np.int32))
+    noisy = chainer.datasets.TransformDataset(data, lambda one: (one[0] + np.float32(random.random()), one[1]))
+    sampler = chainer.iterators.ShuffleOrderSampler(np.random.RandomState(5))
+    train = chainer.iterators.SerialIterator(noisy, 10, order_sampler=sampler)
+    test = chainer.iterators.SerialIterator(data, 10, repeat=False, shuffle=False)
+    model = L.Classifier(Network())
+    optimizer = chainer.optimizers.Adam().setup(model)
+    trainer = training.Trainer(training.StandardUpdater(train, optimizer), (12, "epoch"), out="outputs")
+    trainer.extend(extensions.Evaluator(test, model))
+    trainer.extend(extensions.ExponentialShift("alpha", 0.9), trigger=(1, "epoch"))
+    trainer.extend(extensions.LogReport(trigger=(7, "iteration")))
+    {more}
+
+    @training.make_extension(trigger=(1, "iteration"))
+    def slowly(trainer):
+        print("iteration", trainer.updater.iteration, flush=True)
+        time.sleep(0.01)
+        optimizer.eps = 1e-8 * (1 + trainer.updater.iteration)
+
+    trainer.extend(slowly, name="slowly")
+    trainer.run()
+    chainer.serializers.save_npz("outputs/model.npz", model)
+    """
+
+
+class Killed:
+    """A job that is ended from outside, and started again in its folder."""
+
+    def __init__(self, drop: Drop, more: str = "") -> None:
+        drop.scripts = {"train.py": SCRIPT.format(more=more)}
+        drop.write()
+        self.drop = drop
+        self.folder = drop.root / "job"
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        self.folder.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            self.drop.command("python", "train.py"),
+            cwd=self.folder,
+            env=self.drop.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self, number: int, *, after: int, **environment: str) -> tuple[int, str]:
+        """Send a signal once the script has said that it is at an iteration; return exit code and errors."""
+        process = self.start(**environment)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == f"iteration {after}":
+                break
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the weights of a run that nobody interrupts, and that keeps no checkpoint on the way."""
+    drop = Drop(tmp_path_factory.mktemp("straight"), {"train.py": SCRIPT.format(more="")})
+    ended = drop.launch("python", "train.py")
+    assert ended.code == 0, ended.errors
+    return ended.folder / "outputs/model.npz"
+
+
+def same(one: Path, other: Path) -> bool:
+    with np.load(one) as first, np.load(other) as second:
+        assert sorted(first.files) == sorted(second.files)
+        return all(np.array_equal(first[name], second[name]) for name in first.files)
+
+
+def again(job: Killed, **environment: str) -> Ended:
+    return job.drop.launch("python", "train.py", **environment)
+
+
+@pytest.mark.parametrize("after", [1, 23, 59])
+def test_sigterm_makes_a_checkpoint_at_the_end_of_the_iteration(drop: Drop, straight: Path, after: int) -> None:
+    job = Killed(drop)
+    code, errors = job.end(signal.SIGTERM, after=after)
+    assert code == 128 + signal.SIGTERM
+    assert "kedja: SIGTERM: ended after iteration" in errors
+    written = manifest_of(job.folder)
+    assert (written["result"], written["signal"], written["exit_code"]) == ("failed", "SIGTERM", 143)
+    ended = again(job)
+    assert ended.code == 0, ended.errors
+    assert "kedja: going on from the checkpoint of iteration" in ended.errors
+    first = int(ended.output.split()[1])
+    assert after < first <= ITERATIONS
+    assert same(ended.folder / "outputs/model.npz", straight)
+
+
+def test_sigkill_goes_on_from_the_last_checkpoint(drop: Drop, straight: Path) -> None:
+    job = Killed(drop)
+    for after in (10, 20, 37):
+        code, _ = job.end(signal.SIGKILL, after=after, KEDJA_CHECKPOINT_SECONDS="0")
+        assert code == -signal.SIGKILL
+        assert not (job.folder / "outputs/.kedja-manifest.json").exists()
+    ended = again(job)
+    assert int(ended.output.split()[1]) > 5, ended.output
+    assert same(ended.folder / "outputs/model.npz", straight)
+    assert not list(job.folder.glob(".kedja/checkpoints/*"))
+
+
+def test_a_snapshot_of_the_script_is_a_checkpoint_too(drop: Drop, straight: Path) -> None:
+    job = Killed(drop, more='trainer.extend(extensions.snapshot(autoload=True), trigger=(10, "iteration"))')
+    job.end(signal.SIGKILL, after=25)
+    (job.folder / "outputs/snapshot_iter_20").write_bytes(b"cut off")
+    ended = again(job)
+    assert "going on from the checkpoint of iteration 20" in ended.errors
+    assert same(ended.folder / "outputs/model.npz", straight)
+
+
+def test_a_damaged_checkpoint_is_passed_over(drop: Drop, straight: Path) -> None:
+    job = Killed(drop)
+    job.end(signal.SIGKILL, after=30, KEDJA_CHECKPOINT_SECONDS="0")
+    older, newer = sorted(job.folder.glob(".kedja/checkpoints/*/*/checkpoint-*.npz"))
+    newer.write_bytes(newer.read_bytes()[:-200])
+    ended = again(job)
+    assert f"{newer.name} is damaged and is passed over" in ended.errors
+    assert f"checkpoint of iteration {int(older.stem.split('-')[1])}" in ended.errors
+    assert same(ended.folder / "outputs/model.npz", straight)
+
+
+def test_a_checkpoint_of_another_network_is_passed_over(drop: Drop) -> None:
+    job = Killed(drop)
+    job.end(signal.SIGTERM, after=5)
+    job.drop.scripts = {"train.py": job.drop.scripts["train.py"].replace("None, 8", "None, 9").replace("(8", "(9")}
+    ended = again(job)
+    assert ended.code == 0, ended.errors
+    assert "is passed over: its updater/" in ended.errors
+    assert ended.output.startswith("iteration 1\n")
+
+
+def test_checkpoints_can_be_kept_where_another_node_finds_them(drop: Drop, straight: Path) -> None:
+    job = Killed(drop)
+    kept = str(drop.root / "kept")
+    job.end(signal.SIGTERM, after=20, KEDJA_CHECKPOINTS=kept)
+    job.folder.rename(drop.root / "lost node")
+    ended = again(job, KEDJA_CHECKPOINTS=kept)
+    assert "going on" in ended.errors
+    assert same(ended.folder / "outputs/model.npz", straight)
+    assert "main/loss" in ended.metrics
+
+
+def test_a_training_that_was_over_is_not_repeated(drop: Drop, straight: Path) -> None:
+    job = Killed(drop)
+    crash = SCRIPT.format(more="").replace(
+        "    chainer.serializers", "    import os; os.abort()\n    chainer.serializers"
+    )
+    job.drop.scripts = {"train.py": crash}
+    assert again(job).manifest["signal"] == "SIGABRT"
+    job.drop.scripts = {"train.py": SCRIPT.format(more="")}
+    ended = again(job)
+    assert (ended.code, ended.output) == (0, "")
+    assert same(ended.folder / "outputs/model.npz", straight)
+    assert {"accuracy", "validation/main/accuracy", "main/loss"} <= set(ended.metrics)
+
+
+def test_a_script_with_a_handler_of_its_own_keeps_it(drop: Drop) -> None:
+    job = Killed(drop, more="import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))")
+    code, _ = job.end(signal.SIGTERM, after=5)
+    assert code == 9
+
+
+@pytest.fixture
+def generators() -> Iterator[None]:
+    before = random_state.capture()
+    yield
+    random_state.restore(before)
+
+
+@pytest.mark.usefixtures("generators")
+def test_generators_go_on_where_they_were() -> None:
+    own = np.random.RandomState(3)
+
+    def draw() -> list[Any]:
+        return [random.random(), random.gauss(), *np.random.randn(3), own.rand(), own.randn()]  # noqa: NPY002, S311
+
+    draw()
+    state = random_state.capture([own])
+    drawn = draw()
+    random_state.restore(state, [own])
+    assert draw() == drawn
+
+
+def test_a_forked_worker_ends_at_once() -> None:
+    with Termination() as termination:
+        worker = os.fork()
+        if worker == 0:
+            time.sleep(60)
+            os._exit(0)
+        os.kill(worker, signal.SIGTERM)
+        assert os.waitpid(worker, 0)[1] == signal.SIGTERM
+        assert not termination.is_asked
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert termination.is_asked
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+RANKS = """
+    import os
+    import chainer, chainermn, numpy as np
+    import chainer.links as L
+    from chainer import training
+    from chainer.training import extensions
+
+    comm = chainermn.create_communicator("naive")
+    np.random.seed(comm.rank)
+    x = np.random.RandomState(0).rand(80, 4).astype(np.float32)
+    data = chainer.datasets.TupleDataset(x, (x[:, 0] > 0.5).astype(np.int32))
+    data = chainermn.scatter_dataset(data if comm.rank == 0 else None, comm, shuffle=True, seed=0)
+    model = L.Classifier(L.Linear(4, 2))
+    optimizer = chainermn.create_multi_node_optimizer(chainer.optimizers.Adam(), comm).setup(model)
+    updater = training.StandardUpdater(chainer.iterators.SerialIterator(data, 10), optimizer)
+    trainer = training.Trainer(updater, (8, "epoch"), out="outputs")
+
+    @training.make_extension(trigger=(1, "iteration"))
+    def crash(trainer):
+        if trainer.updater.iteration == 22 and comm.rank == 1 and "CRASH" in os.environ:
+            os.kill(os.getpid(), 9)
+
+    trainer.extend(crash, name="crash")
+    if comm.rank == 0:
+        trainer.extend(extensions.LogReport())
+    trainer.run()
+    if comm.rank == 0:
+        chainer.serializers.save_npz("outputs/model.npz", model)
+    """
+
+
+@pytest.mark.skipif(
+    shutil.which("mpirun") is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpirun and mpi4py"
+)
+def test_ranks_go_on_from_the_same_epoch(drop: Drop) -> None:
+    drop.scripts = {"train.py": RANKS}
+    drop.write()
+    mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"]
+
+    def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [*mpirun, *drop.command("python", "train.py")], cwd=folder, env=drop.environment(**environment),
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    straight, job = drop.root / "straight", drop.root / "job"
+    assert run(straight).returncode == 0
+    assert run(job, CRASH="1").returncode != 0
+    assert not (job / "outputs/model.npz").exists()
+    again = run(job)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("going on from the checkpoint of iteration 20") == 2
+    assert same(job / "outputs/model.npz", straight / "outputs/model.npz")
+    assert "main/loss" in manifest_of(job)["metrics"]

@@ -1,0 +1,286 @@
+"""The built-in trainer's options, and how it goes on after it was ended."""
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.training_job.drops import ROOT, Drop
+from training_job import networks, plots, score, train
+from training_job.errors import ModelError
+from training_job.training import SCHEDULES, Epoch
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    y: Any = np.arange(120) % 3
+    x = (np.array([[0, 0], [5, 0], [0, 5]])[y] + rng.normal(0, 0.5, (120, 2))).astype(np.float32)
+    np.savez(folder / "blobs.npz", x=x, y=y)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(networks, "REGISTRY", dict(networks.REGISTRY))
+    monkeypatch.chdir(tmp_path)
+
+
+def run(data: Path, *more: str) -> int:
+    return train.main(["--data", str(data), "-g", "-1", "-e", "4", "-b", "10", *more])
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return found
+
+
+NETWORK = """
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+class Wide(chainer.Chain):
+    def __init__(self, *, inputs, classes, width=10, word="no"):
+        super().__init__()
+        assert word == "yes"
+        with self.init_scope():
+            self.first, self.last = L.Linear(*inputs, width), L.Linear(width, classes)
+
+    def forward(self, x):
+        return self.last(F.tanh(self.first(x)))
+"""
+
+
+def test_a_network_of_a_dropped_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "networks.py").write_text(NETWORK)
+    assert run(data, "--network", "wide", "--option", "width=30", "--option", "word=yes") == 0
+    document = json.loads((tmp_path / "outputs/model.json").read_text())
+    assert (document["architecture"], document["networks"]) == ("wide", "networks.py")
+    assert document["options"] == {"inputs": [2], "classes": 3, "width": 30, "word": "yes"}
+    assert (tmp_path / "outputs/networks.py").read_text() == NETWORK
+    del networks.REGISTRY["wide"]
+    with pytest.raises(ModelError, match=r"give --networks outputs/networks\.py, which runs that file"):
+        score.load_model(Path("outputs"))
+    arguments = ["--model", "outputs", "--networks", "outputs/networks.py", "--data", str(data / "blobs.npz")]
+    capsys.readouterr()
+    assert score.main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "holds no class derived from chainer.Chain"),
+        ("1 / 0", "cannot be loaded: ZeroDivisionError"),
+        ("def x(:", "cannot be loaded: SyntaxError"),
+        ("import chainer\nclass Mlp(chainer.Chain): pass", "has a network named 'mlp', as Kedja has"),
+        (None, "is no file"),
+    ],
+)
+def test_a_file_of_networks_that_cannot_be_used(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "own.py").write_text(text)
+    assert run(data, "--networks", "own.py") == 65
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_network_of_the_file_alone_needs_no_file_beside_the_others(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "networks.py").write_text(NETWORK)
+    assert run(data) == 0
+    assert json.loads((tmp_path / "outputs/model.json").read_text())["networks"] is None
+    assert not (tmp_path / "outputs/networks.py").exists()
+
+
+def test_training_ends_when_patience_is_lost(data: Path, tmp_path: Path) -> None:
+    # A rate that is too high: nothing gets better for long.
+    assert run(data, "-e", "50", "--patience", "3", "--learning-rate", "3", "--schedule", "constant") == 0
+    found = metrics_of(tmp_path / "outputs")
+    assert len(found["epochs"]) == found["epoch"] + 3 < 50
+
+
+def test_the_last_epoch_is_kept_beside_the_best(data: Path, tmp_path: Path) -> None:
+    assert run(data, "--learning-rate", "3", "--schedule", "constant", "-e", "6") == 0
+    with np.load(tmp_path / "outputs/last.npz") as last, np.load(tmp_path / "outputs/model.npz") as best:
+        assert sorted(last.files) == sorted(best.files)
+        assert any(not np.array_equal(last[name], best[name]) for name in last.files)
+
+
+def test_weights_of_an_earlier_model_are_a_beginning(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(data, "-o", "first", "-e", "8") == 0
+    assert run(data, "-o", "second", "-e", "1", "--resume", "first", "--learning-rate", "1e-9") == 0
+    first, second = metrics_of(tmp_path / "first"), metrics_of(tmp_path / "second")
+    assert second["validation_loss"] == pytest.approx(first["validation_loss"], rel=1e-3)
+    assert run(data, "-o", "third", "--resume", "first", "--hidden", "7") == 65
+    assert "does not fit the network Mlp" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()
+
+
+def test_mixed_precision_needs_a_gpu(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(data, "--mixed") == 65
+    assert "--mixed needs a GPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("linear", [1, 0.5, 0.25, 0]),
+        ("cosine", [1, 0.5, 0.1464, 0]),
+        ("step", [1, 0.1, 0.01, 0.01]),
+    ],
+)
+def test_schedules(schedule: str, shares: list[float]) -> None:
+    assert [SCHEDULES[schedule](done) for done in (0, 0.5, 0.75, 1)] == pytest.approx(shares, abs=1e-4)
+
+
+@pytest.mark.parametrize("argument", ["width", "1a=3", "=3"])
+def test_options_of_a_network_have_a_name_and_a_value(argument: str) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--option", argument])
+
+
+def test_a_terminal_shows_progress_and_a_log_does_not(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training_job.train", "--data", str(data), "-g", "-1", "-e", "3", "-b", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    plain = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert plain.stderr == ""
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == ["mlp", "epoch", "epoch", "epoch", "kept"]
+    main, terminal = pty.openpty()
+    with os.fdopen(main, "rb", buffering=0) as shown:
+        subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=terminal, check=True)
+        os.close(terminal)
+        text = io.BytesIO()
+        try:
+            while block := shown.read(4096):
+                text.write(block)
+        except OSError:  # how Linux says that the other end is closed
+            pass
+    assert b"\repoch 1/3 [" in text.getvalue()
+
+
+def test_a_curve_of_numbers_that_are_none(tmp_path: Path) -> None:
+    nan = float("nan")
+    epochs = [Epoch(number=1, loss=nan, train_accuracy=0.5, validation_loss=nan, accuracy=0.5)]
+    plots.curves(epochs, 1, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").exists()
+
+
+def test_a_matrix_of_many_classes(tmp_path: Path) -> None:
+    plots.confusion_matrix(np.eye(300, dtype=int), [str(number) for number in range(300)], tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").exists()
+
+
+def arrays_of(folder: Path) -> dict[str, Any]:
+    with np.load(folder / "outputs/model.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+ARGUMENTS = ("python", "-m", "training_job.train", "-e", "40", "-b", "2", "-g", "-1", "--hidden", "40")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("dropout", ["0", "0.3"])
+def test_training_goes_on_after_it_was_ended(drop: Drop, data: Path, number: int, dropout: str) -> None:
+    drop.data = {"blobs.npz": (data / "blobs.npz").read_bytes()}
+    arguments = (*ARGUMENTS, "--dropout", dropout)
+    straight = drop.launch(*arguments)
+    assert straight.code == 0, straight.errors
+    weights = arrays_of(straight.folder)
+    metrics = (straight.folder / "outputs/metrics.json").read_bytes()
+    straight.folder.rename(drop.root / "straight")
+    folder = drop.root / "job"
+    folder.mkdir()
+    for epoch in (5, 20):
+        process = subprocess.Popen(
+            drop.command(*arguments), cwd=folder, env=drop.environment(KEDJA_CHECKPOINT_SECONDS="0"),
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(f"epoch {epoch}/"):
+                break
+        time.sleep(0.01)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode == (143 if number == signal.SIGTERM else -9)
+        assert not (folder / "outputs/model.npz").exists()
+    ended = drop.launch(*arguments)
+    assert ended.code == 0, ended.errors
+    first = next(line for line in ended.output.splitlines() if line.startswith("epoch"))
+    assert int(first.split()[1].partition("/")[0]) > 5
+    assert (ended.folder / "outputs/metrics.json").read_bytes() == metrics
+    found = arrays_of(ended.folder)
+    assert sorted(found) == sorted(weights)
+    assert all(np.array_equal(found[name], weights[name]) for name in weights)
+
+
+def saved(**arrays: Any) -> bytes:  # noqa: ANN401 - arrays
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+GOOD: Any = np.zeros((6, 2), np.float32)
+CLASSES: Any = np.array([0, 1, 0, 1, 0, 1])
+NAN: Any = np.array([[0, 1], [0, np.nan], [0, 0], [0, 0], [0, 0], [0, 0]])
+BAD: dict[str, tuple[str, bytes, str]] = {
+    "non-numeric": ("d.csv", b"a,label\n1,0\nx,1\n", "line 3 of d.csv has 'x' in column 'a': a number is expected"),
+    "text array": ("d.npz", saved(x=GOOD.astype(str), y=CLASSES), "'x' of d.npz holds <U32: numbers are expected"),
+    "nan": ("d.npz", saved(x=NAN, y=CLASSES), "'x' of d.npz holds nan in row 1 at (1,): finite numbers are expected"),
+    "nan in CSV": ("d.csv", b"a,label\n1,0\nnan,1\n", "holds nan in row 1"),
+    "label gap": ("d.npz", saved(x=GOOD, y=CLASSES * 2), "d.npz has no example of class 1, but of 2: number the"),
+    "one class": ("d.npz", saved(x=GOOD, y=CLASSES * 0), "d.npz holds one class only (0): two at least are needed"),
+    "wrong count": ("d.npz", saved(x=GOOD, y=CLASSES[:4]), "'x' of d.npz has 6 examples and 'y' of d.npz has 4"),
+    "wrong size": ("d.csv", b"a,label\n1,0\n1,2,1\n", "line 3 of d.csv has 3 values; its header names 2"),
+    "truncated": ("d.npz", saved(x=GOOD, y=CLASSES)[:-50], "d.npz is no .npz archive, or is truncated"),
+    "truncated gzip": (
+        "d.csv.gz",
+        b"\x1f\x8b\x08\0",
+        "d.csv.gz cannot be unpacked: it is no gzip file, or is truncated",
+    ),
+    "pickled": ("d.npz", saved(x=GOOD, y=np.array([{}] * 6)), "'y' of d.npz holds pickled Python objects"),
+    "missing key": ("d.npz", saved(x=GOOD, z=CLASSES), "d.npz holds x, z: arrays x and y are expected"),
+    "fraction": ("d.npz", saved(x=GOOD, y=CLASSES / 2), "'y' of d.npz holds the label 0.5 in row 1: whole numbers"),
+    "unknown format": ("d.parquet", b"PAR1", "the data holds d.parquet: one .npz with x and y"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_data_ends_in_one_line_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    name, content, message = BAD[kind]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / name).write_bytes(content)
+    (tmp_path / "outputs").mkdir()
+    assert run(tmp_path / "bad") == 65
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert (shown.err.count("\n"), shown.out) == (1, "")
+    assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_one_rank_alone_trains(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    assert run(data) == 0
+    assert "rank 1 has nothing to do" in capsys.readouterr().out
+    assert not (tmp_path / "outputs").exists()

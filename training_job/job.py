@@ -1,0 +1,87 @@
+"""One job: what to run, where, and on what, from the arguments of `launch`."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from training_job import checkpoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to run, and where. `code` is the folder of the drop whose files go to the working directory."""
+
+    folder: Path
+    snapshot: Path
+    data: Path | None
+    code: PurePosixPath
+    checkpoints: Path
+    command: tuple[str, ...]
+    is_shell: bool
+
+    @property
+    def outputs(self) -> Path:
+        """Where the script leaves its results."""
+        return self.folder / "outputs"
+
+    @property
+    def state(self) -> Path:
+        """What the job itself needs."""
+        return self.folder / ".kedja"
+
+    def records(self, rank: int) -> Path:
+        """Where the script's processes record metrics; each rank of an MPI job has a file of its own."""
+        return self.state / ("metrics.jsonl" if rank == 0 else f"metrics-rank{rank}.jsonl")
+
+    def command_with_data(self, folder: Path | None) -> tuple[str, ...]:
+        """Return the command with another folder in the place of the data's, wherever it names it."""
+        if folder is None or self.data is None or folder == self.data:
+            return self.command
+        if self.is_shell:
+            return tuple(word.replace(str(self.data), str(folder)) for word in self.command)
+        return tuple(_moved(word, self.data, folder) for word in self.command)
+
+
+def _moved(word: str, old: Path, new: Path) -> str:
+    option, separator, path = word.rpartition("=")
+    if path and Path(path).is_relative_to(old):
+        return f"{option}{separator}{new / Path(path).relative_to(old)}"
+    return word
+
+
+def parse(argv: Sequence[str]) -> Job:
+    """Return the job that the arguments describe; ends the process with 2 where they make no sense."""
+    before, separator, command = _split(argv)
+    parser = argparse.ArgumentParser(prog="python -m training_job.launch", description="Run a dropped script.")
+    parser.add_argument("--snapshot", type=Path, required=True, help="folder with manifest.json and scripts/")
+    parser.add_argument("--data", type=Path, help="folder with the dropped data")
+    parser.add_argument("--code", type=PurePosixPath, default=PurePosixPath(), help="folder of the drop to run from")
+    parser.add_argument(
+        "--checkpoints", type=Path, help=f"what a restart goes on from; ${checkpoints.FOLDER_VARIABLE} by default"
+    )
+    parser.add_argument("--shell", help="a command line for the shell, in place of -- and a command")
+    options = parser.parse_args(before)
+    if (options.shell is None) != bool(separator and command):
+        parser.error("give either --shell, or -- and a command")
+    if options.code.is_absolute() or ".." in options.code.parts:
+        parser.error(f"--code {options.code} is no relative folder inside the drop")
+    folder = Path.cwd()
+    kept = options.checkpoints or os.environ.get(checkpoints.FOLDER_VARIABLE) or folder / ".kedja" / "checkpoints"
+    return Job(
+        folder=folder,
+        snapshot=options.snapshot.absolute(),
+        data=None if options.data is None else options.data.absolute(),
+        code=options.code,
+        checkpoints=Path(kept).absolute(),
+        command=tuple(command) if options.shell is None else (options.shell,),
+        is_shell=options.shell is not None,
+    )
+
+
+def _split(argv: Sequence[str]) -> tuple[Sequence[str], bool, Sequence[str]]:
+    if "--" not in argv:
+        return argv, False, []
+    index = list(argv).index("--")
+    return argv[:index], True, argv[index + 1 :]

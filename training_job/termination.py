@@ -1,0 +1,39 @@
+"""SIGTERM, as a training loop takes it: not at once, but when its iteration has ended."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+EXIT_CODE = 128 + signal.SIGTERM
+
+
+class Termination:
+    """Notes a SIGTERM while it is entered, unless the script has a handler of its own (or runs in another thread)."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._owner = os.getpid()
+        self._is_ours = False
+
+    def __enter__(self) -> Self:
+        self._is_ours = (
+            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        )
+        if self._is_ours:
+            signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            # A forked worker has inherited this handler, and must end: its pool waits for that.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.is_asked = True
