@@ -16,6 +16,8 @@ from function_app.settings import Settings
 from function_app.training_service import RECEIPT_TAG, TrainingService
 
 DEFAULT_ENTRY_SCRIPT = "train.py"
+NETWORKS = "networks.py"
+"""Networks of the user's own for the built-in trainer: no script to run."""
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _IDX = re.compile(r"(images|labels)[-.]idx[13][-.]ubyte(\.gz)?$")
 
@@ -87,7 +89,7 @@ class Planner:
 
     def _with_script(self, drop: Drop, spec: JobSpec) -> Plan:
         scripts = spec.in_code(file.name for file in drop.scripts)
-        top = [name for name in scripts if name.endswith(".py") and "/" not in name]
+        top = [name for name in scripts if name.endswith(".py") and "/" not in name and name != NETWORKS]
         wanted = spec.kedja.entry_script
         if wanted is None and not top:
             return self._built_in(drop, spec)

@@ -66,6 +66,8 @@ def test_formats_of_the_built_in_trainer_are_known_by_their_names(names: list[st
         (["train.py", "model.py"], ["a"], "", "train.py"),
         (["fit.py", "lib/model.py", "requirements.txt"], ["a"], "", "fit.py"),
         (["fit.py", "model.py"], ["a"], "kedja: {entry_script: fit.py}", "fit.py"),
+        (["networks.py"], ["a.npz"], "kedja: {arguments: {network: wide}}", None),
+        (["fit.py", "networks.py"], ["a"], "", "fit.py"),
         (["src/train.py", "setup.py"], ["a"], "code: src", "train.py"),
         (["fit.py"], [], "kedja: {data: none}", "fit.py"),
         (["fit.py", "model.py"], ["a"], "command: python fit.py", None),
