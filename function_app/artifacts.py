@@ -13,14 +13,13 @@ from function_app.documents import Document
 from function_app.job_result import MANIFEST as RESULT
 from function_app.job_result import JobResult
 from function_app.receipt import Artifact
-from function_app.storage import BlobItem, Blobs, CopyStatus, pages
+from function_app.storage import SOURCE_ETAG, BlobItem, Blobs, CopyStatus, copy_once, pages
 from function_app.training_service import BlobFolder
 
 MODEL_MANIFEST = "manifest.json"
 COPIES_AT_ONCE = 16
 TIME_FOR_COPIES = 240.0
 """Seconds that one call spends on starting copies, well below a function's time limit; the next call goes on."""
-_SOURCE_ETAG = "kedja_source_etag"
 _STEPS_ASIDE = re.compile(rf"(outputs/)*{re.escape(MODEL_MANIFEST)}")
 
 
@@ -86,15 +85,10 @@ class Artifacts:
                     copied += sum(pool.map(lambda item: self._copied(item, outputs, target, there), batch))
         return Progress(copied=copied, total=total)
 
-    def _copied(self, item: BlobItem, outputs: BlobFolder, target: str, there: Mapping[str, BlobItem]) -> bool:
-        name = f"{target}{target_name(item.name.removeprefix(outputs.prefix))}"
-        done = there.get(name)
-        if done and done.metadata.get(_SOURCE_ETAG) == item.etag and done.copy is not CopyStatus.FAILED:
-            return done.copy is CopyStatus.SUCCESS and done.size == item.size
-        status = self.blobs.copy(
-            (outputs.container, item.name), (names.MODELS, name), etag=item.etag, metadata={_SOURCE_ETAG: item.etag}
-        )
-        return status is CopyStatus.SUCCESS
+    def _copied(self, item: BlobItem, outputs: BlobFolder, folder: str, there: Mapping[str, BlobItem]) -> bool:
+        name = f"{folder}{target_name(item.name.removeprefix(outputs.prefix))}"
+        source, target = (outputs.container, item.name), (names.MODELS, name)
+        return copy_once(self.blobs, source, target, etag=item.etag, there=there.get(name)) is CopyStatus.SUCCESS
 
     def verified(self, outputs: BlobFolder, target: str, result: JobResult) -> list[Artifact]:
         """Return what was copied, each file checked by its size and its source's ETag; empty where one is not right."""
@@ -104,7 +98,7 @@ class Artifacts:
         for item in self._made(outputs):
             path = item.name.removeprefix(outputs.prefix)
             copy = there.get(f"{target}{target_name(path)}")
-            if copy is None or copy.size != item.size or copy.metadata.get(_SOURCE_ETAG) != item.etag:
+            if copy is None or copy.size != item.size or copy.metadata.get(SOURCE_ETAG) != item.etag:
                 return []
             artifacts.append(Artifact(path=target_name(path), size=item.size, sha256=hashes.get(path)))
         return artifacts

@@ -63,20 +63,25 @@ class Watcher:
             if again:
                 self._later(name, tries, since, error.retry_after or backoff(tries))
             return None
+        return self.follow(job, tries=tries, since=since, again=again)
+
+    def follow(self, job: Job, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
+        """Bring the receipt of a job to where the job is, which was just read. As `look` otherwise."""
+        since = since or self.receipts.clock()
         receipt = self._receipt_of(job)
         if receipt is None:
             return None
         try:
             return self._follow(receipt, job)
         except (ReceiptBusy, PreconditionFailed) as busy:
-            logger.info("%s: %s", name, busy)
+            logger.info("%s: %s", job.name, busy)
             delay = BUSY_DELAY
         except TrainingServiceUnavailable as error:
             delay = error.retry_after or backoff(tries)
         except Unfinished as unfinished:
             delay = unfinished.delay
         if again:
-            self._later(name, tries, since, delay)
+            self._later(job.name, tries, since, delay)
         return receipt
 
     def _receipt_of(self, job: Job) -> Receipt | None:
@@ -125,7 +130,7 @@ class Watcher:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
-            if current.job != receipt.job or current.status in FINAL or current.status is Status.COMPLETED:
+            if _is_over(current, receipt.job):
                 return current
             if current.status is Status.CANCELING:
                 status = Status.SUPERSEDED if current.superseded_by else Status.CANCELED
@@ -147,14 +152,14 @@ class Watcher:
         )
 
     def _completed(self, receipt: Receipt, job: Job) -> Receipt:
-        if receipt.job != job.name or receipt.status in (Status.COMPLETED, Status.CANCELING) or receipt.status in FINAL:
+        if _is_over(receipt, job.name) or receipt.status is Status.CANCELING:
             return receipt
         completed = receipt.moved(Status.COMPLETED, self.receipts.clock()).with_attempt(**_ended(job))
         return completed.announcing(Announced.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
 
     def _canceled(self, receipt: Receipt, job: Job) -> Receipt:
         """Return the receipt of a job that is over because someone wanted it so."""
-        if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.COMPLETED:
+        if _is_over(receipt, job.name):
             return receipt
         now, reason = self.receipts.clock(), receipt.reason
         if receipt.status is not Status.CANCELING:
@@ -177,7 +182,7 @@ class Watcher:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
-            if current.job != job.name or current.status in FINAL or current.status is Status.COMPLETED:
+            if _is_over(current, job.name):
                 return current
             failed = current.moved(Status.FAILED, now, reason, what_to_do).with_attempt(
                 **_ended(job),
@@ -189,6 +194,11 @@ class Watcher:
             return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
 
         return self.receipts.change(receipt, edit)
+
+
+def _is_over(receipt: Receipt, job: str | None) -> bool:
+    """Return whether nothing about this job can change the receipt's status any more."""
+    return receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
 
 def _ended(job: Job) -> dict[str, object]:

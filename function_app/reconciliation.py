@@ -89,17 +89,17 @@ class Reconciler:
             # Each round comes back by itself: a message a round would add up while the service does not answer.
             self.submitter.submit(receipt, again=False)
 
-    def _follow(self, receipt: Receipt, job: str) -> None:
+    def _follow(self, receipt: Receipt, name: str) -> None:
         """Look at the receipt's job. One that never came to be, and is not wanted any more, is over."""
         try:
-            self.training.get(job)
+            job = self.training.get(name)
         except JobNotFound:
             attempt = receipt.attempt
             if attempt and self.receipts.clock() - attempt.claimed > LOST_SUBMISSION:
                 self.watcher.abandon(receipt)
             return
         # Whoever saw the job complete looks again until it is registered; so does each round of this.
-        self.watcher.look(job, again=receipt.status is not Status.COMPLETED)
+        self.watcher.follow(job, again=receipt.status is not Status.COMPLETED)
 
     def _strays(self, looked_at: set[str]) -> None:
         """Look at the jobs that go on though no open receipt waits for them: nobody wants these any more."""

@@ -12,11 +12,10 @@ from function_app.drop import Drop, Manifest
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.receipt import FILES_LISTED, DroppedFile, Received
-from function_app.storage import Blobs, CopyStatus
+from function_app.storage import BlobItem, Blobs, CopyStatus, copy_once
 
 MANIFEST = "manifest.json"
 SPEC = "job.json"
-_SOURCE_ETAG = "kedja_source_etag"
 
 
 class ChangedMeanwhile(KedjaError):
@@ -82,21 +81,15 @@ class Snapshots:
         there = {item.name: item for item in self.blobs.list(names.SNAPSHOTS, prefix).items}
         pending = False
         for file in [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]:
-            done = there.get(f"{prefix}{file.name}")
-            if done and done.metadata.get(_SOURCE_ETAG) == file.etag:
-                pending |= done.copy is CopyStatus.PENDING
-                if done.copy in (CopyStatus.PENDING, CopyStatus.SUCCESS):
-                    continue
-            pending |= self._copy(drop, file, prefix) is CopyStatus.PENDING
+            target = f"{prefix}{file.name}"
+            pending |= self._copy(drop, file, target, there.get(target)) is CopyStatus.PENDING
         if pending:
             raise CopyUnderWay(f"The scripts of {drop.folder} are still being copied.")
 
-    def _copy(self, drop: Drop, file: DroppedFile, prefix: str) -> CopyStatus:
+    def _copy(self, drop: Drop, file: DroppedFile, target: str, there: BlobItem | None) -> CopyStatus:
         source = (names.SCRIPTS, f"{drop.folder}/{file.name}")
         try:
-            return self.blobs.copy(
-                source, (names.SNAPSHOTS, f"{prefix}{file.name}"), etag=file.etag, metadata={_SOURCE_ETAG: file.etag}
-            )
+            return copy_once(self.blobs, source, (names.SNAPSHOTS, target), etag=file.etag, there=there)
         except (BlobNotFound, PreconditionFailed) as error:
             raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
 

@@ -145,6 +145,22 @@ class Queues(Protocol):
         """Put a message (JSON) on a queue, visible after `delay` seconds, kept until it is taken."""
 
 
+SOURCE_ETAG = "kedja_source_etag"
+"""Metadata of a copy: which state of its source it was made of."""
+
+
+def copy_once(
+    blobs: Blobs, source: tuple[str, str], target: tuple[str, str], *, etag: str, there: BlobItem | None
+) -> CopyStatus:
+    """Start a copy unless `there`, what the target's listing has of it, is one of this very source, whole or under way.
+
+    Raises as `Blobs.copy`.
+    """
+    if there and there.metadata.get(SOURCE_ETAG) == etag and there.copy in (CopyStatus.PENDING, CopyStatus.SUCCESS):
+        return there.copy
+    return blobs.copy(source, target, etag=etag, metadata={SOURCE_ETAG: etag})
+
+
 def pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
     """Yield a long listing page by page, so that memory stays flat."""
     token: str | None = None

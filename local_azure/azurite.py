@@ -61,6 +61,17 @@ class AzuriteAccount:
         )
 
 
+def command(folder: Path, *, blob_port: int, queue_port: int, table_port: int, program: Path = _PROGRAM) -> list[str]:
+    """Return the command that serves the data in `folder` on these ports of the loopback interface."""
+    words = [str(program), "--silent", "--disableTelemetry", "--location", str(folder)]
+    # The clients speak a newer version of the API than Azurite knows by name.
+    words += ["--skipApiVersionCheck"]
+    for service, port in (("blob", blob_port), ("queue", queue_port), ("table", table_port)):
+        # Clients keep idle connections for longer than Azurite's 5 s; one that closes as it is used is an error.
+        words += [f"--{service}Port", str(port), f"--{service}KeepAliveTimeout", "120"]
+    return words
+
+
 @define
 class Azurite:
     """One Azurite process that keeps its data in `folder`. Port 0 is a free one, chosen by the system as it listens."""
@@ -78,6 +89,11 @@ class Azurite:
         return self.folder / "azurite.log"
 
     @property
+    def _command(self) -> list[str]:
+        ports = {"blob_port": self.blob_port, "queue_port": self.queue_port, "table_port": self.table_port}
+        return command(self.folder, program=self.program, **ports)
+
+    @property
     def is_running(self) -> bool:
         """Whether the process has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
@@ -89,7 +105,7 @@ class Azurite:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             # Its own session: a Ctrl-C in the terminal reaches whoever started it, who then stops things in order.
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
 
     def wait_until_healthy(self, timeout: float = 60) -> AzuriteAccount:
         """Return the account once all three services listen.
@@ -121,15 +137,6 @@ class Azurite:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def _command(self) -> list[str]:
-        command = [str(self.program), "--silent", "--disableTelemetry", "--location", str(self.folder)]
-        # The clients speak a newer version of the API than Azurite knows by name.
-        command += ["--skipApiVersionCheck"]
-        for service, port in (("blob", self.blob_port), ("queue", self.queue_port), ("table", self.table_port)):
-            # Clients keep idle connections for longer than Azurite's 5 s; one that closes as it is used is an error.
-            command += [f"--{service}Port", str(port), f"--{service}KeepAliveTimeout", "120"]
-        return command
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from local_azure.errors import LocalAzureError
-from local_azure.stack import Stack
+from local_azure.stack import Stack, answers
 from local_azure.up import ROOT, add_options, addresses, interrupted_once, running, stack_of
 from local_azure.webhook_receiver import WebhookReceiver
 
@@ -233,13 +233,6 @@ def live_metrics(job: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {metrics[name]:.4g}" for name in SHOWN if metrics.get(name) is not None)
 
 
-def _is_up(stack: Stack) -> bool:
-    try:
-        return httpx.get(f"{stack.functions_url}/api/health", timeout=2, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo on the stack that is up, or on one of its own; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local_azure.demo", description=__doc__)
@@ -254,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             demo = Demo(stack, console, Path(folder))
-            if _is_up(stack):
+            if answers(f"{stack.functions_url}/api/health"):
                 say("using the stack that is up")
                 demo.run()
             else:

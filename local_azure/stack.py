@@ -16,7 +16,7 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from function_app import names
-from local_azure import mlflow_server
+from local_azure import azurite, mlflow_server
 from local_azure.azurite import AzuriteAccount
 from local_azure.component import Component
 from local_azure.errors import LocalAzureError
@@ -124,16 +124,11 @@ class Stack:
     def storage_components(self) -> list[Component]:
         """Return what has to be up before containers and queues can be made."""
         ports = self.ports
-        azurite = Component(
+        storage = Component(
             name="azurite",
-            command=[
-                str(self.root / "node_modules" / ".bin" / "azurite"),
-                *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
-                *("--location", str(self.state / "azurite")),
-                *("--blobPort", str(ports.azurite), "--blobKeepAliveTimeout", "120"),
-                *("--queuePort", str(ports.queue), "--queueKeepAliveTimeout", "120"),
-                *("--tablePort", str(ports.table), "--tableKeepAliveTimeout", "120"),
-            ],
+            command=azurite.command(
+                self.state / "azurite", blob_port=ports.azurite, queue_port=ports.queue, table_port=ports.table
+            ),
             log=self._log("azurite"),
             environment=os.environ,
             healthy=lambda: all(map(_listens, (ports.azurite, ports.queue, ports.table))),
@@ -153,7 +148,7 @@ class Stack:
             *("--event-grid", self.event_grid_url),
             port=ports.blob,
         )
-        return [azurite, event_grid, proxy]
+        return [storage, event_grid, proxy]
 
     def service_components(self) -> list[Component]:
         """Return what works on the storage."""
@@ -162,7 +157,7 @@ class Stack:
             command=mlflow_server.command(self.state / "mlflow", self.ports.mlflow),
             log=self._log("mlflow"),
             environment=mlflow_server.environment(self.account.connection_string, os.environ),
-            healthy=lambda: _answers(f"{self.mlflow_url}/health"),
+            healthy=lambda: answers(f"{self.mlflow_url}/health"),
         )
         training = self._python(
             "training-runner",
@@ -214,7 +209,8 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether there is something at this address that says yes."""
     try:
         return httpx.get(url, timeout=2, trust_env=False).is_success
     except httpx.TransportError:

@@ -1,23 +1,16 @@
 """Fixtures of the contract suites: Azurite, and both training services."""
 
 import importlib
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import ResourceExistsError, ServiceRequestError
 from azure.storage.blob import BlobServiceClient
 
+from local_azure.azurite import running_azurite
 from tests.contract.backend import CONTAINERS, Backend
 
-_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""The key that Azurite's documentation publishes."""
-
 _FOLDER = Path(__file__).parent
-_ROOT = _FOLDER.parents[1]
 
 _WARNINGS_OF_AZURE_AI_ML = (
     # Its YAML schemas are declared in ways that marshmallow 4 will not know; it asks for marshmallow 3.
@@ -35,24 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[str]:
-    """Run Azurite, in memory, for this session; the value is its connection string."""
-    ports = dict(zip(("blob", "queue", "table"), _free_ports(3), strict=True))
-    command = [str(_ROOT / "node_modules/.bin/azurite"), "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
-    for name, port in ports.items():
-        command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    endpoints = "".join(
-        f"{name.title()}Endpoint=http://127.0.0.1:{port}/devstoreaccount1;" for name, port in ports.items()
-    )
-    storage = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={_KEY};{endpoints}"
-    try:
-        _make_containers(storage, process)
-        yield storage
-    finally:
-        # It keeps nothing that is worth an orderly end, which would wait for every open connection.
-        process.kill()
-        process.wait(10)
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run Azurite, with the containers that Kedja has, for this session; the value is its connection string."""
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as account:
+        with BlobServiceClient.from_connection_string(account.connection_string) as client:
+            for name in CONTAINERS:
+                client.create_container(name)
+        yield account.connection_string
 
 
 @pytest.fixture(scope="module", params=["local", "azure_ml"])
@@ -63,30 +45,3 @@ def backend(
     module = importlib.import_module(f"tests.contract.{request.param}_backend")
     with module.running(tmp_path_factory.mktemp(request.param), azurite) as backend:
         yield backend
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def _make_containers(storage: str, process: subprocess.Popen[bytes]) -> None:
-    """Make the containers that Kedja has, as soon as Azurite answers."""
-    until = time.monotonic() + 60
-    with BlobServiceClient.from_connection_string(storage, retry_total=0) as client:
-        while True:
-            try:
-                for name in CONTAINERS:
-                    client.create_container(name)
-            except ServiceRequestError:
-                assert process.poll() is None, "Azurite ended: is `npm ci` done?"
-                assert time.monotonic() < until, "Azurite did not answer within 60 s"
-                time.sleep(0.1)
-            except ResourceExistsError:
-                return
-            else:
-                return
