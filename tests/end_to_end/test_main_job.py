@@ -319,10 +319,10 @@ def test_reconcile_registers_where_every_event_of_the_completion_was_lost(world:
 def test_reconcile_finds_files_that_no_event_told_of(world: World) -> None:
     with world.faults(storage_data={"drop": {}}, storage_scripts={"drop": {}}):
         world.drop({"data/unheard/x.bin": b"1", "scripts/unheard/train.py": SCRIPT})
-        time.sleep(2 * QUIET)
-        assert world.receipts("unheard") == []
         world.reconcile()
-        one(world.wait("unheard", "registered"))
+        receipt = one(world.wait("unheard", "registered"))
+    # The timer may find it as well as the call above: what matters is that no event did.
+    assert receipt["trigger"] == "reconcile"
 
 
 def test_a_pause_loses_nothing(world: World) -> None:
