@@ -1,7 +1,7 @@
 """Reconciliation: what the events should have done, done without them.
 
-It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, and a few
-experiments each time, in turn, for files that no event told of.
+It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, and as
+many experiments as there is time for, in turn, for files that no event told of.
 """
 
 import logging
@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 CURSOR = ".reconcile"
 EXPERIMENTS_AT_ONCE = 20
+"""Experiments on a page of the walk: what a round does at least."""
+WALK = timedelta(minutes=2)
+"""A round's walk begins no page after this time; the next round goes on where it was."""
 STALE_MARKER = 2.0
 """Quiet periods after which a marker is taken for one whose message was lost."""
 LOST_SUBMISSION = timedelta(minutes=5)
@@ -35,10 +38,10 @@ TRIGGER = "reconcile"
 
 
 class Cursor(Document):
-    """Where the walk over experiments goes on: the page of each container's folders."""
+    """Where the walk over experiments goes on: a page of a container's folders, those of `data` first."""
 
-    data: str | None = None
-    scripts: str | None = None
+    container: str = names.DATA
+    token: str | None = None
 
 
 @frozen(kw_only=True)
@@ -130,16 +133,20 @@ class Reconciler:
                 self.intake.enqueue(marker.request, delay=0)
 
     def _walk(self, run: str) -> None:
-        """Look at a few experiments for files newer than their latest receipt knows."""
-        cursor = self._cursor()
-        folders: set[str] = set()
-        tokens: dict[str, str | None] = {}
-        for container in (names.DATA, names.SCRIPTS):
-            page = self.blobs.folders(container, size=EXPERIMENTS_AT_ONCE, token=getattr(cursor, container))
-            folders.update(page.names)
-            tokens[container] = page.token
-        self._look_for_drops(sorted(folders), run)
-        self.blobs.replace(names.RECEIPTS, CURSOR, Cursor.model_validate(tokens).encoded())
+        """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
+        began = self.receipts.clock()
+        cursor: Cursor | None = self._cursor()
+        while cursor is not None and self.receipts.clock() - began <= WALK:
+            cursor = self._walk_page(cursor, run)
+            self.blobs.replace(names.RECEIPTS, CURSOR, (cursor or Cursor()).encoded())
+
+    def _walk_page(self, cursor: Cursor, run: str) -> Cursor | None:
+        """Look at a page of experiments; return where to go on, or None at the end."""
+        page = self.blobs.folders(cursor.container, size=EXPERIMENTS_AT_ONCE, token=cursor.token)
+        self._look_for_drops(page.names, run)
+        if page.token is not None:
+            return Cursor(container=cursor.container, token=page.token)
+        return Cursor(container=names.SCRIPTS) if cursor.container == names.DATA else None
 
     def _look_for_drops(self, folders: Iterable[str], run: str) -> None:
         for folder in folders:
@@ -163,5 +170,5 @@ class Reconciler:
     def _cursor(self) -> Cursor:
         try:
             return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
-        except BlobNotFound:
+        except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()

@@ -67,6 +67,10 @@ def events() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
+def statuses_of(received: list[dict[str, Any]]) -> list[str | None]:
+    return [event["data"].get("runStatus") for event in received]
+
+
 def eventually(is_so: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not is_so():
@@ -120,8 +124,10 @@ def test_a_job_reads_its_inputs_and_leaves_outputs_logs_metrics_and_events(
         for number in range(20):
             data.upload_blob(f"digits/images/{number}.txt", f"{number}\n")
         data.upload_blob("digits2/other.txt", b"of another experiment")
+    release = tmp_path / "release"
     command = """
         set -eu
+        until [ -e "$RELEASE" ]; do sleep 0.05; done
         cat ${{inputs.data}}/images/*.txt | sort -n | tail -1
         find ${{inputs.data}} -type f | wc -l
         cat ${{inputs.one}}
@@ -144,10 +150,12 @@ def test_a_job_reads_its_inputs_and_leaves_outputs_logs_metrics_and_events(
             "epochs": 3,
         },
         outputs={"report": {"type": "uri_folder"}},
-        environment_variables={"GREETING": "hej"},
+        environment_variables={"GREETING": "hej", "RELEASE": str(release)},
     )
     with runner(tmp_path, storage, mlflow, "--event-grid", address, "--event-grid-key", "its key"):
         service.submit(submitted)
+        eventually(lambda: "Running" in statuses_of(received))
+        release.touch()
         eventually(lambda: service.get("whole").status.is_final)
         eventually(lambda: any(event["eventType"].endswith("RunCompleted") for event in received))
     job, log = service.get("whole"), service.logs("whole")
@@ -177,9 +185,7 @@ def test_a_job_reads_its_inputs_and_leaves_outputs_logs_metrics_and_events(
     assert service.mlflow.call("GET", "runs/get", {"run_id": run.run_id})["run"]["info"]["status"] == "FINISHED"
     assert not (tmp_path / "training" / "jobs" / "whole" / "inputs").exists()
 
-    statuses = [event["data"].get("runStatus") for event in received]
-    assert statuses[-2:] == ["Completed", None]
-    assert "Running" in statuses
+    assert statuses_of(received)[-2:] == ["Completed", None]
     assert received[-1]["data"]["runTags"] == {RECEIPT_TAG: "digits/0123"}
     assert received[-1]["subject"].endswith("/runs/whole")
 

@@ -1,9 +1,13 @@
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.receipt import Status
+from function_app.reconciliation import WALK
+from function_app.storage import Folders
 from function_app.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
+from tests.unit.memory import MemoryBlobs
 from tests.unit.world import SCRIPT, World
 
 
@@ -166,16 +170,30 @@ class TestStrays:
 
 
 class TestWalk:
-    def test_is_bounded_and_goes_on_where_it_was(self, world: World) -> None:
+    def test_looks_at_every_experiment_in_one_round(self, world: World) -> None:
         for number in range(50):
             world.drop(f"data/e{number:02}/a.npz", times=0)
+        world.clock.advance(300)
+        world.reconcile()
+        assert len(world.markers()) == 50
+
+    def test_is_bounded_and_goes_on_where_it_was(self, world: World, mocker: MockerFixture) -> None:
+        for number in range(50):
+            world.drop(f"{'data' if number < 30 else 'scripts'}/e{number:02}/a.npz", times=0)
+        folders = MemoryBlobs.folders
+
+        def slow(blobs: MemoryBlobs, container: str, *, size: int, token: str | None = None) -> Folders:
+            world.clock.advance(WALK.total_seconds() + 1)
+            return folders(blobs, container, size=size, token=token)
+
+        mocker.patch.object(MemoryBlobs, "folders", slow)
         taken = []
-        for _ in range(3):
+        for _ in range(4):
             world.clock.advance(300)
-            before = len(world.markers())
+            before = set(world.markers())
             world.reconcile()
-            taken.append(len(world.markers()) - before)
-        assert taken == [20, 20, 10]
+            taken.append(len(set(world.markers()) - before))
+        assert taken == [20, 10, 20, 0]
 
     def test_goes_on_past_a_folder_that_cannot_be_looked_at(self, world: World) -> None:
         world.drop("data/a/a.npz", times=0)
