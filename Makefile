@@ -18,7 +18,10 @@ PYTHON := $(or $(PYTHON),3.13)
 UV := .venv-tools/bin/uv
 BIN := .venv/bin
 TRAINING := training_job/environment
+WEB := function_app/web/vendor
 OPTIONS ?=
+SEED ?=
+COUNT ?= 1000
 
 COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --generate-hashes \
 	--python-version 3.13 --custom-compile-command 'make lock'
@@ -39,6 +42,7 @@ help: ## What can be made
 	@echo "set-up: Python environment of the service and its tests (.venv)"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --python .venv --require-hashes $<
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-training/.ready: $(TRAINING)/requirements-cpu.txt $(TRAINING)/build-constraints.txt .venv-tools/.ready
@@ -55,7 +59,7 @@ help: ## What can be made
 	@touch $@
 
 node_modules/.ready: package-lock.json
-	@echo "set-up: Azurite, the storage emulator (node_modules)"
+	@echo "set-up: Azurite, the storage emulator, and the page's libraries (node_modules)"
 	@command -v npm > /dev/null || { echo "npm is not installed: install Node.js 20 or newer, then try again."; exit 1; }
 	@npm ci --silent
 	@touch $@
@@ -82,15 +86,39 @@ lint: .venv/.ready ## Style (ruff)
 
 .PHONY: types
 types: .venv/.ready ## Types (mypy, strict)
-	@$(BIN)/mypy --strict app.py function_app local_azure training_job infra/hooks tests benchmarks
+	@$(BIN)/mypy --strict app.py function_app kedja_cli local_azure training_job infra/hooks tests benchmarks
+
+.PHONY: browser
+browser:
+	@command -v chromium > /dev/null || { [ -n "$${CI:-}" ] && [ "$$(id -u)" = 0 ] && echo "set-up: Chromium" && \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium \
+		> /dev/null; } || echo "The tests of the web page are left out: they need Chromium (apt-get install chromium)."
 
 .PHONY: test
-test: setup .venv-infra/.ready ## Every test
+test: setup .venv-infra/.ready browser ## Every test
 	@$(BIN)/python -m pytest tests/unit tests/contract --ignore tests/unit/training_job -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests/fuzz -q
+	@.venv-training/bin/python -m pytest --confcutdir=tests/fuzz tests/fuzz/test_weights.py -q
 	@.venv-training/bin/python -m pytest --confcutdir=tests/unit/training_job tests/unit/training_job -q
 	@.venv-training/bin/python -m pytest --confcutdir=tests/gpu tests/gpu -q
 	@$(BIN)/python -m pytest tests/infra -q
 	@$(BIN)/python -m pytest tests/end_to_end -q
+
+.PHONY: faults
+faults: setup ## Seeded schedules of faults (COUNT=100, SEED=123, OPTIONS='--planted' or '--recovery')
+	@$(BIN)/python -m tests.end_to_end.faults $(if $(SEED),--seed $(SEED),--count $(COUNT)) $(OPTIONS)
+
+.PHONY: fuzz
+fuzz: setup ## Hostile inputs, for ten minutes (KEDJA_FUZZ_SECONDS=...)
+	@KEDJA_FUZZ_SECONDS=$${KEDJA_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz -q
+
+.PHONY: audit
+audit: .venv/.ready ## Known weaknesses in everything pinned (exit 3: the advisories cannot be reached)
+	@$(BIN)/python -m tests.audit
+
+.PHONY: screenshots
+screenshots: setup browser ## Look at every page in a browser, and keep what it shows in docs/images
+	@KEDJA_SCREENSHOTS=1 $(BIN)/python -m pytest tests/end_to_end/test_page.py -q
 
 .PHONY: benchmarks
 benchmarks: setup ## Figures, as ratios against a peer or a floor in the same run
@@ -112,6 +140,15 @@ lock: .venv-tools/.ready ## Compile the pinned requirements from pyproject.toml,
 	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-gpu -o $(TRAINING)/requirements.txt
 	@$(COMPILE) --group infra -o requirements-infra.txt
 	@npm install --package-lock-only --silent
+
+.PHONY: vendor
+vendor: node_modules/.ready ## Copy the libraries of the web page from their npm packages
+	@cp node_modules/preact/dist/preact.mjs $(WEB)/preact.js
+	@sed 's|from"preact"|from"./preact.js"|' node_modules/preact/hooks/dist/hooks.mjs > $(WEB)/hooks.js
+	@cp node_modules/htm/dist/htm.module.js $(WEB)/htm.js
+	@cp node_modules/uplot/dist/uPlot.esm.js $(WEB)/uplot.js
+	@cp node_modules/uplot/dist/uPlot.min.css $(WEB)/uplot.css
+	@sed -i '/^\/\/# sourceMappingURL=/d' $(WEB)/preact.js $(WEB)/hooks.js
 
 .PHONY: clean
 clean: ## Remove the local stack's state (.kedja)

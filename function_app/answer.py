@@ -6,7 +6,7 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.drop import Drop
 from function_app.planning import Rejected, Waiting
-from function_app.receipt import REPEATS_LISTED, Attempt, Receipt, Repeat, Status
+from function_app.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Attempt, Receipt, Repeat, Status
 
 
 def sequence(now: datetime) -> int:
@@ -14,10 +14,24 @@ def sequence(now: datetime) -> int:
     return int(now.timestamp())
 
 
-def claim(receipt: Receipt, why: str, drop: Drop | None, now: datetime) -> Receipt:
-    """Return the receipt with its next attempt. What a drop brings with it counts from now on."""
-    number = len(receipt.attempts) + 1
-    order = sequence(drop.now) if drop else sequence(now)
+def wanted(receipt: Receipt, newest: datetime, *, force: bool) -> str | None:
+    """Return why the next attempt is to be claimed for content whose newest file is this old; None where it is not."""
+    if force and receipt.status in FINAL:
+        return "forced"
+    if receipt.status is Status.WAITING or (receipt.status is Status.REJECTED and not receipt.attempts):
+        return "complete now"
+    if receipt.status in RETRIED_BY_DROP and newest > receipt.newest_upload:
+        return f"dropped again after {receipt.status}"
+    return None
+
+
+def claim(receipt: Receipt, why: str, drop: Drop | datetime, now: datetime) -> Receipt:
+    """Return the receipt with its next attempt, for a drop or, where none came, for the storage's time.
+
+    What a drop brings with it counts from now on.
+    """
+    number = receipt.attempts_before + len(receipt.attempts) + 1
+    order = sequence(drop if isinstance(drop, datetime) else drop.now)
     attempt = Attempt(
         number=number,
         job=names.job_name(receipt.experiment, receipt.drop, number),
@@ -28,10 +42,27 @@ def claim(receipt: Receipt, why: str, drop: Drop | None, now: datetime) -> Recei
     return receipt.moved(Status.SUBMITTING, now, None if number == 1 else why).with_(
         attempts=(*receipt.attempts, attempt),
         sequence=order,
-        newest_upload=(drop.newest if drop else None) or receipt.newest_upload,
+        newest_upload=(None if isinstance(drop, datetime) else drop.newest) or receipt.newest_upload,
+        preemptions=0,
         model=None,
+        forgotten=(),
         superseded_by=None,
         followed_by=None,
+    )
+
+
+def going_on(receipt: Receipt, why: str, now: datetime) -> Receipt:
+    """Return the receipt with the attempt that goes on where a killed one was: in its place among other drops."""
+    number = receipt.attempts_before + len(receipt.attempts) + 1
+    attempt = Attempt(
+        number=number,
+        job=names.job_name(receipt.experiment, receipt.drop, number),
+        why=why,
+        claimed=now,
+        sequence=receipt.sequence,
+    )
+    return receipt.moved(Status.SUBMITTING, now, why).with_(
+        attempts=(*receipt.attempts, attempt), preemptions=receipt.preemptions + 1
     )
 
 

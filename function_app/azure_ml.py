@@ -7,7 +7,7 @@ that shows how the real client library is used, not how Azure itself behaves.
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Self
@@ -16,6 +16,7 @@ from attrs import frozen
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
 from function_app import job_log
+from function_app.azure_ml_computes import create_compute
 from function_app.azure_ml_jobs import (
     DOCUMENT_PROPERTY,
     compute_of,
@@ -33,6 +34,7 @@ from function_app.azure_ml_workspace import (
     service_errors,
 )
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
+from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 from function_app.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -160,6 +162,26 @@ class AzureMLService:
                 return {}
         return {metric["key"]: float(metric["value"]) for metric in run.get("data", {}).get("metrics", ())}
 
+    def metric_series(self, name: str) -> RunSeries:
+        """Ask the workspace's MLflow tracking for the history of each metric, eight at once."""
+        api = f"{self.connection.tracking_url}/api/2.0/mlflow"
+        with service_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
+            try:
+                run = self.connection.get_json(f"{api}/runs/get", {"run_id": name})["run"]
+            except ResourceNotFoundError:
+                self._entity(name)  # as in `metrics`
+                return RunSeries()
+            return series_of(run, lambda key: self._history(f"{api}/{HISTORY}", name, key))
+
+    def _history(self, url: str, name: str, key: str) -> Iterator[Mapping[str, Any]]:
+        query = {"run_id": name, "metric_key": key, "max_results": str(ASKED_AT_ONCE)}
+        while True:
+            page = self.connection.get_json(url, query)
+            yield from page.get("metrics") or ()
+            if not page.get("next_page_token"):
+                return
+            query["page_token"] = str(page["next_page_token"])
+
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
         return [version for version in reversed(self.models(model)) if version.tags.get(JOB_TAG) == job]
 
@@ -196,6 +218,9 @@ class AzureMLService:
         """Return the workspace's clusters."""
         with service_errors("Compute cannot be listed"):
             return [compute for each in self.connection.resources("computes") if (compute := compute_of(each))]
+
+    def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
+        return create_compute(self.connection, name, size=size, max_nodes=max_nodes)
 
     def _loaded(self, request: JobRequest, what: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
         from azure.ai.ml import load_job  # noqa: PLC0415  see azure_ml_workspace

@@ -123,6 +123,7 @@ def compute_of(resource: Mapping[str, Any]) -> Compute | None:
         nodes=int(inner.get("currentNodeCount") or 0),
         max_nodes=int(scale.get("maxNodeCount") or 0),
         error=_errors([*(outer.get("provisioningErrors") or ()), *(inner.get("errors") or ())]),
+        is_low_priority=str(inner.get("vmPriority")).lower() == "lowpriority",
     )
 
 

@@ -203,6 +203,14 @@ class Connection:
         content: Mapping[str, Any] = response.json()
         return content
 
+    def put_json(self, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what PUT answers, without waiting for what it began. Raises what `azure.core` raises."""
+        response: HttpResponse = self._pipeline.send_request(HttpRequest("PUT", url, json=body))
+        map_error(response.status_code, response, {401: ClientAuthenticationError, 404: ResourceNotFoundError})
+        response.raise_for_status()
+        content: Mapping[str, Any] = response.json()
+        return content
+
     @property
     def _pipeline(self) -> PipelineClient[HttpRequest, HttpResponse]:
         with self._lock:

@@ -1,6 +1,7 @@
 """Storage over `azure-storage-blob` and `azure-storage-queue`."""
 
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -14,44 +15,19 @@ from urllib.parse import quote
 from attrs import field, frozen
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobLeaseClient, BlobPrefix, BlobProperties, BlobServiceClient
 from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
 
 from function_app import storage
-from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError, StorageUnavailable
-from function_app.storage import BlobItem, CopyStatus, Folders, Lease, Listing, Page
+from function_app.azure_storage_errors import translated
+from function_app.blob_signer import BlobSigner
+from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError
+from function_app.storage import BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
 
 NEVER_EXPIRES = -1
 RENEW_AFTER = 15.0
 """Seconds after which a held lease is renewed, a quarter of the longest that storage grants."""
-
-_CONFLICTS = ("BlobAlreadyExists", "Lease", "PendingCopyOperation")
-"""How the error codes begin that say that someone else was faster (there are a dozen about leases)."""
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn the client library's errors into the port's, with what was being done in the message."""
-    try:
-        yield
-    except HttpResponseError as error:
-        code = _code(error)
-        message = f"{what}: {code or error.reason or error.message}"
-        if error.status_code == 404:  # noqa: PLR2004 - HTTP's own numbers are the clearest names here
-            raise BlobNotFound(message) from error
-        if error.status_code in (304, 412) or (error.status_code == 409 and code.startswith(_CONFLICTS)):  # noqa: PLR2004
-            raise PreconditionFailed(message) from error
-        if error.status_code is None or error.status_code in (408, 429) or error.status_code >= 500:  # noqa: PLR2004
-            raise StorageUnavailable(message) from error
-        raise StorageError(message) from error
-    except AzureError as error:  # no answer at all: refused, reset, timed out
-        raise StorageUnavailable(f"{what}: {error.message}") from error
-
-
-def _code(error: HttpResponseError) -> str:
-    code = getattr(error, "error_code", None) or ""  # text, or a member of one of the client's enums
-    return str(getattr(code, "value", code))
 
 
 class _Clock:
@@ -109,7 +85,7 @@ class HeldLease:
         with self._lock:
             if time.monotonic() - self._renewed < RENEW_AFTER:
                 return
-            with _translated(f"renew the lease on {self._name}"):
+            with translated(f"renew the lease on {self._name}"):
                 self._client.renew()
             self._renewed = time.monotonic()
 
@@ -119,29 +95,38 @@ class AzureBlobs:
     """Blobs of an account, through the real client."""
 
     client: BlobServiceClient = field(repr=False)
+    signer: BlobSigner = field(init=False, repr=False, eq=False)
+
+    @signer.default
+    def _signer(self) -> BlobSigner:
+        return BlobSigner(self.client)
 
     def list(self, container: str, prefix: str, *, uncommitted: bool = False) -> Listing:
         clock = _Clock()
         include = ["metadata", "copy", *(["uncommittedblobs"] if uncommitted else [])]
-        with _translated(f"list {container}/{prefix}"):
+        with translated(f"list {container}/{prefix}"):
             blobs = self.client.get_container_client(container).list_blobs(
                 name_starts_with=prefix, include=include, raw_response_hook=clock
             )
             items = [_item(blob) for blob in blobs]
         return Listing(items=items, now=clock.read())
 
-    def page(self, container: str, prefix: str, *, size: int, token: str | None = None) -> Page:
-        with _translated(f"list {container}/{prefix}"):
+    def page(
+        self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
+    ) -> Page:
+        clock = _Clock()
+        include = ["metadata", "copy", *(["uncommittedblobs"] if uncommitted else [])]
+        with translated(f"list {container}/{prefix}"):
             pager = (
                 self.client.get_container_client(container)
-                .list_blobs(name_starts_with=prefix, include=["metadata", "copy"], results_per_page=size)
+                .list_blobs(name_starts_with=prefix, include=include, results_per_page=size, raw_response_hook=clock)
                 .by_page(continuation_token=token)
             )
             items = [_item(blob) for blob in next(pager, ())]
-        return Page(items=items, token=cast("Any", pager).continuation_token or None)
+        return Page(items=items, token=cast("Any", pager).continuation_token or None, now=clock.read())
 
     def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
-        with _translated(f"list the folders of {container}"):
+        with translated(f"list the folders of {container}"):
             pager = (
                 self.client.get_container_client(container)
                 .walk_blobs(delimiter="/", results_per_page=size)
@@ -153,7 +138,7 @@ class AzureBlobs:
     def read(self, container: str, name: str, *, limit: int | None = None) -> storage.Blob:
         clock = _Clock()
         client = self.client.get_blob_client(container, name)
-        with _translated(f"read {container}/{name}"):
+        with translated(f"read {container}/{name}"):
             try:
                 download = client.download_blob(
                     offset=None if limit is None else 0, length=limit, raw_response_hook=clock
@@ -168,15 +153,42 @@ class AzureBlobs:
             data=data, etag=properties.etag.strip('"'), modified=properties.last_modified, now=clock.read()
         )
 
+    def read_from(self, container: str, name: str, offset: int, limit: int) -> bytes:
+        try:
+            with translated(f"read {container}/{name}"):
+                client = self.client.get_blob_client(container, name)
+                return client.download_blob(offset=offset, length=limit).readall()
+        except BlobNotFound:
+            return b""
+        except StorageError as error:
+            if "InvalidRange" not in str(error):
+                raise
+            return b""
+
+    def append(self, container: str, name: str, data: bytes) -> None:
+        client = self.client.get_blob_client(container, name)
+        try:
+            with translated(f"append to {container}/{name}"):
+                client.append_block(data)
+        except BlobNotFound:
+            with contextlib.suppress(PreconditionFailed), translated(f"create {container}/{name}"):
+                client.create_append_blob(match_condition=MatchConditions.IfMissing)
+            with translated(f"append to {container}/{name}"):
+                client.append_block(data)
+
+    def sign(self, container: str, name: str, *, permission: Permission, expires: datetime) -> str:
+        with translated(f"sign {container}/{name}"):
+            return f"{self._url(container, name)}?{self.signer.sign(container, name, permission, expires)}"
+
     def get(self, container: str, name: str) -> BlobItem | None:
         try:
-            with _translated(f"look at {container}/{name}"):
+            with translated(f"look at {container}/{name}"):
                 return _item(self.client.get_blob_client(container, name).get_blob_properties())
         except BlobNotFound:
             return None
 
     def create(self, container: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> datetime:
-        with _translated(f"create {container}/{name}"):
+        with translated(f"create {container}/{name}"):
             answer = self.client.get_blob_client(container, name).upload_blob(
                 data, metadata=dict(metadata or {}), overwrite=False
             )
@@ -193,7 +205,7 @@ class AzureBlobs:
         lease: Lease | None = None,
     ) -> str:
         conditions: dict[str, Any] = {"lease": lease.id} if lease else {}
-        with _translated(f"write {container}/{name}"):
+        with translated(f"write {container}/{name}"):
             answer = self.client.get_blob_client(container, name).upload_blob(
                 data, metadata=dict(metadata or {}), overwrite=True, **conditions, **_unchanged(etag)
             )
@@ -201,7 +213,7 @@ class AzureBlobs:
 
     def delete(self, container: str, name: str, *, etag: str | None = None) -> bool:
         try:
-            with _translated(f"delete {container}/{name}"):
+            with translated(f"delete {container}/{name}"):
                 self.client.get_blob_client(container, name).delete_blob("include", **_unchanged(etag))
         except BlobNotFound:
             return False
@@ -210,7 +222,7 @@ class AzureBlobs:
     def copy(
         self, source: tuple[str, str], target: tuple[str, str], *, etag: str, metadata: Mapping[str, str] | None = None
     ) -> CopyStatus:
-        with _translated(f"copy {'/'.join(source)} to {'/'.join(target)}"):
+        with translated(f"copy {'/'.join(source)} to {'/'.join(target)}"):
             answer = self.client.get_blob_client(*target).start_copy_from_url(
                 self._url(*source),
                 metadata=dict(metadata or {}),
@@ -226,13 +238,13 @@ class AzureBlobs:
     @contextmanager
     def lease(self, container: str, name: str, seconds: int) -> Iterator[Lease]:
         label = f"{container}/{name}"
-        with _translated(f"lease {label}"):
+        with translated(f"lease {label}"):
             client = self.client.get_blob_client(container, name).acquire_lease(lease_duration=seconds)
         try:
             yield HeldLease(client, label)
         finally:
             try:
-                with _translated(f"release the lease on {label}"):
+                with translated(f"release the lease on {label}"):
                     client.release()
             except StorageError:
                 pass  # it runs out by itself, and what was done under it is done
@@ -245,7 +257,7 @@ class AzureQueues:
     client: QueueServiceClient = field(repr=False)
 
     def send(self, queue: str, message: Mapping[str, Any], *, delay: float = 0) -> None:
-        with _translated(f"send to the queue {queue}"):
+        with translated(f"send to the queue {queue}"):
             self.client.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy()).send_message(
                 json.dumps(message, separators=(",", ":")),
                 visibility_timeout=round(delay),

@@ -131,9 +131,15 @@ class Callers:
             if caller is None:
                 raise Unauthenticated("The key is unknown, expired or revoked.")
             return caller
+        # From here on a browser says who calls, without being asked: a page of another site could have it call.
+        if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
+            raise Unauthenticated("A page of another site sent this: send a key of Kedja's in the header X-Kedja-Key.")
         if Method.EASY_AUTH in self.methods and "x-ms-client-principal-id" in headers:
             return _principal(headers)
         if Method.LOCAL in self.methods:
+            host = headers.get("host", "localhost")
+            if not _is_loopback(f"//{host}"):  # a name of somebody else's that leads to this machine
+                raise Unauthenticated(f"{host} is not this machine's name: call it localhost or 127.0.0.1.")
             return Caller(name="local", role=Role.CODE)
         ways = {
             Method.EASY_AUTH: "sign in through the app's authentication (Authorization: Bearer <token of Entra ID>)",

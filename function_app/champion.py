@@ -1,6 +1,10 @@
-"""The champion: which version of a model consumers are to use. It only moves forward, whatever order jobs end in."""
+"""The champion: which version of a model consumers are to use.
 
-from collections.abc import Mapping
+By itself it only moves forward, whatever order jobs end in. Somebody may promote any version, or roll back; what they
+set stays until it is set again, or until a model of a newer drop than any champion before passes its gate.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Self
 
@@ -8,14 +12,43 @@ from attrs import frozen
 
 from function_app import names
 from function_app.documents import Document
-from function_app.errors import BlobNotFound, PreconditionFailed
+from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.gate import refusal
 from function_app.kedja_options import When
 from function_app.storage import Blobs
 
+HISTORY = 50
+"""How many champions before the present one are remembered."""
+
+
+class Tenure(Document):
+    """A time in which a version was the champion. `withdrawn` where somebody rolled back from it."""
+
+    version: str
+    receipt: str
+    metrics: Mapping[str, float] = {}
+    since: datetime
+    until: datetime
+    by: str | None = None
+    reason: str | None = None
+    withdrawn: bool = False
+
+
+class Candidate(Document):
+    """A version that somebody wants to be the champion. `sequence` as the champion has it."""
+
+    version: str
+    sequence: int
+    receipt: str
+    metrics: Mapping[str, float] = {}
+
 
 class Champion(Document):
-    """`models/<model>/champion.json`. `sequence` is the order of its drop's submission among others."""
+    """`models/<model>/champion.json`.
+
+    `sequence` is the order of its drop's submission among others, or the highest of any champion before, where that is
+    higher: what was set by hand (`by`) gives way to newer drops alone.
+    """
 
     model: str
     version: str
@@ -23,6 +56,29 @@ class Champion(Document):
     receipt: str
     metrics: Mapping[str, float] = {}
     since: datetime
+    by: str | None = None
+    reason: str | None = None
+    history: tuple[Tenure, ...] = ()
+
+    def following(self, before: Self | None, *, withdrawn: bool = False) -> Self:
+        """Return this champion with the one before it in its history."""
+        if before is None:
+            return self
+        tenure = Tenure.model_validate({**dict(before), "until": self.since, "withdrawn": withdrawn})
+        return self.model_copy(
+            update={
+                "sequence": max(self.sequence, before.sequence),
+                "history": (*before.history, tenure)[-HISTORY:],
+            }
+        )
+
+    def before(self) -> Iterator[Tenure]:
+        """Yield the tenures that a rollback may go back to, the latest first."""
+        passed = {self.version}
+        for tenure in reversed(self.history):
+            if tenure.version not in passed and not tenure.withdrawn:
+                yield tenure
+            passed.add(tenure.version)
 
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
@@ -49,20 +105,89 @@ class Champions:
 
         Return whether it is the champion now.
         """
-        name = names.champion_blob(challenger.model)
+
+        def succeeding(present: Champion | None) -> Champion | None:
+            if present is None:
+                return challenger
+            if present.version == challenger.version:
+                return None
+            newest = present.sequence - (present.by is None)  # what somebody set gives way to newer drops alone
+            if challenger.sequence <= newest or refusal(gate, challenger.metrics, present.metrics):
+                return None
+            return challenger.following(present)
+
+        return self._change(challenger.model, succeeding).version == challenger.version
+
+    def promote(
+        self,
+        model: str,
+        candidate: Candidate,
+        is_there: Callable[[str], bool],
+        *,
+        by: str,
+        reason: str | None,
+        at: datetime,
+    ) -> Champion:
+        """Make a version the champion, whatever the gate says; nothing changes where it is one already.
+
+        Raises:
+            NotFound: where its files are not there any more.
+        """
+
+        def succeeding(present: Champion | None) -> Champion | None:
+            if present is not None and present.version == candidate.version:
+                return None
+            # After the champion was read: whoever deletes a version writes the champion anew behind that.
+            if not is_there(candidate.version):
+                raise NotFound(f"The version {candidate.version} of the model {model} has no files any more.")
+            return Champion(model=model, since=at, by=by, reason=reason, **dict(candidate)).following(present)
+
+        return self._change(model, succeeding)
+
+    def roll_back(
+        self, model: str, is_there: Callable[[str], bool], *, by: str, reason: str | None, at: datetime
+    ) -> Champion:
+        """Make the champion before the present one the champion again, of those whose files are there.
+
+        Raises:
+            Refused: where there is none, or somebody changed the champion at the same moment.
+        """
+        found = Champion.read(self.blobs, model)
+        before = next((one for one in found[0].before() if is_there(one.version)), None) if found else None
+        if found is None or before is None:
+            raise Refused(f"There is no champion of {model} before the present one: nothing to roll back to.")
+        present, etag = found
+        again = Champion(
+            model=model,
+            version=before.version,
+            sequence=present.sequence,
+            receipt=before.receipt,
+            metrics=before.metrics,
+            since=at,
+            by=by,
+            reason=reason,
+        ).following(present, withdrawn=True)
+        try:
+            self.blobs.replace(names.MODELS, names.champion_blob(model), again.encoded(), etag=etag)
+        except PreconditionFailed as error:  # to go on would be to go back two
+            raise Refused(f"The champion of {model} changed at the same moment. Look at it, and try again.") from error
+        return again
+
+    def _change(self, model: str, edit: Callable[[Champion | None], Champion | None]) -> Champion:
+        """Write what `edit` makes of the champion as it is now; return who it is then. None changes nothing."""
+        name = names.champion_blob(model)
         while True:
-            found = Champion.read(self.blobs, challenger.model)
-            if found and found[0].version == challenger.version:
-                return True
-            if found and (
-                found[0].sequence > challenger.sequence or refusal(gate, challenger.metrics, found[0].metrics)
-            ):
-                return False
+            found = Champion.read(self.blobs, model)
+            changed = edit(found[0] if found else None)
             try:
+                if changed is None and found:
+                    return found[0]
+                if changed is None:
+                    raise NotFound(f"The model {model} has no champion.")
                 if found:
-                    self.blobs.replace(names.MODELS, name, challenger.encoded(), etag=found[1])
+                    self.blobs.replace(names.MODELS, name, changed.encoded(), etag=found[1])
                 else:
-                    self.blobs.create(names.MODELS, name, challenger.encoded())
+                    self.blobs.create(names.MODELS, name, changed.encoded())
             except PreconditionFailed:
-                continue  # someone else's challenge was faster: look at it
-            return True
+                continue  # someone else was faster: look at it
+            return changed

@@ -4,21 +4,26 @@ Any event about a run says no more than "look": events come late, twice, and in 
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from attrs import frozen
 
 from function_app import names
 from function_app.announcements import Announced
+from function_app.answer import going_on
 from function_app.documents import Document
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceUnavailable
 from function_app.job_result import JobResult, UnreadableResult
+from function_app.preemption import lost_its_node, was_killed
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import ReceiptBusy, Receipts
 from function_app.registration import Registrar, Unfinished
+from function_app.retrying import backoff
 from function_app.storage import Blobs, Queues
-from function_app.submission import Submitter, backoff, with_job
+from function_app.submission import Submitter, with_job
 from function_app.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
+from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +53,8 @@ class Watcher:
     registrar: Registrar
     submitter: Submitter
     training: TrainingService
+    turns: Turns
+    max_preemptions: int
 
     def look(self, name: str, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
         """Bring the receipt of a job up to date; return None where the job is none of Kedja's.
@@ -61,7 +68,7 @@ class Watcher:
             return None  # another workspace's, or a child run that has no job of its own
         except TrainingServiceUnavailable as error:
             if again:
-                self._later(name, tries, since, error.retry_after or backoff(tries))
+                self._later(name, tries, since, backoff(tries, name, retry_after=error.retry_after))
             return None
         return self.follow(job, tries=tries, since=since, again=again)
 
@@ -77,7 +84,7 @@ class Watcher:
             logger.info("%s: %s", job.name, busy)
             delay = BUSY_DELAY
         except TrainingServiceUnavailable as error:
-            delay = error.retry_after or backoff(tries)
+            delay = backoff(tries, job.name, retry_after=error.retry_after)
         except Unfinished as unfinished:
             delay = unfinished.delay
         if again:
@@ -96,7 +103,7 @@ class Watcher:
         self.queues.send(names.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
 
     def _follow(self, receipt: Receipt, job: Job) -> Receipt:
-        if receipt.status is Status.SUBMITTING:
+        if receipt.status in (Status.SUBMITTING, Status.QUEUED):
             receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()))
         if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.CANCELING:
             return self._end(receipt, job)
@@ -104,16 +111,23 @@ class Watcher:
             receipt = self.receipts.change(receipt, lambda now: self._progressed(now, job, Status.STARTING))
         elif job.status in (JobStatus.RUNNING, JobStatus.CANCELING):
             receipt = self.receipts.change(receipt, lambda now: self._progressed(now, job, Status.RUNNING))
-        elif job.status is JobStatus.FAILED:
+        else:
+            return self._ended(receipt, job)
+        return self.receipts.flush(receipt)
+
+    def _ended(self, receipt: Receipt, job: Job) -> Receipt:
+        """Write down how a job has ended, and have what follows begin."""
+        if job.status is JobStatus.FAILED:
             receipt = self._failed(receipt, job)
         elif job.status is JobStatus.CANCELED:
-            receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
+            receipt = self._canceled_there(receipt, job)
         else:
             receipt = self.receipts.change(receipt, lambda now: self._completed(now, job))
-            receipt = self.receipts.flush(receipt)
-            if receipt.status is Status.COMPLETED:
-                return self.registrar.register(receipt, job)
-        return self.receipts.flush(receipt)
+        self.turns.end(job.name)
+        if receipt.status is Status.SUBMITTING:
+            return self.submitter.submit(receipt)
+        receipt = self.receipts.flush(receipt)
+        return self.registrar.register(receipt, job) if receipt.status is Status.COMPLETED else receipt
 
     def _end(self, receipt: Receipt, job: Job) -> Receipt:
         """See to it that a job ends for which nobody waits any more: the receipt's word stands, whatever it does."""
@@ -123,6 +137,9 @@ class Watcher:
             return receipt
         if receipt.status is Status.CANCELING:
             receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
+        self.turns.end(job.name)
+        if receipt.status is Status.SUBMITTING and job.name in [attempt.job for attempt in receipt.attempts[-2:-1]]:
+            return self.submitter.submit(receipt)  # whoever claimed the next attempt was killed before it did
         return self.receipts.flush(receipt)
 
     def abandon(self, receipt: Receipt) -> Receipt:
@@ -140,21 +157,26 @@ class Watcher:
             failed = current.moved(Status.FAILED, now, reason, "Retry it.").with_attempt(ended=now, error=reason)
             return failed.announcing(Announced.JOB_FAILED, now)
 
-        return self.receipts.flush(self.receipts.change(receipt, edit))
+        job, receipt = receipt.job, self.receipts.change(receipt, edit)
+        if job:
+            self.turns.end(job)
+        return self.receipts.flush(receipt)
 
     def _progressed(self, receipt: Receipt, job: Job, status: Status) -> Receipt:
         going = (Status.SUBMITTED, Status.STARTING, Status.RUNNING)
         if receipt.job != job.name or receipt.status not in going:
             return receipt
+        told = receipt.attempt.without_node if receipt.attempt else None
+        facts = {"status": job.detail, "started": job.started, "links": dict(job.links)}
+        if status is receipt.status and told:
+            return receipt.with_attempt(**facts)  # what it was told of the missing node stands until there is one
         reason = f"The training service says: {job.detail}." if status is Status.STARTING else None
-        return receipt.moved(status, self.receipts.clock(), reason).with_attempt(
-            status=job.detail, started=job.started, links=dict(job.links)
-        )
+        return receipt.moved(status, self.receipts.clock(), reason).with_attempt(**facts, without_node=None)
 
     def _completed(self, receipt: Receipt, job: Job) -> Receipt:
         if _is_over(receipt, job.name) or receipt.status is Status.CANCELING:
             return receipt
-        completed = receipt.moved(Status.COMPLETED, self.receipts.clock()).with_attempt(**_ended(job))
+        completed = receipt.moved(Status.COMPLETED, self.receipts.clock()).with_attempt(**_facts(job))
         return completed.announcing(Announced.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
 
     def _canceled(self, receipt: Receipt, job: Job) -> Receipt:
@@ -168,8 +190,30 @@ class Watcher:
             reason = f"{reason or 'Canceled.'} The job had {job.status} before; nothing was registered."
         status = Status.SUPERSEDED if receipt.superseded_by else Status.CANCELED
         what_to_do = None if receipt.superseded_by else "Retry it, or drop the files again."
-        canceled = receipt.moved(status, now, reason, what_to_do).with_attempt(**_ended(job))
+        canceled = receipt.moved(status, now, reason, what_to_do).with_attempt(**_facts(job))
         return canceled.announcing(Announced.JOB_CANCELED, now, superseded_by=receipt.superseded_by)
+
+    def _canceled_there(self, receipt: Receipt, job: Job) -> Receipt:
+        """Answer the end of a job that nobody asked Kedja to cancel: its node is gone, or someone did it there."""
+        why = lost_its_node(job, receipt, self.training) if self.max_preemptions else None
+        if why is None:
+            return self.receipts.change(receipt, lambda now: self._canceled(now, job))
+        return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, {}))
+
+    def _preempted(self, receipt: Receipt, job: Job, why: str, facts: Mapping[str, object]) -> Receipt:
+        """Return the receipt of a job that was killed with its next attempt, or failed where that was so too often."""
+        if _is_over(receipt, job.name):
+            return receipt
+        if receipt.status is Status.CANCELING:
+            return self._canceled(receipt, job)
+        now = self.receipts.clock()
+        receipt = receipt.with_attempt(**{**_facts(job), "error": why, **facts})
+        if receipt.preemptions < self.max_preemptions:
+            return going_on(receipt, f"preempted: {why}", now)
+        reason = f"Killed {receipt.preemptions + 1} times in a row, last because {why}."
+        what_to_do = "Retry it: it goes on from its last checkpoint. Nodes that stay are a compute of tier dedicated."
+        failed = receipt.moved(Status.FAILED, now, reason, what_to_do).with_attempt(error=reason)
+        return failed.announcing(Announced.JOB_FAILED, now)
 
     def _failed(self, receipt: Receipt, job: Job) -> Receipt:
         try:
@@ -178,6 +222,11 @@ class Watcher:
         except UnreadableResult as error:
             result, problem = None, str(error)
         tail = self.training.logs(job.name, offset=-LOG_TAIL_BYTES, limit=LOG_TAIL_BYTES).text.splitlines()
+        tail = tail[-LOG_TAIL_LINES:]
+        why = was_killed(job, result, receipt.spec) if self.max_preemptions and problem is None else None
+        if why is not None:
+            facts = {"log_tail": tuple(tail), "exit_code": result.exit_code if result else None}
+            return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, facts))
         reason, what_to_do = _explained(job, result, problem)
         now = self.receipts.clock()
 
@@ -185,10 +234,10 @@ class Watcher:
             if _is_over(current, job.name):
                 return current
             failed = current.moved(Status.FAILED, now, reason, what_to_do).with_attempt(
-                **_ended(job),
+                **_facts(job),
                 error=reason,
                 exit_code=result.exit_code if result else None,
-                log_tail=tuple(tail[-LOG_TAIL_LINES:]),
+                log_tail=tuple(tail),
                 metrics=dict(result.metrics) if result else {},
             )
             return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
@@ -201,7 +250,7 @@ def _is_over(receipt: Receipt, job: str | None) -> bool:
     return receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
 
-def _ended(job: Job) -> dict[str, object]:
+def _facts(job: Job) -> dict[str, object]:
     return {"status": job.detail, "started": job.started, "ended": job.ended, "links": dict(job.links)}
 
 

@@ -1,15 +1,16 @@
 """A drop: what lies in an experiment's folders at one moment."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Self
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from function_app import names
 from function_app.documents import Document
-from function_app.receipt import DroppedFile
-from function_app.storage import BlobItem, Blobs, CopyStatus, Listing
+from function_app.receipt import ArchiveContents, DroppedFile
+from function_app.storage import BlobItem, Blobs, CopyStatus, listed
 
 UPLOAD_LIFETIME = timedelta(hours=24)
 """An upload without an end is taken for abandoned after this time."""
@@ -27,10 +28,26 @@ class Manifest(Document):
     data: tuple[DroppedFile, ...]
     entry_script: str | None
     ignored: tuple[str, ...]
+    archives: tuple[ArchiveContents, ...] = ()
+    """Those that some of the scripts were unpacked from."""
 
     def encoded(self) -> bytes:
         """Return the manifest as JSON, with null for what there is not: a job reads every key."""
         return self.model_dump_json(indent=2).encode()
+
+
+@frozen(kw_only=True)
+class Unpacked:
+    """What an archive among the scripts holds, by the names that the job sees; `folder` was taken off these."""
+
+    archive: DroppedFile
+    folder: str
+    files: Sequence[DroppedFile]
+
+    @property
+    def contents(self) -> ArchiveContents:
+        size = sum(file.size for file in self.files)
+        return ArchiveContents(name=self.archive.name, files=len(self.files), size=size, folder=self.folder or None)
 
 
 @frozen(kw_only=True)
@@ -48,36 +65,33 @@ class Drop:
     now: datetime
     newest: datetime | None
     uploading: Sequence[str]
-    written: dict[str, datetime]
-    """When each file was written, by `data/<name>` and `scripts/<name>`."""
+    last: Collection[str]
+    """Names of the files that none is newer than."""
+    unpacked: Sequence[Unpacked] = ()
+    """What archives among the scripts hold, once `script_archives` has looked."""
+    refusal: tuple[str, str] | None = None
+    """Why an archive is refused, and what to do."""
 
     @classmethod
     def take(cls, blobs: Blobs, folder: str) -> Self:
         """List the folder in both containers."""
-        listings = {
-            container: blobs.list(container, f"{folder}/", uncommitted=True)
-            for container in (names.SCRIPTS, names.DATA)
-        }
-        now = min(listing.now for listing in listings.values())
-        kept = {container: list(_kept(listing, folder)) for container, listing in listings.items()}
-        complete = {container: [(n, i) for n, i in files if not _uploading(i)] for container, files in kept.items()}
-        files = {container: [_file(name, item) for name, item in done] for container, done in complete.items()}
-        written = {f"{container}/{n}": item.modified for container, done in complete.items() for n, item in done}
+        scripts, data = (_Look.at(blobs, container, folder) for container in (names.SCRIPTS, names.DATA))
+        now, newest = min(scripts.now, data.now), _later(scripts.newest, data.newest)
         return cls(
             experiment=names.slug(folder),
             folder=folder,
-            scripts=[file for file in files[names.SCRIPTS] if file.name != names.JOB_YAML],
-            data=files[names.DATA],
-            job_yaml=next((file for file in files[names.SCRIPTS] if file.name == names.JOB_YAML), None),
+            scripts=[file for file in scripts.files if file.name != names.JOB_YAML],
+            data=data.files,
+            job_yaml=next((file for file in scripts.files if file.name == names.JOB_YAML), None),
             now=now,
-            newest=max(written.values(), default=None),
+            newest=newest,
             uploading=[
-                f"{container}/{name}"
-                for container, several in kept.items()
-                for name, item in several
-                if _uploading(item) and now - item.modified < UPLOAD_LIFETIME
+                f"{look.container}/{name}"
+                for look in (scripts, data)
+                for name, began in look.uploading
+                if now - began < UPLOAD_LIFETIME
             ],
-            written=written,
+            last=frozenset(name for look in (scripts, data) if look.newest == newest for name in look.last),
         )
 
     @classmethod
@@ -93,8 +107,18 @@ class Drop:
             now=now,
             newest=max((item.modified for item in files.values()), default=None),
             uploading=[],
-            written={},
+            last=(),
         )
+
+    @property
+    def sources(self) -> Sequence[DroppedFile]:
+        """The scripts that the job finds: those dropped as files, and those unpacked."""
+        if not self.unpacked:
+            return self.scripts
+        archives = {one.archive.name for one in self.unpacked}
+        loose = (file for file in self.scripts if file.name not in archives)
+        members = (file for one in self.unpacked for file in one.files if file.name != names.JOB_YAML)
+        return sorted((*loose, *members), key=lambda file: file.name)
 
     @property
     def is_empty(self) -> bool:
@@ -124,10 +148,7 @@ class Drop:
 
     def is_announced_by(self, name: str) -> bool:
         """Return whether a file of this name is there and not older than any other, so that it speaks for them."""
-        times = [
-            self.written[key] for key in (f"{names.DATA}/{name}", f"{names.SCRIPTS}/{name}") if key in self.written
-        ]
-        return bool(times) and (self.newest is None or max(times) >= self.newest)
+        return name in self.last
 
     def id(self, spec: str) -> str:
         """Return the drop's id, given the canonical job spec."""
@@ -137,15 +158,62 @@ class Drop:
         return Manifest(
             experiment=self.experiment,
             drop=drop,
-            scripts=tuple(self.scripts),
+            scripts=tuple(self.sources),
             data=tuple(self.data),
             entry_script=entry_script,
             ignored=(*names.IGNORED, *ignored),
+            archives=tuple(one.contents for one in self.unpacked),
         )
 
 
-def _kept(listing: Listing, folder: str) -> Iterable[tuple[str, BlobItem]]:
-    for item in listing.items:
+def newest_upload(blobs: Blobs, container: str, folder: str) -> datetime | None:
+    """Return when the last file of a folder was written, or None where it has none. It keeps none of them."""
+    newest: datetime | None = None
+    for page in listed(blobs, container, f"{folder}/"):
+        for _, item in _kept(page.items, folder):
+            if not _uploading(item):
+                newest = _later(newest, item.modified)
+    return newest
+
+
+@define(kw_only=True)
+class _Look:
+    """What lies in a folder of one container. A folder may have 100,000 files, so each is kept once."""
+
+    container: str
+    now: datetime
+    files: list[DroppedFile] = field(factory=list)
+    uploading: list[tuple[str, datetime]] = field(factory=list)
+    newest: datetime | None = None
+    last: list[str] = field(factory=list)
+
+    @classmethod
+    def at(cls, blobs: Blobs, container: str, folder: str) -> Self:
+        pages = listed(blobs, container, f"{folder}/", uncommitted=True)
+        first = next(pages)
+        look = cls(container=container, now=first.now)
+        for page in itertools.chain((first,), pages):
+            for name, item in _kept(page.items, folder):
+                look.add(name, item)
+        return look
+
+    def add(self, name: str, item: BlobItem) -> None:
+        if _uploading(item):
+            self.uploading.append((name, item.modified))
+            return
+        self.files.append(_file(name, item))
+        if self.newest is None or item.modified > self.newest:
+            self.newest, self.last = item.modified, []
+        if item.modified == self.newest:
+            self.last.append(name)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(filter(None, (one, other)), default=None)
+
+
+def _kept(items: Iterable[BlobItem], folder: str) -> Iterator[tuple[str, BlobItem]]:
+    for item in items:
         name = item.name.removeprefix(f"{folder}/")
         if not names.is_ignored(name) and not any(marker in item.metadata for marker in _MARKERS):
             yield name, item

@@ -43,6 +43,14 @@ class ModelRefused(TrainingServiceError):
     """The service will never accept this model version as it is."""
 
 
+class ComputeRefused(TrainingServiceError):
+    """The service will never accept this compute as it is."""
+
+
+class AppNotAllowed(TrainingServiceError):
+    """The app's own identity lacks a role for this. The message names it."""
+
+
 class StorageError(KedjaError):
     """Storage could not do what was asked."""
 

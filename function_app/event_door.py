@@ -50,7 +50,10 @@ async def raw_body(request: Request) -> bytes:
 
 
 @router.options(
-    "", operation_id="allow_events", response_class=Response, responses={**answers(), 200: {"description": "Allowed."}}
+    "",
+    operation_id="allow_events",
+    response_class=Response,
+    responses={**answers(HTTPStatus.BAD_REQUEST), 200: {"description": "Allowed."}},
 )
 def allow_events(
     request: Request,
@@ -79,7 +82,7 @@ def allow_events(
     },
 )
 def receive_events(
-    request: Request, _caller: Sender, kedja: Service, body: Annotated[bytes, Depends(raw_body)]
+    request: Request, caller: Sender, kedja: Service, body: Annotated[bytes, Depends(raw_body)]
 ) -> Admitted:
     """Take events in: CloudEvents (single, batch or binary), or Event Grid's schema. All are good, or none is taken."""
     kind = request.headers.get("aeg-event-type", "Notification")
@@ -91,8 +94,9 @@ def receive_events(
     if kind != "Notification":
         raise InvalidEvent(f"aeg-event-type is {kind!r}, which means nothing here.")
     for event in received:
-        events.parse(event)
-    accepted = sum(kedja.admit(event) for event in received)
+        if isinstance(parsed := events.parse(event), events.TrainingRequested):
+            kedja.jobs.check(parsed.spec, code=caller.may_code)
+    accepted = sum(kedja.admit(event, code=caller.may_code) for event in received)
     return Admitted(received=len(received), accepted=accepted, ignored=len(received) - accepted)
 
 

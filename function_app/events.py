@@ -19,10 +19,14 @@ BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 RUN_COMPLETED = "Microsoft.MachineLearningServices.RunCompleted"
 RUN_STATUS_CHANGED = "Microsoft.MachineLearningServices.RunStatusChanged"
 RUN_EVENT_TYPES = (RUN_COMPLETED, RUN_STATUS_CHANGED)
+TRAINING_REQUESTED = "Kedja.TrainingRequested"
 
 LONGEST_TEXT = 10_000
-"""Characters of an id or address: a blob's name has at most 1,024, which percent-encoding makes nine times as long.
-A queue's message has 64 KiB."""
+"""Bytes that a text of an event may have in JSON, which escapes what is not ASCII: a blob's name has at most 1,024
+characters, which percent-encoding makes nine times as long. A queue's message has room for four of these."""
+LARGEST_SIZE = 1 << 63
+LARGEST_REQUEST = 32_000
+"""Bytes of a request for training in JSON: a queue's message has 64 KiB, and Base64 takes a third of them."""
 
 
 @frozen(kw_only=True)
@@ -43,7 +47,16 @@ class RunChanged:
     job: str
 
 
-Event = BlobCreated | RunChanged
+@frozen(kw_only=True)
+class TrainingRequested:
+    """Another system asks for a training. `spec` has the keys of a job.yaml, `experiment_name` among them."""
+
+    id: str
+    source: str
+    spec: Mapping[str, Any]
+
+
+Event = BlobCreated | RunChanged | TrainingRequested
 
 
 def decode(body: bytes | str) -> Any:  # noqa: ANN401 - whatever JSON the sender sent
@@ -87,10 +100,12 @@ def parse(event: Mapping[str, Any]) -> Event | None:
         return _blob_created(event, _object(data, kind))
     if kind in RUN_EVENT_TYPES:
         return RunChanged(id=_text(event, "id", kind), job=_text(_folded(_object(data, kind)), "runid", kind))
+    if kind == TRAINING_REQUESTED:
+        return _training_requested(event, _object(data, kind))
     return None
 
 
-def message(event: Event) -> dict[str, Any]:
+def message(event: BlobCreated | RunChanged) -> dict[str, Any]:
     """Return an event in Event Grid's schema, with no more than `parse` reads: a queue's messages are short."""
     if isinstance(event, BlobCreated):
         data: dict[str, Any] = {"url": event.url, "contentLength": event.size, "api": event.api}
@@ -100,14 +115,22 @@ def message(event: Event) -> dict[str, Any]:
 
 def _blob_created(event: Mapping[str, Any], data: Mapping[str, Any]) -> BlobCreated:
     size = data.get("contentLength", 0)
-    if not isinstance(size, int):
-        raise InvalidEvent(f"{BLOB_CREATED}: data.contentLength is no number: {size!r}.")
+    if not isinstance(size, int) or not 0 <= size < LARGEST_SIZE:
+        raise InvalidEvent(f"{BLOB_CREATED}: data.contentLength is no size: {_shown(size)}.")
     return BlobCreated(
         id=_text(event, "id", BLOB_CREATED),
         url=_text(data, "url", BLOB_CREATED),
         size=size,
-        api=str(data.get("api", "")),
+        api=_text(data, "api", BLOB_CREATED) if data.get("api") else "",
     )
+
+
+def _training_requested(event: Mapping[str, Any], data: Mapping[str, Any]) -> TrainingRequested:
+    _text(data, "experiment_name", TRAINING_REQUESTED)
+    if (length := len(json.dumps(data))) > LARGEST_REQUEST:
+        raise InvalidEvent(f"{TRAINING_REQUESTED}: data takes {length} bytes; at most {LARGEST_REQUEST} are taken.")
+    source = _text(event, "source" if "source" in event else "topic", TRAINING_REQUESTED)
+    return TrainingRequested(id=_text(event, "id", TRAINING_REQUESTED), source=source, spec=data)
 
 
 def _object(value: Any, kind: str) -> Mapping[str, Any]:  # noqa: ANN401 - as decode
@@ -125,10 +148,15 @@ def _text(values: Mapping[str, Any], key: str, kind: str) -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value:
         raise InvalidEvent(f"{kind}: {key} is missing or no text.")
-    if len(value) > LONGEST_TEXT:
-        raise InvalidEvent(f"{kind}: {key} has {len(value)} characters; at most {LONGEST_TEXT} are taken.")
+    if (length := len(json.dumps(value)) - len('""')) > LONGEST_TEXT:
+        raise InvalidEvent(f"{kind}: {key} takes {length} bytes in JSON; at most {LONGEST_TEXT} are taken.")
     try:
         value.encode()
     except UnicodeEncodeError as error:  # JSON can hold half a character, and nothing else can
-        raise InvalidEvent(f"{kind}: {key} is no text: {value!r}.") from error
+        raise InvalidEvent(f"{kind}: {key} is no text: {_shown(value)}.") from error
     return value
+
+
+def _shown(value: object) -> str:
+    """Return a value as a refusal shows it: its beginning, and no number that is too long to be written."""
+    return f"{type(value).__name__} of {value.bit_length()} bits" if isinstance(value, int) else repr(value)[:80]

@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from function_app.api_keys import ApiKeys
 from function_app.callers import KEY_PREFIX, Caller, Callers, Role
 from function_app.kedja import Kedja
+from function_app.live import JournalWatch
 
 _BEARER = HTTPBearer(auto_error=False, description="A key of Kedja's, or a token of Entra ID where Easy Auth is on.")
 _KEY = APIKeyHeader(name="X-Kedja-Key", auto_error=False, description="A key of Kedja's: kedja_<id>_<secret>.")
@@ -28,6 +29,11 @@ class Access:
     def keys(self) -> ApiKeys:
         """The keys, with those that were looked up lately."""
         return ApiKeys(blobs=self.kedja().blobs)
+
+    @functools.cached_property
+    def watch(self) -> JournalWatch:
+        """The journal, for all who wait for its next line."""
+        return JournalWatch(self.kedja().receipts.journal)
 
     def _find(self, key: str) -> Caller | None:
         # Whoever sends no key needs no look at storage, so the keys are made only here.
@@ -87,6 +93,12 @@ def _bearer_key(authorization: str) -> str | None:
 
 DataCaller = Annotated[Caller, Depends(Needs(Role.DATA))]
 """Anyone with a role. What they see is up to the route."""
+
+CodeCaller = Annotated[Caller, Depends(Needs(Role.CODE))]
+"""Someone who may decide what code runs, and which model is used, of the experiments that they see."""
+
+Overseer = Annotated[Caller, Depends(Needs(Role.DATA, everything=True))]
+"""Anyone who sees every experiment."""
 
 Operator = Annotated[Caller, Depends(Needs(Role.CODE, everything=True))]
 """Someone who may change what the whole service does."""

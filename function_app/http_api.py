@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -9,20 +10,55 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
 import function_app
-from function_app import event_door, http_drops, http_jobs, http_models, http_service, problems
+from function_app import (
+    event_door,
+    http_approvals,
+    http_drops,
+    http_events,
+    http_experiments,
+    http_jobs,
+    http_live,
+    http_models,
+    http_page,
+    http_replay,
+    http_service,
+    http_uploads,
+    problems,
+)
 from function_app.callers import Callers
 from function_app.http_access import Access, DataCaller
 from function_app.http_edge import Edge
+from function_app.http_idempotency import Idempotency
+from function_app.idempotency import HEADER, LONGEST_KEY
 from function_app.kedja import Kedja
 from function_app.settings import Settings
 
 _TAGS = [
     {"name": "jobs", "description": "What runs, and how to start, stop and repeat it."},
     {"name": "drops", "description": "What was dropped, and its receipt."},
+    {"name": "experiments", "description": "What drops belong to, and the end of one."},
+    {"name": "uploads", "description": "Dropping files by HTTP."},
     {"name": "models", "description": "What came of it."},
     {"name": "service", "description": "The service itself."},
     {"name": "events", "description": "The door for other systems' events."},
 ]
+
+_PARTS = (
+    http_jobs,
+    http_drops,
+    http_live,
+    http_experiments,
+    http_uploads,
+    http_models,
+    http_service,
+    http_replay,
+    http_approvals,
+    http_events,
+    event_door,
+)
+
+_KEY = '^([!#-~]+|"[ !#-~]+")$'
+"""What an idempotency key looks like, as `function_app.idempotency` reads it."""
 
 router = APIRouter()
 
@@ -53,9 +89,12 @@ def create_api(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> FastAP
         openapi_tags=_TAGS,
     )
     app.state.access = Access(kedja, Callers.read(settings, environ), settings.event_origins)
-    for part in (http_jobs, http_drops, http_models, http_service, event_door):
+    app.state.page_policy = http_page.content_policy(environ)
+    for part in _PARTS:
         app.include_router(part.router)
     app.include_router(router)
+    app.include_router(http_page.router)
+    app.add_middleware(Idempotency, access=lambda: app.state.access)
     app.add_middleware(Edge)
     problems.install(app)
     app.openapi = functools.cache(lambda: _described(app))  # type: ignore[method-assign] # as FastAPI documents it
@@ -71,4 +110,16 @@ def _described(app: FastAPI) -> dict[str, Any]:
     view = problems.ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(view.pop("$defs"))
     schemas["ProblemView"] = view
+    for path in schema["paths"].values():
+        if "post" in path:
+            _takes_a_key(path["post"])
     return schema
+
+
+def _takes_a_key(operation: dict[str, Any]) -> None:
+    """Document the idempotency key, which the middleware reads, and what it may answer."""
+    description = "A new text for each thing to be done: sent again with the same request, it gets the same answer."
+    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY + 2, "pattern": _KEY}
+    parameter = {"name": HEADER, "in": "header", "required": False, "description": description, "schema": schema}
+    operation.setdefault("parameters", []).append(parameter)
+    operation["responses"] = {**problems.answers(HTTPStatus.CONFLICT), **operation["responses"]}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Response
 
 from function_app import names
 from function_app.callers import Caller
@@ -13,10 +13,10 @@ from function_app.errors import NotFound
 from function_app.http_access import DataCaller, Service
 from function_app.kedja import Kedja
 from function_app.problems import answers
-from function_app.receipt import Receipt, Status
-from function_app.receipt_pages import MOST, newest
+from function_app.receipt import Status
+from function_app.receipt_pages import MOST, newest, newest_of
 from function_app.receipts import Summary
-from function_app.views import DropPage, DropSummary
+from function_app.views import DropPage, DropSummary, ReceiptView
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])
 
@@ -37,21 +37,36 @@ def experiment_name(text: str) -> str:
     return text if text == names.ROOT_EXPERIMENT or _WITH_HASH.fullmatch(text) else names.slug(text)
 
 
-def listed(
-    caller: Caller, experiment: str | None, status: Status | None, *, with_job: bool
-) -> Callable[[Summary], bool]:
+def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> Callable[[Summary], bool]:
     """Return what tells which receipts belong on a list for this caller."""
-    only = experiment_name(experiment) if experiment else None
 
     def wanted(summary: Summary) -> bool:
         return (
             caller.sees(summary.experiment)
-            and (only is None or summary.experiment == only)
             and (status is None or summary.status == status)
             and (not with_job or summary.job is not None)
         )
 
     return wanted
+
+
+def drop_page(
+    kedja: Kedja,
+    wanted: Callable[[Summary], bool],
+    experiment: str | None,
+    *,
+    caller: Caller,
+    limit: int,
+    after: str | None,
+) -> DropPage:
+    """Return a page of the receipts that are wanted, of one experiment or of all."""
+    secretive = not caller.sees_everything
+    if experiment:
+        slug = experiment_name(experiment)
+        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, secretive=secretive)
+    else:
+        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, secretive=secretive)
+    return DropPage(items=[DropSummary.of(summary) for summary in found], next=token)
 
 
 @router.get("", operation_id="list_drops", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
@@ -64,18 +79,26 @@ def list_drops(
     after: After = None,
 ) -> DropPage:
     """List what was dropped, newest first."""
-    wanted = listed(caller, experiment, status, with_job=False)
-    summaries, token = newest(kedja.receipts, wanted, limit=limit, after=after, secretive=not caller.sees_everything)
-    return DropPage(items=[DropSummary.of(summary) for summary in summaries], next=token)
+    return drop_page(kedja, listed(caller, status), experiment, caller=caller, limit=limit, after=after)
 
 
 @router.get(
     "/{experiment}/{drop}",
     operation_id="get_drop",
-    response_model_exclude_none=True,
-    responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+    response_model=ReceiptView,
+    responses={
+        **answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+        200: {"headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}}},
+        304: {"description": "It is as If-None-Match says.", "content": {}},
+    },
 )
-def get_drop(caller: DataCaller, kedja: Service, experiment: str, drop: str) -> Receipt:
+def get_drop(
+    caller: DataCaller,
+    kedja: Service,
+    experiment: str,
+    drop: str,
+    known: Annotated[str | None, Header(alias="If-None-Match", max_length=1000)] = None,
+) -> Response:
     """Return a receipt. `drop` is the drop's id, its first eight digits or more, or `latest`."""
     slug = experiment_name(experiment)
     missing = NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists those there are.")
@@ -85,10 +108,20 @@ def get_drop(caller: DataCaller, kedja: Service, experiment: str, drop: str) -> 
         latest = kedja.receipts.latest(slug)
         if latest is None:
             raise missing
-        return kedja.receipts.load(slug, latest.drop)
+        drop = latest.drop
     if not _DROP.fullmatch(drop):
         raise missing
-    return kedja.receipts.load(slug, drop if len(drop) == _WHOLE else _completed(kedja, slug, drop))
+    receipt, etag = kedja.receipts.read(slug, drop if len(drop) == _WHOLE else _completed(kedja, slug, drop))
+    headers = {"ETag": f'"{etag}"'}
+    if known is not None and _matches(known, etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    text = receipt.model_dump_json(exclude_none=True, exclude={"outbox"})
+    return Response(text, headers=headers, media_type="application/json")
+
+
+def _matches(known: str, etag: str) -> bool:
+    """Return whether the header If-None-Match names this ETag (RFC 9110, 13.1.2: a weak comparison)."""
+    return known.strip() == "*" or etag in {one.strip().removeprefix("W/").strip('"') for one in known.split(",")}
 
 
 def _completed(kedja: Kedja, experiment: str, start: str) -> str:

@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body: Event Grid sends events up to this size, and nothing else is longer."""
 
-_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}
+"""What every answer has unless its route says otherwise."""
 
 
 class Edge:
@@ -37,7 +38,9 @@ class Edge:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+                said = {name.lower() for name, _ in message["headers"]}
+                more = ((name, value) for name, value in _HEADERS.items() if name not in said)
+                message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
         try:

@@ -10,18 +10,20 @@ from function_app import names
 from function_app.callers import Caller
 from function_app.errors import JobNotFound, NotFound, TrainingServiceUnavailable
 from function_app.http_access import DataCaller, Service
-from function_app.http_drops import After, Experiment, Limit, StatusFilter, listed
+from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.kedja import Kedja
+from function_app.metric_series import RunSeries
+from function_app.metric_views import JobMetrics
 from function_app.problems import answers
 from function_app.receipt import FINAL, Receipt, Status
-from function_app.receipt_pages import newest
 from function_app.training_service import JobStatus, LogPage
-from function_app.views import DropPage, DropSummary, DryRunView, JobView, LiveJob
+from function_app.views import DropPage, DryRunView, JobView, LiveJob
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 LOG_LIMIT = 1 << 20
 """Bytes of a log that one answer has at most."""
+_NOT_SENT = frozenset({Status.WAITING, Status.QUEUED, Status.SUBMITTING})
 _NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-[0-9a-f]{16}-[0-9]{1,6}")
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})?|bytes=(-\d{1,15})")
 
@@ -80,15 +82,14 @@ def list_jobs(
     after: After = None,
 ) -> DropPage:
     """List drops that became jobs, newest first."""
-    wanted = listed(caller, experiment, status, with_job=True)
-    summaries, token = newest(kedja.receipts, wanted, limit=limit, after=after, secretive=not caller.sees_everything)
-    return DropPage(items=[DropSummary.of(summary) for summary in summaries], next=token)
+    wanted = listed(caller, status, with_job=True)
+    return drop_page(kedja, wanted, experiment, caller=caller, limit=limit, after=after)
 
 
 @router.get("/{name}", operation_id="get_job", responses=_LOOKING)
 def get_job(caller: DataCaller, kedja: Service, name: str) -> JobView:
     """Return a job: its receipt, and while it goes on what its training service says of it now."""
-    receipt = _receipt(kedja, caller, name)
+    receipt = receipt_of(kedja, caller, name)
     if receipt.status in FINAL or receipt.job != name:
         return JobView.of(receipt, name)
     try:
@@ -140,19 +141,42 @@ def get_job_log(
     range_: Annotated[str | None, Header(alias="Range", description="bytes=N- in place of offset.")] = None,
 ) -> Response:
     """Return a piece of a job's log, in whole lines. A log that does not exist yet is empty."""
-    receipt = _receipt(kedja, caller, name)
+    receipt = receipt_of(kedja, caller, name)
     match = _RANGE.fullmatch(range_.strip()) if range_ else None  # a Range that is not understood is ignored (RFC 9110)
     if match:
         offset = int(match[1] or match[3])
         if match[2]:
             limit = max(1, min(limit, int(match[2]) - offset + 1))
-    try:
-        page = kedja.training.logs(name, offset=offset, limit=limit)
-    except JobNotFound:
-        if receipt.status is not Status.SUBMITTING:
-            raise
-        page = LogPage(text="", next_offset=max(offset, 0), complete=False)
+    page = log_page(kedja, receipt, name, offset, limit)
     return _log_response(page, offset, is_range=match is not None)
+
+
+@router.get("/{name}/metrics", operation_id="get_job_metrics", responses=_LOOKING)
+def get_job_metrics(
+    caller: DataCaller,
+    kedja: Service,
+    name: str,
+    points: Annotated[int, Query(ge=2, le=10_000, description="Values of each metric at most.")] = 1000,
+) -> JobMetrics:
+    """Return every metric that the job has logged, as a series, and its parameters."""
+    receipt = receipt_of(kedja, caller, name)
+    try:
+        found = kedja.training.metric_series(name)
+    except JobNotFound:
+        if receipt.status not in _NOT_SENT:
+            raise
+        found = RunSeries()
+    return JobMetrics.of(name, found, points)
+
+
+def log_page(kedja: Kedja, receipt: Receipt, name: str, offset: int, limit: int = LOG_LIMIT) -> LogPage:
+    """Return a piece of a job's log; it is empty while the training service does not know the job yet."""
+    try:
+        return kedja.training.logs(name, offset=offset, limit=limit)
+    except JobNotFound:
+        if receipt.status not in _NOT_SENT:
+            raise
+        return LogPage(text="", next_offset=max(offset, 0), complete=False)
 
 
 def _log_response(page: LogPage, offset: int, *, is_range: bool) -> Response:
@@ -176,7 +200,8 @@ def _check(caller: Caller, name: str) -> None:
         raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
 
 
-def _receipt(kedja: Kedja, caller: Caller, name: str) -> Receipt:
+def receipt_of(kedja: Kedja, caller: Caller, name: str) -> Receipt:
+    """Return the receipt of a job that the caller sees. Raise NotFound where there is none."""
     _check(caller, name)
     return kedja.jobs.find(name)
 

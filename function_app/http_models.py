@@ -1,26 +1,36 @@
-"""The routes of models: which versions there are, and what they consist of."""
+"""The routes of models: which versions there are, what they consist of, and which one is the champion."""
 
 import re
+from collections.abc import Sequence
+from datetime import datetime
 from http import HTTPStatus
+from typing import Annotated, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
 
-from function_app import names
-from function_app.artifacts import MODEL_MANIFEST, ModelManifest
+from function_app.artifacts import ModelManifest
 from function_app.callers import Caller
-from function_app.champion import Champion
-from function_app.errors import BlobNotFound, NotFound
-from function_app.http_access import DataCaller, Service
+from function_app.champion import Candidate, Champion
+from function_app.downloads import Download, Downloads
+from function_app.errors import NotFound
+from function_app.http_access import CodeCaller, DataCaller, Service
+from function_app.http_drops import After
 from function_app.kedja import Kedja
 from function_app.problems import answers
+from function_app.receipt_pages import Position
 from function_app.training_service import RECEIPT_TAG
 from function_app.views import ModelDetail, ModelList, ModelView
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 
+MOST = 1000
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _VERSION = re.compile(r"[0-9]{1,18}")
-_ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+Reason = Annotated[str | None, Field(min_length=1, max_length=500, description="For the champion's history.")]
 
 
 class ModelManifestView(ModelManifest):
@@ -29,25 +39,137 @@ class ModelManifestView(ModelManifest):
     champion: bool
 
 
-@router.get("", operation_id="list_models", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
-def list_models(caller: DataCaller, kedja: Service) -> ModelList:
-    """List the registered versions of every model."""
-    views = _views(caller, kedja, None)
-    return ModelList(items=sorted(views, key=lambda view: (view.model, -int(view.version))))
+class FileLink(BaseModel):
+    """A file of a model version. `size` in bytes, `sha256` in hex, `md5` in Base64; the link is a secret."""
+
+    path: str
+    size: int
+    sha256: str | None
+    md5: str | None
+    url: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, download: Download) -> Self:
+        file = download.file
+        return cls(
+            path=file.path,
+            size=file.size,
+            sha256=file.sha256,
+            md5=download.md5,
+            url=download.url,
+            expires_at=download.expires,
+        )
+
+
+class FileLinks(BaseModel):
+    """The files of a model version."""
+
+    model: str
+    version: str
+    items: Sequence[FileLink]
+
+
+class Promotion(BaseModel):
+    """Which version is to be the champion."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$", examples=["1"])]
+    reason: Reason = None
+
+
+class Rollback(BaseModel):
+    """Why the champion before is to be the champion again."""
+
+    reason: Reason = None
+
+
+@router.get("", operation_id="list_models", responses=answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE))
+def list_models(
+    caller: DataCaller,
+    kedja: Service,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 200,
+    after: After = None,
+) -> ModelList:
+    """List the registered versions of every model, highest first."""
+    last = Position.decoded(after).last if after else ""
+    versions = [one for one in kedja.training.models() if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
+    places = sorted((_place(one.model, one.version), one) for one in versions if _place(one.model, one.version) > last)
+    found = [one for _, one in places[:limit]]
+    champions = {name: kedja.champions.find(name) for name in {one.model for one in found}}
+    return ModelList(
+        items=[ModelView.of(one, champions[one.model]) for one in found],
+        next=Position(last=places[limit - 1][0]).encoded() if len(places) > limit else None,
+    )
 
 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
 def get_model(caller: DataCaller, kedja: Service, model: str) -> ModelDetail:
     """Return a model: its champion, which consumers are to use, and its versions."""
-    views = _views(caller, kedja, model) if _MODEL.fullmatch(model) else []
-    if not views:
-        raise NotFound(f"There is no model {model!r}. GET /api/models lists those there are.")
-    return ModelDetail(model=model, champion=_champion(caller, kedja, model), versions=views)
+    versions = kedja.training.models(model) if _MODEL.fullmatch(model) else []
+    seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
+    if not seen:
+        raise _no_model(model)
+    champion = _champion(caller, kedja, model)
+    return ModelDetail(model=model, champion=champion, versions=[ModelView.of(one, champion) for one in seen])
 
 
 @router.get("/{model}/{version}", operation_id="get_model_version", responses=_ANSWERS)
 def get_model_version(caller: DataCaller, kedja: Service, model: str, version: str) -> ModelManifestView:
     """Return what a version consists of, once all of it is copied. `version` is a number, or `champion`."""
+    manifest, champion = _manifest(caller, kedja, model, version)
+    is_champion = champion is not None and champion.version == manifest.model_version
+    return ModelManifestView(**dict(manifest), champion=is_champion)
+
+
+@router.get("/{model}/{version}/files", operation_id="list_model_files", responses=_ANSWERS)
+def list_model_files(caller: DataCaller, kedja: Service, model: str, version: str) -> FileLinks:
+    """Return a link to read each file of a version. `version` is a number, or `champion`."""
+    manifest, _ = _manifest(caller, kedja, model, version)
+    items = [FileLink.of(download) for download in _downloads(kedja).links(manifest)]
+    return FileLinks(model=manifest.model, version=manifest.model_version, items=items)
+
+
+@router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
+def promote_model(caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
+    """Make a version the champion, whatever the gate says."""
+    manifest, _ = _manifest(caller, kedja, model, promotion.version)
+    experiment, _, drop = manifest.receipt.partition("/")
+    receipt = kedja.receipts.find(experiment, drop)
+    attempts = receipt.attempts if receipt else ()
+    candidate = Candidate(
+        version=manifest.model_version,
+        sequence=next((one.sequence for one in attempts if one.job == manifest.job), 0),
+        receipt=manifest.receipt,
+        metrics=manifest.metrics,
+    )
+    downloads = _downloads(kedja)
+
+    def is_there(version: str) -> bool:
+        return downloads.manifest(model, version) is not None
+
+    at = kedja.receipts.clock()
+    made = kedja.champions.promote(model, candidate, is_there, by=caller.name, reason=promotion.reason, at=at)
+    return _shown(caller, made)
+
+
+@router.post("/{model}/champion/rollback", operation_id="roll_back_model", responses=_CHANGING)
+def roll_back_model(caller: CodeCaller, kedja: Service, model: str, rollback: Rollback | None = None) -> Champion:
+    """Make the champion before the present one the champion again."""
+    if not _MODEL.fullmatch(model) or _champion(caller, kedja, model) is None:
+        raise _no_model(model)
+    downloads = _downloads(kedja)
+
+    def is_there(version: str) -> bool:
+        manifest = downloads.manifest(model, version)
+        return manifest is not None and _sees(caller, manifest.receipt)
+
+    reason = rollback.reason if rollback else None
+    again = kedja.champions.roll_back(model, is_there, by=caller.name, reason=reason, at=kedja.receipts.clock())
+    return _shown(caller, again)
+
+
+def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:
+    """Return the manifest of a version that the caller sees, and the champion. Raise NotFound where there is none."""
     missing = NotFound(f"There is no version {version!r} of a model {model!r}, or its files are not all copied yet.")
     if not _MODEL.fullmatch(model):
         raise missing
@@ -56,25 +178,34 @@ def get_model_version(caller: DataCaller, kedja: Service, model: str, version: s
         version = champion.version
     if not _VERSION.fullmatch(version):
         raise missing
-    try:
-        blob = kedja.blobs.read(names.MODELS, f"{names.model_prefix(model, version)}{MODEL_MANIFEST}")
-    except BlobNotFound:
-        raise missing from None
-    manifest = ModelManifest.decoded(blob.data)
-    if not _sees(caller, manifest.receipt):
+    manifest = _downloads(kedja).manifest(model, version)
+    if manifest is None or not _sees(caller, manifest.receipt):
         raise missing
-    return ModelManifestView(**dict(manifest), champion=champion is not None and champion.version == version)
+    return manifest, champion
 
 
-def _views(caller: Caller, kedja: Kedja, model: str | None) -> list[ModelView]:
-    versions = [one for one in kedja.training.models(model) if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
-    champions = {name: kedja.champions.find(name) for name in {one.model for one in versions}}
-    return [ModelView.of(one, champions[one.model]) for one in versions]
+def _downloads(kedja: Kedja) -> Downloads:
+    return Downloads(blobs=kedja.blobs, clock=kedja.receipts.clock)
+
+
+def _no_model(model: str) -> NotFound:
+    return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists those there are.")
+
+
+def _place(model: str, version: str) -> str:
+    """Return a text that sorts by model, and the highest version first."""
+    return f"{model}/{10**18 - int(version):019d}"
 
 
 def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
     champion = kedja.champions.find(model)
-    return champion if champion and _sees(caller, champion.receipt) else None
+    return _shown(caller, champion) if champion and _sees(caller, champion.receipt) else None
+
+
+def _shown(caller: Caller, champion: Champion) -> Champion:
+    """Return a champion without those of other experiments in its history."""
+    seen = tuple(tenure for tenure in champion.history if _sees(caller, tenure.receipt))
+    return champion.model_copy(update={"history": seen})
 
 
 def _sees(caller: Caller, receipt: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 import function_app
@@ -50,6 +50,13 @@ class PauseRequest(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
+class ComputeRequest(BaseModel):
+    """What a cluster is to be made of. `size` is Azure's name of a kind of machine."""
+
+    size: Annotated[str, Field(min_length=1, max_length=100, examples=["Standard_NC24ads_A100_v4"])]
+    max_nodes: Annotated[int, Field(ge=0, le=1000)]
+
+
 class Check(BaseModel):
     """How a part answered, and in what time."""
 
@@ -73,6 +80,22 @@ def list_compute(_caller: DataCaller, kedja: Service) -> ComputeList:
     """List where jobs can run."""
     items = [ComputeView.of(compute) for compute in kedja.training.computes()]
     return ComputeList(default=kedja.settings.compute, items=items)
+
+
+@router.put(
+    "/compute/{name}",
+    operation_id="create_compute",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def create_compute(
+    _caller: Operator,
+    kedja: Service,
+    name: Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,22}[A-Za-z0-9]$", description="2 to 24 letters.")],
+    wanted: ComputeRequest,
+) -> ComputeView:
+    """Create a cluster that is empty while no job runs, or change how many nodes it may have."""
+    return ComputeView.of(kedja.training.create_compute(name, size=wanted.size, max_nodes=wanted.max_nodes))
 
 
 @router.get("/pause", operation_id="get_pause", responses=_ANSWERS)

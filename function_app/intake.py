@@ -25,13 +25,17 @@ EMPTY_UNTIL_FLUSHED = "CreateFile"
 
 
 class SettleRequest(Document):
-    """A message of `settled-drops`: look at the experiment's folder. `since` is when its files began to come."""
+    """A message of `settled-drops`: look at the experiment's folder.
+
+    `since` is when its files began to come, `tries` how often something else stood in the way already.
+    """
 
     kind: str = "settle"
     experiment: str
     folder: str
     trigger: str
     since: datetime | None = None
+    tries: int = 0
 
     @property
     def marker(self) -> str:
@@ -135,7 +139,7 @@ class Intake:
     def _place(self, event: BlobCreated) -> str | None:
         """Return `<folder>/<name>` of a dropped file, or None for what is not one."""
         if not event.url.startswith(f"{self.account_url}/"):
-            logger.warning("Refused an event about another storage account: %s", event.url[:200])
+            logger.warning("Refused an event about another storage account: %s", event.url.partition("?")[0][:200])
             return None
         path = unquote(event.url.removeprefix(f"{self.account_url}/"))
         container, _, place = path.partition("/")

@@ -13,6 +13,8 @@ from function_app.job_placeholders import quote
 from function_app.job_spec import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
 from function_app.kedja_options import Argument
 
+CHECKPOINTS_OUTPUT = "kedja_checkpoints"
+"""Where `training_job.launch` keeps what a restart goes on from."""
 _LAUNCH = "python -m training_job.launch"
 _TRAIN = "python -m training_job.train"
 _SHOWN_OF_DROP = 8
@@ -29,6 +31,7 @@ def job_document(  # noqa: PLR0913 (a document has many parts, and each is named
     compute: str,
     environment: str,
     tags: Mapping[str, str],
+    goes_on: bool = False,
 ) -> dict[str, Any]:
     """Return the document of the job for one drop.
 
@@ -43,10 +46,14 @@ def job_document(  # noqa: PLR0913 (a document has many parts, and each is named
         compute: where a job runs that names no compute.
         environment: what a job runs in that names no environment, as azureml:<name>:<version>.
         tags: Kedja's own; they win over the user's.
+        goes_on: whether a job that is killed is to go on from its last checkpoint in the drop's next attempt. A sweep
+            never does, as its trials would share their checkpoints.
     """
     if spec.conda_path is not None:
         raise ValueError(f"{spec.conda_path} has not been read: call with_conda_file first")
-    work = _work(spec.work, job_command(spec, entry_script=entry_script, has_data=has_data), environment)
+    goes_on = goes_on and spec.type == "command"
+    command = job_command(spec, entry_script=entry_script, has_data=has_data, goes_on=goes_on)
+    work = _work(spec.work, command, environment)
     document = {
         "type": spec.type,
         "experiment_name": experiment,
@@ -54,7 +61,10 @@ def job_document(  # noqa: PLR0913 (a document has many parts, and each is named
         "description": spec.description,
         "compute": f"azureml:{spec.compute_name or compute}",
         "inputs": _inputs(spec, experiment=experiment, folder=folder, drop=drop, has_data=has_data),
-        "outputs": {name: output.model_dump() for name, output in spec.outputs.items()},
+        "outputs": {
+            **{name: output.model_dump() for name, output in spec.outputs.items()},
+            **(_checkpoints(experiment, drop) if goes_on else {}),
+        },
         "limits": spec.limits.model_dump(exclude_none=True),
         "queue_settings": spec.queue_settings.model_dump(exclude_none=True),
         "tags": {**spec.tags, **tags},
@@ -63,7 +73,7 @@ def job_document(  # noqa: PLR0913 (a document has many parts, and each is named
     return _filled(document)
 
 
-def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool) -> str:
+def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes_on: bool = False) -> str:
     """Return the command line: `training_job.launch` around the script, the trainer or the user's own command."""
     parts = [_LAUNCH, "--snapshot", quote(f"${{{{inputs.{SCRIPTS_INPUT}}}}}")]
     data = quote(f"${{{{inputs.{DATA_INPUT}}}}}")
@@ -71,6 +81,8 @@ def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool) -> s
         parts += ["--data", data]
     if spec.work.code != ".":
         parts += ["--code", shlex.quote(spec.work.code)]
+    if goes_on:
+        parts += ["--checkpoints", quote(f"${{{{outputs.{CHECKPOINTS_OUTPUT}}}}}")]
     if spec.work.command is not None:
         return " ".join([*parts, "--shell", quote(spec.work.command)])
     if entry_script is not None:
@@ -118,6 +130,14 @@ def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data:
     }
     literals = {name: value for name, value in spec.inputs.items() if name not in (SCRIPTS_INPUT, DATA_INPUT)}
     return {**literals, **own}
+
+
+def _checkpoints(experiment: str, drop: str) -> dict[str, Any]:
+    """Return an output at a fixed place: mounted, it shows what an earlier attempt left there."""
+    place = f"{names.CHECKPOINTS_DATASTORE}/paths/{names.checkpoints_prefix(experiment, drop)}"
+    return {
+        CHECKPOINTS_OUTPUT: {"type": "uri_folder", "mode": "rw_mount", "path": f"azureml://datastores/{place}"},
+    }
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,13 +123,22 @@ def matching(pattern: str, wanted: str) -> AfterValidator:
     return checked(problem)
 
 
+_SECRETS = re.compile(
+    r"""(?<=//)[^/@\s"]+(?=@) | (?<=\?)[^\s"]+ |
+    (?<=key=)[^;&\s"]+ | (?<=signature=)[^;\s"]+ | (?<=sig=)[^;&\s"]+ |
+    (?<=password=)[^;&\s"]+ | (?<=pwd=)[^;&\s"]+ | (?<=token=)[^;&\s"]+ | (?<=secret=)[^;&\s"]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What stands in an address or a connection string for somebody to get in with."""
+
+
 def shown(value: object) -> str:
-    """Return a scalar as JSON, cut to 60 characters; anything else by its kind."""
+    """Return a scalar as JSON, without what looks like a secret, cut to 60 characters; anything else by its kind."""
     match value:
         case None:
             return "nothing"
         case bool() | int() | float() | str():
-            text = json.dumps(value, ensure_ascii=False)
+            text = _SECRETS.sub("…", json.dumps(value, ensure_ascii=False))
             return text if len(text) <= 60 else f"{text[:56]}…"  # noqa: PLR2004 (as the docstring says)
         case list() | tuple():
             return "a list"

@@ -22,6 +22,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "tuple_type": "a list",
 }
+_VARIABLES = "environment_variables"
 _ALLOWED = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
 """Errors about a word that is not in a list, and where pydantic keeps the list."""
 
@@ -110,6 +111,8 @@ def _path(item: Any, values: object) -> Path:  # noqa: ANN401 (pydantic's ErrorD
 
 def _message(item: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails, whose ctx holds anything)
     kind, value = item["type"], item["input"]
+    if _VARIABLES in item["loc"] and isinstance(value, str | int | float):
+        value = "…"  # a secret, maybe: the problem is told on a receipt
     if kind in (REFUSED, REQUIRED):
         message = item["msg"]
     elif kind in ("missing", "union_tag_not_found"):

@@ -8,9 +8,12 @@ from typing import Any
 from attrs import frozen
 
 from function_app import names
+from function_app.announcements import Announced
 from function_app.answer import claim
+from function_app.deletion import check_not_deleting
+from function_app.documents import Document
 from function_app.drop import Drop
-from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
+from function_app.errors import BlobNotFound, InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.planning import Ready, Rejected, Waiting
 from function_app.receipt import FINAL, Receipt, Status
@@ -18,6 +21,16 @@ from function_app.receipts import Receipts
 from function_app.settling import Settler
 from function_app.storage import Blobs
 from function_app.submission import Submitter, without_secrets
+
+
+class TrainingRequest(Document):
+    """A message of `settled-drops`: another system asked for a training by an event. `code` says what it may set."""
+
+    kind: str = "request"
+    source: str
+    code: bool
+    spec: Mapping[str, Any]
+
 
 _JOB = re.compile(r"(?P<experiment>[a-z0-9-]+)-(?P<drop>[0-9a-f]{16})-[0-9]+")
 """What `function_app.names.job_name` makes."""
@@ -99,6 +112,23 @@ class Jobs:
             existing=self.receipts.find(drop.experiment, drop_id),
         )
 
+    @staticmethod
+    def check(request: Mapping[str, object], *, code: bool) -> str:
+        """Check a request for itself, before anything is looked up; return the folder whose files it wants.
+
+        Raises:
+            InvalidJobSpec: where a key is wrong.
+            RoleMissing: where the caller may not set a key.
+        """
+        asked = parse_job_json(request)
+        if not code and (keys := [*asked.code_keys(), *_taken_away(request)]):
+            raise RoleMissing(f"{', '.join(keys)} decide what runs and what is registered: that takes the role `code`.")
+        if asked.experiment_name is None:
+            raise InvalidJobSpec(["experiment_name: names the experiment whose files are to be used, and is missing."])
+        if "/" in asked.experiment_name:  # a folder below another experiment's is that experiment's
+            raise InvalidJobSpec([f"experiment_name: {asked.experiment_name!r} is a path; name a folder at the top."])
+        return asked.experiment_name
+
     def _drop(self, request: Mapping[str, object], *, code: bool) -> tuple[Drop, JobSpec]:
         asked = parse_job_json(request)
         if not code and (keys := [*asked.code_keys(), *_taken_away(request)]):
@@ -107,7 +137,7 @@ class Jobs:
             raise InvalidJobSpec(["experiment_name: names the experiment whose files are to be used, and is missing."])
         if "/" in asked.experiment_name:  # a folder below another experiment's is that experiment's
             raise InvalidJobSpec([f"experiment_name: {asked.experiment_name!r} is a path; name a folder at the top."])
-        drop = Drop.take(self.blobs, asked.experiment_name)
+        drop = self.settler.archives.opened(Drop.take(self.blobs, asked.experiment_name))
         if drop.is_empty:
             raise NotFound(
                 f"Nothing was dropped for the experiment {asked.experiment_name!r}. Drop files into "
@@ -128,13 +158,22 @@ class Jobs:
         receipt = self.find(name)
 
         def edit(current: Receipt) -> Receipt:
+            if current.status in FINAL or current.status is Status.COMPLETED:
+                raise Refused(f"The job {name} is {current.status}: there is nothing to cancel.")
+            if current.job != name:
+                raise Refused(f"The job {name} has ended, and its drop goes on as {current.job}: cancel that one.")
             if current.status is Status.CANCELING:
                 return current
-            if current.status in FINAL or current.status is Status.COMPLETED or current.job != name:
-                raise Refused(f"The job {name} is {current.status}: there is nothing to cancel.")
+            if current.status is Status.QUEUED:
+                now = self.receipts.clock()
+                canceled = current.moved(Status.CANCELED, now, "Somebody canceled it.", "Retry it, or drop it again.")
+                return canceled.with_attempt(ended=now).announcing(Announced.JOB_CANCELED, now)
             return current.moved(Status.CANCELING, self.receipts.clock(), "Somebody canceled it.")
 
         receipt = self.receipts.change(receipt, edit)
+        if receipt.status is Status.CANCELED:  # it was queued
+            self.submitter.turns.leave(receipt)
+            return self.receipts.flush(receipt)
         self.submitter.cancel(name, receipt)
         return receipt
 
@@ -145,15 +184,37 @@ class Jobs:
             NotFound, Refused: where there is no such job, or it is still going on.
         """
         receipt = self.find(name)
+        check_not_deleting(self.blobs, receipt.experiment)
+        # The order among drops is that of the storage's clock, whatever this host's says.
+        listed = self.blobs.read(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)).now
 
         def edit(current: Receipt) -> Receipt:
             if current.status not in _RETRIABLE:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
-            return claim(current, f"retry of {name}", None, self.receipts.clock())
+            if "snapshot" in current.forgotten:
+                raise Refused(f"The snapshot of {current.name} was deleted, its time being over: drop the files again.")
+            return claim(current, f"retry of {name}", listed, self.receipts.clock())
 
+        if receipt.status in _RETRIABLE and "snapshot" not in receipt.forgotten:
+            self._check_snapshot(receipt)
         # Before the claim, so that `reconcile` finds it wherever this is killed; `submit` does it again after that.
         self.receipts.open(receipt.experiment, receipt.drop)
         return self.submitter.submit(self.receipts.change(receipt, edit))
+
+    def _check_snapshot(self, receipt: Receipt) -> None:
+        """Raise Refused where the snapshot is gone, or its code is not approved (any more) and has to be."""
+        try:
+            spec = self.settler.snapshots.spec(receipt.experiment, receipt.drop)
+        except BlobNotFound as gone:
+            raise Refused(f"The snapshot of {receipt.name} was deleted: drop the files again.") from gone
+        approvals, code = self.settler.approvals, receipt.received.code_sha256
+        if not approvals.required or (code is not None and approvals.find(code) is not None):
+            return
+        if code is not None or receipt.received.scripts or spec.code_keys():
+            raise Refused(
+                f"The code of {receipt.name} is not approved{f': {code}' if code else ''}. Approve it "
+                "(POST /api/approvals), or drop it again to learn its digest."
+            )
 
 
 def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:

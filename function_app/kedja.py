@@ -1,45 +1,49 @@
 """Kedja, put together: every part connected to the storage, the training service and the topic that settings name."""
 
 import logging
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, cast
+from collections.abc import Mapping
+from typing import Any, Self
 
 from attrs import frozen
-from azure.core.credentials import AzureKeyCredential, TokenCredential
-from azure.eventgrid import EventGridPublisherClient
+from pydantic import ValidationError
 
-from function_app import events, names
-from function_app.announcements import Announcement, EventGridPublisher, Publisher
+from function_app import connections, events, names
+from function_app.admission import Admission, Limits
+from function_app.announcements import Publisher
+from function_app.approvals import Approvals
+from function_app.approving import ApprovedRequest, Approver
 from function_app.artifacts import Artifacts
 from function_app.azure_storage import StorageAccount
 from function_app.champion import Champions
 from function_app.completion import LookRequest, Watcher
-from function_app.errors import InvalidEvent, InvalidSettings, KedjaError
+from function_app.deletion import BeingDeleted
+from function_app.documents import Document
+from function_app.errors import InvalidEvent, KedjaError
+from function_app.experiments import Experiments
 from function_app.intake import Intake, SettleRequest
-from function_app.jobs import Jobs
+from function_app.jobs import Jobs, TrainingRequest
+from function_app.looking_again import PAUSE_CHECK
+from function_app.missing_node import MissingNodes
 from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
 from function_app.receipt import Receipt
 from function_app.receipts import Clock, Receipts, utc_now
 from function_app.reconciliation import Reconciler
 from function_app.registration import Registrar
+from function_app.removal import Remover
+from function_app.retention import Retention
+from function_app.script_archives import ScriptArchives
 from function_app.settings import STORAGE, Settings
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots
 from function_app.storage import Blobs, Queues
-from function_app.submission import SubmitRequest, Submitter
+from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.training_service import TrainingService
+from function_app.turns import SubmitRequest, Turns
+from function_app.uploads import Uploads
 
 logger = logging.getLogger(__name__)
-
-
-class Unannounced:
-    """Publishes nowhere, where no topic is configured. Receipts say the same that the events would."""
-
-    def publish(self, announcements: Sequence[Announcement]) -> None:
-        """Take note of nothing."""
 
 
 @frozen(kw_only=True)
@@ -57,8 +61,10 @@ class Kedja:
     watcher: Watcher
     reconciler: Reconciler
     jobs: Jobs
+    experiments: Experiments
     champions: Champions
     poison: PoisonCabinet
+    approver: Approver
 
     @classmethod
     def assemble(
@@ -75,9 +81,14 @@ class Kedja:
         """Put the parts together over the given ports."""
         receipts = Receipts(blobs, publisher, clock)
         snapshots, champions = Snapshots(blobs), Champions(blobs)
+        approvals = Approvals(blobs, required=settings.approvals == "required", clock=clock)
         planner = Planner(settings=settings, training=training)
         intake = Intake(blobs=blobs, queues=queues, account_url=account_url, quiet_period=settings.quiet_period)
-        submitter = Submitter(planner=planner, queues=queues, receipts=receipts, snapshots=snapshots, training=training)
+        limits = Limits(per_experiment=settings.max_jobs_per_experiment, in_all=settings.max_jobs)
+        turns = Turns(admission=Admission(blobs=blobs, limits=limits), queues=queues, receipts=receipts)
+        submitter = Submitter(
+            planner=planner, queues=queues, receipts=receipts, snapshots=snapshots, training=training, turns=turns
+        )
         settler = Settler(
             blobs=blobs,
             intake=intake,
@@ -85,7 +96,10 @@ class Kedja:
             receipts=receipts,
             snapshots=snapshots,
             submitter=submitter,
-            supersession=Supersession(receipts=receipts, training=training),
+            supersession=Supersession(receipts=receipts, training=training, turns=turns),
+            archives=ScriptArchives(blobs),
+            approvals=approvals,
+            uploads=Uploads(blobs=blobs, clock=clock),
         )
         registrar = Registrar(
             artifacts=Artifacts(blobs=blobs),
@@ -102,7 +116,12 @@ class Kedja:
             registrar=registrar,
             submitter=submitter,
             training=training,
+            turns=turns,
+            max_preemptions=settings.max_preemptions,
         )
+        remover = Remover(blobs=blobs, champions=champions, training=training)
+        jobs = Jobs(blobs=blobs, receipts=receipts, settler=settler, submitter=submitter)
+        experiments = Experiments(blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training)
         return cls(
             settings=settings,
             blobs=blobs,
@@ -118,12 +137,21 @@ class Kedja:
                 intake=intake,
                 receipts=receipts,
                 submitter=submitter,
+                supersession=settler.supersession,
                 training=training,
+                turns=turns,
+                missing_nodes=MissingNodes(receipts=receipts, training=training, deadline=settings.start_deadline),
                 watcher=watcher,
+                experiments=experiments,
+                retention=Retention(
+                    blobs=blobs, receipts=receipts, remover=remover, settings=settings, training=training
+                ),
             ),
-            jobs=Jobs(blobs=blobs, receipts=receipts, settler=settler, submitter=submitter),
+            jobs=jobs,
+            experiments=experiments,
             champions=champions,
             poison=PoisonCabinet(blobs=blobs, receipts=receipts),
+            approver=Approver(approvals=approvals, queues=queues, receipts=receipts, settler=settler),
         )
 
     @classmethod
@@ -134,15 +162,15 @@ class Kedja:
             InvalidSettings: where something is missing or wrong, with its name.
         """
         settings = Settings.read(environ)
-        credential = None if environ.get(STORAGE) else _credential(settings)
+        credential = None if environ.get(STORAGE) else connections.credential(settings)
         account = StorageAccount.connect(environ, credential, prefix=STORAGE)
         account_url = account.blobs.client.url.rstrip("/")
         return cls.assemble(
             settings,
             blobs=account.blobs,
             queues=account.queues,
-            training=_training(settings, environ),
-            publisher=_publisher(settings, credential, account_url),
+            training=connections.training(settings, environ),
+            publisher=connections.publisher(settings, credential, account_url),
             account_url=account_url,
         )
 
@@ -154,35 +182,52 @@ class Kedja:
                 self.intake.receive(event, message=f"{message}/{number}", delivery=delivery)
 
     def on_settled(self, body: bytes, *, message: str) -> None:
-        """Work on a message of `settled-drops`: a folder to look at, or an attempt to submit again."""
+        """Work on a message of `settled-drops`: a folder to look at, or something to submit."""
         values = _object(events.decode(body))
+        try:
+            self._settled(values, message=message)
+        except BeingDeleted:  # which takes longer than a message is delivered again
+            self.queues.send(names.SETTLED_DROPS, values, delay=PAUSE_CHECK)
+
+    def _settled(self, values: Mapping[str, Any], *, message: str) -> None:
         if values.get("kind") == "submit":
-            request = SubmitRequest.model_validate(values)
+            request = _request(SubmitRequest, values)
             self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
+        elif values.get("kind") == "approved":
+            self.approver.go_on(ApprovedRequest.model_validate(values))
+        elif values.get("kind") == "request":
+            asked = _request(TrainingRequest, values)
+            self.jobs.submit(asked.spec, trigger=f"event: {asked.source}", code=asked.code)
         else:
-            self.settler.settle(SettleRequest.model_validate(values), message=message)
+            self.settler.settle(_request(SettleRequest, values), message=message)
 
     def on_run_event(self, body: bytes) -> None:
         """Work on a message of `run-events`: the training service's event, or a request to look again."""
         for raw in events.each(events.decode(body)):
             if raw.get("kind") == "look":
-                request = LookRequest.model_validate(raw)
+                request = _request(LookRequest, raw)
                 self.watcher.look(request.job, tries=request.tries, since=request.since)
             elif isinstance(event := events.parse(raw), events.RunChanged):
                 self.watcher.look(event.job)
 
-    def admit(self, event: Mapping[str, Any]) -> bool:
+    def admit(self, event: Mapping[str, Any], *, code: bool = False) -> bool:
         """Put an event that came in by a door of its own on the queue that its kind belongs to.
 
-        Return whether it is of a kind that Kedja acts on.
+        Return whether it is of a kind that Kedja acts on. `code` says that its sender may decide what code runs.
 
         Raises:
             InvalidEvent: where a known kind lacks what it must have.
+            InvalidJobSpec, RoleMissing: where a request for training asks for what cannot be, or not of this sender.
         """
         parsed = events.parse(event)
         if parsed is None:
             logger.info("An event of type %s is none of Kedja's business.", events.type_of(event))
             return False
+        if isinstance(parsed, events.TrainingRequested):
+            self.jobs.check(parsed.spec, code=code)
+            request = TrainingRequest(source=parsed.source, code=code, spec=parsed.spec)
+            self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"))
+            return True
         queue = names.BLOB_EVENTS if isinstance(parsed, events.BlobCreated) else names.RUN_EVENTS
         self.queues.send(queue, events.message(parsed))
         return True
@@ -215,36 +260,15 @@ class Kedja:
             return None
 
 
+def _request[D: Document](kind: type[D], values: Mapping[str, Any]) -> D:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InvalidEvent(f"The message is no {kind.__name__}: {place}: {error.errors()[0]['msg']}") from error
+
+
 def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidEvent(f"A message is a JSON object; here is {type(value).__name__}.")
     return value
-
-
-def _credential(settings: Settings) -> TokenCredential:
-    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 - slow, and not local
-
-    if settings.client_id:
-        return ManagedIdentityCredential(client_id=settings.client_id)
-    return DefaultAzureCredential()
-
-
-def _training(settings: Settings, environ: Mapping[str, str]) -> TrainingService:
-    try:
-        connect = cast(
-            "Callable[[Mapping[str, str]], TrainingService]", pkgutil.resolve_name(settings.training_service)
-        )
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidSettings(
-            f"KEDJA_TRAINING_SERVICE is {settings.training_service!r}, which names no function: {error}."
-        ) from error
-    return connect(environ)
-
-
-def _publisher(settings: Settings, credential: TokenCredential | None, account_url: str) -> Publisher:
-    if settings.event_grid_endpoint is None:
-        return Unannounced()
-    key = AzureKeyCredential(settings.event_grid_key) if settings.event_grid_key else None
-    return EventGridPublisher(
-        EventGridPublisherClient(settings.event_grid_endpoint, key or credential or _credential(settings)), account_url
-    )

@@ -22,6 +22,10 @@ QUEUES = (BLOB_EVENTS, SETTLED_DROPS, RUN_EVENTS)
 
 DATA_DATASTORE = "kedja_data"
 SNAPSHOTS_DATASTORE = "kedja_snapshots"
+CHECKPOINTS_DATASTORE = "workspaceblobstore"
+"""The workspace's own: a job's identity may write nothing else."""
+CHECKPOINTS = "kedja-checkpoints"
+"""The folder in it."""
 
 JOB_YAML = "job.yaml"
 """The job spec among an experiment's scripts."""
@@ -99,11 +103,36 @@ def poison_blob(queue: str, message: str) -> str:
     return f".poison/{queue}/{message}.json"
 
 
+def deleting_blob(experiment: str) -> str:
+    """Return what stands for a deletion under way."""
+    return f".deleting/{experiment}"
+
+
+def deleted_blob(experiment: str, at: datetime) -> str:
+    """Return where it is told, for good, what was deleted of an experiment; names sort oldest first."""
+    return f".deleted/{experiment}/{at:%Y%m%dT%H%M%SZ}.json"
+
+
+def attempts_blob(experiment: str, drop: str) -> str:
+    """Return what stays of a deleted receipt: how many attempts it had, so that a job's name is never used again."""
+    return f".attempts/{experiment}/{drop}"
+
+
+def retired_blob(experiment: str, at: datetime) -> str:
+    """Return where it is told what went because its time was over."""
+    return f".retired/{experiment}/{at:%Y%m%dT%H%M%SZ}.json"
+
+
 PAUSED_BLOB = ".paused"
 
 
 def snapshot_prefix(experiment: str, drop: str) -> str:
     return f"{experiment}/{drop}/"
+
+
+def checkpoints_prefix(experiment: str, drop: str) -> str:
+    """Return the folder in CHECKPOINTS_DATASTORE that every attempt of a drop goes on from."""
+    return f"{CHECKPOINTS}/{experiment}/{drop}/"
 
 
 def model_prefix(model: str, version: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import names
+from function_app import dropped_names, names
 from function_app.drop import Drop
 from function_app.job_document import job_document
 from function_app.job_spec import JobSpec
@@ -71,8 +71,18 @@ class Planner:
     settings: Settings
     training: TrainingService
 
+    def subject(self, drop: Drop, spec: JobSpec) -> Drop:
+        """Return the drop that a plan is about, which its id is made of: without what only announces or is not used."""
+        if spec.kedja.drop.wait_for is not None:
+            drop = drop.without(spec.kedja.drop.wait_for)
+        return drop if spec.needs_data else drop.without_data()
+
     def plan(self, drop: Drop, spec: JobSpec) -> Plan:
         """Return what the drop is ready for, or what stands against it."""
+        if drop.refusal is not None:
+            return Rejected(drop=drop, reason=drop.refusal[0], what_to_do=drop.refusal[1])
+        if (reason := dropped_names.problem(drop)) is not None:
+            return Rejected(drop=drop, reason=reason, what_to_do="Drop it under another name, and delete this one.")
         if (marker := spec.kedja.drop.wait_for) is not None:
             announced, drop = drop.is_announced_by(marker), drop.without(marker)
             if not announced:
@@ -88,7 +98,7 @@ class Planner:
         return self._with_script(drop, spec)
 
     def _with_script(self, drop: Drop, spec: JobSpec) -> Plan:
-        scripts = spec.in_code(file.name for file in drop.scripts)
+        scripts = spec.in_code(file.name for file in drop.sources)
         top = [name for name in scripts if name.endswith(".py") and "/" not in name and name != NETWORKS]
         wanted = spec.kedja.entry_script
         if wanted is None and not top:
@@ -171,4 +181,5 @@ class Planner:
             compute=self.settings.compute,
             environment=self.settings.environment,
             tags={RECEIPT_TAG: f"{experiment}/{drop}", "kedja_folder": folder},
+            goes_on=self.settings.max_preemptions > 0,
         )

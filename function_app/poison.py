@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -16,6 +17,8 @@ from function_app.storage import Blobs
 logger = logging.getLogger(__name__)
 
 ATTENTION_LISTED = 10
+REASON_LISTED = 500
+"""Characters of a reason that a listing tells."""
 
 
 class PoisonMessage(Document):
@@ -48,7 +51,8 @@ class PoisonCabinet:
             return None
         text = body.decode(errors="replace")
         poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
-        self.blobs.replace(names.RECEIPTS, names.poison_blob(queue, message), poison.encoded())
+        metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
+        self.blobs.replace(names.RECEIPTS, names.poison_blob(queue, message), poison.encoded(), metadata=metadata)
         logger.error("A message of %s is kept as poison: %s", queue, reason)
         return poison
 

@@ -13,7 +13,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from function_app.deletion import BeingDeleted
 from function_app.errors import (
+    AppNotAllowed,
+    ComputeRefused,
     InvalidEvent,
     InvalidJobSpec,
     InvalidSettings,
@@ -30,10 +33,13 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     Unauthenticated,
 )
+from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
+from function_app.journal import InvalidCursor
 from function_app.receipt import IllegalMove
 from function_app.receipt_pages import InvalidToken
 from function_app.receipts import ReceiptBusy
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+from function_app.uploads import InvalidName
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +103,20 @@ KINDS: Mapping[type[KedjaError], Kind] = {
     Refused: Kind(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
     IllegalMove: Kind(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
     JobConflict: Kind(HTTPStatus.CONFLICT, "job-conflict", "Another job has this name."),
+    BeingDeleted: Kind(HTTPStatus.CONFLICT, "being-deleted", "The experiment is being deleted.", _LATER, 300),
     ReceiptBusy: Kind(HTTPStatus.CONFLICT, "busy", "The receipt is being written.", _LATER, 10),
     ChangedMeanwhile: Kind(HTTPStatus.CONFLICT, "changed-meanwhile", "Files changed meanwhile.", _LATER, 10),
     InvalidToken: _UNREADABLE,
+    InvalidCursor: _UNREADABLE,
+    InvalidKey: _UNREADABLE,
+    KeyReused: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "idempotency-key-reused",
+        "The idempotency key belongs to another request.",
+        "Send each thing to be done with a key of its own.",
+    ),
+    KeyInProgress: Kind(HTTPStatus.CONFLICT, "in-progress", "The same request is being worked on.", _LATER, 10),
+    InvalidName: _UNREADABLE,
     InvalidJobSpec: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-job", "The job cannot be run as it is.", _INVALID),
     JobRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "job-refused", "The training service refuses the job."),
     InvalidEvent: Kind(HTTPStatus.BAD_REQUEST, "invalid-event", "The event cannot be understood."),
@@ -109,6 +126,15 @@ KINDS: Mapping[type[KedjaError], Kind] = {
     ),
     TrainingServiceUnavailable: Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "training-unavailable", "The training service does not answer.", _LATER, 30
+    ),
+    ComputeRefused: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "compute-refused", "The training service refuses the compute."
+    ),
+    AppNotAllowed: Kind(
+        HTTPStatus.BAD_GATEWAY,
+        "app-not-allowed",
+        "The app may not do this.",
+        "Have an owner of the subscription give the app's identity the role that `detail` names.",
     ),
     StorageError: Kind(HTTPStatus.BAD_GATEWAY, "storage-failed", "Storage refused what Kedja asked."),
     TrainingServiceError: Kind(
@@ -165,6 +191,11 @@ def install(app: FastAPI) -> None:
 async def _on_kedja_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, KedjaError):
         raise TypeError(f"{type(error).__name__} is none of Kedja's errors.")
+    return response_of(error)
+
+
+def response_of(error: KedjaError) -> Response:
+    """Return the problem that an error is told as."""
     kind = kind_of(error)
     headers = {}
     if kind.status is HTTPStatus.UNAUTHORIZED:

@@ -6,6 +6,7 @@ A receipt is a value. `function_app.receipts` keeps it in storage.
 import enum
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -18,12 +19,16 @@ FILES_LISTED = 100
 
 REPEATS_LISTED = 20
 
+UNKNOWN = "unknown"
+
 
 class Status(enum.StrEnum):
     """Where a drop is on its way."""
 
     WAITING = "waiting"
     """For the thing that `reason` names."""
+    QUEUED = "queued"
+    """Ready, and so many jobs go on that it waits for its turn."""
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
     STARTING = "starting"
@@ -44,10 +49,12 @@ _S = Status
 _WITH_JOB = (_S.STARTING, _S.RUNNING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED)
 MOVES: Mapping[Status, frozenset[Status]] = {
     _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED, _S.CANCELED}),
-    _S.SUBMITTING: frozenset({_S.SUBMITTED, _S.REJECTED, *_WITH_JOB, _S.SUPERSEDED}),
-    _S.SUBMITTED: frozenset(_WITH_JOB),
-    _S.STARTING: frozenset(_WITH_JOB) - {_S.STARTING},
-    _S.RUNNING: frozenset({_S.STARTING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED}),
+    _S.QUEUED: frozenset({_S.SUBMITTING, _S.SUBMITTED, _S.SUPERSEDED, _S.CANCELED}),
+    _S.SUBMITTING: frozenset({_S.QUEUED, _S.SUBMITTED, _S.REJECTED, *_WITH_JOB, _S.SUPERSEDED}),
+    # Back to submitting: the job was killed or lost its node, and goes on as the next attempt.
+    _S.SUBMITTED: frozenset({*_WITH_JOB, _S.SUBMITTING}),
+    _S.STARTING: frozenset({*_WITH_JOB, _S.SUBMITTING}) - {_S.STARTING},
+    _S.RUNNING: frozenset({_S.STARTING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED, _S.SUBMITTING}),
     _S.COMPLETED: frozenset({_S.REGISTERED, _S.NOT_REGISTERED}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.SUPERSEDED, _S.FAILED}),
     _S.FAILED: frozenset({_S.SUBMITTING}),
@@ -62,19 +69,28 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 FINAL = frozenset({_S.REGISTERED, _S.NOT_REGISTERED, _S.REJECTED, _S.FAILED, _S.CANCELED, _S.SUPERSEDED})
 """Nothing happens to these any more unless someone asks."""
 
-NOT_STARTED = frozenset({_S.WAITING, _S.SUBMITTING, _S.SUBMITTED, _S.STARTING})
+NOT_STARTED = frozenset({_S.WAITING, _S.QUEUED, _S.SUBMITTING, _S.SUBMITTED, _S.STARTING})
 """A newer drop may take the place of these."""
 
 RETRIED_BY_DROP = frozenset({_S.FAILED, _S.CANCELED, _S.SUPERSEDED, _S.REJECTED})
 """Dropping the same content again claims the next attempt of these."""
 
 
+Order = tuple[int, datetime, str]
+"""A drop's place among others of its experiment: sequence, newest file, id. Of two listings in the same second the one
+that has the newer file is the later."""
+
+
 class IllegalMove(KedjaError):
     """A receipt cannot go from the one status to the other: someone else was faster."""
 
 
-class DroppedFile(Document):
-    """A file of a drop. `size` in bytes, `md5` in Base64; without one the file counts by its ETag."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedFile:
+    """A file of a drop. `size` in bytes, `md5` in Base64; without one the file counts by its ETag.
+
+    No `Document`: a drop may have 100,000 of these, and a model's instance takes five times as much memory.
+    """
 
     name: str
     size: int
@@ -83,6 +99,22 @@ class DroppedFile(Document):
 
     def identity(self) -> tuple[str, int, str]:
         return self.name, self.size, self.md5 or self.etag
+
+
+class ArchiveContents(Document):
+    """What an archive among the scripts was unpacked to: files, their size in bytes, the folder taken off them."""
+
+    name: str
+    files: int
+    size: int
+    folder: str | None = None
+
+
+class Gone(Document):
+    """Files of the drop before that are no longer there: `<container>/<name>` of the first hundred."""
+
+    count: int
+    files: tuple[str, ...]
 
 
 class Received(Document):
@@ -99,6 +131,11 @@ class Received(Document):
     data_files: tuple[DroppedFile, ...] = ()
     counted_by_etag: int = 0
     """Files without Content-MD5: writing them again, even unchanged, makes another drop."""
+    archives: tuple[ArchiveContents, ...] = ()
+    """Archives among the scripts, as they were unpacked."""
+    gone: Gone | None = None
+    code_sha256: str | None = None
+    """Hash over the code that the drop brings, where an approval is required: what an approval names."""
 
 
 class Attempt(Document):
@@ -117,6 +154,8 @@ class Attempt(Document):
     error: str | None = None
     log_tail: tuple[str, ...] = ()
     metrics: Mapping[str, float] = {}
+    without_node: datetime | None = None
+    """When the receipt was told that the job gets no node."""
 
 
 class Change(Document):
@@ -171,10 +210,18 @@ class Receipt(Document):
     updated_at: datetime
     newest_upload: datetime
     trigger: str
+    uploaded_by: tuple[str, ...] = (UNKNOWN,)
+    """Who uploaded its files, where the way they came tells; `unknown` is among them where one's does not."""
     received: Received
     spec: Mapping[str, Any] = {}
     attempts: tuple[Attempt, ...] = ()
+    attempts_before: int = 0
+    """How many attempts an earlier receipt of the same content had, which was deleted."""
+    preemptions: int = 0
+    """How many attempts before the last one were killed in a row."""
     model: RegisteredModel | None = None
+    forgotten: tuple[str, ...] = ()
+    """What was deleted since, its time being over: `model`, `snapshot`."""
     followed_by: str | None = None
     superseded_by: str | None = None
     attention: tuple[str, ...] = ()
@@ -186,6 +233,10 @@ class Receipt(Document):
     def name(self) -> str:
         """`<experiment>/<drop>`, what a job's tag points back to."""
         return f"{self.experiment}/{self.drop}"
+
+    @property
+    def order(self) -> Order:
+        return self.sequence, self.newest_upload, self.drop
 
     @property
     def attempt(self) -> Attempt | None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from attrs import frozen
@@ -12,14 +12,12 @@ from attrs import frozen
 from function_app import names
 from function_app.errors import KedjaError
 from function_app.receipts import Receipts, Summary
+from function_app.storage import MOST_LISTED
 
 MOST = 200
 """How many receipts a page has at most."""
-_READ = 500
-_MOST_READ = 5000
-"""How many names storage lists in one call at most."""
-_CALLS = 20
-"""How many times storage is asked for one page. A page that ends there has a token and may have few receipts."""
+_READS = (500, MOST_LISTED, MOST_LISTED)
+"""How many names each call to storage asks for. A page that ends there has a token and may have few receipts."""
 
 
 class InvalidToken(KedjaError):
@@ -48,7 +46,13 @@ class Position:
 
 
 def newest(
-    receipts: Receipts, wanted: Callable[[Summary], bool], *, limit: int, after: str | None, secretive: bool = False
+    receipts: Receipts,
+    wanted: Callable[[Summary], bool],
+    *,
+    limit: int,
+    after: str | None,
+    secretive: bool = False,
+    reads: Sequence[int] = _READS,
 ) -> tuple[list[Summary], str | None]:
     """Return up to `limit` receipts that are wanted, and what reads on after them, or None at the end.
 
@@ -66,8 +70,8 @@ def newest(
         position = Position(last=position.last)
     found: list[Summary] = []
     last, token = position.last, position.token
-    for _ in itertools.count() if secretive else range(_CALLS):
-        summaries, next_token = receipts.page(size=_MOST_READ if secretive else _READ, token=token)
+    for size in itertools.repeat(MOST_LISTED) if secretive else reads:
+        summaries, next_token = receipts.page(size=size, token=token)
         for summary in summaries:
             name = _name(summary)
             if name <= last:
@@ -82,6 +86,39 @@ def newest(
         token = next_token
         position = position if secretive else Position(token=token)
     return found, Position(token=token, last=last).encoded()
+
+
+def newest_of(
+    receipts: Receipts,
+    experiment: str,
+    wanted: Callable[[Summary], bool],
+    *,
+    limit: int,
+    after: str | None,
+    secretive: bool = False,
+) -> tuple[list[Summary], str | None]:
+    """Return what `newest` does, of one experiment.
+
+    All its receipts are listed, however many others there are; where they are too many for that, the index is read.
+
+    Raises:
+        InvalidToken: where `after` is none.
+    """
+    position = Position.decoded(after) if after else Position()
+    if position.token is None:
+        every, more = receipts.page_of(experiment, size=MOST_LISTED)
+        if more is None:
+            kept = sorted((_name(one), one) for one in every if wanted(one) and _name(one) > position.last)
+            end = Position(last=kept[limit - 1][0]).encoded() if len(kept) > limit else None
+            return [one for _, one in kept[:limit]], end
+    return newest(
+        receipts,
+        lambda one: one.experiment == experiment and wanted(one),
+        limit=limit,
+        after=after,
+        secretive=secretive,
+        reads=_READS[1:],
+    )
 
 
 def _name(summary: Summary) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from attrs import field, frozen
 from pydantic import ValidationError
@@ -13,8 +13,9 @@ from function_app import names
 from function_app.announcements import Publisher, PublishingFailed
 from function_app.documents import Document
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed
-from function_app.receipt import FINAL, Receipt
-from function_app.storage import Blobs, Lease, pages
+from function_app.journal import Entry, Journal
+from function_app.receipt import FINAL, Order, Receipt
+from function_app.storage import BlobItem, Blobs, Lease, pages
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ class Latest(Document):
     newest_upload: datetime
     follows: str | None = None
 
+    @property
+    def order(self) -> Order:
+        return self.sequence, self.newest_upload, self.drop
+
 
 @frozen(kw_only=True)
 class Summary:
@@ -55,9 +60,23 @@ class Summary:
     experiment: str
     drop: str
     received_at: datetime
+    updated_at: datetime
     status: str
     job: str | None
     model: str | None
+
+    @classmethod
+    def of(cls, experiment: str, drop: str, metadata: Mapping[str, str]) -> Self:
+        """Read what a listing tells of a receipt, or of its place in the index."""
+        return cls(
+            experiment=experiment,
+            drop=drop,
+            received_at=datetime.fromisoformat(metadata["received"]),
+            updated_at=datetime.fromisoformat(metadata.get("updated", metadata["received"])),
+            status=metadata["status"],
+            job=metadata.get("job"),
+            model=metadata.get("model"),
+        )
 
 
 def utc_now() -> datetime:
@@ -72,9 +91,18 @@ class Receipts:
     publisher: Publisher = field(repr=False)
     clock: Clock = utc_now
 
+    @property
+    def journal(self) -> Journal:
+        """Where each change and each published event is told to whoever looks."""
+        return Journal(self.blobs, self.clock)
+
     def load(self, experiment: str, drop: str) -> Receipt:
         """Return a receipt. Raise NotFound where there is none."""
         return self._read(experiment, drop)[0]
+
+    def read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
+        """Return a receipt and its ETag. Raise NotFound where there is none."""
+        return self._read(experiment, drop)
 
     def find(self, experiment: str, drop: str) -> Receipt | None:
         try:
@@ -134,11 +162,14 @@ class Receipts:
             except PublishingFailed as failure:
                 logger.warning("The events of %s stay in its outbox: %s", receipt.name, failure)
                 return receipt
+            self.journal.append(
+                Entry(kind="event", experiment=receipt.experiment, data=one.model_dump(mode="json")) for one in sent
+            )
             receipt = self.change(receipt, lambda current: current.without(sent), lease=lease)
-        return self._close(receipt) if receipt.status in FINAL and not receipt.outbox else receipt
+        return self.close(receipt, _is_over) if _is_over(receipt) else receipt
 
-    def _close(self, receipt: Receipt) -> Receipt:
-        """Take the mark away that `open` set, unless the receipt was opened anew since it became final.
+    def close(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
+        """Take the mark away that `open` set where the receipt `is_over`, unless it was opened anew since it was.
 
         Whoever opens it writes the receipt first and the mark after that. So where the mark is still the one that was
         there before the receipt was read, nothing has happened since.
@@ -148,7 +179,7 @@ class Receipts:
         if mark is None:
             return receipt
         receipt = self.load(receipt.experiment, receipt.drop)
-        if receipt.status in FINAL and not receipt.outbox:
+        if is_over(receipt):
             self.index(receipt)  # a call that was killed may have written the receipt and not its index
             with contextlib.suppress(PreconditionFailed):
                 self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
@@ -193,7 +224,7 @@ class Receipts:
                     continue
                 return new
             before = Latest.decoded(blob.data)
-            if (before.sequence, before.drop) >= (new.sequence, new.drop):
+            if before.order >= new.order:
                 return before
             new = new.model_copy(update={"follows": before.follows if before.drop == new.drop else before.drop})
             try:
@@ -206,7 +237,14 @@ class Receipts:
     def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[Summary], str | None]:
         """Return a page of the list of receipts, newest first, and what reads on. One call to storage."""
         page = self.blobs.page(names.RECEIPTS, ".by-time/", size=size, token=token)
-        return [_summary(item.name, item.metadata) for item in page.items], page.token
+        return [_indexed(item) for item in page.items], page.token
+
+    def page_of(self, experiment: str, *, size: int, token: str | None = None) -> tuple[list[Summary], str | None]:
+        """Return a page of an experiment's receipts, in the order of their ids. One call to storage."""
+        page = self.blobs.page(names.RECEIPTS, f"{experiment}/", size=size, token=token)
+        found = ((item.name.removeprefix(f"{experiment}/").removesuffix(".json"), item) for item in page.items)
+        summaries = [Summary.of(experiment, drop, item.metadata) for drop, item in found if "status" in item.metadata]
+        return summaries, page.token
 
     def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
         try:
@@ -222,15 +260,27 @@ class Receipts:
             raise UnreadableReceipt(reason) from error
 
     def index(self, receipt: Receipt) -> None:
-        """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile."""
+        """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile.
+
+        The journal is told of it then.
+        """
         name = names.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
         metadata: Mapping[str, str] = _metadata(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
             self.blobs.replace(names.RECEIPTS, name, b"", metadata=metadata)
             now = self.blobs.get(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop))
-            if now is None or now.metadata == metadata:
+            if now is None:  # it was deleted meanwhile
+                self.blobs.delete(names.RECEIPTS, name)
+                return
+            if now.metadata == metadata:
+                line = {"drop": receipt.drop, "metadata": dict(metadata)}
+                self.journal.append([Entry(kind="drop", experiment=receipt.experiment, data=line)])
                 return
             metadata = now.metadata
+
+
+def _is_over(receipt: Receipt) -> bool:
+    return receipt.status in FINAL and not receipt.outbox
 
 
 def _metadata(receipt: Receipt) -> dict[str, str]:
@@ -238,19 +288,14 @@ def _metadata(receipt: Receipt) -> dict[str, str]:
     values: dict[str, Any] = {
         "status": receipt.status.value,
         "received": receipt.received_at.isoformat(),
+        "updated": receipt.updated_at.isoformat(),
         "job": receipt.job,
         "model": f"{receipt.model.model}:{receipt.model.version}" if receipt.model else None,
+        "forgotten": ",".join(receipt.forgotten),
     }
     return {key: value for key, value in values.items() if value}
 
 
-def _summary(name: str, metadata: Mapping[str, str]) -> Summary:
-    _, _, experiment, drop = name.split("/")
-    return Summary(
-        experiment=experiment,
-        drop=drop,
-        received_at=datetime.fromisoformat(metadata["received"]),
-        status=metadata["status"],
-        job=metadata.get("job"),
-        model=metadata.get("model"),
-    )
+def _indexed(item: BlobItem) -> Summary:
+    _, _, experiment, drop = item.name.split("/")
+    return Summary.of(experiment, drop, item.metadata)

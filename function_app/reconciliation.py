@@ -4,24 +4,31 @@ It lists what is open, never history: open receipts against their jobs, markers 
 many experiments as there is time for, in turn, for files that no event told of.
 """
 
+import bisect
 import logging
-from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import frozen
 from pydantic import ValidationError
 
 from function_app import names
 from function_app.completion import Watcher
+from function_app.deletion import deleted_before
 from function_app.documents import Document
-from function_app.drop import Drop
+from function_app.drop import newest_upload
 from function_app.errors import BlobNotFound, JobNotFound, KedjaError
+from function_app.experiments import Experiments
 from function_app.intake import Intake, Marker, SettleRequest
+from function_app.missing_node import MissingNodes
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
+from function_app.retention import Retention
+from function_app.service_wait import is_asked_again
 from function_app.storage import Blobs
 from function_app.submission import Submitter
+from function_app.supersession import Supersession
 from function_app.training_service import TrainingService
+from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +37,28 @@ EXPERIMENTS_AT_ONCE = 20
 """Experiments on a page of the walk: what a round does at least."""
 WALK = timedelta(minutes=2)
 """A round's walk begins no page after this time; the next round goes on where it was."""
+LONGEST_WALK = timedelta(minutes=5)
+"""Nor does it begin a folder after this time: a page of huge ones may take longer than a function has."""
 STALE_MARKER = 2.0
 """Quiet periods after which a marker is taken for one whose message was lost."""
-LOST_SUBMISSION = timedelta(minutes=5)
+OPEN = timedelta(minutes=2)
+"""A round looks at no further open receipt after this time; the next one goes on there."""
+LOST_SUBMISSION = timedelta(minutes=4)
 """A claimed attempt without a job is taken for lost after this time."""
 TRIGGER = "reconcile"
 
 
 class Cursor(Document):
-    """Where the walk over experiments goes on: a page of a container's folders, those of `data` first."""
+    """Where the walk over experiments goes on: a page of a container's folders, those of `data` first.
+
+    `last` is the folder of that page that was looked at last, where there was no time for all of them, and `opened` the
+    open receipt, likewise.
+    """
 
     container: str = names.DATA
     token: str | None = None
+    last: str = ""
+    opened: str = ""
 
 
 @frozen(kw_only=True)
@@ -52,57 +69,109 @@ class Reconciler:
     intake: Intake
     receipts: Receipts
     submitter: Submitter
+    supersession: Supersession
     training: TrainingService
+    turns: Turns
+    missing_nodes: MissingNodes
     watcher: Watcher
+    experiments: Experiments
+    retention: Retention
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
         """Do one round. What fails with one receipt does not keep the others waiting."""
         looked_at: set[str] = set()
-        for experiment, drop in list(self.receipts.opened()):
+        self._places(self._open(id, looked_at))
+        self._strays(looked_at)
+        self._markers()
+        self._ends()
+        self._walk(id)
+
+    def _open(self, run: str, looked_at: set[str]) -> dict[str, Receipt]:
+        """Look at open receipts, those first that the round before had no time for; return those that go on."""
+        cursor = self._cursor()
+        opened = list(self.receipts.opened())
+        turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
+        going: dict[str, Receipt] = {}
+        until, last = self.receipts.clock() + OPEN, ""
+        for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
             try:
-                self._receipt(experiment, drop, id, looked_at)
+                receipt = self._receipt(experiment, drop, run, looked_at)
+                if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
+                    going[receipt.job] = receipt
             except KedjaError:
                 logger.exception(
                     "The receipt %s/%s could not be reconciled; the next round tries again.", experiment, drop
                 )
-        self._strays(looked_at)
-        self._markers()
-        self._walk(id)
+            if number < len(opened) and self.receipts.clock() > until:
+                last = f"{experiment}/{drop}"
+                break
+        if last != cursor.opened:
+            self._keep(cursor.model_copy(update={"opened": last}))
+        return going
 
-    def _receipt(self, experiment: str, drop: str, run: str, looked_at: set[str]) -> None:
+    def _receipt(self, experiment: str, drop: str, run: str, looked_at: set[str]) -> Receipt | None:
         receipt = self.receipts.find(experiment, drop)
         if receipt is None:
             self.blobs.delete(names.RECEIPTS, names.open_blob(experiment, drop))
-            return
+            return None
         if receipt.outbox:
             receipt = self.receipts.flush(receipt)
         if receipt.status is Status.WAITING:
             self._settle(receipt.folder, run)
+            if not is_asked_again(receipt):
+                return self._close(receipt)
         elif receipt.status in FINAL:
-            self.receipts.flush(receipt)
+            return self.receipts.flush(receipt)
         elif receipt.status is Status.SUBMITTING:
-            self._resubmit(receipt)
-        elif receipt.job is not None:
+            return self._resubmit(receipt)
+        elif receipt.job is not None and receipt.status is not Status.QUEUED:
             looked_at.add(receipt.job)
-            self._follow(receipt, receipt.job)
+            return self._follow(receipt, receipt.job)
+        return receipt
 
-    def _resubmit(self, receipt: Receipt) -> None:
+    def _close(self, receipt: Receipt) -> Receipt:
+        """Take the mark off a receipt that is not asked again any more, or whose claim did not come to be."""
+        self.receipts.close(receipt, _only_waits)
+        receipt = self.receipts.load(receipt.experiment, receipt.drop)
+        if not _only_waits(receipt):  # claimed at this moment: its host may have been killed behind that
+            self.receipts.open(receipt.experiment, receipt.drop)
+        return receipt
+
+    def _resubmit(self, receipt: Receipt) -> Receipt:
         attempt = receipt.attempt
         if attempt and self.receipts.clock() - attempt.claimed > LOST_SUBMISSION:
+            # Its host may have been killed before the drop was its experiment's latest.
+            spec = self.submitter.snapshots.spec(receipt.experiment, receipt.drop)
+            receipt = self.supersession.advance(receipt, supersede=spec.kedja.drop.supersede)
             # Each round comes back by itself: a message a round would add up while the service does not answer.
-            self.submitter.submit(receipt, again=False)
+            return self.submitter.submit(receipt, again=False)
+        return receipt
 
-    def _follow(self, receipt: Receipt, name: str) -> None:
+    def _follow(self, receipt: Receipt, name: str) -> Receipt:
         """Look at the receipt's job. One that never came to be, and is not wanted any more, is over."""
         try:
             job = self.training.get(name)
         except JobNotFound:
             attempt = receipt.attempt
-            if attempt and self.receipts.clock() - attempt.claimed > LOST_SUBMISSION:
-                self.watcher.abandon(receipt)
-            return
+            if attempt is None or self.receipts.clock() - attempt.claimed <= LOST_SUBMISSION:
+                return receipt
+            if receipt.status is Status.COMPLETED:
+                return self.watcher.registrar.abandon(receipt)
+            return self.watcher.abandon(receipt)
         # Whoever saw the job complete looks again until it is registered; so does each round of this.
-        self.watcher.follow(job, again=receipt.status is not Status.COMPLETED)
+        followed = self.watcher.follow(job, again=receipt.status is not Status.COMPLETED) or receipt
+        return self.missing_nodes.note(followed)
+
+    def _places(self, going: dict[str, Receipt]) -> None:
+        """Bring the places of jobs to what their receipts say, and let those go on whose message was lost."""
+        try:
+            running = self.turns.admission.running()
+            for job, receipt in going.items():
+                if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.are_off):
+                    going[job] = self.submitter.submit(receipt, again=False)
+            self.turns.repair(going)
+        except KedjaError:
+            logger.exception("The places of jobs could not be looked at; the next round tries again.")
 
     def _strays(self, looked_at: set[str]) -> None:
         """Look at the jobs that go on though no open receipt waits for them: nobody wants these any more."""
@@ -112,6 +181,14 @@ class Reconciler:
                     self.watcher.look(job.name)
         except KedjaError:
             logger.exception("The training service's jobs could not be looked at; the next round tries again.")
+
+    def _ends(self) -> None:
+        """Go on with deletions, and let go of what has been kept long enough."""
+        for end in (self.experiments.carry_on, self.retention.run):
+            try:
+                end()
+            except KedjaError:
+                logger.exception("Old things could not be deleted; the next round tries again.")
 
     def _markers(self) -> None:
         listing = self.blobs.list(names.RECEIPTS, names.settling_blob(""))
@@ -135,40 +212,57 @@ class Reconciler:
     def _walk(self, run: str) -> None:
         """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
         began = self.receipts.clock()
-        cursor: Cursor | None = self._cursor()
+        kept = self._cursor()
+        cursor: Cursor | None = kept
         while cursor is not None and self.receipts.clock() - began <= WALK:
-            cursor = self._walk_page(cursor, run)
-            self.blobs.replace(names.RECEIPTS, CURSOR, (cursor or Cursor()).encoded())
+            cursor = self._walk_page(cursor, run, until=began + LONGEST_WALK)
+            self._keep((cursor or Cursor()).model_copy(update={"opened": kept.opened}))
 
-    def _walk_page(self, cursor: Cursor, run: str) -> Cursor | None:
-        """Look at a page of experiments; return where to go on, or None at the end."""
+    def _walk_page(self, cursor: Cursor, run: str, *, until: datetime) -> Cursor | None:
+        """Look at a page of experiments, one at least; return where to go on, or None at the end."""
         page = self.blobs.folders(cursor.container, size=EXPERIMENTS_AT_ONCE, token=cursor.token)
-        self._look_for_drops(page.names, run)
+        left = [folder for folder in page.names if folder > cursor.last]
+        for folder in left:
+            self._look_for_drop(cursor.container, folder, run)
+            if folder != left[-1] and self.receipts.clock() > until:
+                return Cursor(container=cursor.container, token=cursor.token, last=folder)
         if page.token is not None:
             return Cursor(container=cursor.container, token=page.token)
         return Cursor(container=names.SCRIPTS) if cursor.container == names.DATA else None
 
-    def _look_for_drops(self, folders: Iterable[str], run: str) -> None:
-        for folder in folders:
-            if names.is_ignored(folder):
-                continue
-            try:
-                self._look_for_drop(folder, run)
-            except (KedjaError, ValidationError):
-                logger.exception("The folder %s could not be looked at; the walk goes on.", folder)
+    def _look_for_drop(self, container: str, folder: str, run: str) -> None:
+        """Look at the folder in this container alone: the walk comes by it in the other one too."""
+        if names.is_ignored(folder):
+            return
+        try:
+            newest = newest_upload(self.blobs, container, folder)
+            if newest is not None and self._is_new(names.slug(folder), newest):
+                self._settle(folder, run)
+        except (KedjaError, ValidationError):
+            logger.exception("The folder %s/%s could not be looked at; the walk goes on.", container, folder)
 
-    def _look_for_drop(self, folder: str, run: str) -> None:
-        drop = Drop.take(self.blobs, folder)
-        latest = self.receipts.latest(drop.experiment)
-        if drop.newest and not drop.is_empty and (latest is None or drop.newest > latest.newest_upload):
-            self._settle(folder, run)
+    def _is_new(self, experiment: str, newest: datetime) -> bool:
+        """Return whether a file is newer than the experiment's latest drop, or than its deletion."""
+        latest = self.receipts.latest(experiment)
+        if latest is not None:
+            return newest > latest.newest_upload
+        deleted = deleted_before(self.blobs, experiment)
+        return deleted is None or int(newest.timestamp()) >= deleted
 
     def _settle(self, folder: str, run: str) -> None:
         request = SettleRequest(experiment=names.slug(folder), folder=folder, trigger=TRIGGER)
         self.intake.schedule(request, message=f"{TRIGGER}-{run}", delay=0)
+
+    def _keep(self, cursor: Cursor) -> None:
+        self.blobs.replace(names.RECEIPTS, CURSOR, cursor.encoded())
 
     def _cursor(self) -> Cursor:
         try:
             return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()
+
+
+def _only_waits(receipt: Receipt) -> bool:
+    """Return whether a receipt waits for something that an event tells of."""
+    return receipt.status is Status.WAITING and not is_asked_again(receipt) and not receipt.outbox

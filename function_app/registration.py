@@ -4,11 +4,8 @@ Everything here runs under a lease on the receipt, and every step finds what an 
 """
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
 from attrs import frozen
 
@@ -20,6 +17,7 @@ from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import refusal
 from function_app.job_result import JobResult, UnreadableResult
 from function_app.kedja_options import RegisterOptions
+from function_app.lineage import lineage, shortened
 from function_app.receipt import FILES_LISTED, Artifact, Attempt, Receipt, RegisteredModel, Status
 from function_app.receipts import Receipts
 from function_app.snapshot import Snapshots
@@ -39,9 +37,6 @@ COPY_CHECK = 5.0
 UPLOAD_CHECK = 10.0
 UPLOAD_DEADLINE = timedelta(minutes=10)
 """How long a training service may take to upload what a completed job made."""
-LONGEST_VALUE = 1000
-"""Characters of a tag's or property's value in Azure ML
-(https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity)."""
 OUTPUTS = "outputs/"
 DEFAULT_PATH = "model.npz"
 
@@ -118,6 +113,24 @@ class Registrar:
             )
             return self._register(work)
 
+    def abandon(self, receipt: Receipt) -> Receipt:
+        """End a `completed` receipt whose job was deleted before its model was all there: nobody can copy it any more.
+
+        Raises:
+            PreconditionFailed: where another host registers it right now.
+        """
+        name = names.receipt_blob(receipt.experiment, receipt.drop)
+        with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
+            current = self.receipts.load(receipt.experiment, receipt.drop)
+            if current.status is not Status.COMPLETED or current.job is None or current.job != receipt.job:
+                return current
+            options = self.snapshots.spec(current.experiment, current.drop).kedja.registration
+            model = options.model or current.experiment
+            for version in self.training.find_model(model, current.job):
+                self.training.archive_model(model, version.version)
+            reason = f"The training service knows no job {current.job} any more; its model was not all copied."
+            return self._refused(current, lease, reason, {}, "Retry it.")
+
     def _register(self, work: _Work) -> Receipt:
         model = work.receipt.model
         if model is None:
@@ -192,7 +205,7 @@ class Registrar:
             path=f"{OUTPUTS}{work.path}",
             description=f"Trained by {work.job.name} on the drop {work.receipt.drop[:16]} of {work.receipt.folder}.",
             tags={JOB_TAG: work.job.name, RECEIPT_TAG: work.receipt.name, **lineage(work.receipt)},
-            properties={"kedja_metrics": _shortened(work.result.metrics)},
+            properties={"kedja_metrics": shortened(work.result.metrics)},
         )
 
     def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: list[Artifact]) -> Receipt:
@@ -246,44 +259,22 @@ class Registrar:
         receipt = self.receipts.change(receipt, edit, lease=work.lease)
         return self.receipts.flush(receipt, lease=work.lease)
 
-    def _refused(self, receipt: Receipt, lease: Lease, reason: str, metrics: Mapping[str, float]) -> Receipt:
+    def _refused(
+        self,
+        receipt: Receipt,
+        lease: Lease,
+        reason: str,
+        metrics: Mapping[str, float],
+        what_to_do: str = "The job's outputs are kept. Change the gate or the script, and drop again.",
+    ) -> Receipt:
         now = self.receipts.clock()
-        what_to_do = "The job's outputs are kept. Change the gate or the script, and drop again."
 
         def edit(current: Receipt) -> Receipt:
-            refused = current.moved(Status.NOT_REGISTERED, now, reason, what_to_do).with_attempt(metrics=dict(metrics))
+            refused = (
+                current.with_(model=None)
+                .moved(Status.NOT_REGISTERED, now, reason, what_to_do)
+                .with_attempt(metrics=dict(metrics))
+            )
             return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, metrics=dict(metrics))
 
         return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
-
-
-def _shortened(metrics: Mapping[str, float]) -> str:
-    """Return as many metrics as a property has room for, by their names; `manifest.json` has all."""
-    kept: dict[str, float] = {}
-    for name in sorted(metrics):
-        if len(json.dumps({**kept, name: metrics[name]})) <= LONGEST_VALUE:
-            kept[name] = metrics[name]
-    return json.dumps(kept)
-
-
-def _environment(spec: Mapping[str, Any]) -> str:
-    """Return the name of the job's environment; of one written out, its image and the SHA-256 of all it says."""
-    work = spec.get("trial", spec)  # a sweep has it there
-    environment = work.get("environment", "")
-    if isinstance(environment, str):
-        return environment
-    digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()
-    return f"{environment['image']} sha256:{digest}"
-
-
-def lineage(receipt: Receipt) -> dict[str, str]:
-    """Return what a model came of: hashes of its data and scripts, and what set it off."""
-    values = {
-        "kedja_experiment": receipt.folder,
-        "kedja_drop": receipt.drop,
-        "kedja_data_sha256": receipt.received.data_sha256,
-        "kedja_scripts_sha256": receipt.received.scripts_sha256,
-        "kedja_environment": _environment(receipt.spec),
-        "kedja_trigger": receipt.trigger,
-    }
-    return {name: value[:LONGEST_VALUE] for name, value in values.items()}

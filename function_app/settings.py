@@ -25,12 +25,28 @@ class Settings:
     """KEDJA_COMPUTE: where jobs run that name no compute."""
     environment: str = "azureml:kedja-chainer:1"
     """KEDJA_ENVIRONMENT: what jobs run in that name no environment. A fixed version, so that no call looks it up."""
+    max_jobs: int = 100
+    """KEDJA_MAX_JOBS: how many jobs may go on at once, in all; 0 is no limit."""
+    max_jobs_per_experiment: int = 10
+    """KEDJA_MAX_JOBS_PER_EXPERIMENT: the same, of one experiment, so that its storm leaves room for others."""
+    max_preemptions: int = 5
+    """KEDJA_MAX_PREEMPTIONS: how often in a row a job that was killed goes on as the next attempt; 0 is never."""
+    keep_snapshots: float = 0.0
+    """KEDJA_KEEP_SNAPSHOTS: days that the snapshot of a drop is kept that no kept model came of; 0 is for ever."""
+    keep_receipts: float = 0.0
+    """KEDJA_KEEP_RECEIPTS: days that its receipt is; 0 is for ever."""
+    keep_models: float = 0.0
+    """KEDJA_KEEP_MODELS: days that a model version is kept that is neither champion nor deployed; 0 is for ever."""
+    start_deadline: float = 1800.0
+    """KEDJA_START_DEADLINE: after this time without a node a job's receipt says so; 0 is never."""
     event_grid_endpoint: str | None = None
     """KEDJA_EVENT_GRID_ENDPOINT: the custom topic that announcements go to; none are published without it."""
     event_grid_key: str | None = field(default=None, repr=False)
     """KEDJA_EVENT_GRID_KEY: its key, on one machine. In Azure the identity is used."""
     client_id: str | None = None
     """AZURE_CLIENT_ID: the user-assigned identity, where the app has one."""
+    approvals: str = "none"
+    """KEDJA_APPROVALS: `required` has dropped code wait until somebody approves it; `none` runs it."""
     auth: str | None = None
     """KEDJA_AUTH: how callers of the HTTP API are known: `easy-auth`, `keys`, both with a comma, or `local`."""
     event_origins: tuple[str, ...] = ()
@@ -50,16 +66,51 @@ class Settings:
             training_service=environ.get("KEDJA_TRAINING_SERVICE", defaults.training_service),
             compute=environ.get("KEDJA_COMPUTE", defaults.compute),
             environment=environ.get("KEDJA_ENVIRONMENT", defaults.environment),
+            max_jobs=_count(environ, "KEDJA_MAX_JOBS", defaults.max_jobs),
+            max_jobs_per_experiment=_count(environ, "KEDJA_MAX_JOBS_PER_EXPERIMENT", defaults.max_jobs_per_experiment),
+            max_preemptions=_count(environ, "KEDJA_MAX_PREEMPTIONS", defaults.max_preemptions),
+            start_deadline=_seconds(environ, "KEDJA_START_DEADLINE", defaults.start_deadline),
+            keep_snapshots=_days(environ, "KEDJA_KEEP_SNAPSHOTS"),
+            keep_receipts=_days(environ, "KEDJA_KEEP_RECEIPTS"),
+            keep_models=_days(environ, "KEDJA_KEEP_MODELS"),
             event_grid_endpoint=environ.get("KEDJA_EVENT_GRID_ENDPOINT") or None,
             event_grid_key=environ.get("KEDJA_EVENT_GRID_KEY") or None,
             client_id=environ.get("AZURE_CLIENT_ID") or None,
+            approvals=_choice(environ, "KEDJA_APPROVALS", ("none", "required")),
             auth=environ.get("KEDJA_AUTH") or None,
             event_origins=_words(environ.get("KEDJA_EVENT_ORIGINS", "")),
         )
 
 
+def _choice(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = environ.get(name) or allowed[0]
+    if value not in allowed:
+        raise InvalidSettings(f"{name} is {value!r}: it is one of {', '.join(allowed)}.")
+    return value
+
+
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdecimal()):
+        raise InvalidSettings(f"{name} is {value!r}: it is a whole number, at least 0.")
+    return int(value)
+
+
+def _days(environ: Mapping[str, str], name: str) -> float:
+    value = environ.get(name) or "0"
+    try:
+        days = float(value)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise InvalidSettings(f"{name} is {value!r}: it is a number of days; 0 is for ever.")
+    return days
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

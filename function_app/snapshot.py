@@ -8,14 +8,21 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from function_app import names
+from function_app.documents import Document
 from function_app.drop import Drop, Manifest
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.job_spec import JobSpec, parse_job_json
-from function_app.receipt import FILES_LISTED, DroppedFile, Received
+from function_app.receipt import FILES_LISTED, DroppedFile, Gone, Received
 from function_app.storage import BlobItem, Blobs, CopyStatus, copy_once
 
 MANIFEST = "manifest.json"
 SPEC = "job.json"
+
+
+class _Entry(Document):
+    """What a manifest says beside its files, of which there may be 100,000."""
+
+    entry_script: str | None
 
 
 class ChangedMeanwhile(KedjaError):
@@ -49,10 +56,13 @@ class Snapshots:
             script_files=tuple(drop.scripts[:FILES_LISTED]),
             data_files=tuple(drop.data[:FILES_LISTED]),
             counted_by_etag=sum(file.md5 is None for file in files),
+            archives=tuple(one.contents for one in drop.unpacked),
         )
 
-    def keep_spec(self, drop: Drop, drop_id: str, spec: JobSpec) -> None:
-        """Keep the job spec, so that a retry runs the same."""
+    def keep_spec(self, drop: Drop, drop_id: str, spec: JobSpec, *, known: bool = False) -> None:
+        """Keep the job spec, so that a retry runs the same; nothing is written where it is `known` to be there."""
+        if known:
+            return
         name = f"{names.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
         with contextlib.suppress(PreconditionFailed):  # it is there, and asks for the same: the id is made of it
             self.blobs.create(names.SNAPSHOTS, name, spec.to_json().encode())
@@ -66,9 +76,29 @@ class Snapshots:
         name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         return Manifest.decoded(self.blobs.read(names.SNAPSHOTS, name).data)
 
+    def gone(self, before: str, drop: Drop) -> Gone | None:
+        """Return which files of the experiment's drop before are no longer there; None where all are, or none is known.
+
+        A file that is being written again is there.
+        """
+        try:
+            manifest = self.manifest(drop.experiment, before)
+        except BlobNotFound:
+            return None
+        there = {
+            *(f"{names.SCRIPTS}/{file.name}" for file in drop.scripts),
+            *(f"{names.DATA}/{file.name}" for file in drop.data),
+            *drop.uploading,
+        }
+        known = [f"{names.SCRIPTS}/{file.name}" for file in manifest.scripts]
+        known += [f"{names.DATA}/{file.name}" for file in manifest.data]
+        gone = sorted(name for name in known if name not in there)
+        return Gone(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
+
     def entry_script(self, experiment: str, drop_id: str) -> str | None:
         """Return the script that the drop's job runs, or None where it runs none of them by itself."""
-        return self.manifest(experiment, drop_id).entry_script
+        name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        return _Entry.decoded(self.blobs.read(names.SNAPSHOTS, name).data).entry_script
 
     def copy_scripts(self, drop: Drop, drop_id: str) -> None:
         """Copy the scripts, server-side, each as it was when the drop was listed.
@@ -80,7 +110,9 @@ class Snapshots:
         prefix = f"{names.snapshot_prefix(drop.experiment, drop_id)}scripts/"
         there = {item.name: item for item in self.blobs.list(names.SNAPSHOTS, prefix).items}
         pending = False
-        for file in [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]:
+        archives = {one.archive.name for one in drop.unpacked}  # these are unpacked, by `script_archives`
+        loose = [file for file in drop.scripts if file.name not in archives]
+        for file in [*loose, *([drop.job_yaml] if drop.job_yaml else [])]:
             target = f"{prefix}{file.name}"
             pending |= self._copy(drop, file, target, there.get(target)) is CopyStatus.PENDING
         if pending:

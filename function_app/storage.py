@@ -22,6 +22,16 @@ class CopyStatus(enum.StrEnum):
     FAILED = "failed"
 
 
+class Permission(enum.StrEnum):
+    """What a link to a blob allows, in the letters of a shared access signature."""
+
+    READ = "r"
+    CREATE = "c"
+    """Write it in one piece, where there is none."""
+    WRITE = "w"
+    """Write it, in blocks too, over whatever is there."""
+
+
 @frozen(kw_only=True)
 class BlobItem:
     """A blob as a listing tells of it. `size` in bytes, `md5` in Base64 or None, `etag` without quotes.
@@ -49,10 +59,11 @@ class Listing:
 
 @frozen(kw_only=True)
 class Page:
-    """Part of a listing. `token` reads on; None is the end."""
+    """Part of a listing. `token` reads on; None is the end. `now` is the storage's clock when the part was listed."""
 
     items: Sequence[BlobItem]
     token: str | None
+    now: datetime
 
 
 @frozen(kw_only=True)
@@ -90,8 +101,10 @@ class Blobs(Protocol):
     def list(self, container: str, prefix: str, *, uncommitted: bool = False) -> Listing:
         """Return all blobs whose names start with `prefix`, with metadata and the state of copies."""
 
-    def page(self, container: str, prefix: str, *, size: int, token: str | None = None) -> Page:
-        """Return up to `size` blobs."""
+    def page(
+        self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
+    ) -> Page:
+        """Return up to `size` blobs, 5,000 at most."""
 
     def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
         """Return up to `size` top-level folders."""
@@ -99,8 +112,17 @@ class Blobs(Protocol):
     def read(self, container: str, name: str, *, limit: int | None = None) -> Blob:
         """Return a blob, or its first `limit` bytes. Raise BlobNotFound where there is none."""
 
+    def read_from(self, container: str, name: str, offset: int, limit: int) -> bytes:
+        """Return up to `limit` bytes from `offset` on: none where the blob ends before, or where there is none."""
+
     def get(self, container: str, name: str) -> BlobItem | None:
         """Return a blob's properties, or None where there is none."""
+
+    def append(self, container: str, name: str, data: bytes) -> None:
+        """Add to the end of a blob that is only ever appended to, whole and between no others'; make it if need be."""
+
+    def sign(self, container: str, name: str, *, permission: Permission, expires: datetime) -> str:
+        """Return a URL with which anyone may do this one thing to this one blob until then. It is a secret."""
 
     def create(self, container: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> datetime:
         """Write a new blob; return the storage's clock. Raise PreconditionFailed where it exists already."""
@@ -145,6 +167,9 @@ class Queues(Protocol):
         """Put a message (JSON) on a queue, visible after `delay` seconds, kept until it is taken."""
 
 
+MOST_LISTED = 5000
+"""How many blobs storage lists in one request at most
+(https://learn.microsoft.com/rest/api/storageservices/list-blobs)."""
 SOURCE_ETAG = "kedja_source_etag"
 """Metadata of a copy: which state of its source it was made of."""
 
@@ -163,10 +188,18 @@ def copy_once(
 
 def pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
     """Yield a long listing page by page, so that memory stays flat."""
+    for page in listed(blobs, container, prefix, size=size):
+        yield page.items
+
+
+def listed(
+    blobs: Blobs, container: str, prefix: str, *, size: int = MOST_LISTED, uncommitted: bool = False
+) -> Iterator[Page]:
+    """Yield a long listing in pages that tell the storage's clock; there is one at least."""
     token: str | None = None
     while True:
-        page = blobs.page(container, prefix, size=size, token=token)
-        yield page.items
+        page = blobs.page(container, prefix, size=size, token=token, uncommitted=uncommitted)
+        yield page
         token = page.token
         if token is None:
             return

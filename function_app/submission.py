@@ -9,39 +9,23 @@ from attrs import frozen
 
 from function_app import names
 from function_app.announcements import Announced
-from function_app.documents import Document
 from function_app.errors import JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
 from function_app.planning import Planner
-from function_app.receipt import Attempt, Receipt, Status
+from function_app.receipt import FINAL, Attempt, Receipt, Status
 from function_app.receipts import Receipts
+from function_app.retrying import backoff
 from function_app.snapshot import Snapshots
 from function_app.storage import Queues
 from function_app.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
+from function_app.turns import SubmitRequest, Turns
 
 logger = logging.getLogger(__name__)
 
 DEADLINE = timedelta(hours=24)
 """How long a training service may be unavailable before the drop has failed."""
-LONGEST_DELAY = 300.0
-FIRST_DELAY = 5.0
-_DOUBLINGS = 10
 
 _UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED})
 """A job that comes to be after its receipt says this is canceled at once."""
-
-
-def backoff(tries: int) -> float:
-    """Return after how many seconds to try again: twice as many each time, up to five minutes."""
-    return min(FIRST_DELAY * 2.0 ** min(tries, _DOUBLINGS), LONGEST_DELAY)
-
-
-class SubmitRequest(Document):
-    """A message of `settled-drops`: submit a claimed attempt again, after the service was not available."""
-
-    kind: str = "submit"
-    experiment: str
-    drop: str
-    tries: int = 0
 
 
 @frozen(kw_only=True)
@@ -53,17 +37,21 @@ class Submitter:
     receipts: Receipts
     snapshots: Snapshots
     training: TrainingService
+    turns: Turns
 
     def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
         """Submit the receipt's last attempt and write down what came of it.
 
-        The job's name is the attempt's, so that a repeat finds the job that is there. Where the service is not
-        available, `again` has it tried again soon; without it the caller comes back.
+        The job's name is the attempt's, so that a repeat finds the job that is there. Where as many jobs go on as may,
+        the receipt is `queued`. Where the service is not available, `again` has it tried again soon; without it the
+        caller comes back.
         """
+        if receipt.status is Status.SUBMITTING:
+            self.receipts.open(receipt.experiment, receipt.drop)
+        receipt = self.turns.begin(receipt)
         attempt = receipt.attempt
         if receipt.status is not Status.SUBMITTING or attempt is None:
             return receipt
-        self.receipts.open(receipt.experiment, receipt.drop)
         try:
             document = self.document(receipt)
             job = self._put(receipt, attempt, document)
@@ -71,7 +59,8 @@ class Submitter:
             return self._later(receipt, attempt, error, tries if again else None)
         except (JobRefused, JobConflict) as error:
             refused = str(error)
-            return self.receipts.flush(self.receipts.change(receipt, lambda now: self._refused(now, attempt, refused)))
+            receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, refused))
+            return self._over(receipt, attempt)
         spec = without_secrets(document)
         receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()).with_(spec=spec))
         if receipt.job != job.name or receipt.status in _UNWANTED:
@@ -128,14 +117,20 @@ class Submitter:
                 failed = current.moved(Status.FAILED, now, reason, "Retry when the service is back.")
                 return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
 
-            return self.receipts.flush(self.receipts.change(receipt, give_up))
+            receipt = self.receipts.change(receipt, give_up)
+            return self._over(receipt, attempt)
         if tries is None:
             return receipt
-        delay = max(error.retry_after or 0.0, backoff(tries))
+        delay = backoff(tries, attempt.job, retry_after=error.retry_after)
         again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(names.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
         logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
         return receipt
+
+    def _over(self, receipt: Receipt, attempt: Attempt) -> Receipt:
+        if receipt.status in FINAL:
+            self.turns.end(attempt.job)
+        return self.receipts.flush(receipt)
 
 
 def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +148,8 @@ def with_job(receipt: Receipt, job: Job, now: datetime) -> Receipt:
 
     Whoever sees the job first writes this: the submitter, or an event that was faster.
     """
-    if receipt.status is not Status.SUBMITTING or receipt.job != job.name:
+    # Queued: by a host that saw no place while another one took it.
+    if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:
         return receipt
     submitted = receipt.moved(Status.SUBMITTED, now).with_attempt(links=dict(job.links), status=job.detail)
     return submitted.announcing(Announced.JOB_SUBMITTED, now, links=dict(job.links))

@@ -4,10 +4,12 @@ import logging
 
 from attrs import frozen
 
+from function_app.announcements import Announced
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
 from function_app.receipt import NOT_STARTED, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.training_service import JobStatus, TrainingService
+from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,7 @@ class Supersession:
 
     receipts: Receipts
     training: TrainingService
+    turns: Turns
 
     def advance(self, receipt: Receipt, *, supersede: bool) -> Receipt:
         """Make the receipt its experiment's latest, and take the place of older ones that have not started.
@@ -38,14 +41,14 @@ class Supersession:
         if receipt.status is Status.SUBMITTING and supersede:
             for experiment, drop in list(self.receipts.opened(receipt.experiment)):
                 older = self.receipts.find(experiment, drop)
-                if older and older.drop != receipt.drop and _order(older) < _order(receipt):
+                if older and older.drop != receipt.drop and older.order < receipt.order:
                     self._supersede(older, receipt)
         return receipt
 
     def _follow(self, drop: str, newer: Receipt) -> None:
         """Tell the drop that was the latest before what followed; one that still waited is over."""
         older = self.receipts.find(newer.experiment, drop)
-        if older is None or _order(older) > _order(newer):
+        if older is None or older.order > newer.order:
             return
 
         def edit(current: Receipt) -> Receipt:
@@ -69,10 +72,15 @@ class Supersession:
         def edit(current: Receipt) -> Receipt:
             if current.status not in NOT_STARTED or current.job != older.job:
                 return current
-            status = Status.SUPERSEDED if current.status is Status.WAITING else Status.CANCELING
+            status = Status.CANCELING
+            if current.status in (Status.WAITING, Status.QUEUED):
+                status = Status.SUPERSEDED
+            now = self.receipts.clock()
             reason = f"The drop {newer.drop[:16]} took its place before its job had started."
-            moved = current.moved(status, self.receipts.clock(), reason)
-            return moved.with_(superseded_by=newer.drop, followed_by=newer.drop)
+            moved = current.moved(status, now, reason).with_(superseded_by=newer.drop, followed_by=newer.drop)
+            if current.status is not Status.QUEUED:
+                return moved
+            return moved.announcing(Announced.JOB_CANCELED, now, superseded_by=newer.drop)
 
         if older.status in NOT_STARTED and not self._has_started(older):
             older = self.receipts.change(older, edit)
@@ -82,16 +90,15 @@ class Supersession:
             except (JobNotFound, TrainingServiceUnavailable) as error:
                 # The submission that is under way, or `reconcile`, finds the receipt canceling and cancels the job.
                 logger.info("%s is not canceled yet: %s", older.job, error)
+        if older.status is Status.SUPERSEDED and older.job:
+            self.turns.leave(older)
+            older = self.receipts.flush(older)
         return older
 
     def _has_started(self, receipt: Receipt) -> bool:
-        if receipt.job is None:
+        if receipt.job is None or receipt.status is Status.QUEUED:
             return False
         try:
             return self.training.get(receipt.job).status not in (JobStatus.STARTING, JobStatus.CANCELING)
         except JobNotFound:
             return False
-
-
-def _order(receipt: Receipt) -> tuple[int, str]:
-    return receipt.sequence, receipt.drop

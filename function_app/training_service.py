@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from function_app.metric_series import RunSeries
+
 JOB_TAG = "kedja_job"
 """Tag on a model version: the name of the job that made it."""
 
@@ -116,6 +118,8 @@ class Compute:
     nodes: int
     max_nodes: int
     error: str | None = None
+    is_low_priority: bool = False
+    """Its nodes may be taken away at any time, and the jobs on them end as canceled."""
 
 
 class TrainingService(Protocol):
@@ -156,6 +160,12 @@ class TrainingService(Protocol):
     def metrics(self, name: str) -> Mapping[str, float]:
         """Return the latest value of each metric the job has logged so far. Raise JobNotFound where there is none."""
 
+    def metric_series(self, name: str) -> RunSeries:
+        """Return every value of each metric that the job has logged so far, by step, and its parameters.
+
+        Raise JobNotFound where there is none.
+        """
+
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
         """Return the versions of the model with `JOB_TAG` == job that are not archived, lowest version first."""
 
@@ -173,3 +183,10 @@ class TrainingService(Protocol):
 
     def computes(self) -> Sequence[Compute]:
         """Return where jobs can run."""
+
+    def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
+        """Create a cluster that is empty while no job runs, or change how many nodes one of this size may have.
+
+        Returns before it is ready. Raises ComputeRefused where the service will never accept it, or has one of another
+        size, AppNotAllowed where the app's identity may not make compute.
+        """

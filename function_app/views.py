@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -135,6 +135,7 @@ class DropSummary(BaseModel):
     experiment: str
     drop: str
     received_at: datetime
+    updated_at: datetime
     status: Status
     job: str | None
     model: str | None
@@ -146,11 +147,18 @@ class DropSummary(BaseModel):
             experiment=summary.experiment,
             drop=summary.drop,
             received_at=summary.received_at,
+            updated_at=summary.updated_at,
             status=Status(summary.status),
             job=summary.job,
             model=summary.model,
             receipt=drop_address(summary.experiment, summary.drop),
         )
+
+
+class ReceiptView(Receipt):
+    """A receipt as people see it: events that wait to be published are none of their business."""
+
+    outbox: ClassVar[tuple[()]] = ()  # type: ignore[misc] # no field, so that no document has it
 
 
 class DropPage(BaseModel):
@@ -192,9 +200,10 @@ class ModelView(BaseModel):
 
 
 class ModelList(BaseModel):
-    """Model versions, those of one model together, highest version first."""
+    """Model versions, those of one model together, highest version first. `next` as the query's `after` reads on."""
 
     items: Sequence[ModelView]
+    next: str | None
 
 
 class ModelDetail(BaseModel):

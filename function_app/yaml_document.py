@@ -110,13 +110,13 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         # The event is read, not taken: the inherited method takes it.
         event = self.peek_event()  # type: ignore[no-untyped-call]
-        refused = None
+        refused = None  # without the name: a password may begin with such a sign
         if isinstance(event, yaml.AliasEvent):
-            refused = f"the alias *{event.anchor} is not allowed; write the value out"
+            refused = "an alias (*) is not allowed; write the value out, or put it in quotes"
         elif event.anchor is not None:
-            refused = f"the anchor &{event.anchor} is not allowed; write each value out"
+            refused = "an anchor (&) is not allowed; write each value out, or put it in quotes"
         elif event.tag is not None:
-            refused = f"the tag {event.tag} is not allowed; leave it out"
+            refused = "a tag (!) is not allowed; leave it out, or put the value in quotes"
         elif self.depth == MAX_DEPTH:
             refused = f"nested more than {MAX_DEPTH} deep"
         if refused:

@@ -86,6 +86,38 @@ param storageRedundancy string = 'Standard_LRS'
 @description('Days that deleted and overwritten files can be had back.')
 param retentionDays int = 30
 
+@minValue(0)
+@description('How many jobs may go on at once, in all; further drops are queued. 0: no limit.')
+param maxJobs int = 100
+
+@description('Whether code runs only once someone with the role code has approved it: none or required.')
+@allowed(['none', 'required'])
+param approvals string = 'none'
+
+@minValue(0)
+@description('How many jobs of one experiment may go on at once. 0: no limit.')
+param maxJobsPerExperiment int = 10
+
+@minValue(0)
+@description('How often in a row a job that lost its node or was killed goes on from its checkpoint. 0: never.')
+param maxPreemptions int = 5
+
+@minValue(0)
+@description('Days that the snapshot of a drop is kept that no kept model came of. 0: for ever.')
+param keepSnapshots int = 0
+
+@minValue(0)
+@description('Days that its receipt is kept. 0: for ever.')
+param keepReceipts int = 0
+
+@minValue(0)
+@description('Days that a model version is kept that is neither champion nor deployed. 0: for ever.')
+param keepModels int = 0
+
+@secure()
+@description('Address that posts failed jobs, rejected drops and registered models to people. Empty: none.')
+param notificationEndpoint string = ''
+
 @minValue(1)
 @maxValue(1000)
 @description('The most instances of the function app.')
@@ -224,6 +256,15 @@ module workspaceContainer 'modules/workspace-container.bicep' = {
   }
 }
 
+module lifecycle 'modules/lifecycle.bicep' = {
+  scope: group
+  params: {
+    storageName: storage.outputs.name
+    workspaceContainerName: workspaceContainer.outputs.name
+    retentionDays: retentionDays
+  }
+}
+
 module topics 'modules/event-topics.bicep' = {
   scope: group
   params: {
@@ -277,6 +318,14 @@ module subscriptions 'modules/event-subscriptions.bicep' = {
   dependsOn: [roles]
 }
 
+module notifications 'modules/notifications.bicep' = if (!empty(notificationEndpoint)) {
+  scope: group
+  params: {
+    topicName: topics.outputs.name
+    endpoint: notificationEndpoint
+  }
+}
+
 module endpoints 'modules/private-endpoints.bicep' = if (isPrivate) {
   scope: group
   params: {
@@ -313,6 +362,13 @@ module functionApp 'modules/function-app.bicep' = {
     trainingEnvironment: empty(trainingEnvironment) ? 'azureml:${names.environment}:1' : trainingEnvironment
     entraClientId: entraClientId
     eventOrigins: eventOrigins
+    maxJobs: maxJobs
+    approvals: approvals
+    maxJobsPerExperiment: maxJobsPerExperiment
+    maxPreemptions: maxPreemptions
+    keepSnapshots: keepSnapshots
+    keepReceipts: keepReceipts
+    keepModels: keepModels
     maximumInstances: maximumInstances
     isPrivate: isPrivate
     allowedAddresses: allowedAddresses

@@ -29,7 +29,7 @@ class Component:
     log: Path
     healthy: Callable[[], bool]
     environment: Mapping[str, str] = field(repr=False)
-    start_timeout: float = 90.0
+    start_timeout: float = 240.0
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property

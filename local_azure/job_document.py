@@ -18,6 +18,9 @@ from function_app.errors import JobRefused
 DATASTORES = {"kedja_data": "data", "kedja_snapshots": "snapshots"}
 """Datastore → container."""
 
+OUTPUT_DATASTORES = {"workspaceblobstore": "azureml"}
+"""The same for outputs that name their place. On this machine the workspace has one container for all it keeps."""
+
 _DATASTORE_URI = re.compile(r"azureml://datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
 _EXPRESSION = re.compile(r"\$\{\{\s*(?P<expression>[^}]*?)\s*\}\}")
 
@@ -32,13 +35,21 @@ class BlobInput:
 
 
 @frozen(kw_only=True)
+class BlobOutput:
+    """A folder of blobs that a job goes on writing: it starts with what is there. `path` ends in a slash."""
+
+    container: str
+    path: str
+
+
+@frozen(kw_only=True)
 class CommandJob:
     """A checked document. `timeout` is in seconds, `processes` how many MPI starts; 1 is no MPI."""
 
     command: str
     compute: str
     inputs: Mapping[str, BlobInput | str]
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, BlobOutput | None]
     environment_variables: Mapping[str, str]
     timeout: float | None
     processes: int = 1
@@ -48,7 +59,7 @@ class CommandJob:
         """Read a document. Raises JobRefused, naming the key, for what this machine cannot run."""
         _refuse_clusters(document)
         inputs = {str(name): _input(str(name), value) for name, value in (document.get("inputs") or {}).items()}
-        outputs = tuple(map(str, document.get("outputs") or {}))
+        outputs = {str(name): _output(str(name), value) for name, value in (document.get("outputs") or {}).items()}
         for name in (*inputs, *outputs):
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # Azure ML's rule; it becomes a folder's name here
                 raise JobRefused(f"inputs, outputs: {name!r} is no name. Use letters, digits and underscores.")
@@ -124,6 +135,20 @@ def _timeout(document: Mapping[str, Any]) -> float | None:
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
         raise JobRefused(f"limits.timeout: {timeout!r} is no number of seconds.")
     return float(timeout)
+
+
+def _output(name: str, value: object) -> BlobOutput | None:
+    """Return the place that an output names, or None where it lies among the job's artifacts."""
+    path = str(value.get("path") or "") if isinstance(value, Mapping) else ""
+    if not path:
+        return None
+    match = _DATASTORE_URI.fullmatch(path)
+    container = OUTPUT_DATASTORES.get(match["datastore"]) if match else None
+    folder = match["path"].strip("/") if match else ""
+    if container is None or not folder:
+        stores = ", ".join(f"azureml://datastores/{store}/paths/<folder>/" for store in OUTPUT_DATASTORES)
+        raise JobRefused(f"outputs.{name}.path: {path!r} cannot be written here. Leave it out, or use {stores}.")
+    return BlobOutput(container=container, path=f"{folder}/")
 
 
 def _input(name: str, value: object) -> BlobInput | str:

@@ -11,7 +11,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient, ContentSettings
 
 from local_azure.errors import LocalAzureError
-from local_azure.job_document import BlobInput
+from local_azure.job_document import BlobInput, BlobOutput
 
 _CONNECTIONS = 8
 _PIECE = 1 << 20  # bytes
@@ -59,6 +59,34 @@ def download(service: BlobServiceClient, source: BlobInput, target: Path) -> int
     except OSError as error:
         raise JobFilesError(f"{source.path!r} in container {source.container!r}: {error}") from error
     return len(wanted)
+
+
+def restore(service: BlobServiceClient, place: BlobOutput, target: Path) -> int:
+    """Bring what an output's place has into the folder `target`, and return how many files that is; 0 is no error.
+
+    Raises JobFilesError as `download` does.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        first = next(iter(service.get_container_client(place.container).list_blobs(name_starts_with=place.path)), None)
+    except AzureError as error:
+        raise JobFilesError(f"{place.path!r} in container {place.container!r}: {error.message}") from error
+    if first is None:
+        return 0
+    return download(service, BlobInput(container=place.container, path=place.path, is_file=False), target)
+
+
+def save(service: BlobServiceClient, folder: Path, place: BlobOutput) -> None:
+    """Make an output's place hold what the folder holds, and nothing else. Raises JobFilesError."""
+    container = service.get_container_client(place.container)
+    files = files_of(folder, place.path.rstrip("/"))
+    upload(container, files, last="")
+    kept = {item.blob for item in files}
+    try:
+        for name in [name for name in container.list_blob_names(name_starts_with=place.path) if name not in kept]:
+            container.delete_blob(name)
+    except AzureError as error:
+        raise JobFilesError(f"{place.path!r} in container {place.container!r}: {error.message}") from error
 
 
 def _wanted(container: ContainerClient, source: BlobInput, target: Path) -> Iterator[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from azure.storage.blob import BlobServiceClient
 
 from function_app.errors import JobRefused, TrainingServiceError, TrainingServiceUnavailable
 from local_azure.job_document import BlobInput, CommandJob
-from local_azure.job_files import JobFilesError, download, files_of, upload
+from local_azure.job_files import JobFilesError, download, files_of, restore, save, upload
 from local_azure.job_folder import JobFolder
 from local_azure.job_process import JobProcess, job_environment
 from local_azure.job_store import JobState, JobStore, RunRecord, StoredJob
@@ -121,8 +121,11 @@ class JobRun:
                 target = self._folder.inputs / name
                 count = download(self.workshop.blobs, value, target)
                 _log.info("job %s: input %s has %d files", self.job.name, name, count)
-        for name in command.outputs:
-            (self._folder.named_outputs / name).mkdir(parents=True)
+        for name, place in command.outputs.items():
+            target = self._folder.named_outputs / name
+            target.mkdir(parents=True)
+            if place is not None and (count := restore(self.workshop.blobs, place, target)):
+                _log.info("job %s: output %s has %d files already", self.job.name, name, count)
 
     def _start(self, command: CommandJob, record: RunRecord) -> None:
         folder = self._folder
@@ -165,6 +168,10 @@ class JobRun:
             time.sleep(_POLL)
         self.job = store.get(self.job.name)
         if reason == "the runner stops":
+            try:
+                self._save_places()
+            except JobFilesError as problem:  # storage may have stopped before
+                _log.warning("job %s: starts anew without what it kept: %s", self.job.name, problem)
             store.requeue(self.job.name)
             return
         store.set_finalizing(self.job.name, *self._outcome(reason))
@@ -205,13 +212,23 @@ class JobRun:
         if self.job.run is None:
             return
         folder, prefix = self._folder, self.job.run.artifacts
+        outputs = CommandJob.from_document(self.job.document).outputs
+        self._save_places()
         uploads = [
             *files_of(folder.work / "outputs", f"{prefix}/outputs"),
             *files_of(folder.work / "logs", f"{prefix}/logs"),
             *files_of(folder.log.parent, f"{prefix}/{folder.log.parent.name}"),
-            *files_of(folder.named_outputs, f"{prefix}/{folder.named_outputs.name}"),
         ]
+        for name in (name for name, place in outputs.items() if place is None):
+            uploads += files_of(folder.named_outputs / name, f"{prefix}/{folder.named_outputs.name}/{name}")
         upload(self.workshop.blobs.get_container_client(ARTIFACTS_CONTAINER), uploads, last=MANIFEST)
+
+    def _save_places(self) -> None:
+        """Save the outputs that have a place of their own, as a mount of it would have, however the job has ended."""
+        for name, place in CommandJob.from_document(self.job.document).outputs.items():
+            folder = self._folder.named_outputs / name
+            if place is not None and folder.is_dir():
+                save(self.workshop.blobs, folder, place)
 
     def _end(self, state: JobState, error: str | None) -> None:
         self.job = self.workshop.store.get(self.job.name)

@@ -12,6 +12,7 @@ import httpx
 from attrs import frozen
 
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
+from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 
 _RETRIABLE = frozenset({429, 500, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(30, connect=5)
@@ -100,6 +101,15 @@ class MlflowClient:
         """Return the latest value of each metric. Infinite values come back as MLflow's store keeps them: ±1.8e308."""
         data = self.call("GET", "runs/get", {"run_id": run_id})["run"].get("data", {})
         return {str(metric["key"]): float(metric.get("value", 0.0)) for metric in data.get("metrics", [])}
+
+    def series(self, run_id: str) -> RunSeries:
+        """Return the values of each metric, and the run's parameters."""
+
+        def history(key: str) -> Iterator[dict[str, Any]]:
+            query = {"run_id": run_id, "metric_key": key, "max_results": ASKED_AT_ONCE}
+            return self.pages(HISTORY, query, "metrics")
+
+        return series_of(self.call("GET", "runs/get", {"run_id": run_id})["run"], history)
 
     def pages(self, path: str, query: Mapping[str, Any], key: str) -> Iterator[dict[str, Any]]:
         """Yield the items under `key` of every page of a GET."""

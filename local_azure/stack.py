@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from attrs import frozen
 from azure.core.exceptions import ResourceExistsError
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, CorsRule
 from azure.storage.queue import QueueServiceClient
 
 from function_app import names
@@ -22,6 +22,10 @@ from local_azure.component import Component
 from local_azure.errors import LocalAzureError
 from local_azure.event_grid_key import LOCAL_KEY
 
+_CORS_HEADERS = {
+    "allowed_headers": ["content-md5", "content-type", "if-none-match", "x-ms-*"],
+    "exposed_headers": ["etag", "x-ms-*"],
+}
 MESSAGE_LEASE = 30
 """Seconds that a message stays invisible after a host was killed; the real host's ten minutes are long to wait for."""
 
@@ -181,6 +185,10 @@ class Stack:
     def provision(self) -> None:
         """Make the containers and queues that Bicep makes in Azure."""
         with BlobServiceClient.from_connection_string(self.account.connection_string) as blobs:
+            # The web page uploads from the browser, which asks storage whether the page's address may.
+            origins = [self.functions_url, f"http://localhost:{self.ports.functions}"]
+            rule = CorsRule(origins, ["GET", "HEAD", "OPTIONS", "PUT"], **_CORS_HEADERS, max_age_in_seconds=3600)
+            blobs.set_service_properties(cors=[rule])
             for container in (*names.CONTAINERS, mlflow_server.ARTIFACTS_CONTAINER):
                 with contextlib.suppress(ResourceExistsError):  # an earlier start made it
                     blobs.create_container(container)

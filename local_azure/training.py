@@ -10,7 +10,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from function_app.errors import InvalidSettings, JobRefused, ModelRefused
+from function_app.errors import ComputeRefused, InvalidSettings, JobRefused, ModelRefused
+from function_app.metric_series import RunSeries
 from function_app.training_service import (
     BlobFolder,
     Compute,
@@ -21,6 +22,8 @@ from function_app.training_service import (
     ModelRegistration,
     ModelVersion,
 )
+from local_azure.computes import FILE as COMPUTES
+from local_azure.computes import MadeComputes
 from local_azure.job_document import CommandJob
 from local_azure.job_folder import JOBS, JobFolder
 from local_azure.job_process import is_alive
@@ -31,6 +34,8 @@ from local_azure.model_registry import ModelRegistry
 from local_azure.training_run import ensure_run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")  # Azure ML's rule; it becomes a folder's name here
+THIS_MACHINE = "this machine"
+"""The size of the computes that settings name."""
 _STATUS = {
     JobState.QUEUED: JobStatus.STARTING,
     JobState.PREPARING: JobStatus.STARTING,
@@ -76,8 +81,8 @@ class LocalTrainingService:
         if not _NAME.fullmatch(request.name):
             raise JobRefused(f"name: {request.name!r} is no job name. Use letters, digits, `_` and `-`, at most 255.")
         compute = CommandJob.from_document(request.document).compute
-        if compute not in self.compute_names:
-            known = ", ".join(sorted(self.compute_names))
+        if compute not in (names := [*self.compute_names, *self._made.read()]):
+            known = ", ".join(sorted(names))
             raise JobRefused(f"compute: there is no {compute!r} on this machine; there is {known}.")
         return self._job(self.store.submit(request.name, request.document))
 
@@ -108,6 +113,11 @@ class LocalTrainingService:
         run = self.store.get(name).run
         return {} if run is None else self.mlflow.metrics(run.run_id)
 
+    def metric_series(self, name: str) -> RunSeries:
+        """Return the values of the job's MLflow run."""
+        run = self.store.get(name).run
+        return RunSeries() if run is None else self.mlflow.series(run.run_id)
+
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
         """Look in MLflow's registry."""
         return ModelRegistry(self.mlflow).find(model, job)
@@ -135,17 +145,35 @@ class LocalTrainingService:
         busy = [
             CommandJob.from_document(job.document).compute for job in self.store.unfinished() if job.state in ON_A_NODE
         ]
+        places = runner.concurrency if runner is not None else 0
+        every = {**self._made.read(), **dict.fromkeys(self.compute_names, (THIS_MACHINE, places))}
         return [
             Compute(
                 name=name,
                 state="Running" if is_running else "Stopped",
-                size="this machine",
+                size=size,
                 nodes=busy.count(name),
-                max_nodes=runner.concurrency if runner is not None else 0,
+                max_nodes=max_nodes,
                 error=None if is_running else "No training runner runs. Start the local stack with `make up`.",
             )
-            for name in self.compute_names
+            for name, (size, max_nodes) in every.items()
         ]
+
+    def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
+        """Add a name that jobs may have as compute. It is this machine, whatever size was asked for."""
+        if not _NAME.fullmatch(name):
+            raise ComputeRefused(f"name: {name!r} is no compute's name. Use letters, digits, `_` and `-`.")
+        if name in self.compute_names and size != THIS_MACHINE:
+            raise ComputeRefused(
+                f"Compute {name!r} cannot be created: there is one already, of the size {THIS_MACHINE}."
+            )
+        if name not in self.compute_names:
+            self._made.make(name, size, max_nodes)
+        return next(compute for compute in self.computes() if compute.name == name)
+
+    @property
+    def _made(self) -> MadeComputes:
+        return MadeComputes(path=self.jobs.with_name(COMPUTES))
 
     def _folder(self, name: str) -> JobFolder:
         return JobFolder(self.jobs / name)

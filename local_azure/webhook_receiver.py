@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 from attrs import define, field
 
@@ -24,7 +24,7 @@ class WebhookReceiver:
 
     @classmethod
     @contextmanager
-    def running(cls) -> "Iterator[WebhookReceiver]":
+    def running(cls) -> Iterator[Self]:
         """Listen on a free port of the loopback interface for as long as the context."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         receiver = cls(f"http://127.0.0.1:{server.server_port}/events")

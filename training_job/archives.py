@@ -5,6 +5,8 @@ folder, take another file's place, or fill the disk. The first member that would
 Sizes are counted while they are written, as an archive's own figures can lie.
 """
 
+import errno
+import lzma
 import os
 import shutil
 import tarfile
@@ -25,6 +27,21 @@ MOST_RATIO = 200
 FREE_BYTES = 64 << 20
 _DISK_SHARE = 0.9
 _BLOCK = 1 << 20
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    # What the readers let through where a figure or a name in an archive is out of any range.
+    ValueError,
+    IndexError,
+    OverflowError,
+)
+_HOSTILE = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ})
+"""What the system says of places and names that an archive made up."""
 
 
 @dataclass
@@ -98,12 +115,14 @@ def _unpack(archive: Path, target: Path) -> None:
 def _damage(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise ArchiveError(f"archive {archive.name} is damaged, or of a kind that is not read: {error}") from error
     except OSError as error:
-        if error.errno is not None and not isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        is_its_fault = isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError)
+        if error.errno is not None and error.errno not in _HOSTILE and not is_its_fault:
             raise
-        raise ArchiveError(f"archive {archive.name} cannot be unpacked: {error}") from error
+        reason = error.strerror or error
+        raise ArchiveError(f"archive {archive.name} cannot be unpacked: {reason}") from error
 
 
 def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:

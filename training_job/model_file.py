@@ -12,8 +12,6 @@ model.json::
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ import chainer
 import numpy as np
 
 from training_job import networks
+from training_job.datasets import npz
 from training_job.errors import ModelError
 from training_job.files import write_json, written
 from training_job.inputs import Inputs
@@ -78,20 +77,36 @@ def load(folder: Path) -> tuple[Description, Any]:
             classes=tuple(document["classes"]),
             networks=document.get("networks"),
         )
+        _check_kinds(description)
     except FileNotFoundError:
         raise ModelError(
             f"{path} is missing: the built-in trainer writes it; a script's own network is named with --network"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{path} is no description of a model: {error!r}") from error
     if description.networks is not None and description.architecture not in networks.REGISTRY:
         raise ModelError(
             f"network {description.architecture!r} is none of Kedja's own: give --networks "
             f"{folder / description.networks}, which runs that file"
         )
-    network = networks.build(description.architecture, description.options)
+    network = _built(description)
     load_weights(folder / WEIGHTS, network)
     return description, network
+
+
+def _check_kinds(description: Description) -> None:
+    texts = (description.architecture, *description.classes, description.networks or "")
+    if not isinstance(description.options, dict) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("architecture, classes and networks are texts, and options a mapping")
+
+
+def _built(description: Description) -> Any:  # noqa: ANN401 - Chainer has no types
+    try:
+        return networks.build(description.architecture, description.options)
+    except (ValueError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, AssertionError) as error:
+        # Chainer checks little of what a layer is given.
+        options = dict(description.options)
+        raise ModelError(f"network {description.architecture} cannot be made of {options}: {error!r}") from error
 
 
 def load_weights(path: Path, network: Any) -> None:  # noqa: ANN401 - Chainer has no types
@@ -106,9 +121,9 @@ def load_weights(path: Path, network: Any) -> None:  # noqa: ANN401 - Chainer ha
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ModelError(f"{path} is missing") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except npz.DAMAGED as error:
         raise ModelError(f"{path} is damaged, or no file of weights: {error}") from error
     try:
         chainer.serializers.NpzDeserializer(arrays).load(network)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{path} does not fit the network {type(network).__name__}: {error}") from error

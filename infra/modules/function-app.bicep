@@ -15,6 +15,13 @@ param trainingCode string
 param trainingEnvironment string
 param entraClientId string
 param eventOrigins string
+param maxJobs int
+param approvals string
+param maxJobsPerExperiment int
+param maxPreemptions int
+param keepSnapshots int
+param keepReceipts int
+param keepModels int
 param maximumInstances int
 param isPrivate bool
 param allowedAddresses string
@@ -114,6 +121,13 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
     KedjaStorage__queueServiceUri: 'https://${storageName}.queue.${suffix}'
     KEDJA_AUTH: hasSignIn ? 'easy-auth' : 'keys'
     KEDJA_EVENT_ORIGINS: eventOrigins
+    KEDJA_APPROVALS: approvals
+    KEDJA_MAX_JOBS: string(maxJobs)
+    KEDJA_MAX_JOBS_PER_EXPERIMENT: string(maxJobsPerExperiment)
+    KEDJA_MAX_PREEMPTIONS: string(maxPreemptions)
+    KEDJA_KEEP_SNAPSHOTS: string(keepSnapshots)
+    KEDJA_KEEP_RECEIPTS: string(keepReceipts)
+    KEDJA_KEEP_MODELS: string(keepModels)
     KEDJA_EVENT_GRID_ENDPOINT: eventGridEndpoint
     KEDJA_COMPUTE: names.compute
     KEDJA_ENVIRONMENT: trainingEnvironment

@@ -55,7 +55,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
         {
           allowedOrigins: [appOrigin]
           allowedMethods: ['GET', 'HEAD', 'OPTIONS', 'PUT']
-          allowedHeaders: ['content-type', 'x-ms-*']
+          allowedHeaders: ['content-md5', 'content-type', 'if-none-match', 'x-ms-*']
           exposedHeaders: ['etag', 'x-ms-*']
           maxAgeInSeconds: 3600
         }
@@ -83,55 +83,6 @@ resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-
     name: queue.value
   }
 ]
-
-// Versioning keeps what Kedja overwrites and deletes: its working state by the thousand.
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
-  parent: account
-  name: 'default'
-  dependsOn: [blobs]
-  properties: {
-    policy: {
-      rules: [
-        {
-          name: 'forgotten-markers'
-          type: 'Lifecycle'
-          definition: {
-            // Only markers: a mark under .open lives as long as its job.
-            filters: {
-              blobTypes: ['blockBlob']
-              prefixMatch: ['${names.containers.receipts}/${names.workingState.settling}']
-            }
-            actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 1 } } }
-          }
-        }
-        {
-          name: 'versions-of-working-state'
-          type: 'Lifecycle'
-          definition: {
-            filters: {
-              blobTypes: ['blockBlob']
-              prefixMatch: [
-                '${names.containers.receipts}/${names.workingState.settling}'
-                '${names.containers.receipts}/${names.workingState.open}'
-                '${names.containers.receipts}/${names.workingState.byTime}'
-                '${names.containers.receipts}/${names.workingState.reconcile}'
-              ]
-            }
-            actions: { version: { delete: { daysAfterCreationGreaterThan: 1 } } }
-          }
-        }
-        {
-          name: 'versions'
-          type: 'Lifecycle'
-          definition: {
-            filters: { blobTypes: ['blockBlob'] }
-            actions: { version: { delete: { daysAfterCreationGreaterThan: retentionDays } } }
-          }
-        }
-      ]
-    }
-  }
-}
 
 output id string = account.id
 output name string = account.name

@@ -13,6 +13,8 @@ from attrs import evolve
 from function_app.azure_ml import AzureMLService
 from function_app.azure_ml_jobs import DOCUMENT_PROPERTY
 from function_app.errors import (
+    AppNotAllowed,
+    ComputeRefused,
     JobConflict,
     JobRefused,
     ModelRefused,
@@ -419,6 +421,17 @@ class TestModels:
             service.archive_model("no-such-model", "3")
 
 
+class TestMetricSeries:
+    def test_of_many_values_come_in_pages(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name))
+        for number in range(12):
+            azure.plane.jobs.run(name, metrics={"loss": number / 10})
+        azure.plane.jobs.log_parameters(name, {"epochs": "12"})
+        found = azure.service.metric_series(name)
+        assert [(point.step, point.value) for point in found.series["loss"]] == [(n, n / 10) for n in range(12)]
+        assert found.parameters == {"epochs": "12"}
+
+
 class TestComputes:
     def test_say_why_there_are_no_nodes(self, plane: ControlPlane, service: AzureMLService) -> None:
         quota = {
@@ -441,6 +454,29 @@ class TestComputes:
         young["properties"]["provisioningState"] = "Creating"
         plane.computes["young"] = young
         assert {compute.name: compute.state for compute in service.computes()}["young"] == "Creating"
+
+    def test_one_is_made_like_the_others(self, plane: ControlPlane, service: AzureMLService) -> None:
+        jobs_identity = "/subscriptions/s/identities/jobs"
+        plane.computes["gpu-cluster"]["identity"] = {
+            "type": "UserAssigned",
+            "userAssignedIdentities": {jobs_identity: {"clientId": "c", "principalId": "p"}},
+        }
+        with plane.recorded() as calls:
+            service.create_compute("bigger", size="Standard_NC24ads_A100_v4", max_nodes=2)
+        body = calls[-1].body
+        assert body["identity"] == {"type": "UserAssigned", "userAssignedIdentities": {jobs_identity: {}}}
+        assert body["properties"]["properties"]["remoteLoginPortPublicAccess"] == "Disabled"
+        assert body["properties"]["properties"]["scaleSettings"]["minNodeCount"] == 0
+        assert body["location"] == "swedencentral"
+
+    def test_what_the_identity_may_not_make_names_the_role(self, plane: ControlPlane, service: AzureMLService) -> None:
+        plane.answer(403, method="PUT", path="*/computes/*")
+        with pytest.raises(AppNotAllowed, match="AzureML Compute Operator"):
+            service.create_compute("forbidden", size="Standard_NC6s_v3", max_nodes=1)
+
+    def test_a_size_that_is_none_is_refused(self, service: AzureMLService) -> None:
+        with pytest.raises(ComputeRefused, match="not supported in this region"):
+            service.create_compute("strange", size="Huge", max_nodes=1)
 
     def test_of_many_come_in_pages(self, plane: ControlPlane, service: AzureMLService) -> None:
         for number in range(12):

@@ -6,8 +6,10 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from attrs import define, field, frozen
@@ -16,7 +18,7 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from function_app.azure_storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
-from function_app.storage import Blobs, CopyStatus, Queues, pages
+from function_app.storage import Blobs, CopyStatus, Permission, Queues, listed, pages
 from tests.unit.memory import MemoryBlobs, MemoryLease, MemoryQueues, VirtualClock
 
 _numbers = itertools.count(1)
@@ -188,6 +190,16 @@ class TestPages:
         page = account.blobs.page(account.container, "", size=10)
         assert [(item.name, item.metadata) for item in page.items] == [("file", {"status": "running"})]
 
+    def test_tell_of_uploads_in_progress_where_asked_and_the_storages_clock(self, account: Account) -> None:
+        account.upload("done", b"")
+        account.upload("on its way", b"12345", hashed=False, committed=False)
+        first, second = listed(account.blobs, account.container, "", size=1, uncommitted=True)
+        assert [(item.name, item.committed) for item in (*first.items, *second.items)] == [
+            ("done", True),
+            ("on its way", False),
+        ]
+        assert timedelta() <= first.now - first.items[0].modified < timedelta(seconds=60)
+
 
 class TestFolders:
     def test_are_the_top_level_ones_without_their_slashes(self, account: Account) -> None:
@@ -230,6 +242,47 @@ class TestRead:
         for name in ("nothing", "on its way"):
             with pytest.raises(BlobNotFound, match=name):
                 account.blobs.read(account.container, name)
+
+
+class TestReadFrom:
+    @pytest.mark.parametrize(
+        ("offset", "limit", "expected"), [(0, 3, b"123"), (3, 10, b"45"), (5, 10, b""), (9, 1, b"")]
+    )
+    def test_returns_what_there_is(self, account: Account, offset: int, limit: int, expected: bytes) -> None:
+        account.upload("file", b"12345")
+        assert account.blobs.read_from(account.container, "file", offset, limit) == expected
+
+    def test_returns_nothing_where_there_is_none(self, blobs: Blobs, box: str) -> None:
+        assert blobs.read_from(box, "file", 0, 10) == b""
+
+
+class TestAppend:
+    def test_makes_a_blob_and_adds_to_its_end(self, blobs: Blobs, box: str) -> None:
+        for line in (b"one\n", b"two\n"):
+            blobs.append(box, "lines", line)
+        assert blobs.read(box, "lines").data == b"one\ntwo\n"
+        assert blobs.read_from(box, "lines", 4, 100) == b"two\n"
+        (item,) = blobs.list(box, "lines").items
+        assert item.size == 8
+
+    def test_keeps_every_piece_whole_where_many_write(self, blobs: Blobs, box: str) -> None:
+        lines = [f"line {number}\n".encode() for number in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda line: blobs.append(box, "lines", line), lines))
+        assert sorted(blobs.read(box, "lines").data.splitlines(keepends=True)) == sorted(lines)
+
+    def test_fails_where_there_is_no_container(self, blobs: Blobs) -> None:
+        with pytest.raises(StorageError):
+            blobs.append("no-such", "lines", b"x")
+
+
+class TestSign:
+    def test_names_one_blob_one_right_and_an_end(self, blobs: Blobs, box: str) -> None:
+        expires = datetime(2099, 1, 2, 3, 4, 5, tzinfo=UTC)
+        url = urlsplit(blobs.sign(box, AWKWARD, permission=Permission.CREATE, expires=expires))
+        query = parse_qs(url.query)
+        assert unquote(url.path).endswith(f"/{box}/{AWKWARD}")
+        assert (query["sp"], query["se"], query["sr"]) == (["c"], ["2099-01-02T03:04:05Z"], ["b"])
 
 
 class TestGet:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from function_app.errors import JobConflict, JobNotFound, JobRefused
+from function_app.errors import ComputeRefused, JobConflict, JobNotFound, JobRefused
 from function_app.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -148,8 +148,9 @@ class TestGet:
         lambda service: service.logs("nobody"),
         lambda service: service.outputs("nobody"),
         lambda service: service.metrics("nobody"),
+        lambda service: service.metric_series("nobody"),
     ],
-    ids=["get", "cancel", "logs", "outputs", "metrics"],
+    ids=["get", "cancel", "logs", "outputs", "metrics", "metric_series"],
 )
 def test_a_job_that_is_not_there(service: TrainingService, ask: Callable[[TrainingService], object]) -> None:
     with pytest.raises(JobNotFound, match="nobody"):
@@ -296,6 +297,24 @@ class TestMetrics:
         assert backend.service.metrics(name) == {}
 
 
+class TestMetricSeries:
+    def test_has_each_value_of_each_metric(self, backend: Backend, name: str) -> None:
+        backend.service.submit(backend.job(name, metrics={"accuracy": 0.97, "loss": 0.0}))
+        backend.run_until(name, JobStatus.COMPLETED)
+        found = backend.service.metric_series(name)
+        values = {key: [point.value for point in points] for key, points in found.series.items()}
+        assert values == {"accuracy": [0.97], "loss": [0.0]}
+        for points in found.series.values():
+            assert points[0].time.tzinfo is not None
+            assert points[0].step == 0
+
+    def test_of_a_job_that_logged_none_is_empty(self, backend: Backend, name: str) -> None:
+        backend.service.submit(backend.job(name))
+        assert not backend.service.metric_series(name).series
+        backend.run_until(name, JobStatus.COMPLETED)
+        assert not backend.service.metric_series(name).series
+
+
 class TestModels:
     def test_a_registered_version_says_where_it_comes_from(self, backend: Backend, name: str, model: str) -> None:
         completed(backend, name)
@@ -370,6 +389,22 @@ class TestComputes:
         assert 0 <= cluster.nodes <= cluster.max_nodes
         assert cluster.max_nodes >= 1
         assert cluster.error is None
+
+    def test_one_that_is_made_takes_jobs(self, backend: Backend, name: str) -> None:
+        made = backend.service.create_compute("made-large", size="Standard_NC24ads_A100_v4", max_nodes=2)
+        assert (made.name, made.size, made.nodes, made.max_nodes) == ("made-large", "Standard_NC24ads_A100_v4", 0, 2)
+        assert "made-large" in {compute.name for compute in backend.service.computes()}
+        request = backend.job(name)
+        compute = str(request.document["compute"]).replace("gpu-cluster", "made-large")
+        backend.service.submit(evolve(request, document={**request.document, "compute": compute}))
+        backend.run_until(name, JobStatus.COMPLETED)
+
+    def test_made_again_it_changes_its_nodes_alone(self, service: TrainingService) -> None:
+        for nodes in (1, 3):
+            made = service.create_compute("made-again", size="Standard_NC6s_v3", max_nodes=nodes)
+            assert made.max_nodes == nodes
+        with pytest.raises(ComputeRefused, match="Standard_NC6s_v3"):
+            service.create_compute("made-again", size="Standard_NC24ads_A100_v4", max_nodes=1)
 
 
 def numbers(versions: Sequence[ModelVersion]) -> list[str]:

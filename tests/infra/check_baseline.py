@@ -4,8 +4,10 @@ import re
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from function_app import names
+from function_app import idempotency, journal, names, retention, uploads
+from function_app.admission import QUEUED, RUNNING_BLOB
 from function_app.reconciliation import CURSOR
+from function_app.replay import REPLAYED
 from tests.infra.bicep import Choice, Infra, Resource, Unknown
 from tests.infra.kinds import (
     ACCOUNT,
@@ -57,15 +59,22 @@ def check_lifecycle(infra: Infra) -> None:
     (policy,) = infra.made(f"{ACCOUNT}/managementPolicies")
     rules = {rule["name"]: rule["definition"] for rule in policy.properties["policy"]["rules"]}
     markers = f"{names.RECEIPTS}/{names.settling_blob('')}"
+    records = {
+        f"{names.RECEIPTS}/{prefix}" for prefix in (journal.FOLDER, idempotency.FOLDER, uploads.FOLDER, REPLAYED)
+    }
     # A mark under .open lives as long as its job: of what Kedja relies on only markers may be deleted themselves.
     deletes = {
         prefix for rule in rules.values() if "baseBlob" in rule["actions"] for prefix in rule["filters"]["prefixMatch"]
     }
-    assert deletes == {markers}
+    # The container is named after the workspace's GUID, which only a deployment knows.
+    checkpoints = f"${{workspaceContainerName}}/{names.CHECKPOINTS}/"
+    assert infra["main.bicep"].text.count("workspaceContainerName: workspaceContainer.outputs.name") > 1
+    assert deletes == {markers, *records, checkpoints}
+    assert rules["journal"]["filters"]["blobTypes"] == ["appendBlob"]  # a rule on block blobs would pass it by
     versions = rules["versions-of-working-state"]
     assert versions["actions"] == {"version": {"delete": {"daysAfterCreationGreaterThan": 1}}}
     blobs = (names.settling_blob("e"), names.open_blob("e", "d"), names.by_time_blob(datetime.now(UTC), "e", "d"))
-    working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), CURSOR}
+    working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), CURSOR, RUNNING_BLOB, QUEUED, retention.CURSOR}
     assert set(versions["filters"]["prefixMatch"]) == {f"{names.RECEIPTS}/{prefix}" for prefix in working}
 
 

@@ -21,6 +21,13 @@ def example_settings(infra: Infra) -> dict[str, str]:
         "trainingEnvironment": "azureml:kedja-chainer:1",
         "eventGridEndpoint": "https://kedja.example/api/events",
         "eventOrigins": "",
+        "approvals": "required",
+        "string(maxJobs)": "50",
+        "string(maxJobsPerExperiment)": "4",
+        "string(maxPreemptions)": "3",
+        "string(keepSnapshots)": "0",
+        "string(keepReceipts)": "30",
+        "string(keepModels)": "0",
     }
 
     def text(value: Any) -> str:  # noqa: ANN401 - whatever the file says
@@ -89,6 +96,8 @@ def check_the_app_starts_with_these_settings(infra: Infra) -> None:
     environ = example_settings(infra)
     read = Settings.read(environ)
     assert read.client_id == environ["AZURE_CLIENT_ID"]
+    assert (read.max_jobs, read.max_jobs_per_experiment, read.max_preemptions) == (50, 4, 3)
+    assert (read.keep_snapshots, read.keep_receipts, read.keep_models) == (0, 30, 0)
     assert read.event_grid_endpoint == environ["KEDJA_EVENT_GRID_ENDPOINT"]
     assert Workspace.from_environment(environ).code_id == environ["KEDJA_TRAINING_CODE"]
     account = StorageAccount.connect(environ, _NoCredential(), prefix=STORAGE)

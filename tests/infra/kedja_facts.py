@@ -15,6 +15,7 @@ NOT_FROM_BICEP = {
     "KEDJA_EVENT_GRID_KEY": "one machine; in Azure the identity is used",
     "KEDJA_MAX_WAIT": "its default serves",
     "KEDJA_QUIET_PERIOD": "its default serves",
+    "KEDJA_START_DEADLINE": "its default serves",
     "KEDJA_TRAINING_SERVICE": "its default is Azure ML",
     "KEDJA_WORKSPACE_CONFIG": "a file, for people's own machines",
     "KEDJA_LOCAL_TRAINING": "one machine",

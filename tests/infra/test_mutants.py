@@ -21,6 +21,7 @@ class Mutant:
     new: str
 
 
+LIFECYCLE = "modules/lifecycle.bicep"
 STORAGE, HOST, APP = "modules/storage.bicep", "modules/host-storage.bicep", "modules/function-app.bicep"
 SUBSCRIPTIONS, TOPICS, ALERTS = (
     "modules/event-subscriptions.bicep",
@@ -87,10 +88,11 @@ MUTANTS = (
     Mutant("no purge protection", "modules/vault.bicep", "enablePurgeProtection: true", "enablePurgeProtection: false"),
     Mutant(
         "marks of running jobs expire",
-        STORAGE,
+        LIFECYCLE,
         "prefixMatch: ['${names.containers.receipts}/${names.workingState.settling}']",
         "prefixMatch: ['${names.containers.receipts}/${names.workingState.open}']",
     ),
+    Mutant("all that the workspace keeps expires", LIFECYCLE, "/${names.checkpoints}'", "/'"),
     Mutant("upload from any page", STORAGE, "allowedOrigins: [appOrigin]", "allowedOrigins: ['*']"),
     Mutant(
         "no logs of the vault",
@@ -266,6 +268,9 @@ MUTANTS = (
         "  { name: 'dropped-files', topicId: storageTopicId, metric: 'DeadLetteredCount' }\n",
         "",
     ),
+    Mutant("people hear of nothing that fails", NAMES, '"Kedja.JobFailed", ', ""),
+    Mutant("the address of people's chat in the open", MAIN, "@secure()\n", ""),
+    Mutant("telling people without an address", MAIN, " = if (!empty(notificationEndpoint)) {", " = {"),
     Mutant("poison in silence", NAMES, '"on_settled_poison", ', ""),
     Mutant("the budget's start moves", "main.parameters.json", '"${KEDJA_BUDGET_START}"', '""'),
     Mutant("a module loses a parameter", MAIN, "    appOrigin: appOrigin\n", ""),

@@ -20,7 +20,7 @@ class Client:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - those of httpx
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
-            async with httpx.AsyncClient(transport=transport, base_url="http://kedja.test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.request(method, path, **options)
 
         options["headers"] = {**self.headers, **options.get("headers", {})}

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from attrs import define, evolve, field, frozen
 
 from function_app import names
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page
+from function_app.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
 
 LARGEST_MESSAGE = 48 * 1024
 """Bytes of a message whose Base64 fills the 64 KiB that a queue takes."""
@@ -129,10 +130,14 @@ class MemoryBlobs:
             items = self._items("list", container, prefix, uncommitted=uncommitted)
             return Listing(items=items, now=self.now)
 
-    def page(self, container: str, prefix: str, *, size: int, token: str | None = None) -> Page:
+    def page(
+        self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
+    ) -> Page:
         with self.lock:
-            items = [item for item in self._items("page", container, prefix) if token is None or item.name > token]
-            return Page(items=items[:size], token=items[size - 1].name if len(items) > size else None)
+            found = self._items("page", container, prefix, uncommitted=uncommitted)
+            items = [item for item in found if token is None or item.name > token]
+            end = items[size - 1].name if len(items) > size else None
+            return Page(items=items[:size], token=end, now=self.now)
 
     def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
         with self.lock:
@@ -145,6 +150,23 @@ class MemoryBlobs:
         with self.lock:
             stored = self._existing("read", container, name)
             return Blob(data=stored.data[:limit], etag=stored.item.etag, modified=stored.item.modified, now=self.now)
+
+    def read_from(self, container: str, name: str, offset: int, limit: int) -> bytes:
+        with self.lock:
+            try:
+                return self._existing("read", container, name).data[offset : offset + limit]
+            except BlobNotFound:
+                return b""
+
+    def append(self, container: str, name: str, data: bytes) -> None:
+        with self.lock:
+            self._called("append", container, name)
+            there = self.stored.get((container, name))
+            self._write(container, name, (there.data if there else b"") + data, {}, hashed=False)
+
+    def sign(self, container: str, name: str, *, permission: Permission, expires: datetime) -> str:
+        query = urlencode({"sp": permission.value, "se": expires.strftime("%Y-%m-%dT%H:%M:%SZ"), "sr": "b"})
+        return f"https://kedja.blob.core.windows.net/{container}/{quote(name)}?{query}"
 
     def get(self, container: str, name: str) -> BlobItem | None:
         with self.lock:

@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from function_app.announcements import Announcement, PublishingFailed
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
 from function_app.job_result import MANIFEST
+from function_app.metric_series import RunSeries
 from function_app.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -42,12 +43,16 @@ class MemoryTraining:
     jobs: dict[str, Job] = field(factory=dict)
     requests: dict[str, JobRequest] = field(factory=dict)
     log_texts: dict[str, str] = field(factory=dict)
+    series: dict[str, RunSeries] = field(factory=dict)
+    made_computes: dict[str, Compute] = field(factory=dict)
     versions: Versions = field(factory=Versions)
     compute_names: Words = field(factory=lambda: ["gpu-cluster", "cpu-cluster"])
     refusal: str | None = None
     model_refusal: str | None = None
     """Why every submission is refused, where it is."""
     unavailable: bool = False
+    is_low_priority: bool = False
+    """Whether nodes may be taken away."""
     retry_after: float | None = None
     listeners: Listeners = field(factory=Listeners)
     calls: Calls = field(factory=Calls)
@@ -158,6 +163,11 @@ class MemoryTraining:
         self._job(name)
         return {}
 
+    def metric_series(self, name: str) -> RunSeries:
+        self._called("metric_series", name)
+        self._job(name)
+        return self.series.get(name, RunSeries())
+
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
         self._called("find_model", model)
         return [version for version in self.current(model) if version.tags.get(JOB_TAG) == job]
@@ -189,9 +199,22 @@ class MemoryTraining:
     def computes(self) -> Sequence[Compute]:
         self._called("computes", "")
         return [
-            Compute(name=name, state="Succeeded", size="Standard_NC6s_v3", nodes=0, max_nodes=4)
+            Compute(
+                name=name,
+                state="Succeeded",
+                size="Standard_NC6s_v3",
+                nodes=0,
+                max_nodes=4,
+                is_low_priority=self.is_low_priority,
+            )
             for name in self.compute_names
         ]
+
+    def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
+        self._called("create_compute", name)
+        made = Compute(name=name, state="Creating", size=size, nodes=0, max_nodes=max_nodes)
+        self.made_computes[name] = made
+        return made
 
     def _called(self, operation: str, name: str) -> None:
         self.calls.append((operation, name))

@@ -203,5 +203,12 @@ class TestCompute:
         assert compute is not None
         assert (compute.state, compute.error) == ("Failed", "SubnetFull; No cores left.")
 
+    @pytest.mark.parametrize(("priority", "is_low"), [("Dedicated", False), ("LowPriority", True), (None, False)])
+    def test_says_whether_nodes_may_be_taken_away(self, priority: str | None, *, is_low: bool) -> None:
+        properties = {"computeType": "AmlCompute", "provisioningState": "Succeeded"}
+        compute = compute_of({"name": "c", "properties": {**properties, "properties": {"vmPriority": priority}}})
+        assert compute is not None
+        assert compute.is_low_priority is is_low
+
     def test_of_another_kind_is_none(self) -> None:
         assert compute_of({"name": "k8s", "properties": {"computeType": "Kubernetes"}}) is None

@@ -92,6 +92,31 @@ def test_local_is_refused_with_any_other_storage(storage: dict[str, str]) -> Non
         read(KEDJA_AUTH="local", **storage)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_cannot_call_for_who_looks_at_it(site: str) -> None:
+    headers = {"sec-fetch-site": site, "host": "localhost:7071"}
+    local = read(KEDJA_AUTH="local,keys", KedjaStorage="UseDevelopmentStorage=true")
+    with pytest.raises(Unauthenticated, match="another site"):
+        local.identify(headers, None, no_key)
+    with pytest.raises(Unauthenticated, match="another site"):
+        read(KEDJA_AUTH="easy-auth", WEBSITE_SITE_NAME="k", WEBSITE_AUTH_ENABLED="true").identify(
+            {**headers, **principal("Kedja.Code")}, None, no_key
+        )
+    robot = Caller(name="robot", role=Role.DATA)
+    assert local.identify(headers, "kedja_x", lambda _: robot) is robot
+
+
+@pytest.mark.parametrize("host", ["localhost:7071", "127.0.0.1", "[::1]:7071"])
+def test_local_answers_to_this_machines_names(host: str) -> None:
+    assert read(KEDJA_AUTH="local", KedjaStorage="UseDevelopmentStorage=true").identify({"host": host}, None, no_key)
+
+
+@pytest.mark.parametrize("host", ["evil.example:7071", "127.0.0.1.evil.example", ""])
+def test_local_does_not_answer_to_a_name_of_somebody_elses(host: str) -> None:
+    with pytest.raises(Unauthenticated, match="not this machine's name"):
+        read(KEDJA_AUTH="local", KedjaStorage="UseDevelopmentStorage=true").identify({"host": host}, None, no_key)
+
+
 def test_nobody_gets_in_where_nothing_is_set() -> None:
     with pytest.raises(Unauthenticated, match="KEDJA_AUTH is not set"):
         read().identify(principal("Kedja.Code"), "kedja_x", no_key)

@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from function_app import names
-from function_app.champion import Champion, Champions
+from function_app.champion import HISTORY, Candidate, Champion, Champions
+from function_app.errors import NotFound, Refused
 from function_app.kedja_options import When
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs
@@ -39,7 +40,9 @@ def test_the_first_model_is_the_champion(champions: Champions) -> None:
 def test_a_newer_one_takes_its_place(champions: Champions) -> None:
     champions.challenge(champion("1", 10), None)
     assert champions.challenge(champion("2", 20), None) is True
-    assert champions.find("digits") == champion("2", 20)
+    found = champions.find("digits")
+    assert found is not None
+    assert (found.version, found.sequence, [one.version for one in found.history]) == ("2", 20, ["1"])
 
 
 def test_an_older_one_never_does(champions: Champions) -> None:
@@ -74,3 +77,141 @@ def test_of_two_at_once_the_newer_wins(blobs: MemoryBlobs, other: int, *, there:
     assert found is not None
     assert found.sequence == max(other, 20)
     assert blobs.names_in(names.MODELS) == ["digits/champion.json"]
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def there(_version: str) -> bool:
+    return True
+
+
+def promote(champions: Champions, version: str, sequence: int = 0, reason: str | None = None) -> Champion:
+    candidate = Candidate(version=version, sequence=sequence, receipt=f"digits/{version}", metrics={"accuracy": 0.5})
+    return champions.promote("digits", candidate, there, by="somebody", reason=reason, at=NOW)
+
+
+def roll_back(champions: Champions) -> str:
+    return champions.roll_back("digits", there, by="somebody", reason=None, at=NOW).version
+
+
+def test_whoever_is_promoted_is_the_champion_whatever_the_order(champions: Champions) -> None:
+    champions.challenge(champion("1", 10), None)
+    champions.challenge(champion("2", 20), None)
+
+    promoted = promote(champions, "1", 10, "2 is wrong about sevens")
+
+    assert champions.find("digits") == promoted
+    assert (promoted.version, promoted.by, promoted.reason) == ("1", "somebody", "2 is wrong about sevens")
+    assert [(one.version, one.until, one.withdrawn) for one in promoted.history] == [
+        ("1", champion("1", 1).since, False),
+        ("2", NOW, False),
+    ]
+
+
+def test_a_model_without_a_champion_gets_one(champions: Champions) -> None:
+    assert promote(champions, "1").history == ()
+
+
+def test_a_version_whose_files_go_at_the_same_moment_is_not_promoted(blobs: MemoryBlobs) -> None:
+    for number in (1, 2):
+        Champions(blobs).challenge(champion(str(number), number), None)
+    left = {"1", "2"}
+
+    def remove() -> None:
+        """Do as `Remover.version` does: the files go, and the champion is written anew as it is."""
+        left.remove("1")
+        stored = blobs.read(names.MODELS, "digits/champion.json")
+        blobs.replace(names.MODELS, "digits/champion.json", stored.data)
+
+    slow = Champions(Meanwhile(blobs, "replace", remove))
+    candidate = Candidate(version="1", sequence=1, receipt="digits/1")
+    with pytest.raises(NotFound, match="version 1 of the model digits"):
+        slow.promote("digits", candidate, lambda version: version in left, by="somebody", reason=None, at=NOW)
+    found = Champions(blobs).find("digits")
+    assert found is not None
+    assert found.version == "2"
+
+
+def test_to_promote_the_champion_changes_nothing(champions: Champions, blobs: MemoryBlobs) -> None:
+    champions.challenge(champion("1", 10), None)
+    before = dict(blobs.stored)
+
+    assert promote(champions, "1").by is None
+    assert dict(blobs.stored) == before
+
+
+@pytest.mark.parametrize(("sequence", "wins"), [(15, False), (20, False), (21, True)])
+def test_what_was_set_by_hand_gives_way_to_newer_drops_alone(
+    champions: Champions, sequence: int, *, wins: bool
+) -> None:
+    champions.challenge(champion("1", 10), None)
+    champions.challenge(champion("2", 20), None)
+    promote(champions, "1", 10)
+
+    assert champions.challenge(champion("2" if sequence == 20 else "3", sequence), None) is wins
+
+
+def test_a_rollback_goes_back_one_and_another_one_more(champions: Champions) -> None:
+    for number in (1, 2, 3):
+        champions.challenge(champion(str(number), number), None)
+
+    assert [roll_back(champions), roll_back(champions)] == ["2", "1"]
+    with pytest.raises(Refused, match="nothing to roll back to"):
+        roll_back(champions)
+    found = champions.find("digits")
+    assert found is not None
+    assert [(one.version, one.withdrawn) for one in found.history] == [
+        ("1", False),
+        ("2", False),
+        ("3", True),
+        ("2", True),
+    ]
+    assert found.sequence == 3
+
+
+def test_a_version_rolled_back_from_may_be_promoted_again(champions: Champions) -> None:
+    for number in (1, 2):
+        champions.challenge(champion(str(number), number), None)
+    roll_back(champions)
+
+    assert promote(champions, "2").version == "2"
+    assert roll_back(champions) == "1"
+
+
+def test_a_rollback_passes_over_what_is_not_there_any_more(champions: Champions) -> None:
+    for number in (1, 2, 3):
+        champions.challenge(champion(str(number), number), None)
+
+    again = champions.roll_back("digits", lambda version: version != "2", by="somebody", reason="r", at=NOW)
+
+    assert again.version == "1"
+
+
+@pytest.mark.parametrize("model", ["digits", "nobody"])
+def test_there_has_to_be_one_before(champions: Champions, model: str) -> None:
+    champions.challenge(champion("1", 10), None)
+
+    with pytest.raises(Refused, match="nothing to roll back to"):
+        champions.roll_back(model, there, by="somebody", reason=None, at=NOW)
+
+
+def test_of_two_rollbacks_at_once_one_is_refused(blobs: MemoryBlobs) -> None:
+    for number in (1, 2, 3):
+        Champions(blobs).challenge(champion(str(number), number), None)
+    faster = Meanwhile(blobs, "replace", lambda: roll_back(Champions(blobs)))
+
+    with pytest.raises(Refused, match="at the same moment"):
+        roll_back(Champions(faster))
+    found = Champions(blobs).find("digits")
+    assert found is not None
+    assert found.version == "2"
+
+
+def test_history_does_not_pile_up(champions: Champions) -> None:
+    for number in range(HISTORY + 10):
+        champions.challenge(champion(str(number), number), None)
+    found = champions.find("digits")
+    assert found is not None
+    assert len(found.history) == HISTORY
+    assert found.history[-1].version == str(HISTORY + 8)

@@ -1,7 +1,7 @@
 import base64
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -234,3 +234,69 @@ def test_a_key_in_an_address_is_not_logged(world: World, caplog: pytest.LogCaptu
         Client(keyed.app).post(f"/api/events?key={key}x", content=b"[]")
 
     assert key not in caplog.text
+
+
+def digits(world: World) -> None:
+    """Files that no event tells of."""
+    world.drop("scripts/digits/train.py", times=0)
+    world.drop("data/digits/digits.npz", times=0)
+
+
+def command(world: World) -> str:
+    return str(world.training.requests[world.live_jobs()[0].name].document["command"])
+
+
+class TestTrainingRequested:
+    EVENT: ClassVar[dict[str, Any]] = {
+        "specversion": "1.0",
+        "id": "9",
+        "source": "https://github.com/owner/repo",
+        "type": "Kedja.TrainingRequested",
+        "data": {"experiment_name": "digits", "kedja": {"arguments": {"epochs": 3}}},
+    }
+
+    def test_gets_a_job_once_however_often_it_comes(self, world: World, client: Client) -> None:
+        digits(world)
+        for _ in range(3):
+            assert post(client, self.EVENT, STRUCTURED).json() == ALL
+            world.rest()
+
+        receipt = world.receipt()
+        assert receipt.trigger == "event: https://github.com/owner/repo"
+        assert (receipt.status, len(receipt.attempts), len(world.live_jobs())) == ("submitted", 1, 1)
+        assert "--epochs 3" in command(world)
+
+    def test_before_its_files_waits_for_them(self, world: World, client: Client) -> None:
+        assert post(client, self.EVENT, STRUCTURED).json() == ALL
+        world.go_on(1)
+        assert world.failures
+        digits(world)
+        world.rest()
+        assert world.receipt().status == "submitted"
+
+    @pytest.mark.parametrize(
+        ("data", "status", "said"),
+        [
+            ({"experiment_name": "digits", "kedja": {"entry_script": "evil.py"}}, 403, "role `code`"),
+            ({"experiment_name": "digits", "kedja": {"data": "maybe"}}, 422, "kedja.data"),
+            ({"experiment_name": "a/b"}, 422, "is a path"),
+            ({"kedja": {}}, 400, "experiment_name is missing"),
+            ({"experiment_name": "digits", "description": "x" * 40_000}, 400, "at most 32000"),
+        ],
+    )
+    def test_is_refused_where_it_is_wrong(self, world: World, data: dict[str, Any], status: int, said: str) -> None:
+        keyed = limited(world, Role.DATA)
+
+        answer = post(keyed, {**self.EVENT, "data": data}, STRUCTURED)
+
+        assert answer.status_code == status, answer.text
+        assert said in answer.text
+        assert world.queues.messages == []
+
+    def test_may_decide_on_code_with_the_role_for_it(self, world: World, client: Client) -> None:
+        digits(world)
+        world.drop("scripts/digits/other.py", times=0)
+        data = {"experiment_name": "digits", "kedja": {"entry_script": "other.py"}}
+        assert post(client, {**self.EVENT, "data": data}, STRUCTURED).json() == ALL
+        world.rest()
+        assert "other.py" in command(world)

@@ -1,12 +1,16 @@
 from http import HTTPStatus
 
+import httpx
 import pytest
 from attrs import evolve
 
 from function_app import names
+from function_app.callers import Role
+from function_app.champion import Champion
 from function_app.http_api import create_api
+from function_app.training_service import JobStatus
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import LOCAL
+from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import World
 
 
@@ -82,3 +86,121 @@ def test_metrics_that_are_none_are_left_out(client: Client, world: World, jobs: 
     world.training.versions[0] = evolve(world.training.versions[0], properties={"kedja_metrics": metrics})
 
     assert client.get_json("/api/models")["items"][1]["metrics"] == {}
+
+
+def test_models_come_in_pages(world: World, client: Client, jobs: list[str]) -> None:
+    first = world.training.versions[0]
+    world.training.versions += [evolve(first, model="another", version=str(number)) for number in (9, 10, 11)]
+    seen, after = [], ""
+    while True:
+        page = client.get_json(f"/api/models?limit=2{after}")
+        seen += [f"{item['model']}:{item['version']}" for item in page["items"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+
+    assert seen == ["another:11", "another:10", "another:9", "digits:2", "digits:1"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=x"])
+def test_a_page_that_is_none_is_refused(client: Client, query: str) -> None:
+    assert client.get(f"/api/models?{query}").status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@pytest.mark.parametrize("version", ["1", "champion"])
+def test_files_have_links_to_read_them(client: Client, world: World, jobs: list[str], version: str) -> None:
+    found = client.get_json(f"/api/models/digits/{version}/files")
+    number = {"1": "1", "champion": "2"}[version]
+    manifest = client.get_json(f"/api/models/digits/{number}")
+
+    assert (found["model"], found["version"]) == ("digits", number)
+    (item,) = found["items"]
+    (file,) = manifest["files"]
+    assert {key: item[key] for key in file} == file
+    assert item["url"].startswith(f"https://kedja.blob.core.windows.net/models/digits/{number}/model.npz?sp=r&")
+    there = world.blobs.get(names.MODELS, f"digits/{number}/model.npz")
+    assert there is not None
+    assert item["md5"] == there.md5
+    assert item["expires_at"] == client.get_json("/api/models/digits/1/files")["items"][0]["expires_at"]
+
+
+def promote(client: Client, version: str, reason: str | None = None) -> httpx.Response:
+    return client.request("PUT", "/api/models/digits/champion", json={"version": version, "reason": reason})
+
+
+def test_a_version_is_promoted_and_rolled_back(client: Client, world: World, jobs: list[str]) -> None:
+    promoted = promote(client, "1", "2 is wrong about sevens").json()
+    assert (promoted["version"], promoted["by"], promoted["reason"]) == ("1", "local", "2 is wrong about sevens")
+    assert promoted["metrics"] == {"accuracy": 0.9}
+    assert [one["version"] for one in promoted["history"]] == ["1", "2"]
+    assert client.get_json("/api/models/digits")["champion"] == promoted
+    assert client.get_json("/api/models/digits/champion")["model_version"] == "1"
+
+    again = client.post("/api/models/digits/champion/rollback", json={"reason": "after all"}).json()
+    assert (again["version"], again["reason"]) == ("2", "after all")
+    world.drop("data/digits/even more.npz")
+    world.rest()
+    world.run_job(metrics={"accuracy": 0.96})
+    assert client.get_json("/api/models/digits/champion")["model_version"] == "3"
+
+
+def test_what_was_promoted_stays_while_an_older_job_ends(client: Client, world: World) -> None:
+    world.drop_digits()
+    world.rest()
+    first = world.run_job()
+    world.clock.advance(60)
+    world.drop("data/digits/more.npz", b"more")
+    world.rest()
+    older = world.live_jobs()[0].name
+    world.training.move(older, JobStatus.RUNNING)
+    world.rest()
+    world.clock.advance(60)
+    world.drop("data/digits/most.npz", b"most")
+    world.rest()
+    world.run_job(next(job.name for job in world.live_jobs() if job.name != older))
+    promote(client, "1")
+    world.run_job(older)
+
+    found = client.get_json("/api/models/digits")
+    assert found["champion"]["version"] == "1"
+    assert found["versions"][-1]["job"] == first
+    assert len(found["versions"]) == 3
+
+
+@pytest.mark.parametrize("version", ["3", "x", "", "01x"])
+def test_what_is_no_version_is_not_promoted(client: Client, jobs: list[str], version: str) -> None:
+    assert promote(client, version).is_client_error
+    assert client.get_json("/api/models/digits/champion")["model_version"] == "2"
+
+
+def test_a_version_whose_receipt_was_deleted_may_be_promoted(client: Client, world: World, jobs: list[str]) -> None:
+    world.blobs.delete(names.RECEIPTS, f"{world.receipts()[0].name}.json")
+
+    assert promote(client, "1").json()["version"] == "1"
+
+
+def test_where_there_is_none_before_it_says_so(client: Client, jobs: list[str]) -> None:
+    assert client.post("/api/models/digits/champion/rollback").json()["version"] == "1"
+    refused = client.post("/api/models/digits/champion/rollback")
+    assert refused.status_code == HTTPStatus.CONFLICT
+    assert "nothing to roll back to" in refused.json()["detail"]
+    assert client.post("/api/models/nobody/champion/rollback").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_version_without_files_is_not_rolled_back_to(client: Client, world: World, jobs: list[str]) -> None:
+    world.blobs.delete(names.MODELS, "digits/1/manifest.json")
+
+    assert client.post("/api/models/digits/champion/rollback").status_code == HTTPStatus.CONFLICT
+
+
+def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World, jobs: list[str]) -> None:
+    found = Champion.read(world.blobs, "digits")
+    assert found is not None
+    other = found[0].history[0].model_copy(update={"receipt": "secret/0"})
+    changed = found[0].model_copy(update={"history": (other, *found[0].history)})
+    world.blobs.replace(names.MODELS, "digits/champion.json", changed.encoded())
+    client = limited(world, Role.CODE, "digits")
+
+    assert "secret" not in client.get("/api/models/digits").text
+    assert "secret" not in promote(client, "1").text
+    assert "secret" not in client.post("/api/models/digits/champion/rollback").text

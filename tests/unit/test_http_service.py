@@ -8,12 +8,13 @@ from pytest_mock import MockerFixture
 
 import function_app
 from function_app import names
-from function_app.errors import InvalidSettings, StorageUnavailable
+from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
 from function_app.http_api import create_api
 from function_app.http_service import DEPENDENCIES
 from function_app.kedja import Kedja
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
+from tests.unit.memory_training import MemoryTraining
 from tests.unit.test_http_api import LOCAL
 from tests.unit.world import World
 
@@ -118,3 +119,36 @@ def test_deep_health_tells_of_settings_that_do_not_connect() -> None:
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert answer.json()["checks"]["settings"]["error"] == "Storage is not configured."
     assert set(answer.json()["checks"]) == {"settings"}
+
+
+def test_compute_is_created(client: Client, world: World) -> None:
+    answer = client.request("PUT", "/api/compute/gpu-large", json={"size": "Standard_NC6s_v3", "max_nodes": 2})
+
+    assert answer.status_code == HTTPStatus.ACCEPTED
+    assert answer.json()["name"] == "gpu-large"
+    assert world.training.made_computes["gpu-large"].max_nodes == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (AppNotAllowed("Give it AzureML Compute Operator."), HTTPStatus.BAD_GATEWAY, "app-not-allowed"),
+        (ComputeRefused("There is one already."), HTTPStatus.UNPROCESSABLE_ENTITY, "compute-refused"),
+    ],
+)
+def test_compute_that_cannot_be_created_says_why(
+    client: Client, mocker: MockerFixture, error: KedjaError, status: HTTPStatus, kind: str
+) -> None:
+    mocker.patch.object(MemoryTraining, "create_compute", side_effect=error)
+    answer = client.request("PUT", "/api/compute/gpu-large", json={"size": "Standard_NC6s_v3", "max_nodes": 2})
+
+    assert answer.status_code == status
+    assert answer.json()["type"] == f"urn:kedja:problem:{kind}"
+    assert answer.json()["detail"] == str(error)
+
+
+@pytest.mark.parametrize("name", ["x", "-a", "a_b", "a" * 25, "a%2Fb"])
+def test_compute_has_a_name_that_azure_takes(client: Client, name: str) -> None:
+    answer = client.request("PUT", f"/api/compute/{name}", json={"size": "Standard_NC6s_v3", "max_nodes": 2})
+
+    assert answer.is_client_error

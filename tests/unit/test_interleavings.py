@@ -37,7 +37,7 @@ PLACES = [
     ("create", "latest.json"),
     ("copy", "train.py"),
     ("read", "latest.json"),
-    ("list", "digits/"),
+    ("page", "digits/"),
 ]
 
 
@@ -316,7 +316,7 @@ def test_an_index_that_is_written_late_says_what_the_receipt_says(dropped: World
     assert dropped.blobs.stored[names.RECEIPTS, name].item.metadata["status"] == "registered"
 
 
-@pytest.mark.parametrize(("operation", "about"), [("delete", ".settling/"), ("list", "digits/"), ("get", ".paused")])
+@pytest.mark.parametrize(("operation", "about"), [("delete", ".settling/"), ("page", "digits/"), ("get", ".paused")])
 def test_files_that_come_while_a_folder_is_looked_at_are_looked_at_again(
     dropped: World, operation: str, about: str
 ) -> None:
@@ -345,3 +345,157 @@ def test_a_script_that_is_written_while_its_snapshot_is_made_is_in_no_job(droppe
     receipt = dropped.receipt()
     assert dropped.blobs.read(names.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == b"print(2)\n"
     assert receipt.received_at - dropped.receipt().newest_upload < timedelta(minutes=1)
+
+
+def dropped_beside(world: World, content: bytes) -> None:
+    """Drop something that is a job of its own, of which nobody has been told."""
+    world.drop("scripts/digits/job.yaml", b"kedja: {drop: {supersede: false}}\n", times=0)
+    world.drop("scripts/digits/train.py", b"print(1)\n", times=0)
+    world.drop("data/digits/digits.npz", content, times=0)
+    world.clock.advance(60)
+
+
+class TestPlaces:
+    @pytest.fixture
+    def narrow(self) -> World:
+        """Return a world with a place for one job, and a drop that nobody has been told of."""
+        world = World.make(max_jobs=1)
+        world.blobs.upload(names.RECEIPTS, ".running.json", b"{}")
+        dropped_beside(world, b"one")
+        return world
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize(
+        ("operation", "about"), [("read", ".running"), ("replace", ".running"), ("replace", ".open/")]
+    )
+    def test_two_hosts_and_two_drops_want_the_only_one(
+        self, narrow: World, operation: str, about: str, *, after: bool
+    ) -> None:
+        def other() -> None:
+            dropped_beside(narrow, b"two")
+            settle(narrow.kedja, narrow)
+
+        settle(host(narrow, blobs=lambda port: Meanwhile(port, operation, other, about, after)), narrow)
+        assert len(narrow.live_jobs()) == 1
+        assert sorted(receipt.status for receipt in narrow.receipts()) == [Status.QUEUED, Status.SUBMITTED]
+        narrow.run_job()
+        narrow.run_job()
+        assert [receipt.status for receipt in narrow.receipts()] == [Status.REGISTERED] * 2
+        assert narrow.opened() == []
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize(
+        ("operation", "about"),
+        [("read", ".running"), ("replace", ".queued/"), ("replace", "queued"), ("replace", ".running")],
+    )
+    def test_the_only_one_comes_free_while_a_drop_queues_up(
+        self, narrow: World, operation: str, about: str, *, after: bool
+    ) -> None:
+        settle(narrow.kedja, narrow)
+        job = narrow.live_jobs()[0].name
+        dropped_beside(narrow, b"two")
+
+        def end() -> None:
+            narrow.training.finish(job)
+            narrow.kedja.watcher.look(job)
+
+        settle(host(narrow, blobs=lambda port: Meanwhile(port, operation, end, about, after)), narrow)
+        narrow.rest()
+        second = narrow.receipts()[1]
+        assert [one.name for one in narrow.live_jobs()] == [second.job]
+        narrow.run_job()
+        assert [receipt.status for receipt in narrow.receipts()] == [Status.REGISTERED] * 2
+        assert narrow.blobs.names_in(names.RECEIPTS, ".queued/") == []
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize(
+        ("operation", "about"), [("read", ".running"), ("replace", ".running"), ("page", ".queued")]
+    )
+    def test_two_hosts_give_the_same_one_away(self, narrow: World, operation: str, about: str, *, after: bool) -> None:
+        settle(narrow.kedja, narrow)
+        job = narrow.live_jobs()[0].name
+        for content in (b"two", b"three"):
+            dropped_beside(narrow, content)
+            settle(narrow.kedja, narrow)
+        narrow.training.finish(job)
+        slow = host(
+            narrow, blobs=lambda port: Meanwhile(port, operation, lambda: narrow.kedja.watcher.look(job), about, after)
+        )
+        slow.watcher.look(job)
+        narrow.rest()
+        assert len(narrow.live_jobs()) == 1
+        assert [receipt.status for receipt in narrow.receipts()][2] is Status.QUEUED
+
+    def test_a_drop_is_canceled_while_it_is_its_turn(self, narrow: World) -> None:
+        settle(narrow.kedja, narrow)
+        job = narrow.live_jobs()[0].name
+        dropped_beside(narrow, b"two")
+        settle(narrow.kedja, narrow)
+        waiting = str(narrow.receipts()[1].job)
+        narrow.training.finish(job)
+        narrow.kedja.watcher.look(job)
+        narrow.kedja = host(
+            narrow, training=lambda port: Meanwhile(port, "submit", lambda: narrow.kedja.jobs.cancel(waiting))
+        )
+        narrow.rest()
+        narrow.clock.advance(600)
+        narrow.reconcile()
+        narrow.rest()
+        assert narrow.receipts()[1].status is Status.CANCELED
+        assert (narrow.live_jobs(), narrow.kedja.submitter.turns.admission.running()) == ([], {})
+
+
+class TestPreempted:
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize(
+        ("operation", "about"), [("read", "digits/"), ("replace", "digits/"), ("read", ".running")]
+    )
+    def test_two_hosts_see_it(self, dropped: World, operation: str, about: str, *, after: bool) -> None:
+        settle(dropped.kedja, dropped)
+        job = dropped.live_jobs()[0].name
+        dropped.training.move(job, JobStatus.RUNNING)
+        dropped.rest()
+        dropped.training.move(job, JobStatus.FAILED)
+        slow = host(
+            dropped,
+            blobs=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.look(job), about, after),
+        )
+        slow.watcher.look(job)
+        dropped.rest()
+        assert [attempt.number for attempt in dropped.receipt().attempts] == [1, 2]
+        assert len(dropped.training.jobs) == 2
+        assert dropped.receipt().preemptions == 1
+
+    def test_while_somebody_cancels_it_it_does_not_go_on(self, dropped: World) -> None:
+        settle(dropped.kedja, dropped)
+        job = dropped.live_jobs()[0].name
+        dropped.training.move(job, JobStatus.RUNNING)
+        dropped.rest()
+        dropped.training.move(job, JobStatus.FAILED)
+        slow = host(dropped, training=lambda port: Meanwhile(port, "logs", lambda: cancel(dropped)))
+        slow.watcher.look(job)
+        dropped.rest()
+        receipt = dropped.receipt()
+        assert (receipt.status, len(receipt.attempts), dropped.live_jobs()) == (Status.CANCELED, 1, [])
+        assert dropped.opened() == []
+
+    def test_a_newer_drop_takes_the_place_of_the_attempt_that_is_to_go_on(self, dropped: World) -> None:
+        settle(dropped.kedja, dropped)
+        job = dropped.live_jobs()[0].name
+        dropped.training.move(job, JobStatus.RUNNING)
+        dropped.rest()
+        dropped.training.move(job, JobStatus.FAILED)
+
+        def newer() -> None:
+            dropped.drop("data/digits/digits.npz", b"better digits", times=0)
+            dropped.clock.advance(60)
+            settle(dropped.kedja, dropped)
+
+        host(dropped, training=lambda port: Meanwhile(port, "submit", newer)).watcher.look(job)
+        dropped.rest()
+        dropped.clock.advance(600)
+        dropped.reconcile()
+        dropped.rest()
+        first, second = dropped.receipts()
+        assert (first.status, first.superseded_by) == (Status.SUPERSEDED, second.drop)
+        assert [one.name for one in dropped.live_jobs()] == [second.job]

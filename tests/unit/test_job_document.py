@@ -146,6 +146,43 @@ def test_a_real_shell_reads_it_so() -> None:
     assert done.stdout == text.replace("${{inputs.x}}", "a b")
 
 
+class TestGoingOn:
+    def document(self, text: str) -> dict[str, Any]:
+        return job_document(
+            parse_job_yaml(text),
+            experiment="digits",
+            folder="digits",
+            drop="0123456789abcdef",
+            entry_script="train.py",
+            has_data=True,
+            compute="gpu-cluster",
+            environment="azureml:kedja-chainer:1",
+            tags={},
+            goes_on=True,
+        )
+
+    def test_a_job_keeps_its_checkpoints_where_its_drops_next_attempt_finds_them(self) -> None:
+        values = self.document("outputs: {mine: }")
+        assert values["command"] == f'{LAUNCH} --checkpoints "${{{{outputs.kedja_checkpoints}}}}" -- python train.py'
+        assert values["outputs"] == {
+            "mine": {"type": "uri_folder", "mode": "rw_mount"},
+            "kedja_checkpoints": {
+                "type": "uri_folder",
+                "mode": "rw_mount",
+                "path": "azureml://datastores/workspaceblobstore/paths/kedja-checkpoints/digits/0123456789abcdef/",
+            },
+        }
+
+    def test_a_command_of_ones_own_does_too(self) -> None:
+        command = self.document("command: python a.py")["command"]
+        assert command == f"{LAUNCH} --checkpoints \"${{{{outputs.kedja_checkpoints}}}}\" --shell 'python a.py'"
+
+    def test_a_sweep_does_not_as_its_trials_would_share_them(self) -> None:
+        values = self.document(SWEEP)
+        assert "outputs" not in values
+        assert "--checkpoints" not in values["trial"]["command"]
+
+
 def test_a_conda_file_must_have_been_read() -> None:
     spec = parse_job_yaml("environment: {image: x, conda_file: conda.yml}")
     with pytest.raises(ValueError, match=r"conda\.yml has not been read"):

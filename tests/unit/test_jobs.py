@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from function_app import names
@@ -137,6 +139,15 @@ class TestCancel:
 
 
 class TestRetry:
+    def test_comes_after_what_it_repeats_by_the_clock_of_storage(self, world: World) -> None:
+        world.blobs.skew = timedelta(minutes=10)
+        world.drop_digits()
+        world.rest()
+        name = world.run_job(exit_code=1)
+        before = world.receipt().sequence
+        world.clock.advance(60)
+        assert world.kedja.jobs.retry(name).sequence >= before + 60
+
     @pytest.mark.parametrize("exit_code", [0, 1])
     def test_is_the_next_attempt_from_the_same_snapshot(self, submitted: World, exit_code: int) -> None:
         name = submitted.run_job(exit_code=exit_code)

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from function_app import names
+from function_app.connections import Unannounced
 from function_app.errors import InvalidEvent
-from function_app.kedja import Unannounced
 from function_app.receipt import Status
 from tests.unit.world import World, blob_created, encoded, run_status_changed
 

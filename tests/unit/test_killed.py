@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from function_app import names
+from function_app.journal import Entry
 from function_app.receipt import Status
 from function_app.storage import CopyStatus
+from function_app.training_service import JobStatus
+from tests.unit.hostile_archives import zipped
 from tests.unit.mortal import Fate, doom
-from tests.unit.world import SCRIPT, World
+from tests.unit.world import SCRIPT, Killed, World
 
 GATED = b"kedja: {register: {when: {metric: accuracy, goal: maximize, at_least: 0.9, better_than: champion}}}\n"
 
@@ -104,6 +107,30 @@ def copies_that_failed(world: World) -> None:
     world.rest()
 
 
+def archived(world: World) -> None:
+    world.drop("scripts/digits/code.zip", zipped([("code/train.py", SCRIPT), ("code/lib.py", b"pass")]))
+    world.drop("data/digits/digits.npz", b"digits")
+    world.rest()
+    world.run_job()
+
+
+def approved(world: World) -> None:
+    """Only the approver's own call has nobody who repeats it: it is whole, or its caller sends it again."""
+    world.drop_digits()
+    world.rest()
+    digest = world.receipt().received.code_sha256
+    assert digest is not None
+    for _ in range(2):
+        try:
+            world.kedja.approver.approve(digest, by="ada", note=None)
+        except Killed:
+            world.kedja = world.next_process or world.kedja
+        else:
+            break
+    world.rest()
+    world.run_job()
+
+
 def outside_of_any_folder(world: World) -> None:
     world.drop("data/digits.npz", b"digits")
     world.rest()
@@ -128,6 +155,58 @@ def canceled(world: World) -> None:
     world.rest()
 
 
+def preempted(world: World) -> None:
+    """The process is killed twice; what follows each time is a job that goes on."""
+    world.drop_digits()
+    world.rest()
+    for _ in range(2):
+        name = world.live_jobs()[-1].name
+        world.training.move(name, JobStatus.RUNNING)
+        world.rest()
+        world.training.move(name, JobStatus.FAILED, error="lost")
+        world.rest()
+        reconcile(world)
+    world.run_job()
+
+
+def queued(world: World) -> None:
+    """Three drops, and a place for one."""
+    for content in (b"one", b"two", b"three"):
+        world.clock.advance(60)
+        world.drop("scripts/digits/job.yaml", b"kedja: {drop: {supersede: false}}\n")
+        world.drop("scripts/digits/train.py", SCRIPT)
+        world.drop("data/digits/digits.npz", content)
+        world.rest()
+    for _ in range(3):
+        reconcile(world)
+        assert len(world.live_jobs()) == 1
+        world.run_job()
+    reconcile(world)
+
+
+def superseded_in_the_queue(world: World) -> None:
+    world.drop("scripts/first/train.py", SCRIPT)
+    world.drop("data/first/first.npz", b"first")
+    world.rest()
+    world.drop_digits()
+    world.rest()
+    world.clock.advance(60)
+    world.drop("scripts/digits/train.py", b"print('better')\n")
+    world.rest()
+    for _ in range(2):
+        reconcile(world)
+        world.run_job()
+    reconcile(world)
+
+
+def without_a_node(world: World) -> None:
+    world.drop_digits()
+    world.rest()
+    world.clock.advance(3600)
+    reconcile(world)
+    world.run_job()
+
+
 def reconcile(world: World) -> None:
     """Let the timer come, and come again: what killed it does not kill the next."""
     for _ in range(2):
@@ -147,10 +226,23 @@ WAYS: list[Callable[[World], None]] = [
     better_than_the_champion,
     copied_slowly,
     copies_that_failed,
+    archived,
+    approved,
     outside_of_any_folder,
     reconciled,
     canceled,
+    preempted,
+    queued,
+    superseded_in_the_queue,
+    without_a_node,
 ]
+
+SETTINGS: dict[Callable[[World], None], dict[str, Any]] = {
+    approved: {"approvals": "required"},
+    preempted: {"max_preemptions": 2},
+    queued: {"max_jobs_per_experiment": 1},
+    superseded_in_the_queue: {"max_jobs": 1},
+}
 
 
 def outcome(world: World) -> dict[str, Any]:
@@ -177,6 +269,8 @@ def outcome(world: World) -> dict[str, Any]:
         ),
         "opened": world.opened(),
         "markers": world.markers(),
+        "queued": world.blobs.names_in(names.RECEIPTS, ".queued/"),
+        "places": dict(kedja.submitter.turns.admission.running()),
         "jobs": sorted((job.name, job.status) for job in world.training.jobs.values()),
         # Which of a drop's events set it off is chance.
         "models": [(one.model, one.version, {**one.tags, "kedja_trigger": ""}) for one in world.training.current()],
@@ -184,17 +278,35 @@ def outcome(world: World) -> dict[str, Any]:
         "champion": champion.version if (champion := kedja.champions.find("digits")) else None,
         "latest": latest.drop if (latest := kedja.receipts.latest("digits")) else None,
         "events": sorted({(one.id, one.type) for one in world.publisher.published}),
+        **journal(world),
     }
+
+
+def journal(world: World) -> dict[str, Any]:
+    """Return what whoever looks at the live page was told of: each drop's last status, and every event."""
+    lines = [Entry.decoded(line) for line in _journal_lines(world)]
+    drops = {
+        one.data["drop"]: one.data["metadata"]["status"]
+        for one in sorted(
+            (one for one in lines if one.kind == "drop"), key=lambda one: str(one.data["metadata"]["updated"])
+        )
+    }
+    return {"told": drops, "told events": sorted({one.data["id"] for one in lines if one.kind == "event"})}
+
+
+def _journal_lines(world: World) -> list[bytes]:
+    blobs = reversed(world.blobs.names_in(names.RECEIPTS, ".journal/"))
+    return [line for name in blobs for line in world.blobs.stored[names.RECEIPTS, name].data.splitlines()]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_killed_after_any_call(way: Callable[[World], None]) -> None:
     """Between two calls a process changes nothing, so dying after each of them is dying anywhere."""
-    undisturbed = World.make()
+    undisturbed = World.make(**SETTINGS.get(way, {}))
     way(undisturbed)
     expected = outcome(undisturbed)
     for number in itertools.count(1):
-        world, fate = World.make(), Fate(at=number)
+        world, fate = World.make(**SETTINGS.get(way, {})), Fate(at=number)
         doom(world, fate)
         way(world)
         assert outcome(world) == expected, f"killed after call {number}"

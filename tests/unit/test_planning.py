@@ -32,7 +32,7 @@ def drop(scripts: Iterable[str] = (), data: Iterable[str] = ()) -> Drop:
         now=NOW,
         newest=NOW,
         uploading=[],
-        written={},
+        last=(),
     )
 
 

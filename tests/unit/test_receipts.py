@@ -28,7 +28,8 @@ def index(blobs: MemoryBlobs) -> dict[str, str]:
 class TestCreate:
     def test_writes_a_receipt_and_its_index(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         assert receipts.create(make()) == make() == receipts.load("digits", DROP)
-        assert index(blobs) == {"status": "submitting", "received": NOW.isoformat(), "job": "digits-1"}
+        times = {"received": NOW.isoformat(), "updated": NOW.isoformat()}
+        assert index(blobs) == {"status": "submitting", "job": "digits-1", **times}
         item = blobs.get(names.RECEIPTS, f"digits/{DROP}.json")
         assert item is not None
         assert item.metadata == index(blobs)
@@ -158,6 +159,18 @@ class TestLatest:
             latest = receipts.latest(order)
             assert latest is not None
             assert latest.drop == "b" * 64
+
+    def test_of_two_in_one_second_the_one_that_has_the_newer_file_is_later(self, receipts: Receipts) -> None:
+        older, newer = (
+            make().with_(drop="b" * 64),
+            make().with_(drop="a" * 64, newest_upload=NOW + timedelta(seconds=1)),
+        )
+        for order in ("on", "no"):
+            for one in (older, newer) if order == "on" else (newer, older):
+                receipts.advance(one.with_(experiment=order))
+            latest = receipts.latest(order)
+            assert latest is not None
+            assert latest.newest_upload == newer.newest_upload
 
     def test_dropped_again_still_follows_what_it_followed(self, receipts: Receipts) -> None:
         first, second = (make().with_(drop=str(number) * 64, sequence=number) for number in (1, 2))

@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.receipt import Status
-from function_app.reconciliation import WALK
-from function_app.storage import Folders
+from function_app.reconciliation import LONGEST_WALK, OPEN, WALK
+from function_app.storage import Blob, Folders, Page
 from function_app.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import MemoryBlobs
@@ -108,6 +110,27 @@ class TestOpenReceipts:
         world.reconcile()
         assert (world.receipt().status, len(world.training.jobs)) == (Status.STARTING, 1)
 
+    def test_claimed_by_a_host_that_was_killed_is_the_latest_even_where_its_files_are_gone(self, world: World) -> None:
+        sound = world.kedja
+        world.drop_digits()
+
+        def die() -> None:
+            raise KeyboardInterrupt
+
+        world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", die))
+        with pytest.raises(KeyboardInterrupt):
+            world.go_on(60)
+        world.kedja = sound
+        world.blobs.delete(names.RECEIPTS, names.latest_blob("digits"))
+        for container, name in ((names.SCRIPTS, "digits/train.py"), (names.DATA, "digits/digits.npz")):
+            world.blobs.delete(container, name)
+        world.queues.messages.clear()
+        world.clock.advance(300)
+        world.reconcile()
+        latest = world.kedja.receipts.latest("digits")
+        assert latest is not None
+        assert (latest.drop, world.receipt().status) == (world.receipt().drop, Status.STARTING)
+
     def test_whose_job_was_deleted_has_failed(self, world: World) -> None:
         world.drop_digits()
         world.rest()
@@ -117,6 +140,21 @@ class TestOpenReceipts:
         assert receipt.status is Status.FAILED
         assert f"knows no job {receipt.job} any more" in str(receipt.reason)
         assert world.publisher.types()[-1] == "Kedja.JobFailed"
+        assert world.opened() == []
+
+    def test_whose_job_was_deleted_before_its_model_was_copied_has_no_model(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.blobs.hold_copies = True
+        world.training.finish(world.live_jobs()[0].name)
+        world.go_on(2)
+        assert (world.receipt().status, len(world.training.current())) == (Status.COMPLETED, 1)
+        world.training.jobs.clear()
+        rounds(world, 2)
+        receipt = world.receipt()
+        assert (receipt.status, receipt.model, world.training.current()) == (Status.NOT_REGISTERED, None, [])
+        assert f"knows no job {receipt.job} any more" in str(receipt.reason)
+        assert world.publisher.types()[-1] == "Kedja.ModelNotRegistered"
         assert world.opened() == []
 
     def test_an_outbox_that_was_refused_is_sent_with_the_same_id(self, world: World) -> None:
@@ -195,6 +233,36 @@ class TestWalk:
             taken.append(len(set(world.markers()) - before))
         assert taken == [20, 10, 20, 0]
 
+    def test_stops_among_the_folders_of_a_page_that_take_too_long(self, world: World, mocker: MockerFixture) -> None:
+        for number in range(5):
+            world.drop(f"data/e{number}/a.npz", times=0)
+        page = MemoryBlobs.page
+
+        def slow(blobs: MemoryBlobs, container: str, prefix: str, **options: Any) -> Page:  # noqa: ANN401 - the port's
+            if container == names.DATA:
+                world.clock.advance(0.6 * LONGEST_WALK.total_seconds())
+            return page(blobs, container, prefix, **options)
+
+        mocker.patch.object(MemoryBlobs, "page", slow)
+        taken = []
+        for _ in range(4):
+            before = set(world.markers())
+            world.reconcile()
+            taken.append(sorted(set(world.markers()) - before))
+        assert taken == [
+            [".settling/e0", ".settling/e1"],
+            [".settling/e2", ".settling/e3"],
+            [".settling/e4"],
+            [],
+        ]
+
+    def test_leaves_files_alone_that_no_one_means_to_drop_yet(self, world: World) -> None:
+        world.blobs.upload(names.DATA, "digits/a.tmp", b"x")
+        world.blobs.upload(names.DATA, "digits/on its way", b"", committed=False)
+        world.clock.advance(300)
+        world.reconcile()
+        assert world.markers() == []
+
     def test_goes_on_past_a_folder_that_cannot_be_looked_at(self, world: World) -> None:
         world.drop("data/a/a.npz", times=0)
         world.drop("data/b/b.npz", times=0)
@@ -230,3 +298,26 @@ class TestWalk:
             world.clock.advance(1)
             world.reconcile()
         assert len(world.queues.messages) == 1
+
+
+def test_what_is_open_is_looked_at_in_turn_where_there_is_no_time_for_all(world: World, mocker: MockerFixture) -> None:
+    world.training.compute_names.clear()
+    for number in range(5):
+        world.drop(f"scripts/e{number}/train.py", SCRIPT)
+        world.drop(f"data/e{number}/a.npz")
+    world.rest()
+    read = MemoryBlobs.read
+
+    def slow(blobs: MemoryBlobs, container: str, name: str, **options: Any) -> Blob:  # noqa: ANN401 - the port's
+        if container == names.RECEIPTS and name.startswith("e") and not name.endswith("latest.json"):
+            world.clock.advance(0.6 * OPEN.total_seconds())
+        return read(blobs, container, name, **options)
+
+    mocker.patch.object(MemoryBlobs, "read", slow)
+    taken = []
+    for _ in range(4):
+        for name in world.markers():
+            world.blobs.delete(names.RECEIPTS, name)
+        world.reconcile()
+        taken.append(sorted(name.removeprefix(".settling/") for name in world.markers()))
+    assert taken == [["e0", "e1"], ["e2", "e3"], ["e0", "e4"], ["e1", "e2"]]

@@ -5,8 +5,8 @@ import pytest
 
 from function_app import names
 from function_app.artifacts import ModelManifest
+from function_app.lineage import LONGEST_VALUE
 from function_app.receipt import Status
-from function_app.registration import LONGEST_VALUE
 from function_app.storage import CopyStatus
 from function_app.training_service import JobStatus
 from tests.unit.memory import Call

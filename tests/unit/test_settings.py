@@ -18,3 +18,16 @@ def test_the_key_of_the_topic_is_not_shown() -> None:
     settings = Settings.read({"KEDJA_EVENT_GRID_KEY": "very-secret"})
     assert settings.event_grid_key == "very-secret"
     assert "very-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "1.5", "²", ""])
+def test_a_number_that_is_none_is_named(value: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"KEDJA_MAX_JOBS is '{value}': it is a whole number"):
+        Settings.read({"KEDJA_MAX_JOBS": value})
+
+
+def test_limits_are_read() -> None:
+    names = {"KEDJA_MAX_JOBS": "7", "KEDJA_MAX_JOBS_PER_EXPERIMENT": "2", "KEDJA_MAX_PREEMPTIONS": "0"}
+    settings = Settings.read({**names, "KEDJA_START_DEADLINE": "600"})
+    assert (settings.max_jobs, settings.max_jobs_per_experiment, settings.max_preemptions) == (7, 2, 0)
+    assert settings.start_deadline == 600

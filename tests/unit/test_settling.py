@@ -3,7 +3,9 @@ import random
 import pytest
 
 from function_app import names
+from function_app.answer import claim
 from function_app.receipt import Receipt, Status
+from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
 
 
@@ -188,10 +190,113 @@ class TestWaiting:
         world.training.unavailable = True
         world.drop_digits()
         world.go_on(3600)
-        assert (world.failures, world.receipts()) == ([], [])
+        receipt = world.receipt()
+        assert (world.failures, receipt.status, receipt.reason) == ([], Status.WAITING, "training service")
+        assert "until 2026-03-02 12:0" in str(receipt.what_to_do)
+        assert len(receipt.history) == 1
         world.training.unavailable = False
         world.rest()
+        assert (world.receipt().status, len(world.training.jobs)) == (Status.SUBMITTED, 1)
+
+    def test_for_a_moment_writes_no_receipt(self, world: World) -> None:
+        world.training.unavailable = True
+        world.drop_digits()
+        world.go_on(12)
+        world.training.unavailable = False
+        world.rest()
+        assert statuses(world) == [Status.SUBMITTED]
+        assert [change.status for change in world.receipt().history] == [Status.SUBMITTING, Status.SUBMITTED]
+
+    def test_looks_ever_more_rarely_while_the_training_service_does_not_answer(self, world: World) -> None:
+        world.training.unavailable = True
+        world.drop_digits()
+        world.go_on(3600)
+        asked = sum(call == ("computes", "") for call in world.training.calls)
+        assert 6 < asked < 16
+        (message,) = world.queues.messages
+        assert 300 <= (message.visible - world.clock()).total_seconds() + 600 <= 1200
+
+    def test_for_a_day_is_given_up_until_it_is_dropped_again(self, world: World) -> None:
+        world.training.unavailable = True
+        world.drop_digits()
+        world.go_on(25 * 3600)
+        receipt = world.receipt()
+        assert (receipt.status, world.queues.messages, world.opened()) == (Status.REJECTED, [], [])
+        assert "not available for 24 hours: The training service is down." in str(receipt.reason)
+        assert world.publisher.types() == ["Kedja.DropRejected"]
+        world.training.unavailable = False
+        world.drop_digits()
+        world.rest()
         assert world.receipt().status is Status.SUBMITTED
+
+    def test_that_is_lost_with_its_message_goes_on_by_reconcile(self, world: World) -> None:
+        world.training.unavailable = True
+        world.drop_digits()
+        world.go_on(300)
+        world.queues.messages.clear()
+        for name in world.markers():
+            world.blobs.delete(names.RECEIPTS, name)
+        world.training.unavailable = False
+        world.clock.advance(300)
+        world.reconcile()
+        world.rest()
+        assert world.receipt().status is Status.SUBMITTED
+
+    def test_for_a_service_and_then_for_data_is_not_looked_at_for_ever(self, world: World) -> None:
+        world.training.unavailable = True
+        world.drop("scripts/digits/train.py", SCRIPT)
+        world.go_on(300)
+        assert (world.receipt().reason, len(world.opened())) == ("training service", 1)
+        world.training.unavailable = False
+        world.rest()
+        assert world.receipt().reason == "data"
+        for _ in range(2):
+            world.clock.advance(300)
+            world.reconcile()
+            world.rest()
+        assert (world.receipt().reason, world.opened()) == ("data", [])
+        world.drop("data/digits/digits.npz", b"digits")
+        world.rest()
+        assert [receipt.status for receipt in world.receipts()] == [Status.SUPERSEDED, Status.SUBMITTED]
+
+    def test_for_data_keeps_its_mark_where_it_is_claimed_at_the_same_moment(self, world: World) -> None:
+        world.drop("scripts/digits/train.py", SCRIPT)
+        world.rest()
+        receipt = world.receipt()
+        world.kedja.receipts.open("digits", receipt.drop)
+
+        def claimed() -> None:
+            world.kedja.receipts.change(receipt, lambda now: claim(now, "complete now", world.clock(), world.clock()))
+
+        other = host(world, blobs=lambda port: Meanwhile(port, "delete", claimed, about=".open/"))
+        other.reconciler.run(id="r")
+        assert (world.receipt().status, len(world.opened())) == (Status.SUBMITTING, 1)
+
+    def test_for_a_service_changes_nothing_that_a_receipt_says_already(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.run_job(exit_code=1)
+        world.clock.advance(60)
+        world.training.unavailable = True
+        world.drop_digits()
+        world.go_on(3600)
+        assert world.receipt().status is Status.FAILED
+        world.training.unavailable = False
+        world.rest()
+        assert [len(receipt.attempts) for receipt in world.receipts()] == [2]
+
+    def test_for_a_compute_what_is_dropped_again_is_not_forgotten(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        world.run_job(exit_code=1)
+        world.clock.advance(60)
+        world.training.compute_names.clear()
+        world.drop_digits()
+        world.go_on(3600)
+        assert (world.receipt().status, world.receipt().repeats) == (Status.FAILED, ())
+        world.training.compute_names.append("gpu-cluster")
+        world.rest()
+        assert [one.why for one in world.receipt().attempts] == ["first drop", "dropped again after failed"]
 
     def test_for_the_compute_that_is_not_deployed_yet(self, world: World) -> None:
         world.training.compute_names.clear()

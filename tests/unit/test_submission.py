@@ -4,7 +4,7 @@ import pytest
 
 from function_app import names
 from function_app.receipt import Status
-from function_app.submission import SubmitRequest, backoff
+from function_app.turns import SubmitRequest
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import World
 
@@ -140,7 +140,3 @@ def test_a_receipt_that_is_not_to_be_submitted_is_left_alone(world: World) -> No
     calls = len(world.training.calls)
     assert world.kedja.submitter.submit(world.receipt()) == world.receipt()
     assert len(world.training.calls) == calls
-
-
-def test_the_backoff_doubles_up_to_five_minutes() -> None:
-    assert [backoff(tries) for tries in (0, 1, 2, 6, 7, 20_000)] == [5, 10, 20, 300, 300, 300]

@@ -34,7 +34,7 @@ def status(world: World, letter: str) -> Status:
     return world.kedja.receipts.load("digits", letter * 64).status
 
 
-@pytest.mark.parametrize("before", sorted(NOT_STARTED - {Status.WAITING}))
+@pytest.mark.parametrize("before", sorted(NOT_STARTED - {Status.WAITING, Status.QUEUED}))
 def test_a_job_that_has_not_started_is_canceled(supersession: Supersession, world: World, before: Status) -> None:
     receipt(world, "a", 1, before)
     job(world, "a", JobStatus.STARTING)
@@ -43,6 +43,19 @@ def test_a_job_that_has_not_started_is_canceled(supersession: Supersession, worl
     older = world.kedja.receipts.load("digits", "a" * 64)
     assert (older.status, older.superseded_by, older.followed_by) == (Status.CANCELING, newer.drop, newer.drop)
     assert world.training.jobs["digits-a"].status is JobStatus.CANCELED
+
+
+def test_one_that_is_queued_is_over_at_once(supersession: Supersession, world: World) -> None:
+    queued = receipt(world, "a", 1, Status.QUEUED)
+    world.kedja.submitter.turns.admission.mark(queued)
+    newer = receipt(world, "b", 2, Status.SUBMITTING)
+    supersession.advance(newer, supersede=True)
+    older = world.kedja.receipts.load("digits", "a" * 64)
+    assert (older.status, older.superseded_by) == (Status.SUPERSEDED, newer.drop)
+    assert world.blobs.names_in(names.RECEIPTS, ".queued/") == []
+    assert world.publisher.types() == ["Kedja.JobCanceled"]
+    assert world.opened() == [f".open/digits/{newer.drop}"]
+    assert ("get", "digits-a") not in world.training.calls
 
 
 @pytest.mark.parametrize("before", [Status.RUNNING, Status.COMPLETED, *sorted({Status.FAILED, Status.REGISTERED})])

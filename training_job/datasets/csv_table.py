@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def read(path: Path) -> Table:
             the labels mix numbers and names.
     """
     header, _, body = _text(path).partition("\n")
-    names = [name.strip() for name in next(csv.reader([header]), [])]
+    names = [name.strip() for name in next(_rows(path, [header]), [])]
     if len(names) < 2:  # noqa: PLR2004 - a value and a label
         raise DatasetError(f"{path.name} has {len(names)} column(s): values and, last, the label are expected")
     if all(_is_number(name) for name in names):
@@ -48,11 +49,18 @@ def _text(path: Path) -> str:
         raise DatasetError(f"{path.name} cannot be unpacked: it is no gzip file, or is truncated") from error
 
 
+def _rows(path: Path, lines: Iterable[str]) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(lines)
+    except csv.Error as error:
+        raise DatasetError(f"{path.name} is no CSV: {error}") from error
+
+
 def _read_named(path: Path, names: list[str], body: str) -> Table:
     """Read row by row: either the labels are names, or the cell that is wrong is found and named."""
     values: list[list[float]] = []
     labels: dict[int, str] = {}
-    for number, row in enumerate(csv.reader(io.StringIO(body)), start=2):
+    for number, row in enumerate(_rows(path, io.StringIO(body)), start=2):
         if not row:
             continue
         if len(row) != len(names):

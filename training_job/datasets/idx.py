@@ -40,4 +40,8 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an array
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise DatasetError(f"{path.name} has {len(content)} bytes; its header says {shape}, which is {expected} bytes")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # as many sides as no array has, or one of 0 beside huge ones
+        raise DatasetError(f"{path.name} cannot be read: its header says {shape}, which is no array's shape") from error
+    return values.astype(dtype.newbyteorder("="))

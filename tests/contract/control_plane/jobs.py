@@ -12,6 +12,8 @@ from tests.contract.control_plane.resource import Resource, not_found, page_of, 
 
 FINAL = ("Completed", "Failed", "Canceled")
 ARTIFACTS = "azureml"
+HISTORY_PAGE = 5
+"""Values in a page of a metric's history: few, as in `resource.PAGE`."""
 
 _CHANGEABLE = ("tags", "properties", "description", "displayName", "isArchived")
 
@@ -29,6 +31,7 @@ class Jobs:
         self._sent: dict[str, Mapping[str, Any]] = {}
         self._runs: dict[str, dict[str, Any]] = {}
         self._metrics: dict[str, list[tuple[str, float]]] = {}
+        self._parameters: dict[str, dict[str, str]] = {}
 
     # What a test does
 
@@ -60,6 +63,11 @@ class Jobs:
             self._runs[name]["endTimeUtc"] = timestamp()
             if status == "Failed":
                 self._runs[name]["error"] = {"error": {"code": "UserError", "message": error}}
+
+    def log_parameters(self, name: str, parameters: Mapping[str, str]) -> None:
+        """Let the job log parameters of its run."""
+        with self._lock:
+            self._parameters.setdefault(name, {}).update(parameters)
 
     def move(self, name: str, status: str) -> None:
         """Set the status's word, whatever it is."""
@@ -175,8 +183,23 @@ class Jobs:
                 )
             latest = dict(self._metrics[name])
             metrics = [{"key": key, "value": value, "timestamp": 1, "step": 0} for key, value in latest.items()]
+            params = [{"key": key, "value": value} for key, value in self._parameters.get(name, {}).items()]
             info = {"run_id": name, "run_uuid": name, "status": "RUNNING"}
-            return Answer(status=200, body={"run": {"info": info, "data": {"metrics": metrics}}})
+            return Answer(status=200, body={"run": {"info": info, "data": {"metrics": metrics, "params": params}}})
+
+    def history(self, call: Call) -> Answer:
+        """Answer GetMetricHistory: every value in the order of logging, so many in a page."""
+        name, key, start = call.query["run_id"], call.query["metric_key"], int(call.query.get("page_token", "0"))
+        with self._lock:
+            values = [value for logged, value in self._metrics[name] if logged == key]
+        metrics = [
+            {"key": key, "value": value, "timestamp": 1_772_366_400_000 + step, "step": step}
+            for step, value in enumerate(values)
+        ]
+        body: dict[str, Any] = {"metrics": metrics[start : start + HISTORY_PAGE]}
+        if start + HISTORY_PAGE < len(metrics):
+            body["next_page_token"] = str(start + HISTORY_PAGE)
+        return Answer(status=200, body=body)
 
     def _log_files(self, name: str) -> Mapping[str, str]:
         folder = self._storage.get_container_client(ARTIFACTS)

@@ -17,7 +17,7 @@ from tests.contract.control_plane.calls import Answer, Call, Switchboard, error
 from tests.contract.control_plane.certificate import make_certificate
 from tests.contract.control_plane.jobs import Jobs
 from tests.contract.control_plane.models import Models
-from tests.contract.control_plane.resource import PROVIDER, Resource, page_of, resource
+from tests.contract.control_plane.resource import PROVIDER, Resource, page_of, resource, user_error
 from tests.contract.control_plane.server import serving
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
@@ -73,7 +73,9 @@ class ControlPlane(Switchboard):
                 ("PUT", f"{arm}/models/{name}/versions/{name}", self.models.put),
                 ("GET", f"{arm}/computes", self._computes),
                 ("GET", f"{history}/runs/{name}/details", self.jobs.details),
+                ("PUT", f"{arm}/computes/{name}", self._put_compute),
                 ("GET", f"{tracking}/api/2.0/mlflow/runs/get", self.jobs.metrics),
+                ("GET", f"{tracking}/api/2.0/mlflow/metrics/get-history", self.jobs.history),
             )
         ]
 
@@ -104,6 +106,16 @@ class ControlPlane(Switchboard):
 
     def _computes(self, call: Call) -> Answer:
         return page_of(call, self.base_url, list(self.computes.values()))
+
+    def _put_compute(self, call: Call, name: str) -> Answer:
+        sent = call.body["properties"]
+        if not str(sent["properties"]["vmSize"]).upper().startswith("STANDARD_"):
+            return user_error(f"VM size {sent['properties']['vmSize']!r} is not supported in this region.")
+        nodes = {**sent["properties"], "allocationState": "Steady", "currentNodeCount": 0}
+        made = cluster(name, **nodes)
+        made["properties"]["provisioningState"] = "Creating"
+        self.computes[name] = {**made, **{key: call.body[key] for key in ("identity",) if key in call.body}}
+        return Answer(status=201, body=self.computes[name])
 
 
 def cluster(name: str, **more: object) -> Resource:

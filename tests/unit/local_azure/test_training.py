@@ -5,7 +5,8 @@ import psutil
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.errors import InvalidSettings, JobNotFound, JobRefused
+from function_app.errors import ComputeRefused, InvalidSettings, JobNotFound, JobRefused
+from function_app.metric_series import RunSeries
 from function_app.training_service import BlobFolder, JobRequest, JobStatus, TrainingService
 from local_azure.job_store import JobState, ProcessId, Runner, RunRecord
 from local_azure.mlflow_client import MlflowClient
@@ -117,3 +118,26 @@ def test_computes_say_whether_the_runner_runs(service: LocalTrainingService) -> 
     gpu, cpu = service.computes()
     assert (gpu.state, gpu.nodes, gpu.max_nodes, gpu.error) == ("Running", 1, 2, None)
     assert (cpu.name, cpu.nodes) == ("cpu", 0)
+
+
+def test_a_compute_that_is_made_takes_jobs_and_stays(service: LocalTrainingService, tmp_path: Path) -> None:
+    made = service.create_compute("large", size="Standard_NC6s_v3", max_nodes=2)
+    assert (made.name, made.size, made.max_nodes) == ("large", "Standard_NC6s_v3", 2)
+    assert service.submit(JobRequest(name="a", document={**DOCUMENT, "compute": "large"})).status is JobStatus.STARTING
+    assert service.create_compute("large", size="standard_nc6s_v3", max_nodes=3).max_nodes == 3
+    assert [compute.name for compute in service.computes()] == ["large", "gpu-cluster", "cpu"]
+    assert [path.name for path in tmp_path.glob("computes*")] == ["computes.json"]
+
+
+@pytest.mark.parametrize(("name", "size"), [("large", "Standard_NC24"), ("cpu", "Standard_NC6s_v3"), ("a/b", "x")])
+def test_a_compute_that_is_another_is_refused(service: LocalTrainingService, name: str, size: str) -> None:
+    service.create_compute("large", size="Standard_NC6s_v3", max_nodes=2)
+    with pytest.raises(ComputeRefused):
+        service.create_compute(name, size=size, max_nodes=1)
+
+
+def test_series_of_a_job_without_a_run_are_empty(service: LocalTrainingService) -> None:
+    service.submit(JobRequest(name="a", document=DOCUMENT))
+    assert service.metric_series("a") == RunSeries()
+    with pytest.raises(JobNotFound):
+        service.metric_series("nobody")

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from function_app.errors import JobRefused
-from local_azure.job_document import BlobInput, CommandJob
+from local_azure.job_document import BlobInput, BlobOutput, CommandJob
 
+PLACE = "azureml://datastores/workspaceblobstore/paths"
 DATA = "azureml://datastores/kedja_data/paths/digits/"
 
 
@@ -50,6 +51,11 @@ def test_mpi_runs_the_whole_command_in_each_process() -> None:
     assert shlex.split(line)[-1] == "python a.py && echo 'b c'"
 
 
+def test_an_output_may_have_a_place_of_its_own() -> None:
+    job = CommandJob.from_document(document(outputs={"kept": {"path": f"{PLACE}/a/b/"}, "other": {}, "empty": None}))
+    assert job.outputs == {"kept": BlobOutput(container="azureml", path="a/b/"), "other": None, "empty": None}
+
+
 def test_a_whole_datastore_is_an_input() -> None:
     job = CommandJob.from_document(document(inputs={"all": {"path": "azureml://datastores/kedja_data/paths/"}}))
     assert job.inputs["all"] == BlobInput(container="data", path="", is_file=False)
@@ -85,6 +91,11 @@ def test_resolves_expressions() -> None:
         ({"inputs": {"d": {"path": "https://example.org/a"}}}, "inputs.d.path: 'https"),
         ({"inputs": {"../d": 1}}, "'../d' is no name"),
         ({"outputs": {"a/b": {}}}, "'a/b' is no name"),
+        (
+            {"outputs": {"o": {"path": f"{DATA}x/"}}},
+            "outputs.o.path: 'azureml://datastores/kedja_data/paths/digits/x/'",
+        ),
+        ({"outputs": {"o": {"path": f"{PLACE}/"}}}, "outputs.o.path"),
         ({"limits": {"timeout": "1h"}}, "limits.timeout: '1h'"),
         ({"limits": {"timeout": 0}}, "limits.timeout: 0"),
         ({"limits": {"timeout": True}}, "limits.timeout: True"),

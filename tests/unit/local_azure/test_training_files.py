@@ -8,9 +8,10 @@ from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ContainerClient
 from pytest_mock import MockerFixture
 
-from local_azure.job_document import BlobInput
-from local_azure.job_files import JobFilesError, Upload, download, files_of, upload
+from local_azure.job_document import BlobInput, BlobOutput
+from local_azure.job_files import JobFilesError, Upload, download, files_of, restore, save, upload
 
+KEPT = BlobOutput(container="azureml", path="kept/digits/")
 DIGITS = BlobInput(container="data", path="digits/", is_file=False)
 
 
@@ -116,3 +117,31 @@ def test_says_which_file_cannot_be_read(tmp_path: Path, mocker: MockerFixture) -
     container = mocker.create_autospec(ContainerClient, instance=True)
     with pytest.raises(JobFilesError, match=r"gone\.bin"):
         upload(container, [Upload(file=tmp_path / "gone.bin", blob="p/gone.bin")], last=".manifest")
+
+
+def test_an_output_with_a_place_begins_with_what_is_there(service: MagicMock, tmp_path: Path) -> None:
+    service.get_container_client.return_value.list_blobs.side_effect = lambda **_: iter([listed("kept/digits/loop/1")])
+    assert restore(service, KEPT, tmp_path / "kept") == 1
+    assert (tmp_path / "kept" / "loop" / "1").read_text() == "content of kept/digits/loop/1"
+
+
+def test_an_output_with_a_place_may_begin_with_nothing(service: MagicMock, tmp_path: Path) -> None:
+    listing(service)
+    assert restore(service, KEPT, tmp_path / "kept") == 0
+    assert (tmp_path / "kept").is_dir()
+
+
+def test_an_outputs_place_holds_in_the_end_what_the_folder_holds(service: MagicMock, tmp_path: Path) -> None:
+    container = service.get_container_client.return_value
+    container.list_blob_names.return_value = iter(["kept/digits/new", "kept/digits/old"])
+    (tmp_path / "new").write_text("x")
+    save(service, tmp_path, KEPT)
+    assert [call.args[0] for call in container.upload_blob.call_args_list] == ["kept/digits/new"]
+    container.delete_blob.assert_called_once_with("kept/digits/old")
+
+
+@pytest.mark.parametrize("call", ["list_blobs", "list_blob_names"])
+def test_says_that_an_outputs_place_cannot_be_read_or_written(service: MagicMock, tmp_path: Path, call: str) -> None:
+    getattr(service.get_container_client.return_value, call).side_effect = ServiceRequestError("refused")
+    with pytest.raises(JobFilesError, match=r"'kept/digits/' in container 'azureml': refused"):
+        restore(service, KEPT, tmp_path) if call == "list_blobs" else save(service, tmp_path, KEPT)

@@ -174,3 +174,40 @@ def test_runs_no_more_at_once_than_it_may(workshop: Workshop, tmp_path: Path) ->
         eventually(lambda: states() == [JobState.RUNNING, JobState.RUNNING, JobState.QUEUED])
         release.touch()
         eventually(lambda: states() == [JobState.COMPLETED] * 3)
+
+
+@pytest.mark.usefixtures("ensure_run")
+@pytest.mark.parametrize("end", ["true", "exit 4", "kill -KILL 0"])
+def test_what_a_job_kept_is_saved_however_it_ends(workshop: Workshop, end: str) -> None:
+    container = workshop.blobs.get_container_client.return_value  # type: ignore[attr-defined]  # a mock
+    container.list_blobs.side_effect = lambda **_: iter([])
+    container.list_blob_names.return_value = iter([])
+    place = {"path": "azureml://datastores/workspaceblobstore/paths/kept/a/"}
+    command = "touch ${{outputs.kept}}/checkpoint ${{outputs.other}}/file; " + end
+    workshop.store.submit("a", {"command": command, "outputs": {"kept": place, "other": {}}, **COMPUTE})
+    job = workshop.store.claim()
+    assert job is not None
+    JobRun(workshop, job).run()
+    names = {call.args[0] for call in uploaded(workshop).call_args_list}
+    assert names == {
+        "kept/a/checkpoint",
+        f"{RUN.artifacts}/named_outputs/other/file",
+        f"{RUN.artifacts}/user_logs/std_log.txt",
+    }
+
+
+@pytest.mark.usefixtures("ensure_run")
+@pytest.mark.parametrize("is_storage_up", [True, False])
+def test_what_a_job_kept_is_saved_where_the_runner_stops(workshop: Workshop, *, is_storage_up: bool) -> None:
+    container = workshop.blobs.get_container_client.return_value  # type: ignore[attr-defined]  # a mock
+    container.list_blobs.side_effect = lambda **_: iter([])
+    container.list_blob_names.return_value = iter([])
+    if not is_storage_up:
+        uploaded(workshop).side_effect = ServiceRequestError("refused")
+    place = {"path": "azureml://datastores/workspaceblobstore/paths/kept/a/"}
+    command = "touch ${{outputs.kept}}/checkpoint; touch begun; sleep 60"
+    workshop.store.submit("a", {"command": command, "outputs": {"kept": place}, **COMPUTE})
+    with running(workshop, 1):
+        eventually((workshop.jobs / "a" / "work" / "begun").exists)
+    assert workshop.store.get("a").state is JobState.QUEUED
+    assert [call.args[0] for call in uploaded(workshop).call_args_list] == ["kept/a/checkpoint"]

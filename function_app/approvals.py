@@ -1,0 +1,162 @@
+"""Approvals: code that nobody has approved waits, where the setting KEDJA_APPROVALS asks for that.
+
+What is approved is a digest over the names and contents of a drop's scripts and over what its job says about which
+code runs. Contents are read and hashed here: a blob's Content-MD5 is whatever its writer says it is.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+from pydantic import ValidationError
+
+from function_app import names
+from function_app.documents import Document
+from function_app.drop import Drop
+from function_app.errors import BlobNotFound, NotFound, PreconditionFailed
+from function_app.job_spec import JobSpec
+from function_app.receipt import DroppedFile
+from function_app.receipts import Clock, utc_now
+from function_app.snapshot import ChangedMeanwhile
+from function_app.storage import Blobs, pages
+
+FOLDER = ".approvals/"
+"""Where approvals lie in the container `receipts`, which no writer of scripts may write."""
+PENDING = ".awaiting-approval/"
+"""`<digest>/<experiment>/<drop>`: drops that wait for an approval."""
+REASON = "approval of "
+"""How the reason of a receipt begins that waits for one; the digest follows."""
+LARGEST = 20 << 20
+"""Bytes of a script that is read. A larger one counts by its ETag, so that writing it again takes a new approval."""
+_PLACES = ("kedja.arguments.", "inputs.", "search_space.")
+
+
+class Approval(Document):
+    """`receipts/.approvals/<digest>.json`: who approved the code with this digest."""
+
+    digest: str
+    by: str
+    at: datetime
+    note: str | None = None
+
+
+@frozen(kw_only=True)
+class Pending:
+    """A drop that waits for the approval of a digest."""
+
+    digest: str
+    experiment: str
+    drop: str
+
+    @property
+    def blob(self) -> str:
+        return f"{PENDING}{self.digest}/{self.experiment}/{self.drop}"
+
+
+@frozen
+class Approvals:
+    """The approvals of an account. Nothing needs one unless `required` is set."""
+
+    blobs: Blobs
+    required: bool = False
+    clock: Clock = utc_now
+
+    def digest(self, drop: Drop, spec: JobSpec) -> str | None:
+        """Return the SHA-256, in hex, of the code that a drop brings; None where it brings none, or none is asked for.
+
+        Raises:
+            ChangedMeanwhile: where a script is no longer what was listed.
+        """
+        code = dict(_code_of(spec))
+        if not self.required or not (drop.scripts or code):
+            return None
+        scripts = [[file.name, self._content(drop, file)] for file in sorted(drop.scripts, key=lambda file: file.name)]
+        text = json.dumps({"version": 1, "scripts": scripts, "job": code}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def admits(self, pending: Pending) -> bool:
+        """Return whether the digest is approved. Where it is not, note which drop waits for that.
+
+        The note is there before the last look, so that an approval between the two is not missed.
+        """
+        if self.find(pending.digest) is not None:
+            return True
+        self.blobs.replace(names.RECEIPTS, pending.blob, b"")
+        return self.find(pending.digest) is not None
+
+    def find(self, digest: str) -> Approval | None:
+        try:
+            found = Approval.decoded(self.blobs.read(names.RECEIPTS, _blob(digest)).data)
+        except (BlobNotFound, ValidationError):
+            return None
+        return found if found.digest == digest else None
+
+    def approve(self, digest: str, *, by: str, note: str | None) -> Approval:
+        """Approve a digest, or return the approval that it has already."""
+        approval = Approval(digest=digest, by=by, at=self.clock(), note=note)
+        with contextlib.suppress(PreconditionFailed):
+            self.blobs.create(names.RECEIPTS, _blob(digest), approval.encoded())
+        return self.find(digest) or approval
+
+    def revoke(self, digest: str) -> None:
+        """Take an approval back, for jobs to come. Raise NotFound where there is none."""
+        if not self.blobs.delete(names.RECEIPTS, _blob(digest)):
+            raise NotFound(f"There is no approval of {digest}. GET /api/approvals lists those there are.")
+
+    def list(self) -> list[Approval]:
+        """Return all approvals."""
+        items = (item for page in pages(self.blobs, names.RECEIPTS, FOLDER) for item in page)
+        digests = (item.name.removeprefix(FOLDER).removesuffix(".json") for item in items)
+        return [approval for digest in digests if (approval := self.find(digest))]
+
+    def waiting(self, digest: str = "") -> Iterator[Pending]:
+        """Yield the drops that wait for the approval of this digest, or of any."""
+        for page in pages(self.blobs, names.RECEIPTS, f"{PENDING}{digest}"):
+            for item in page:
+                _, found, experiment, drop = item.name.split("/")
+                yield Pending(digest=found, experiment=experiment, drop=drop)
+
+    def settled(self, pending: Pending) -> None:
+        """Forget that a drop waits."""
+        self.blobs.delete(names.RECEIPTS, pending.blob)
+
+    def _content(self, drop: Drop, file: DroppedFile) -> str:
+        if file.size > LARGEST:
+            return f"etag {file.etag}"
+        name = f"{drop.folder}/{file.name}"
+        try:
+            blob = self.blobs.read(names.SCRIPTS, name)
+        except BlobNotFound:
+            blob = None
+        if blob is None or blob.etag != file.etag:
+            raise ChangedMeanwhile(f"{names.SCRIPTS}/{name} changed while its drop was being read.")
+        return f"sha256 {hashlib.sha256(blob.data).hexdigest()}"
+
+
+def _code_of(spec: JobSpec) -> Iterator[tuple[str, Any]]:
+    """Yield the keys that decide which code runs, dotted, with what the job says there."""
+    values = json.loads(spec.to_json())
+    for key in spec.code_keys():
+        value = _at(values, key)
+        if value is not None:  # else it says what the default says
+            yield key, value
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain JSON of any shape
+    place = next((place for place in _PLACES if key.startswith(place)), None)
+    # What follows is a name of the user's own, which may have dots.
+    path = key.split(".") if place is None else [*place.rstrip(".").split("."), key.removeprefix(place)]
+    if place == "search_space.":
+        path[1:] = [path[1].removesuffix(".values"), "values"]
+    found: Any = values
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _blob(digest: str) -> str:
+    return f"{FOLDER}{digest}.json"

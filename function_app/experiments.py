@@ -1,0 +1,278 @@
+"""Experiments as a whole: which there are, and the end of one.
+
+A deletion takes effect at once: nothing new is taken. What there is goes when all that was under way when it began
+has ended. `reconcile` does that, and goes on where it was killed.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from attrs import frozen
+from pydantic import ValidationError
+
+from function_app import names
+from function_app.deletion import IN_FLIGHT, DeletedModel, DeletedReceipt, Deletion, Left, State
+from function_app.drop import Drop
+from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
+from function_app.jobs import Jobs
+from function_app.receipt import FINAL, Receipt, Status
+from function_app.receipts import Latest, Receipts
+from function_app.removal import Remover, is_idle
+from function_app.storage import BlobItem, Blobs, pages
+from function_app.training_service import JOB_TAG, RECEIPT_TAG, TrainingService
+
+logger = logging.getLogger(__name__)
+
+ROUND = timedelta(minutes=2)
+"""A round of `reconcile` begins no batch after this time."""
+BATCH = 100
+_READS = 16
+_LATEST = "latest.json"
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What a deletion would do: the deletion itself, how many receipts it concerns, and the jobs that go on."""
+
+    deletion: Deletion
+    receipts: int
+    live: Sequence[str]
+
+
+@frozen(kw_only=True)
+class Experiments:
+    """The experiments of an account."""
+
+    blobs: Blobs
+    jobs: Jobs
+    receipts: Receipts
+    remover: Remover
+    training: TrainingService
+
+    def names(self) -> Iterator[str]:
+        """Yield the experiments' names, in their order."""
+        token: str | None = None
+        while True:
+            folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
+            yield from (name for name in folders.names if not name.startswith((".", "_")))
+            token = folders.token
+            if token is None:
+                return
+
+    def deleting(self) -> set[str]:
+        """Return the experiments that are being deleted."""
+        prefix = names.deleting_blob("")
+        return {item.name.removeprefix(prefix) for page in pages(self.blobs, names.RECEIPTS, prefix) for item in page}
+
+    def find(self, experiment: str) -> Deletion | None:
+        """Return the deletion of an experiment that is under way."""
+        try:
+            return Deletion.decoded(self.blobs.read(names.RECEIPTS, names.deleting_blob(experiment)).data)
+        except BlobNotFound:
+            return None
+
+    def plan(self, experiment: str, *, by: str) -> Plan:
+        """Return what a deletion would do.
+
+        Raises:
+            NotFound: where there is no such experiment.
+        """
+        latest = self.receipts.latest(experiment)
+        if latest is None:
+            raise NotFound(f"There is no experiment {experiment!r}. GET /api/experiments lists those there are.")
+        live, receipts = [], 0
+        for item in self._receipts(experiment):
+            receipts += 1
+            status = item.metadata.get("status", "")
+            if status not in (*FINAL, Status.WAITING) and "job" in item.metadata:
+                live.append(item.metadata["job"])
+        return Plan(deletion=self._planned(latest, by), receipts=receipts, live=live)
+
+    def _planned(self, latest: Latest, by: str) -> Deletion:
+        drop = Drop.take(self.blobs, latest.folder)
+        scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
+        sizes = [
+            item.size
+            for page in pages(self.blobs, names.SNAPSHOTS, f"{latest.experiment}/", size=5000)
+            for item in page
+        ]
+        planned = Deletion(
+            experiment=latest.experiment,
+            folder=latest.folder,
+            state=State.PLANNED,
+            by=by,
+            at=drop.now,
+            sequence=int(drop.now.timestamp()),
+            snapshot_files=len(sizes),
+            snapshot_size=sum(sizes),
+            left=tuple(
+                Left(container=container, files=len(files), size=sum(file.size for file in files))
+                for container, files in ((names.DATA, drop.data), (names.SCRIPTS, scripts))
+            ),
+        )
+        return self._with_models(planned)
+
+    def delete(self, experiment: str, *, by: str, force: bool) -> Deletion:
+        """Begin to delete an experiment; return the deletion that is under way, or the last one where that is done.
+
+        Raises:
+            NotFound: where there is no such experiment.
+            Refused: where jobs go on, unless `force` says to cancel them.
+        """
+        found = self.find(experiment) or self._last(experiment)
+        if found is not None:
+            return found
+        plan = self.plan(experiment, by=by)
+        if plan.live and not force:
+            some = ", ".join(plan.live[:5])
+            raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")
+        # The plan may have taken its time, in which drops were still taken.
+        now = self.blobs.page(names.RECEIPTS, names.deleting_blob(experiment), size=1).now
+        deletion = plan.deletion.model_copy(update={"state": State.DELETING, "at": now, "models": (), "kept": ()})
+        try:
+            self.blobs.create(names.RECEIPTS, names.deleting_blob(experiment), deletion.encoded())
+        except PreconditionFailed:
+            return self.find(experiment) or deletion
+        self._still_live(experiment)
+        return deletion
+
+    def _last(self, experiment: str) -> Deletion | None:
+        """Return the last deletion of an experiment, where that is all there is of it."""
+        listing = self.blobs.list(names.RECEIPTS, f".deleted/{experiment}/")
+        if not listing.items or self.receipts.latest(experiment) is not None:
+            return None
+        return Deletion.decoded(self.blobs.read(names.RECEIPTS, listing.items[-1].name).data)
+
+    def carry_on(self) -> None:
+        """Go on with every deletion under way. What fails with one does not keep the others waiting."""
+        until = self.receipts.clock() + ROUND
+        for experiment in sorted(self.deleting()):
+            try:
+                self._carry_on(experiment, until)
+            except (KedjaError, ValidationError):
+                logger.exception("The deletion of %s could not go on; the next round tries again.", experiment)
+
+    def _carry_on(self, experiment: str, until: datetime) -> None:
+        blob = self.blobs.read(names.RECEIPTS, names.deleting_blob(experiment))
+        deletion = Deletion.decoded(blob.data)
+        if self._still_live(experiment) or blob.now - deletion.at < IN_FLIGHT:
+            return
+        deletion, etag = self._delete_models(deletion, blob.etag)
+        deletion, etag = self._delete_drops(deletion, etag, until)
+        if any(True for _ in self._receipts(experiment)):
+            return
+        for container, prefix in ((names.SNAPSHOTS, f"{experiment}/"), (names.RECEIPTS, f".open/{experiment}/")):
+            self.remover.folder(container, prefix)  # what a call left that was killed before it wrote a receipt
+        self.blobs.delete(names.RECEIPTS, names.latest_blob(experiment))
+        self._finish(deletion, etag)
+
+    def _finish(self, deletion: Deletion, etag: str) -> None:
+        done = deletion.model_copy(update={"state": State.DELETED, "done_at": self.receipts.clock()})
+        try:
+            self.blobs.create(names.RECEIPTS, done.audit, done.encoded(), metadata=done.metadata)
+        except PreconditionFailed:
+            logger.info("%s is there: an earlier call came this far.", done.audit)
+        self.blobs.delete(names.RECEIPTS, names.deleting_blob(deletion.experiment), etag=etag)
+
+    def _still_live(self, experiment: str) -> bool:
+        """Return whether jobs go on, or events are not published yet; cancel those jobs."""
+        live = False
+        for _, drop in list(self.receipts.opened(experiment)):
+            receipt = self.receipts.find(experiment, drop)
+            if receipt is None or is_idle(receipt):
+                continue
+            live = True
+            if receipt.job and receipt.status not in FINAL:
+                try:
+                    self.jobs.cancel(receipt.job)
+                except KedjaError as error:
+                    logger.info("%s is not canceled: %s", receipt.job, error)
+        return live
+
+    def _with_models(self, deletion: Deletion) -> Deletion:
+        """Return the deletion with the registry's versions that came of the experiment."""
+        told: dict[bool, list[DeletedModel]] = {True: [], False: []}
+        for version in self.training.models():
+            if version.tags.get(RECEIPT_TAG, "").partition("/")[0] != deletion.experiment:
+                continue
+            why = self.remover.why_kept(version)
+            one = DeletedModel(model=version.model, version=version.version, job=version.tags.get(JOB_TAG), why=why)
+            told[why is None].append(one)
+        return deletion.with_models(told[True], told[False])
+
+    def _delete_models(self, deletion: Deletion, etag: str) -> tuple[Deletion, str]:
+        known = self._with_models(deletion)
+        etag = self._write(deletion, known, etag)
+        listed = {(one.model, one.version) for one in self.training.models()} if known.models else set()
+        left = [one for one in known.models if one.key in listed or self._has_files(one)]
+        return self._remove_versions(known, left, etag)
+
+    def _has_files(self, model: DeletedModel) -> bool:
+        return bool(self.blobs.page(names.MODELS, names.model_prefix(*model.key), size=1).items)
+
+    def _remove_versions(self, deletion: Deletion, models: Sequence[DeletedModel], etag: str) -> tuple[Deletion, str]:
+        """Remove versions that are told of already; one that has become the champion meanwhile stays."""
+        why = "It is the model's champion."
+        kept = [one.model_copy(update={"why": why}) for one in models if not self.remover.version(*one.key)]
+        known = deletion.with_models((), kept)
+        return known, self._write(deletion, known, etag)
+
+    def _delete_drops(self, deletion: Deletion, etag: str, until: datetime) -> tuple[Deletion, str]:
+        """Delete receipts and snapshots, batch by batch, each told before it goes."""
+        for page in pages(self.blobs, names.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
+            if self.receipts.clock() > until:
+                break
+            batch = self._read([item for item in page if _is_receipt(item)])
+            # The registry's own are gone already. Here are those that somebody archived there.
+            models = [
+                DeletedModel(model=receipt.model.model, version=receipt.model.version, job=receipt.job)
+                for _, _, receipt in batch
+                if receipt and receipt.model
+            ]
+            told = {one.key for one in (*deletion.models, *deletion.kept)}
+            models = [one for one in models if one.key not in told]
+            entries = [DeletedReceipt.of(_drop(item), data, receipt) for item, data, receipt in batch]
+            known = deletion.with_receipts(entries).with_models(models, ())
+            etag = self._write(deletion, known, etag)
+            deletion, etag = self._remove_versions(known, models, etag)
+            for item, _, receipt in batch:
+                self.remover.snapshot(deletion.experiment, _drop(item))
+                self.remover.receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
+        return deletion, etag
+
+    def _read(self, items: Sequence[BlobItem]) -> list[tuple[BlobItem, bytes, Receipt | None]]:
+        """Read receipts that no job goes on for, each as it was listed."""
+
+        def read(item: BlobItem) -> tuple[BlobItem, bytes, Receipt | None] | None:
+            try:
+                blob = self.blobs.read(names.RECEIPTS, item.name)
+            except BlobNotFound:
+                return None
+            try:
+                receipt = Receipt.decoded(blob.data)
+            except ValidationError:
+                receipt = None  # what cannot be read goes like the others
+            return (item, blob.data, receipt) if blob.etag == item.etag and (not receipt or is_idle(receipt)) else None
+
+        with ThreadPoolExecutor(_READS) as pool:
+            return [found for found in pool.map(read, items) if found]
+
+    def _write(self, before: Deletion, now: Deletion, etag: str) -> str:
+        """Keep how far a deletion is. Raise PreconditionFailed where another host goes on with it."""
+        if now == before:
+            return etag
+        return self.blobs.replace(names.RECEIPTS, names.deleting_blob(now.experiment), now.encoded(), etag=etag)
+
+    def _receipts(self, experiment: str) -> Iterator[BlobItem]:
+        for page in pages(self.blobs, names.RECEIPTS, f"{experiment}/", size=5000):
+            yield from (item for item in page if _is_receipt(item))
+
+
+def _is_receipt(item: BlobItem) -> bool:
+    return not item.name.endswith(f"/{_LATEST}")
+
+
+def _drop(item: BlobItem) -> str:
+    return item.name.rpartition("/")[2].removesuffix(".json")

@@ -1,0 +1,97 @@
+"""The routes of approvals: who lets code run that others have dropped."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field
+
+from function_app.approvals import Approval, Pending
+from function_app.http_access import Operator, Service
+from function_app.problems import answers
+from function_app.views import drop_address
+
+router = APIRouter(prefix="/api/approvals", tags=["service"])
+
+_DIGEST = r"^[0-9a-f]{64}$"
+_LATER = answers(HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class ApprovalRequest(BaseModel):
+    """Which code may run: the digest that the waiting receipt names."""
+
+    digest: Annotated[str, Field(pattern=_DIGEST)]
+    note: Annotated[str, Field(max_length=500)] | None = None
+
+
+class ApprovalView(BaseModel):
+    """Code that may run, and who said so."""
+
+    digest: str
+    by: str
+    at: datetime
+    note: str | None
+
+    @classmethod
+    def of(cls, approval: Approval) -> Self:
+        return cls(digest=approval.digest, by=approval.by, at=approval.at, note=approval.note)
+
+
+class PendingView(BaseModel):
+    """A drop that waits for an approval."""
+
+    digest: str
+    experiment: str
+    drop: str
+    receipt: str
+
+    @classmethod
+    def of(cls, pending: Pending) -> Self:
+        address = drop_address(pending.experiment, pending.drop)
+        return cls(digest=pending.digest, experiment=pending.experiment, drop=pending.drop, receipt=address)
+
+
+class Approved(ApprovalView):
+    """An approval, and the drops that go on with it."""
+
+    released: Sequence[PendingView] = ()
+
+
+class ApprovalList(BaseModel):
+    """What is approved, and what waits for that. `required` says whether anything does."""
+
+    required: bool
+    items: Sequence[ApprovalView]
+    waiting: Sequence[PendingView]
+
+
+@router.post("", operation_id="approve", status_code=HTTPStatus.CREATED, responses=_LATER)
+def approve(caller: Operator, kedja: Service, request: ApprovalRequest) -> Approved:
+    """Approve code. The drops that wait for it go on at once; approving again changes nothing."""
+    approval, waiting = kedja.approver.approve(request.digest, by=caller.name, note=request.note)
+    return Approved(**dict(ApprovalView.of(approval)), released=[PendingView.of(pending) for pending in waiting])
+
+
+@router.get("", operation_id="list_approvals", responses=_LATER)
+def list_approvals(_caller: Operator, kedja: Service) -> ApprovalList:
+    """List the approvals, and the drops that wait for one."""
+    approvals = kedja.approver.approvals
+    return ApprovalList(
+        required=approvals.required,
+        items=[ApprovalView.of(approval) for approval in approvals.list()],
+        waiting=[PendingView.of(pending) for pending in approvals.waiting()],
+    )
+
+
+@router.delete(
+    "/{digest}",
+    operation_id="revoke_approval",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def revoke_approval(_caller: Operator, kedja: Service, digest: Annotated[str, Path(pattern=_DIGEST)]) -> Response:
+    """Take an approval back. Jobs that were submitted go on; none is submitted or repeated any more."""
+    kedja.approver.approvals.revoke(digest)
+    return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -1,0 +1,28 @@
+"""Looking again: what stands in the way of a drop for a while, and after how many seconds to look at it again."""
+
+from function_app import service_wait
+from function_app.deletion import BeingDeleted
+from function_app.errors import TrainingServiceUnavailable
+from function_app.receipts import ReceiptBusy
+from function_app.retrying import backoff
+from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+
+REASONS = (ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable)
+
+PAUSE_CHECK = 60.0
+"""Seconds between two looks at a folder while intake is paused, or its experiment is being deleted."""
+COPY_CHECK = 5.0
+"""Seconds until the next look, at least, where a copy is under way or someone else writes the receipt."""
+UNAVAILABLE_CHECK = service_wait.SHORTEST_WAIT
+"""The same where the training service does not answer."""
+
+
+def delay(reason: Exception, tries: int, *, of: str) -> float:
+    """Return in how many seconds to look again at what has this name: later each time."""
+    if isinstance(reason, BeingDeleted):
+        return PAUSE_CHECK
+    if isinstance(reason, TrainingServiceUnavailable):
+        first, longest, asked = 2 * UNAVAILABLE_CHECK, service_wait.LONGEST_WAIT, reason.retry_after
+    else:
+        first, longest, asked = 2 * COPY_CHECK, PAUSE_CHECK, None
+    return backoff(tries, of, first=first, longest=longest, retry_after=asked)

@@ -1,0 +1,124 @@
+// Metrics as curves: one chart for losses, one for accuracies and so on, several jobs laid over each other.
+import { html } from "./html.js";
+import { useEffect, useRef } from "./vendor/hooks.js";
+import uPlot from "./vendor/uplot.js";
+import { figure } from "./format.js";
+
+const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
+const CLOCKS = new Set(["elapsed_time", "epoch", "iteration"]); // what the others are drawn over
+const DASHES = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
+
+// A job's series over its epochs, where it tells of them; else over its iterations.
+export function byEpoch({ epoch, ...series }) {
+  const epochs = new Map((epoch || []).map((point) => [point.step, point.value]));
+  const all = Object.entries(series);
+  const known = epochs.size > 0 && all.every(([, points]) => points.every((point) => epochs.has(point.step)));
+  if (!known) return { epoch, ...series };
+  return Object.fromEntries(
+    all.map(([metric, points]) => [metric, points.map((point) => ({ ...point, step: epochs.get(point.step) }))]),
+  );
+}
+
+// `jobs` is [{name, series: {metric: [{step, value, time}]}}]. Returns [[title, [{label, job, metric, points}]]].
+export function grouped(jobs) {
+  const charts = new Map();
+  for (const [number, { name, series }] of jobs.entries()) {
+    for (const [metric, points] of Object.entries(byEpoch(series || {}))) {
+      if (!points?.length || CLOCKS.has(metric)) continue;
+      const title = metric.split("/").at(-1);
+      if (!charts.has(title)) charts.set(title, []);
+      charts.get(title).push({ label: jobs.length > 1 ? `${metric} · ${name}` : metric, job: number, metric, points });
+    }
+  }
+  const rank = (title) => (/loss/i.test(title) ? 0 : /acc/i.test(title) ? 1 : 2);
+  // A figure of the whole job is no curve, where there is one of the same kind.
+  for (const [title, lines] of charts) {
+    const curves = lines.filter(({ points }) => points.length > 1);
+    if (curves.length) charts.set(title, curves);
+  }
+  return [...charts].sort(([a], [b]) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
+export const Curves = ({ jobs }) => {
+  const charts = grouped(jobs);
+  if (!charts.length) return html`<p class="quiet">No figures yet. Values that Chainer's LogReport writes appear here.</p>`;
+  return html`<div class="charts">${charts.map(([title, lines]) => html`<${Chart} key=${title} title=${title} lines=${lines} />`)}</div>`;
+};
+
+function Chart({ title, lines }) {
+  const place = useRef(null);
+  useEffect(() => {
+    const draw = () => {
+      place.current.replaceChildren();
+      plot?.destroy();
+      plot = drawn(place.current, lines);
+    };
+    let plot;
+    draw();
+    const resized = new ResizeObserver(() => plot.setSize({ width: place.current.clientWidth, height: 240 }));
+    resized.observe(place.current);
+    addEventListener("kedja:theme", draw);
+    return () => {
+      removeEventListener("kedja:theme", draw);
+      resized.disconnect();
+      plot.destroy();
+    };
+  }, [lines]);
+  const last = lines.map(({ label, points }) => `${label} ${figure(points.at(-1).value)}`).join(", ");
+  return html`<figure>
+    <figcaption>${title}</figcaption>
+    <div ref=${place} role="img" aria-label=${`Curve of ${title}. Latest: ${last}`}></div>
+    <details>
+      <summary>${title} as a table</summary>
+      <div class="scroll" tabindex="0" role="region" aria-label=${`Figures of ${title}`}><${Table} lines=${lines} /></div>
+    </details>
+  </figure>`;
+}
+
+function Table({ lines }) {
+  const steps = stepsOf(lines);
+  const values = lines.map(({ points }) => new Map(points.map((point) => [point.step, point.value])));
+  return html`<table>
+    <thead><tr><th>Epoch or step</th>${lines.map((line) => html`<th>${line.label}</th>`)}</tr></thead>
+    <tbody>
+      ${steps.map(
+        (step) => html`<tr><th scope="row">${step}</th>${values.map((line) => html`<td>${line.has(step) ? figure(line.get(step)) : ""}</td>`)}</tr>`,
+      )}
+    </tbody>
+  </table>`;
+}
+
+const stepsOf = (lines) => [...new Set(lines.flatMap(({ points }) => points.map((point) => point.step)))].sort((a, b) => a - b);
+
+function drawn(place, lines) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const steps = stepsOf(lines);
+  const values = lines.map(({ points }) => {
+    const known = new Map(points.map((point) => [point.step, point.value]));
+    return steps.map((step) => known.get(step) ?? null);
+  });
+  const several = new Set(lines.map(({ job }) => job)).size > 1;
+  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule") } };
+  const metrics = [...new Set(lines.map(({ metric }) => metric))];
+  const options = {
+    width: place.clientWidth,
+    height: 240,
+    scales: { x: { time: false } },
+    axes: [{ ...axis, space: 60, incrs: STEPS }, { ...axis, size: 60, values: (_, ticks) => ticks.map(figure) }],
+    series: [
+      { label: "epoch or step" },
+      ...lines.map(({ label, job, metric }, number) => ({
+        label,
+        width: 2,
+        spanGaps: true,
+        stroke: colour(COLOURS[(several ? job : number) % COLOURS.length]),
+        dash: DASHES[several ? metrics.indexOf(metric) % DASHES.length : 0],
+        points: { show: steps.length < 40 },
+        value: (_, value) => (value === null ? "–" : figure(value)),
+      })),
+    ],
+  };
+  return new uPlot(options, [steps, ...values], place);
+}

@@ -1,0 +1,52 @@
+// What was told to other systems lately, live.
+import { html } from "./html.js";
+import { useEffect, useState } from "./vendor/hooks.js";
+import { call, followed, query } from "./api.js";
+import { short } from "./format.js";
+import { Loading, More, Trouble, When } from "./parts.js";
+
+const PAGE = 100;
+
+export function Events() {
+  const [state, set] = useState({});
+  const load = async (after) => {
+    set((before) => ({ ...before, busy: true, problem: null }));
+    try {
+      const page = await call(`/api/events${query({ limit: PAGE, after })}`);
+      set((before) => ({ items: merged(before.items || [], page.items), next: page.next, busy: false }));
+    } catch (problem) {
+      set((before) => ({ ...before, problem, busy: false }));
+    }
+  };
+  useEffect(() => {
+    const stop = new AbortController();
+    load();
+    (async () => {
+      for await (const message of followed("/api/events/live", stop.signal)) {
+        if (message.event === "event") set((before) => ({ ...before, items: merged([JSON.parse(message.data)], before.items || []) }));
+      }
+    })();
+    return () => stop.abort();
+  }, []);
+  return html`<h1>Events</h1>
+    <p>What Kedja has told its subscribers. Each is told at least once, always with the same id.</p>
+    <${Trouble} problem=${state.problem} again=${() => load()} />
+    ${!state.items && !state.problem && html`<${Loading} />`}
+    ${state.items?.length === 0 && html`<p class="box">Nothing was told yet.</p>`}
+    <ul class="events">
+      ${(state.items || []).map(
+        (event) => html`<li key=${event.id}>
+          <b>${event.type.replace("Kedja.", "")}</b> <${When} time=${event.time} />
+          ${event.data?.drop &&
+          html`<a href=${`#/drops/${encodeURIComponent(event.data.experiment)}/${event.data.drop}`}>${event.data.experiment} <code>${short(event.data.drop)}</code></a>`}
+          <details><summary>Whole event</summary><pre tabindex="0" aria-label=${`Event ${event.id}`}>${JSON.stringify(event, null, 2)}</pre></details>
+        </li>`,
+      )}
+    </ul>
+    ${state.next && html`<${More} reach=${() => load(state.next)} busy=${state.busy} />`}`;
+}
+
+function merged(first, second) {
+  const known = new Set(first.map((one) => one.id));
+  return [...first, ...second.filter((one) => !known.has(one.id))].sort((a, b) => (a.time < b.time ? 1 : -1));
+}

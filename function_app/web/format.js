@@ -1,0 +1,39 @@
+// Times, sizes, numbers and names, as people read them.
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const STEPS = [
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+  ["second", 1],
+];
+
+export function ago(time) {
+  const seconds = (new Date(time) - Date.now()) / 1000;
+  const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) || STEPS.at(-1);
+  return RELATIVE.format(Math.round(seconds / size), unit);
+}
+
+export const moment = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+export function duration(from, to) {
+  const seconds = Math.max(0, Math.round((new Date(to || Date.now()) - new Date(from)) / 1000));
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+export function bytes(size) {
+  const power = size ? Math.min(4, Math.floor(Math.log2(size) / 10)) : 0;
+  const value = size / 2 ** (10 * power);
+  return `${power ? value.toFixed(value < 10 ? 1 : 0) : value} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
+}
+
+export function figure(value) {
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+}
+
+export const short = (id) => (id || "").slice(0, 8);
+export const words = (status) => status.replaceAll("_", " ");
+export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;

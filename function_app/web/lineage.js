@@ -1,0 +1,24 @@
+// Where a model comes from, as a chain: data and script, as they were → job → model → copies.
+import { html } from "./html.js";
+import { bytes, figure, plural, short } from "./format.js";
+
+export function Lineage({ receipt, attempt }) {
+  const { received, model } = receipt;
+  const links = [
+    ["Data", plural(received.data, "file"), received.data ? short(received.data_sha256) : "none needed", received.manifest],
+    ["Script", plural(received.scripts, "file"), received.scripts ? short(received.scripts_sha256) : "the built-in trainer", ""],
+  ];
+  if (attempt) links.push(["Job", attempt.job, attempt.why, Object.entries(attempt.metrics || {}).map(([name, value]) => `${name} ${figure(value)}`).join(", ")]);
+  if (model) {
+    links.push(["Model", html`<a href=${`#/models/${encodeURIComponent(model.model)}`}>${model.model}:${model.version}</a>`, model.champion ? "champion" : "", ""]);
+    links.push(["Copies", plural(model.copied, "file"), bytes(model.size), model.path]);
+  }
+  return html`<section aria-labelledby="lineage">
+    <h2 id="lineage">Lineage</h2>
+    <ol class="chain">
+      ${links.map(
+        ([name, what, how, where]) => html`<li><span class="link-name">${name}</span> <b>${what}</b> <span>${how}</span> ${where && html`<code>${where}</code>`}</li>`,
+      )}
+    </ol>
+  </section>`;
+}

@@ -1,0 +1,75 @@
+// Small parts that several pages share.
+import { html } from "./html.js";
+import { useEffect, useRef, useState } from "./vendor/hooks.js";
+import { call } from "./api.js";
+import { ago, moment } from "./format.js";
+
+// Load what `paths` names, again when one of `inputs` changes. Returns [values, problem, again].
+export function useLoaded(load, inputs) {
+  const [state, set] = useState({});
+  const [round, again] = useState(0);
+  useEffect(() => {
+    const stop = new AbortController();
+    load(stop.signal).then(
+      (value) => stop.signal.aborted || set({ value }),
+      (problem) => stop.signal.aborted || set((before) => ({ ...before, problem })),
+    );
+    return () => stop.abort();
+  }, [...inputs, round]);
+  return [state.value, state.problem, () => again((number) => number + 1)];
+}
+
+export const Trouble = ({ problem, again }) =>
+  problem &&
+  html`<div class="box bad" role="alert">
+    <strong>${problem.message}</strong> ${problem.whatToDo}
+    ${again && html`<button type="button" onClick=${again}>Try again</button>`}
+  </div>`;
+
+export const Loading = () => html`<p class="quiet" role="status">Loading …</p>`;
+
+export const When = ({ time }) => html`<time datetime=${time} title=${moment(time)}>${ago(time)}</time>`;
+
+// A button that asks the service for something, once at a time, and shows what it refuses.
+export function Action({ label, ask, path, method = "POST", body, done, danger }) {
+  const [state, set] = useState({});
+  const act = async () => {
+    if (ask && !confirm(ask)) return;
+    set({ busy: true });
+    try {
+      const answer = await call(path, { method, body });
+      set({});
+      done?.(answer);
+    } catch (problem) {
+      set({ problem });
+    }
+  };
+  return html`<button type="button" class=${danger ? "danger" : ""} disabled=${state.busy} onClick=${act}>
+      ${state.busy ? `${label} …` : label}
+    </button>
+    ${state.problem && html`<span class="refused" role="alert">${state.problem.message} ${state.problem.whatToDo}</span>`}`;
+}
+
+// Calls `reach` whenever its place comes into view: how a list goes on without anyone paging.
+export function More({ reach, busy }) {
+  const place = useRef(null);
+  const latest = useRef(reach);
+  latest.current = reach;
+  useEffect(() => {
+    const seen = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && latest.current(), {
+      rootMargin: "800px",
+    });
+    seen.observe(place.current);
+    return () => seen.disconnect();
+  }, [busy]);
+  return html`<p ref=${place} class="quiet">
+    <button type="button" disabled=${busy} onClick=${reach}>${busy ? "Loading more …" : "Show more"}</button>
+  </p>`;
+}
+
+export const Facts = ({ of }) =>
+  html`<dl class="facts">
+    ${of
+      .filter(([, value]) => value !== null && value !== undefined && value !== "")
+      .map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+  </dl>`;

@@ -1,0 +1,203 @@
+"""The web page, in a browser before the whole local stack. `make screenshots` keeps what the last test sees."""
+
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.end_to_end.conftest import World
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+SCREENSHOTS = "KEDJA_SCREENSHOTS"
+WIDTHS = {"wide": (1600, 1000), "narrow": (360, 800)}
+SLOW = 120_000.0  # milliseconds for a drop's whole way
+SCRIPT = """
+    import chainer
+    import chainer.functions as F
+    import chainer.links as L
+    import numpy as np
+    from chainer import training
+    from chainer.training import extensions
+
+    class Net(chainer.Chain):
+        def __init__(self):
+            super(Net, self).__init__()
+            with self.init_scope():
+                self.l1 = L.Linear(4, 16)
+                self.l2 = L.Linear(16, 3)
+
+        def __call__(self, x):
+            return self.l2(F.relu(self.l1(x)))
+
+    with np.load("points.npz") as points:
+        whole = chainer.datasets.TupleDataset(points["x"], points["y"])
+    train, test = chainer.datasets.split_dataset_random(whole, 150, seed=0)
+    iterator = chainer.iterators.SerialIterator(train, 10)
+    model = L.Classifier(Net())
+    optimizer = chainer.optimizers.Adam(0.01).setup(model)
+    trainer = training.Trainer(training.StandardUpdater(iterator, optimizer), (12, "epoch"), out="outputs")
+    trainer.extend(extensions.Evaluator(chainer.iterators.SerialIterator(test, 50, repeat=False), model))
+    trainer.extend(extensions.LogReport())
+    trainer.extend(extensions.PrintReport(["epoch", "main/loss", "validation/main/accuracy"]))
+    trainer.run()
+    chainer.serializers.save_npz("outputs/model.npz", model)
+    """
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, world: World) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=world.stack.functions_url)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    # A browser tells of every answer that is not 2xx; those to a lease or a poll that the test ended are no news.
+    assert [problem for problem in problems if "Failed to load resource" not in problem] == []
+
+
+def folder(parent: Path, name: str) -> Path:
+    """Make a folder as somebody has it lying about: data, a script, and a file that nobody means."""
+    made = parent / name
+    made.mkdir()
+    chance = np.random.default_rng(0)
+    x = chance.normal(size=(200, 4)).astype("f")
+    np.savez(made / "points.npz", x=x, y=x[:, :3].argmax(axis=1).astype("i"))
+    (made / "train.py").write_text(
+        textwrap.dedent(SCRIPT)
+        .replace('"points.npz"', "os.path.join(os.environ['KEDJA_DATA'], 'points.npz')")
+        .replace("import chainer\n", "import os\n\nimport chainer\n", 1)
+    )
+    (made / ".DS_Store").write_bytes(b"junk")
+    return made
+
+
+def drag(page: Page, path: Path, target: Locator) -> None:
+    """Drag a folder from outside of the browser onto an element, as the system does."""
+    box = target.bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 40, "y": box["y"] + 20, "data": data})
+
+
+def test_a_folder_dragged_onto_the_page_becomes_a_model_with_its_curve(page: Page, tmp_path: Path) -> None:
+    page.goto("/")
+    field = page.get_by_role("region", name="Start a training")
+    drag(page, folder(tmp_path, "dragged"), field)
+    expect(field).to_contain_text("1 data file, 1 script file")
+    expect(field.get_by_label("Experiment")).to_have_value("dragged")
+    field.get_by_role("button", name="Upload").click()
+    expect(field).to_contain_text("2 files of dragged are there")
+
+    row = page.get_by_role("row").filter(has_text="dragged")
+    seen: set[str] = set()
+
+    def status() -> str:
+        seen.add(row.locator(".badge").inner_text(timeout=SLOW))
+        return max(seen, key=lambda name: name == "registered")
+
+    page.wait_for_timeout(100)
+    while status() != "registered":
+        page.wait_for_timeout(100)
+    assert seen & {"submitting", "submitted", "starting", "running", "completed"}, seen
+    expect(row.get_by_role("img")).to_have_accessible_name(re.compile("Stage 5 of 5"))
+
+    row.get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("dragged")
+    curve = page.get_by_role("img", name=re.compile("^Curve of loss. Latest: .*main.loss"))
+    expect(curve).to_be_visible()
+    page.get_by_text("loss as a table").click()
+    figures = page.get_by_role("region", name="Figures of loss").get_by_role("row")
+    expect(figures).to_have_count(13)
+    expect(page.get_by_role("log")).to_contain_text("validation/main/accuracy")
+    chain = page.get_by_role("region", name="Lineage").get_by_role("listitem")
+    expect(chain).to_have_count(5)
+    expect(chain.nth(3)).to_contain_text("dragged:1")
+
+
+def test_a_folder_is_chosen_and_followed_with_the_keyboard_alone(page: Page, tmp_path: Path) -> None:
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to content")).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        button = page.get_by_role("button", name="Choose a folder")
+        button.focus()
+        page.keyboard.press("Enter")
+    chooser.value.set_files(folder(tmp_path, "typed"))
+    experiment = page.get_by_role("region", name="Start a training").get_by_label("Experiment")
+    expect(experiment).to_have_value("typed")
+    experiment.focus()
+    page.keyboard.press("Enter")
+    link = page.get_by_role("link", name=re.compile("^typed "))
+    expect(link).to_be_visible(timeout=SLOW)
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("registered", timeout=SLOW)
+
+
+def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> None:
+    page.goto("/")
+    world.drop({"data/broken/x.csv": b"1", "scripts/broken/job.yaml": b"kedja: {data: maybe}\n"})
+    card = page.get_by_role("region", name="Needs attention").get_by_role("listitem").filter(has_text="broken")
+    expect(card).to_contain_text("What to do: Mend job.yaml and drop it again.", timeout=SLOW)
+
+
+def _addresses(world: World) -> dict[str, str]:
+    drops: list[dict[str, Any]] = world.get("/api/drops?limit=200")["items"]
+    address = {one["experiment"]: f"/#/drops/{one['experiment']}/{one['drop']}" for one in reversed(drops)}
+    return {
+        "drops": "/",
+        "drop": address["dragged"],
+        "rejected": address["broken"],
+        "models": "/#/models",
+        "model": "/#/models/dragged",
+        "events": "/#/events",
+    }
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_for_everyone_in_each_theme_and_width(
+    browser: Browser, world: World, theme: Literal["light", "dark"], width: str
+) -> None:
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    pixels, height = WIDTHS[width]
+    with browser.new_context(viewport={"width": pixels, "height": height}, color_scheme=theme) as context:
+        page = context.new_page()
+        for name, address in _addresses(world).items():
+            page.goto("about:blank")
+            page.goto(f"{world.stack.functions_url}{address}")
+            page.get_by_role("heading").first.wait_for()
+            page.wait_for_timeout(1500)
+            assert page.evaluate("document.documentElement.scrollWidth") <= pixels, name
+            # Over the protocol, since the page's policy lets in no script of others.
+            context.new_cdp_session(page).send("Runtime.evaluate", {"expression": axe})
+            found = page.evaluate("async () => (await axe.run()).violations")
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], name
+            if os.environ.get(SCREENSHOTS):
+                page.screenshot(
+                    path=IMAGES / f"page-{name}-{theme}-{width}.png", full_page=name in ("drop", "rejected")
+                )

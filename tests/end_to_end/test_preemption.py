@@ -1,0 +1,154 @@
+"""A process that is killed from outside, and more drops than may run, over the whole local stack."""
+
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local_azure.job_folder import JOBS
+from local_azure.job_store import DATABASE, JobStore
+from tests.end_to_end.conftest import World
+from tests.end_to_end.test_main_job import one
+
+EPOCHS = 8
+CHAINER_SCRIPT = f"""
+import time
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+from chainer import training
+from chainer.training import extensions
+
+rng = np.random.RandomState(0)
+x = rng.rand(200, 4).astype(np.float32)
+y = (x.sum(axis=1) > 2).astype(np.int32)
+model = L.Classifier(L.Linear(4, 2))
+optimizer = chainer.optimizers.Adam().setup(model)
+iterator = chainer.iterators.SerialIterator(chainer.datasets.TupleDataset(x, y), 50)
+trainer = training.Trainer(training.updaters.StandardUpdater(iterator, optimizer), ({EPOCHS}, "epoch"), out="outputs")
+trainer.extend(extensions.snapshot(), trigger=(1, "epoch"))
+
+
+@training.make_extension(trigger=(1, "epoch"))
+def tell(trainer):
+    print("epoch", trainer.updater.epoch, flush=True)
+    time.sleep(1)
+
+
+trainer.extend(tell)
+print("begins", flush=True)
+trainer.run()
+chainer.serializers.save_npz("outputs/model.npz", model)
+"""
+SLEEPER = """
+import pathlib, time
+
+time.sleep(12)
+pathlib.Path("outputs/model.npz").write_bytes(b"weights")
+"""
+SIDE_BY_SIDE = b"kedja: {data: none, drop: {supersede: false}}\n"
+
+
+def log_of(world: World, job: str) -> str:
+    path = world.stack.state / "training" / JOBS / job / "user_logs" / "std_log.txt"
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def until(found: Callable[[], Any], what: str, timeout: float = 120) -> Any:  # noqa: ANN401 - whatever is found
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {timeout} s")
+
+
+def script_process(world: World, job: str) -> psutil.Process:
+    """Return the process of the script itself, and not one of those around it."""
+    work = str((world.stack.state / "training" / JOBS / job / "work").resolve())
+
+    def find() -> psutil.Process | None:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[-1:] == ["train.py"] and "-m" not in process.cmdline() and process.cwd() == work:
+                    return process
+        return None
+
+    found: psutil.Process = until(find, f"the script of {job}")
+    return found
+
+
+def epochs(log: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\bepoch (\d+)", log)]
+
+
+def test_a_script_that_is_killed_goes_on_from_its_checkpoint(world: World) -> None:
+    spec = b"kedja: {data: none}\n"
+    world.drop({"scripts/preempted/train.py": CHAINER_SCRIPT.encode(), "scripts/preempted/job.yaml": spec})
+    first = one(world.wait("preempted", "running"))["attempts"][0]["job"]
+    until(lambda: 3 in epochs(log_of(world, first)), "the third epoch")
+    script_process(world, first).kill()
+
+    receipt = one(world.wait("preempted", "registered", "failed", timeout=180))
+    assert receipt["status"] == "registered", receipt["reason"]
+    killed, last = receipt["attempts"]
+    assert (killed["exit_code"], last["number"], receipt["preemptions"]) == (137, 2, 1)
+    assert last["why"] == "preempted: the script's process was killed by SIGKILL from outside"
+    told = epochs(log_of(world, last["job"]))
+    assert told[0] in (3, 4)
+    assert told[-1] == EPOCHS
+    assert "going on from the checkpoint" in log_of(world, last["job"])
+    assert world.versions("preempted") == ["1"]
+    assert world.receiver.wait_for("Kedja.ModelRegistered", "preempted", timeout=30)
+    kinds = [event["type"].removeprefix("Kedja.") for event in {e["id"]: e for e in world.events("preempted")}.values()]
+    assert sorted(kinds) == ["JobCompleted", "JobSubmitted", "JobSubmitted", "ModelRegistered"]
+    assert world.names("azureml", "kedja-checkpoints/preempted/") == []  # nobody goes on from a job that is done
+
+
+@contextmanager
+def settings(world: World, **values: str) -> Iterator[None]:
+    """Have the functions host run with other settings."""
+    path: Path = world.stack.write_settings()
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "Values": {**document["Values"], **values}}))
+    world.kill_host()
+    try:
+        yield
+    finally:
+        world.stack.write_settings()
+        world.kill_host()
+
+
+def test_five_drops_never_run_more_than_two_at_once(world: World) -> None:
+    store = JobStore(world.stack.state / "training" / DATABASE)
+    counts, done = [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            counts.append(sum(job.experiment == "crowd" for job in store.unfinished()))
+
+    watcher = threading.Thread(target=watch)
+    with settings(world, KEDJA_MAX_JOBS_PER_EXPERIMENT="2"):
+        watcher.start()
+        try:
+            for number in range(1, 6):
+                script = f"{SLEEPER}# {number}\n".encode()
+                world.drop({"scripts/crowd/train.py": script, "scripts/crowd/job.yaml": SIDE_BY_SIDE})
+                until(lambda: len(world.receipts("crowd")) == number, f"receipt {number}")  # noqa: B023 - called at once
+            assert "queued" in {receipt["status"] for receipt in world.receipts("crowd")}
+            receipts = world.wait("crowd", "registered", "failed", count=5, timeout=240)
+        finally:
+            done.set()
+            watcher.join()
+    assert [receipt["status"] for receipt in receipts] == ["registered"] * 5
+    assert max(counts) == 2
+    assert [len(receipt["attempts"]) for receipt in receipts] == [1] * 5
+    assert world.names("receipts", ".queued/crowd/") == []

@@ -1,0 +1,29 @@
+"""Archives among the scripts, which the service itself reads: plain files come out, or a refusal."""
+
+import pytest
+from hypothesis import strategies as st
+
+from function_app import archive_reader, names
+from function_app.archive_reader import ArchiveRefused
+from function_app.dropped_names import path_problem
+from tests.fuzz.budget import fuzz, outcome
+from tests.fuzz.test_readers import archive_bytes
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # zipfile warns of the names that are in these archives twice
+
+
+def test_script_archives() -> None:
+    def check(drop: tuple[str, bytes]) -> None:
+        suffix, data = drop
+        found = outcome(ArchiveRefused, lambda: list(archive_reader.files(f"code{suffix}", data)))
+        if isinstance(found, ArchiveRefused):
+            assert len(str(found)) < 2000
+            assert "\n" not in str(found)
+            return
+        for path, content in found:
+            assert path_problem(path) is None
+            assert not names.is_ignored(path)
+            assert len(content) <= archive_reader.LARGEST
+        assert sum(len(content) for _, content in found) <= archive_reader.MOST_BYTES
+
+    fuzz("script archives", st.tuples(st.sampled_from(archive_reader.SUFFIXES), archive_bytes), check)

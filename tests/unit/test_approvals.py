@@ -1,0 +1,311 @@
+"""Approvals: code waits until somebody approves it, and nobody can pass other code off as approved."""
+
+import base64
+import hashlib
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from attrs import evolve
+from pytest_mock import MockerFixture
+
+from function_app import approvals as approvals_module
+from function_app import names
+from function_app.api_keys import ApiKeys
+from function_app.approvals import Approvals
+from function_app.callers import Role
+from function_app.drop import Drop
+from function_app.errors import Refused
+from function_app.http_api import create_api
+from function_app.job_spec import JobSpec, parse_job_yaml
+from function_app.receipt import Receipt, Status
+from tests.unit.hostile_archives import zipped
+from tests.unit.http_client import Client
+from tests.unit.world import SCRIPT, World
+
+LOCAL = {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
+
+
+@pytest.fixture
+def world() -> World:
+    return World.make(approvals="required")
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    return Client(create_api(lambda: world.kedja, LOCAL))
+
+
+def waiting(world: World) -> Receipt:
+    """Drop digits, and return the receipt that waits."""
+    world.drop_digits()
+    world.rest()
+    return world.receipt()
+
+
+def digest_of(receipt: Receipt) -> str:
+    assert receipt.received.code_sha256 is not None
+    return receipt.received.code_sha256
+
+
+def test_code_that_nobody_approved_waits_and_says_what_to_do(world: World) -> None:
+    receipt = waiting(world)
+    digest = digest_of(receipt)
+    assert (receipt.status, receipt.reason) == (Status.WAITING, f"approval of {digest}")
+    assert receipt.what_to_do is not None
+    assert f'POST /api/approvals {{"digest": "{digest}"}}' in receipt.what_to_do
+    assert world.training.jobs == {}
+
+
+def test_approving_sets_it_going_at_once(world: World, client: Client) -> None:
+    receipt = waiting(world)
+    digest = digest_of(receipt)
+    answer = client.post("/api/approvals", json={"digest": digest, "note": "looks fine"})
+    assert answer.status_code == HTTPStatus.CREATED, answer.text
+    assert (answer.json()["by"], answer.json()["note"]) == ("local", "looks fine")
+    assert [one["drop"] for one in answer.json()["released"]] == [receipt.drop]
+    world.rest(patience=1)
+    assert world.receipt().status is Status.SUBMITTED
+    listed = client.get_json("/api/approvals")
+    assert (listed["required"], [one["digest"] for one in listed["items"]], listed["waiting"]) == (True, [digest], [])
+    assert world.blobs.names_in(names.RECEIPTS, ".approvals/") == [f".approvals/{digest}.json"]
+
+
+def test_approved_code_runs_on_other_data_without_a_word(world: World) -> None:
+    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.rest()
+    world.run_job()
+    world.clock.advance(60)
+    world.drop("data/digits/digits.npz", b"other digits")
+    world.rest()
+    assert [receipt.status for receipt in world.receipts()] == [Status.REGISTERED, Status.SUBMITTED]
+
+
+def test_other_code_waits_again(world: World) -> None:
+    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.rest()
+    world.run_job()
+    world.clock.advance(60)
+    world.drop("scripts/digits/train.py", b"import os; os.system('harm')")
+    world.rest()
+    assert [receipt.status for receipt in world.receipts()] == [Status.REGISTERED, Status.WAITING]
+
+
+def test_a_hash_that_somebody_else_wrote_counts_for_nothing(world: World) -> None:
+    """Content-MD5 is a property that writers may set: the content itself is read."""
+    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.rest()
+    world.run_job()
+    world.clock.advance(60)
+    harm = b"harm".ljust(len(SCRIPT), b"#")
+    world.drop("scripts/digits/train.py", harm)
+    stored = world.blobs.stored[names.SCRIPTS, "digits/train.py"]
+    forged = base64.b64encode(hashlib.md5(SCRIPT).digest()).decode()  # noqa: S324 - Content-MD5
+    stored.item = evolve(stored.item, md5=forged)
+    world.drop("data/digits/more.npz", b"more")
+    world.rest()
+    assert world.receipts()[-1].status is Status.WAITING
+    assert len(world.training.jobs) == 1
+
+
+def test_a_script_without_a_hash_counts_by_its_content(world: World) -> None:
+    world.drop("scripts/digits/train.py", SCRIPT, hashed=False)
+    world.drop("data/digits/digits.npz", b"digits")
+    world.rest()
+    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.rest()
+    world.run_job()
+    world.clock.advance(60)
+    world.drop("scripts/digits/train.py", SCRIPT, hashed=False)
+    world.rest()
+    assert [receipt.status for receipt in world.receipts()] == [Status.REGISTERED, Status.SUBMITTED]
+
+
+def test_one_too_large_to_be_read_counts_by_its_etag(world: World, mocker: MockerFixture) -> None:
+    mocker.patch.object(approvals_module, "LARGEST", 4)
+    first = digest_of(waiting(world))
+    world.clock.advance(60)
+    world.drop("scripts/digits/train.py", SCRIPT)
+    world.rest()
+    assert digest_of(world.receipts()[-1]) != first
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        "command: python train.py; harm",
+        "code: lib",
+        "environment: {image: evil.azurecr.io/x}",
+        "environment_variables: {PYTHONSTARTUP: harm.py}",
+        "kedja: {entry_script: harm.py}",
+        "kedja: {register: {model: another}}",
+        "kedja: {register: {when: {metric: m, at_least: 1}}}",
+        "kedja: {arguments: {a.b: harm}}",
+        "inputs: {a: harm}",
+        (
+            "type: sweep\ntrial: {command: harm}\nsearch_space: {a: {type: choice, values: [x]}}\n"
+            "objective: {goal: maximize, primary_metric: m}\nlimits: {max_total_trials: 1}"
+        ),
+    ],
+)
+def test_every_key_that_decides_on_code_is_part_of_the_digest(world: World, job: str) -> None:
+    world.drop_digits()
+    drop, approvals = Drop.take(world.blobs, "digits"), world.kedja.approver.approvals
+    plain, changed = JobSpec(), parse_job_yaml(job)
+    again = parse_job_yaml(job.replace("harm", "farm"))
+    digests = [approvals.digest(drop, spec) for spec in (plain, changed, again)]
+    assert digests[0] != digests[1]
+    assert (digests[1] != digests[2]) == ("harm" in job)
+
+
+def test_what_decides_on_no_code_is_not(world: World) -> None:
+    world.drop_digits()
+    drop, approvals = Drop.take(world.blobs, "digits"), world.kedja.approver.approvals
+    other = parse_job_yaml("display_name: x\nkedja: {arguments: {epochs: 3}}\nlimits: {timeout: 60}")
+    assert approvals.digest(drop, other) == approvals.digest(drop, JobSpec())
+
+
+def test_data_for_the_built_in_trainer_needs_none(world: World) -> None:
+    world.drop("data/digits/digits.npz", b"digits")
+    world.rest()
+    assert world.receipt().status is Status.SUBMITTED
+
+
+def test_archives_are_approved_as_they_are(world: World) -> None:
+    world.drop("scripts/digits/code.zip", zipped([("train.py", SCRIPT)]))
+    world.drop("data/digits/digits.npz", b"digits")
+    world.rest()
+    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.rest()
+    assert world.receipt().status is Status.SUBMITTED
+
+
+def test_a_request_by_http_waits_likewise_and_runs_what_it_asked_for(world: World, client: Client) -> None:
+    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.rest()
+    world.run_job()
+    wanted = {"experiment_name": "digits", "command": "python train.py --mine"}
+    answer = client.post("/api/jobs", json=wanted)
+    assert (answer.status_code, answer.json()["status"]) == (HTTPStatus.ACCEPTED, "waiting")
+    digest = answer.json()["reason"].removeprefix("approval of ")
+    assert client.post("/api/approvals", json={"digest": digest}).status_code == HTTPStatus.CREATED
+    world.rest()
+    (job,) = world.live_jobs()
+    assert "--shell 'python train.py --mine'" in world.training.requests[job.name].document["command"]
+    assert world.receipts()[-1].trigger == "http: local"
+
+
+def test_only_whoever_may_run_everything_approves(world: World) -> None:
+    digest = digest_of(waiting(world))
+    for role, experiments in ((Role.DATA, ("*",)), (Role.CODE, ("digits",))):
+        text, _ = ApiKeys(blobs=world.blobs).create("robot", role, experiments=experiments)
+        robot = Client(create_api(lambda: world.kedja, {"KEDJA_AUTH": "keys"}), {"X-Kedja-Key": text})
+        assert robot.post("/api/approvals", json={"digest": digest}).status_code == HTTPStatus.FORBIDDEN
+        assert robot.get("/api/approvals").status_code == HTTPStatus.FORBIDDEN
+        assert robot.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.FORBIDDEN
+    assert world.blobs.names_in(names.RECEIPTS, ".approvals/") == []
+
+
+@pytest.mark.parametrize("digest", ["", "x" * 64, "0" * 63, "../" + "0" * 61, None])
+def test_what_is_no_digest_is_refused(client: Client, digest: Any) -> None:  # noqa: ANN401 - JSON
+    assert client.post("/api/approvals", json={"digest": digest}).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def test_revoked_code_is_neither_submitted_nor_repeated(world: World, client: Client) -> None:
+    digest = digest_of(waiting(world))
+    world.kedja.approver.approve(digest, by="ada", note=None)
+    world.rest()
+    name = world.run_job(exit_code=1)
+    assert client.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.NO_CONTENT
+    assert client.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.NOT_FOUND
+    with pytest.raises(Refused, match=f"is not approved: {digest}"):
+        world.kedja.jobs.retry(name)
+    world.clock.advance(60)
+    world.drop("data/digits/digits.npz", b"other digits")
+    world.rest()
+    assert world.receipts()[-1].status is Status.WAITING
+
+
+def test_a_job_from_before_approvals_were_asked_for_is_not_repeated() -> None:
+    world = World.make()
+    world.drop_digits()
+    world.rest()
+    name = world.run_job(exit_code=1)
+    object.__setattr__(world.kedja.settler, "approvals", Approvals(world.blobs, required=True))
+    with pytest.raises(Refused, match="drop it again to learn its digest"):
+        world.kedja.jobs.retry(name)
+
+
+def test_approving_twice_keeps_who_was_first(world: World) -> None:
+    digest = digest_of(waiting(world))
+    first, _ = world.kedja.approver.approve(digest, by="ada", note=None)
+    world.clock.advance(60)
+    again, _ = world.kedja.approver.approve(digest, by="bob", note=None)
+    assert (again.by, again.at) == ("ada", first.at)
+
+
+def test_an_approval_in_another_ones_place_is_none(world: World) -> None:
+    digest = digest_of(waiting(world))
+    world.kedja.approver.approve("0" * 64, by="ada", note=None)
+    other = world.blobs.read(names.RECEIPTS, f".approvals/{'0' * 64}.json").data
+    world.blobs.upload(names.RECEIPTS, f".approvals/{digest}.json", other)
+    assert world.kedja.approver.approvals.find(digest) is None
+    world.blobs.upload(names.RECEIPTS, f".approvals/{digest}.json", b"{")
+    assert world.kedja.approver.approvals.find(digest) is None
+
+
+def test_files_that_changed_before_the_approval_are_a_drop_of_their_own(world: World) -> None:
+    receipt = waiting(world)
+    world.blobs.upload(names.SCRIPTS, "digits/train.py", b"harm")
+    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    world.rest()
+    assert world.training.jobs == {}
+
+
+def test_an_approval_before_the_receipt_is_written_waits_for_it(world: World) -> None:
+    """The approver sees the note of a drop whose receipt comes a moment later."""
+    world.drop_digits()
+    approvals = world.kedja.settler.approvals
+    drop = Drop.take(world.blobs, "digits")
+    digest = approvals.digest(drop, JobSpec())
+    assert digest is not None
+    pending = approvals_module.Pending(digest=digest, experiment="digits", drop=drop.id(JobSpec().canonical()))
+    assert not approvals.admits(pending)
+    world.kedja.approver.approve(digest, by="ada", note=None)
+    world.rest()
+    assert world.receipt().status is Status.SUBMITTED
+    assert list(approvals.waiting()) == []
+
+
+def test_nothing_is_read_where_none_is_asked_for() -> None:
+    world = World.make()
+    world.drop_digits()
+    world.rest()
+    assert world.receipt().received.code_sha256 is None
+    assert [call for call in world.blobs.calls if call.operation == "read" and call.container == names.SCRIPTS] == []
+
+
+def test_waiting_for_an_approval_has_no_end(world: World) -> None:
+    receipt = waiting(world)
+    world.clock.now += timedelta(days=30)
+    world.reconcile()
+    world.rest()
+    assert world.receipt().status is Status.WAITING
+    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    world.rest()
+    assert world.receipt().status is Status.SUBMITTED
+
+
+def test_an_approval_during_a_deletion_waits_for_its_end(world: World) -> None:
+    digest = digest_of(waiting(world))
+    world.kedja.experiments.delete("digits", by="ada", force=False)
+    world.kedja.approver.approve(digest, by="ada", note=None)
+    world.go_on(400)
+
+    assert world.failures == []
+    world.clock.advance(400)
+    world.reconcile()
+    world.rest()
+    assert (world.failures, world.receipts()) == ([], [])
+    assert list(world.kedja.settler.approvals.waiting(digest)) == []
