@@ -1,0 +1,291 @@
+"""`kedja drop`, `status`, `experiments`, `delete`: what goes in, and where it is."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from kedja_cli import screen as shown
+from kedja_cli.documents import Json
+from kedja_cli.errors import CommandError, Exit
+from kedja_cli.session import Session, command
+
+if TYPE_CHECKING:
+    from kedja_cli.grants import Door
+    from kedja_cli.local_file import LocalFile
+    from kedja_cli.uploader import Outcome
+
+PANEL = "Drops"
+
+_MOST_TOLD = 10
+
+Experiment = Annotated[
+    str | None,
+    typer.Option(
+        "--experiment", "-e", metavar="NAME", help="The experiment's folder; a folder's own name unless given."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    for function in (drop, status, experiments, delete):
+        app.command(rich_help_panel=PANEL)(function)
+
+
+@command
+def drop(
+    session: Session,
+    *,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Data: files, or folders whose content goes in. One folder with data/ and scripts/ is both.",
+            show_default=False,
+        ),
+    ] = None,
+    experiment: Experiment = None,
+    script: Annotated[
+        list[Path] | None,
+        typer.Option("--script", "-s", metavar="PATH", help="A script, job.yaml, or a folder of them. Repeatable."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the model; exit 5 where none comes.")] = False,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wait no longer than this.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KEDJA_STORAGE",
+            show_default=False,
+            metavar="ACCOUNT",
+            help="Write to the account itself: its connection string, or its URL with az login.",
+        ),
+    ] = None,
+) -> None:
+    """Drop data and scripts into an experiment.
+
+    What is there already with the same content is left out. A large upload that was cut off goes on where it was.
+    """
+    files = _find(session, paths or [], script or [])
+    experiment = experiment or _named(paths or [])
+    stages = _stages(files, experiment)
+    outcome, seconds = _send(session, _door(session, storage, experiment), *stages)
+    receipt = _follow(session, experiment, outcome, timeout) if wait and not outcome.failed else None
+    if session.screen.as_json:
+        told: Json = {
+            "experiment": experiment,
+            "sent": len(outcome.sent),
+            "unchanged": len(outcome.skipped),
+            "bytes": outcome.bytes_sent,
+            "seconds": round(seconds, 3),
+            "failed": [{"file": str(file.path), "error": str(error)} for file, error in outcome.failed],
+        }
+        session.screen.json({**told, **({"receipt": receipt} if receipt else {})})
+    _check_sent(outcome, len(files))
+    if receipt:
+        from kedja_cli.waiting import check_success  # noqa: PLC0415 - each command loads what it needs
+
+        check_success(receipt)
+    else:
+        session.screen.note(f"follow it: kedja status {experiment}")
+
+
+def _find(session: Session, paths: list[Path], scripts: list[Path]) -> list["LocalFile"]:
+    """Return the files that are to be dropped.
+
+    Raises:
+        CommandError: where there are none.
+    """
+    from kedja_cli.local_file import apart, find  # noqa: PLC0415 - as above
+
+    if not paths and not scripts:
+        raise CommandError("There is nothing to drop.", "Give files or folders, or --script.", code=Exit.USAGE)
+    data, code = apart(paths, scripts)
+    found = [find(data, "data"), find(code, "scripts")]
+    if ignored := sum(one.ignored for one in found):
+        session.screen.note(f"{ignored} hidden or temporary files are left out")
+    files = [file for one in found for file in one.files]
+    if not files:
+        raise CommandError("There are no files to drop in what was given.", code=Exit.USAGE)
+    return files
+
+
+def _named(paths: list[Path]) -> str:
+    """Return the experiment's name that follows from what is dropped. Raise CommandError where none does."""
+    if len(paths) == 1 and paths[0].is_dir() and (name := paths[0].resolve().name):
+        return name
+    raise CommandError("Which experiment is it?", "Name it with --experiment.", code=Exit.USAGE)
+
+
+def _check_sent(outcome: "Outcome", count: int) -> None:
+    """Raise CommandError where files are not there, with the first ten of them."""
+    if outcome.failed:
+        first = outcome.failed[0][1]
+        raise CommandError(
+            f"{len(outcome.failed)} of {count} files are not there.",
+            first.what_to_do,
+            code=first.code,
+            details=[str(error) for _, error in outcome.failed[:_MOST_TOLD]],
+        )
+
+
+def _door(session: Session, storage: str | None, experiment: str) -> "Door":
+    if storage:
+        from kedja_cli.account_door import AccountDoor  # noqa: PLC0415 - the storage client is slow to load
+
+        return AccountDoor(storage, experiment)
+    from kedja_cli.grants import ServiceDoor  # noqa: PLC0415 - as above
+
+    return ServiceDoor(session.api, experiment)
+
+
+def _stages(files: "list[LocalFile]", experiment: str) -> tuple[list["LocalFile"], list["LocalFile"]]:
+    """Return what goes first, and the file that says that the drop is complete, where its job.yaml names one.
+
+    Raises:
+        CommandError: where the job.yaml would be rejected.
+    """
+    from kedja_cli.job_file import check  # noqa: PLC0415 - as above
+
+    job = next((file for file in files if (file.container, file.name) == ("scripts", "job.yaml")), None)
+    marker = check(job.path, experiment).kedja.drop.wait_for if job else None
+    last = [file for file in files if marker is not None and file.path.name == marker]
+    return [file for file in files if file.path.name != marker], last
+
+
+def _send(session: Session, door: "Door", first: list["LocalFile"], last: list["LocalFile"]) -> "tuple[Outcome, float]":
+    from kedja_cli.upload_progress import UploadProgress  # noqa: PLC0415 - as above
+    from kedja_cli.uploader import Uploader  # noqa: PLC0415
+
+    began = time.perf_counter()
+    with UploadProgress.drawn(session.screen.err, [*first, *last]) as watcher:
+        outcome = Uploader(door, watcher).run(first, last)
+    seconds = time.perf_counter() - began
+    text = f"{len(outcome.sent)} files sent, {shown.size(outcome.bytes_sent)} in {seconds:.1f} s"
+    session.screen.note(text + (f"; {len(outcome.skipped)} were there already" if outcome.skipped else ""), style="")
+    return outcome, seconds
+
+
+def _follow(session: Session, experiment: str, outcome: "Outcome", timeout: float | None) -> Json:
+    """Tell each stage that a drop comes to; return its receipt at the end."""
+    from kedja_cli.waiting import Wait, stage  # noqa: PLC0415 - as above
+
+    receipt: Json = {}
+    told = ""
+    session.screen.note("waiting until the folder has been quiet for a while")
+    for receipt in Wait(session.api, experiment, timeout).receipts(outcome.newest):
+        if (text := stage(receipt)) != told:
+            session.screen.note(text, style=shown.STYLES.get(receipt["status"], ""))
+            told = text
+    return receipt
+
+
+@command
+def status(
+    session: Session,
+    *,
+    experiment: Annotated[
+        str | None, typer.Argument(help="One experiment; all where none is given.", show_default=False)
+    ] = None,
+    drop: Annotated[
+        str, typer.Argument(metavar="DROP", help="A drop's id, or eight digits of it.", show_default=False)
+    ] = "latest",
+) -> None:
+    """Show how a drop is doing, or where every experiment stands."""
+    if experiment is None:
+        _list_experiments(session, limit=50)
+        return
+    receipt = session.api.get(f"/api/drops/{quote(experiment, safe='')}/{quote(drop, safe='')}")
+    if session.screen.as_json:
+        session.screen.json(receipt)
+        return
+    received, attempt, model = receipt["received"], (receipt.get("attempts") or [{}])[-1], receipt.get("model")
+    session.screen.facts(
+        {
+            "experiment": receipt["folder"],
+            "status": receipt["status"],
+            "reason": receipt.get("reason"),
+            "what to do": receipt.get("what_to_do"),
+            "drop": receipt["drop"][:16],
+            "received": f"{shown.when(receipt['received_at'])}, {received['data']} data files and "
+            f"{received['scripts']} scripts, {shown.size(received['size'])}",
+            "job": attempt.get("job"),
+            "error": attempt.get("error"),
+            "metrics": shown.numbers(attempt.get("metrics")),
+            "model": model and f"{model['model']}:{model['version']}" + (" (champion)" if model["champion"] else ""),
+            "attention": "; ".join(receipt.get("attention") or ()),
+            "superseded by": (receipt.get("superseded_by") or "")[:16],
+        }
+    )
+    session.screen.line("")
+    rows = [(shown.when(one["at"]), one["status"], one.get("reason")) for one in receipt.get("history") or ()]
+    session.screen.table(("at", "status", "reason"), rows, "no history yet")
+    if tail := attempt.get("log_tail"):
+        session.screen.line("\nlast lines of the log", style="dim")
+        for text in tail:
+            session.screen.line(text)
+
+
+@command
+def experiments(
+    session: Session, *, limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many.")] = 50
+) -> None:
+    """List experiments with their latest drops."""
+    _list_experiments(session, limit)
+
+
+def _list_experiments(session: Session, limit: int) -> None:
+    items = list(session.api.items("/api/experiments", limit))
+    if session.screen.as_json:
+        session.screen.json(items)
+        return
+    rows = [
+        (one["folder"], one["status"], one["drop"][:16], shown.when(one["received_at"]), one["job"], one["model"])
+        for one in items
+    ]
+    headings = ("experiment", "status", "drop", "received", "job", "model")
+    session.screen.table(headings, rows, "nothing was dropped yet: kedja init, then kedja drop")
+
+
+@command
+def delete(
+    session: Session,
+    *,
+    experiment: Annotated[str, typer.Argument(help="The experiment.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would go, and delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete an experiment's receipts, snapshots and models; what is needed for audit stays."""
+    path = f"/api/experiments/{quote(experiment, safe='')}"
+    if dry_run or not yes:
+        plan = session.api.delete(path, dry_run=True)
+        if dry_run and session.screen.as_json:
+            session.screen.json(plan)
+            return
+        _show_deletion(session, plan)
+        if dry_run:
+            return
+        if session.screen.as_json or not session.screen.err.is_terminal:
+            raise CommandError("Nobody is here to ask.", "Give --yes.", code=Exit.USAGE)
+        if not typer.confirm(f"Delete {experiment}?", err=True):
+            raise CommandError("Nothing was deleted.")
+    done = session.api.delete(path)
+    if session.screen.as_json:
+        session.screen.json(done)
+    else:
+        session.screen.line(f"{experiment}: {done['state']}")
+
+
+def _show_deletion(session: Session, plan: Json) -> None:
+    going = plan["deletes"]
+    models = [f"{one['model']}:{one['version']}" for one in going["models"]]
+    session.screen.facts(
+        {
+            "receipts": str(going["receipts"]),
+            "snapshots": f"{going['snapshot_files']} files, {shown.size(going['snapshot_size'])}",
+            "models": ", ".join(models) or "none",
+            "kept": ", ".join(f"{one['model']}:{one['version']}" for one in plan["keeps"]),
+            "jobs still going": ", ".join(plan["jobs"]),
+        }
+    )

@@ -1,0 +1,36 @@
+"""The one error family of the command, and the exit codes that scripts can rely on."""
+
+import enum
+from collections.abc import Sequence
+
+
+class Exit(enum.IntEnum):
+    """What the command's exit status says."""
+
+    OK = 0
+    FAILED = 1
+    """Something went wrong, or is not well."""
+    USAGE = 2
+    """The command line is wrong."""
+    NOT_FOUND = 3
+    NOT_ALLOWED = 4
+    """The service does not know who calls, or the caller may not do this."""
+    UNSUCCESSFUL = 5
+    """The drop or job that was waited for ended without its model."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells have it: 128 and the signal's number."""
+
+
+class CommandError(Exception):
+    """The command cannot go on. The message says why, `what_to_do` how to mend it.
+
+    `details` are further lines, such as the problems of a job.yaml.
+    """
+
+    def __init__(
+        self, message: str, what_to_do: str | None = None, *, code: Exit = Exit.FAILED, details: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.what_to_do = what_to_do
+        self.code = code
+        self.details = tuple(details)

@@ -1,0 +1,70 @@
+"""Grants: addresses in storage that files may be written to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from urllib.parse import quote
+
+from attrs import field, frozen
+
+from kedja_cli.api import Api
+from kedja_cli.local_file import LocalFile
+
+MOST = 1000
+"""Files that the service grants in one answer."""
+
+
+@frozen(kw_only=True)
+class Grant:
+    """Where a file may be written: a URL with a SAS and the headers of Put Blob, or no URL where it is there already.
+
+    `blocks` says whether the file may come in blocks, and `there_size` and `there_md5` what has its name now.
+    """
+
+    url: str | None = field(repr=False)  # it lets in whoever has it
+    headers: Mapping[str, str] = {}
+    blocks: bool = True
+    there_size: int | None = None
+    there_md5: str | None = None
+
+    def has(self, file: LocalFile, md5: str | None) -> bool:
+        """Return whether storage has the file."""
+        return self.url is None or (md5 is not None and (self.there_size, self.there_md5) == (file.size, md5))
+
+
+class Door(Protocol):
+    """Gives grants for the files of one experiment."""
+
+    @property
+    def takes_md5(self) -> bool:
+        """Whether it has use for MD5s beforehand; else a file is read once, when it is sent."""
+        ...
+
+    def grants(self, files: Sequence[tuple[LocalFile, str | None]]) -> list[Grant]:
+        """Return where to write each of at most MOST files. Beside a file stands its MD5, where that is known yet."""
+        ...
+
+
+@frozen
+class ServiceDoor:
+    """Asks the service, so that whoever drops files needs no role in storage."""
+
+    api: Api
+    experiment: str
+    takes_md5: bool = True
+
+    def grants(self, files: Sequence[tuple[LocalFile, str | None]]) -> list[Grant]:
+        wanted = [
+            {"container": file.container, "name": file.name, "size": file.size, **({"md5": md5} if md5 else {})}
+            for file, md5 in files
+        ]
+        answer = self.api.post(f"/api/experiments/{quote(self.experiment, safe='')}/uploads", {"files": wanted})
+        return [
+            Grant(
+                url=item["url"],
+                headers=item["headers"],
+                blocks=item["blocks"],
+                there_size=(item["there"] or {}).get("size"),
+                there_md5=(item["there"] or {}).get("md5"),
+            )
+            for item in answer["items"]
+        ]

@@ -1,0 +1,37 @@
+"""The command, put together. Each part loads what it needs when it runs, so that `kedja --help` is quick."""
+
+from typing import Annotated
+
+import typer
+
+import function_app
+from kedja_cli import drop_commands, file_commands, job_commands, key_commands, model_commands, service_commands
+
+app = typer.Typer(
+    name="kedja",
+    help="Drop data or a Chainer script; get a trained, registered and announced model.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 not allowed, 5 the drop or job that was "
+    "waited for brought no model, 130 Ctrl-C. KEDJA_URL and KEDJA_KEY say where Kedja is and who calls.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for part in (drop_commands, job_commands, model_commands, service_commands, file_commands):
+    part.register(app)
+app.add_typer(key_commands.app, name="keys", rich_help_panel=service_commands.PANEL)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        typer.echo(f"kedja {function_app.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    _asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.", show_default=False)
+    ] = False,
+) -> None:
+    """Drop data or a Chainer script; get a trained, registered and announced model."""

@@ -1,0 +1,137 @@
+"""`kedja models`, `promote`, `rollback`, `download`: what came of it."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from kedja_cli import screen as shown
+from kedja_cli.documents import Json
+from kedja_cli.errors import CommandError, Exit
+from kedja_cli.session import Session, command
+
+PANEL = "Models"
+
+_REFERENCE = re.compile(r"(?P<model>[A-Za-z0-9][A-Za-z0-9._-]*)(?::(?P<version>[0-9]+)|@(?P<alias>champion))?")
+
+Reason = Annotated[str | None, typer.Option("--reason", "-m", metavar="TEXT", help="Kept beside it.")]
+
+
+def register(app: typer.Typer) -> None:
+    for function in (models, promote, rollback, download):
+        app.command(rich_help_panel=PANEL)(function)
+
+
+@command
+def models(
+    session: Session,
+    *,
+    model: Annotated[str | None, typer.Argument(help="One model's versions.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many.")] = 50,
+) -> None:
+    """List registered versions; the champion is the one to use."""
+    if model is None:
+        document: Any = (items := list(session.api.items("/api/models", limit)))
+    else:
+        document = session.api.get(f"/api/models/{quote(model, safe='')}")
+        items = document["versions"][:limit]
+    if session.screen.as_json:
+        session.screen.json(document)
+        return
+    rows = [
+        (
+            f"{one['model']}:{one['version']}",
+            "champion" if one["champion"] else "",
+            shown.numbers(one["metrics"]),
+            shown.when(one["created"]),
+            one["job"],
+        )
+        for one in items
+    ]
+    session.screen.table(("model", "", "metrics", "created", "job"), rows, "no model was registered yet")
+
+
+@command
+def promote(
+    session: Session,
+    *,
+    model: Annotated[str, typer.Argument(metavar="MODEL:VERSION", show_default=False, help="The version to use.")],
+    reason: Reason = None,
+) -> None:
+    """Make a version the champion, whatever its gate says."""
+    name, version = reference(model)
+    if version in (None, "champion"):
+        raise CommandError(f"Which version of {name}?", f"Write {name}:1, for example.", code=Exit.USAGE)
+    body: Json = {"version": version, **({"reason": reason} if reason else {})}
+    _champion(session, session.api.put(f"/api/models/{name}/champion", body))
+
+
+@command
+def rollback(
+    session: Session,
+    *,
+    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False, help="The model.")],
+    reason: Reason = None,
+) -> None:
+    """Make the champion before the present one the champion again."""
+    path = f"/api/models/{quote(model, safe='')}/champion/rollback"
+    _champion(session, session.api.post(path, {"reason": reason} if reason else None))
+
+
+def _champion(session: Session, champion: Json) -> None:
+    if session.screen.as_json:
+        session.screen.json(champion)
+    else:
+        session.screen.line(f"{champion['model']}:{champion['version']} is the champion")
+
+
+@command
+def download(
+    session: Session,
+    *,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL[:VERSION|@champion]", show_default=False, help="By default the champion."),
+    ],
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", metavar="FOLDER", help="By default MODEL-VERSION.", show_default=False)
+    ] = None,
+) -> None:
+    """Download a model's files; each is compared with the SHA-256 in its manifest.
+
+    A file stands under its name only once it is complete. What is there already is not fetched again.
+    """
+    from kedja_cli.downloader import Downloader  # noqa: PLC0415 - each command loads what it needs
+
+    name, version = reference(model)
+    listing = session.api.get(f"/api/models/{name}/{version or 'champion'}/files")
+    folder = to or Path(f"{name}-{listing['version']}")
+    done = Downloader.of(listing, folder).run(session.screen.err)
+    told: Json = {
+        "model": listing["model"],
+        "version": listing["version"],
+        "folder": str(folder),
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in done.files],
+        "fetched": done.fetched,
+        "unchanged": done.unchanged,
+    }
+    if session.screen.as_json:
+        session.screen.json(told)
+    else:
+        total = shown.size(sum(file.size for file in done.files))
+        session.screen.note(f"{name}:{listing['version']}: {len(done.files)} files, {total}, verified", style="green")
+        session.screen.line(str(folder))
+
+
+def reference(text: str) -> tuple[str, str | None]:
+    """Return model and version of `MODEL`, `MODEL:VERSION` or `MODEL@champion`.
+
+    Raises:
+        CommandError: where it is none of them.
+    """
+    match = _REFERENCE.fullmatch(text)
+    if match is None:
+        raise CommandError(f"{text!r} names no model.", "Write MODEL, MODEL:3 or MODEL@champion.", code=Exit.USAGE)
+    return match["model"], match["version"] or match["alias"]

@@ -1,0 +1,149 @@
+"""What the command prints: tables for people, tabs for pipes, JSON for programs. Everything else goes to stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from kedja_cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES = {
+    "registered": "green",
+    "ok": "green",
+    "running": "cyan",
+    "starting": "cyan",
+    "submitted": "cyan",
+    "queued": "cyan",
+    "submitting": "cyan",
+    "completed": "cyan",
+    "waiting": "yellow",
+    "canceling": "yellow",
+    "warning": "yellow",
+    "not_registered": "yellow",
+    "superseded": "bright_black",
+    "canceled": "bright_black",
+    "rejected": "red",
+    "failed": "red",
+}
+"""Colours of statuses. The word stands beside it always, so that nothing is told by colour alone."""
+
+_COUNTERS = ("epoch", "iteration", "elapsed_time")
+
+type Row = Sequence[str | None]
+
+
+@define(slots=False)
+class Screen:
+    """Where output goes. With `as_json` stdout has JSON alone, without markup."""
+
+    as_json: bool = False
+
+    @cached_property
+    def out(self) -> "Console":
+        from rich.console import Console  # noqa: PLC0415 - an answer in JSON needs none of it
+
+        return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    @cached_property
+    def err(self) -> "Console":
+        from rich.console import Console  # noqa: PLC0415 - as above
+
+        return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def json(self, document: object) -> None:
+        """Print one document."""
+        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
+
+    def json_line(self, document: object) -> None:
+        """Print one of many documents, and at once."""
+        print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - as above
+
+    def table(self, headings: Sequence[str], rows: Iterable[Row], empty: str) -> None:
+        """Print rows; `empty` is said where there are none. Into a pipe they go with tabs and without headings."""
+        found = [[cell or "" for cell in row] for row in rows]
+        if not found:
+            self.note(empty)
+        elif not self.out.is_terminal:
+            for row in found:
+                self.write("\t".join(row) + "\n")
+        else:
+            from rich.table import Table  # noqa: PLC0415 - as the console
+            from rich.text import Text  # noqa: PLC0415
+
+            table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+            for heading in headings:
+                table.add_column(heading.upper(), overflow="fold")
+            for row in found:
+                table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+            self.out.print(table, soft_wrap=False)
+
+    def facts(self, facts: Mapping[str, str | None]) -> None:
+        """Print names with their values, those that have one."""
+        told = {name: value for name, value in facts.items() if value}
+        width = max(map(len, told), default=0)
+        for name, value in told.items():
+            self.out.print(f"{name:<{width}}", style="dim", end="  ")
+            self.out.print(value, style=STYLES.get(value, ""))
+
+    def line(self, text: str, style: str = "") -> None:
+        self.out.print(text, style=style)
+
+    def write(self, text: str) -> None:
+        """Write text as it is, such as a log."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """Say something beside the output, to people only."""
+        if not self.as_json:
+            self.err.print(text, style=style)
+
+    def error(self, error: CommandError) -> None:
+        """Say why the command cannot go on, and what to do."""
+        if self.as_json:
+            told: dict[str, Any] = {
+                "error": str(error),
+                "details": list(error.details),
+                "what_to_do": error.what_to_do,
+                "exit_code": int(error.code),
+            }
+            print(json.dumps(told, ensure_ascii=False), file=sys.stderr)  # noqa: T201 - as above
+            return
+        self.err.print("error: ", style="bold red", end="")
+        self.err.print(str(error))
+        for detail in error.details:
+            self.err.print(f"  {detail}")
+        if error.what_to_do:
+            self.err.print(error.what_to_do, style="dim")
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people read it: `1.5 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004 - the next unit
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def when(text: str | None) -> str:
+    """Return a time of the API's (ISO 8601, UTC) in this machine's time zone, to the second."""
+    from datetime import datetime  # noqa: PLC0415 - for lists alone
+
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S") if text else ""
+
+
+def numbers(metrics: Mapping[str, float] | None) -> str:
+    """Return metrics in one line: `accuracy 0.97, loss 0.1`.
+
+    What counts steps and time is left out, and paths such as `validation/main/loss` where there are plain names too.
+    """
+    told = {name: value for name, value in (metrics or {}).items() if name not in _COUNTERS}
+    plain = {name: value for name, value in told.items() if "/" not in name}
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted((plain or told).items()))

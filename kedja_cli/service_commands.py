@@ -1,0 +1,183 @@
+"""`kedja up`, `doctor`, `pause`, `resume`, `events`, `replay`, `approvals`: the service itself."""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kedja_cli import screen as shown
+from kedja_cli.documents import Json
+from kedja_cli.errors import CommandError, Exit
+from kedja_cli.session import Session, command
+
+PANEL = "Service"
+
+_REMEMBERED = 1000
+"""Events that are known to have been shown: what a live answer tells, it may tell twice."""
+_ROOT = Path(__file__).parent.parent
+
+
+def register(app: typer.Typer) -> None:
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(rich_help_panel=PANEL, context_settings=passed_on, add_help_option=False)(up)
+    for function in (doctor, pause, resume, events, replay, approvals):
+        app.command(rich_help_panel=PANEL)(function)
+
+
+def up(context: typer.Context) -> None:
+    """Run all of Kedja on this machine, until Ctrl-C (`kedja up --help` has its options)."""
+    if not (_ROOT / "local_azure").is_dir():
+        typer.echo("error: the local stack is not installed with this command: use a checkout of Kedja.", err=True)
+        raise typer.Exit(Exit.FAILED)
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    words = [sys.executable, "-m", "local_azure.up", *context.args]
+    os.execve(sys.executable, words, {**os.environ, "PYTHONPATH": path})  # noqa: S606 - becomes it, so that it gets Ctrl-C itself
+
+
+@command
+def doctor(session: Session) -> None:
+    """Look for what keeps Kedja from working here, and say how to mend it. Exit 1 where something is wrong."""
+    from kedja_cli.checkup import checkup  # noqa: PLC0415 - each command loads what it needs
+
+    findings = list(checkup(session.api))
+    if session.screen.as_json:
+        session.screen.json([one.told() for one in findings])
+    else:
+        session.screen.table(("check", "state", "found"), [(one.name, one.state, one.found) for one in findings], "")
+        for one in findings:
+            if one.fix:
+                session.screen.note(f"{one.name}: {one.fix}", style="yellow")
+    if any(one.state == "failed" for one in findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+@command
+def pause(
+    session: Session, *, reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why.")]
+) -> None:
+    """Take no drops until `kedja resume`. What is dropped meanwhile is kept, and running jobs go on."""
+    _told(session, session.api.put("/api/pause", {"reason": reason}), f"paused: {reason}")
+
+
+@command
+def resume(session: Session) -> None:
+    """Take drops again, those first that came meanwhile."""
+    _told(session, session.api.delete("/api/pause"), "drops are being taken")
+
+
+@command
+def events(
+    session: Session,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only this one's.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=0, metavar="N", help="How many of the past.")] = 20,
+) -> None:
+    """List the events that were published, oldest first."""
+    told = deque[str](maxlen=_REMEMBERED)
+
+    def show(found: Iterable[Json]) -> None:
+        for event in found:
+            if event["id"] not in told:
+                told.append(event["id"])
+                _show_event(session, event)
+
+    def past() -> Iterator[Json]:
+        return reversed(list(session.api.items("/api/events", limit, experiment=experiment)))
+
+    if not follow:
+        show(past())
+        return
+    for one in session.api.live("/api/events/live", experiment=experiment):
+        if one.name == "start":  # read what was before only now, so that nothing falls between
+            show(past())
+        elif one.name == "published":
+            show([one.data])
+
+
+def _show_event(session: Session, event: Json) -> None:
+    if session.screen.as_json:
+        session.screen.json_line(event)
+        return
+    data = event.get("data") or {}
+    model = f"{data['model']}:{data['version']}" if data.get("model") and data.get("version") else ""
+    row = (shown.when(event["time"]), event["type"], data.get("experiment", ""), model or data.get("job") or "")
+    session.screen.line("  ".join(filter(None, (*row, data.get("reason")))))
+
+
+@command
+def replay(
+    session: Session,
+    *,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="What to replay.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Replay all.")] = False,
+) -> None:
+    """List what could not be worked on; send it back into the flow, some or all."""
+    if not ids and not everything:
+        _list_left(session)
+        return
+    if ids and everything:
+        raise CommandError("Give ids or --all, not both.", code=Exit.USAGE)
+    replayed: list[str] = []
+    while True:
+        answer = session.api.post("/api/replay", {"all": True} if everything else {"ids": ids})
+        replayed += answer["replayed"]
+        if not everything or not answer["replayed"]:
+            break
+    left = answer["left"]
+    if session.screen.as_json:
+        session.screen.json({"replayed": replayed, "left": left})
+    else:
+        session.screen.line(f"{len(replayed)} replayed, {len(left)} left")
+        session.screen.table(("id", "reason"), [(one["id"], one["reason"]) for one in left], "")
+    if left:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _list_left(session: Session) -> None:
+    items = list(session.api.items("/api/replay", 1000))
+    if session.screen.as_json:
+        session.screen.json(items)
+        return
+    rows = [(one["id"], one["kind"], one["queue"], shown.when(one["at"]), one["reason"]) for one in items]
+    session.screen.table(("id", "kind", "queue", "at", "reason"), rows, "nothing is left behind")
+
+
+@command
+def approvals(
+    session: Session,
+    *,
+    approve: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="Let this code run.", show_default=False)
+    ] = None,
+    revoke: Annotated[str | None, typer.Option(metavar="DIGEST", help="Take it back.", show_default=False)] = None,
+    note: Annotated[str | None, typer.Option("--note", "-m", metavar="TEXT", help="Kept beside it.")] = None,
+) -> None:
+    """List code that waits for approval, and what is approved; approve or revoke."""
+    if approve:
+        answer = session.api.post("/api/approvals", {"digest": approve, **({"note": note} if note else {})})
+        _told(session, answer, f"approved; {len(answer['released'])} drops go on")
+    elif revoke:
+        _told(session, session.api.delete(f"/api/approvals/{revoke}"), "revoked")
+    else:
+        document = session.api.get("/api/approvals")
+        if session.screen.as_json:
+            session.screen.json(document)
+            return
+        rows = [(one["digest"], "waiting", one["experiment"], None) for one in document["waiting"]]
+        rows += [(one["digest"], "approved", f"by {one['by']}", one["note"]) for one in document["items"]]
+        empty = "nothing waits" if document["required"] else "approvals are not asked for (KEDJA_APPROVALS)"
+        session.screen.table(("digest", "state", "", "note"), rows, empty)
+
+
+def _told(session: Session, document: Json, words: str) -> None:
+    if session.screen.as_json:
+        session.screen.json(document)
+    else:
+        session.screen.line(words)

@@ -1,0 +1,112 @@
+"""What every subcommand has: the service's address, the caller's key, `--json`, and one way to end."""
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+from attrs import define, field
+
+from kedja_cli.errors import CommandError, Exit
+from kedja_cli.screen import Screen
+
+if TYPE_CHECKING:
+    from kedja_cli.api import Api
+
+
+LOCAL = "http://127.0.0.1:7071"
+
+
+@define
+class Session:
+    """One call of the command. `key` is one of Kedja's."""
+
+    url: str
+    key: str | None = field(repr=False)
+    screen: Screen
+    _api: "Api | None" = field(default=None, init=False, repr=False)
+
+    @property
+    def api(self) -> "Api":
+        """The service; its client is loaded when a command first asks, since some never do."""
+        if self._api is None:
+            from kedja_cli.api import Api  # noqa: PLC0415 - takes as long to load as all else
+
+            self._api = Api(self.url, self.key)
+        return self._api
+
+    def close(self) -> None:
+        if self._api is not None:
+            self._api.close()
+
+
+_PANEL = "Common options"
+_COMMON = {
+    "url": Annotated[
+        str,
+        typer.Option(
+            "--url", envvar="KEDJA_URL", show_envvar=True, help="Where Kedja is.", rich_help_panel=_PANEL, metavar="URL"
+        ),
+    ],
+    "key": Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            envvar="KEDJA_KEY",
+            show_envvar=True,
+            show_default=False,
+            metavar="KEY",
+            rich_help_panel=_PANEL,
+            help="A key of Kedja's. Better in the environment: other users of a machine can see command lines.",
+        ),
+    ],
+    "as_json": Annotated[
+        bool, typer.Option("--json", help="Print JSON and nothing else.", rich_help_panel=_PANEL, show_default=False)
+    ],
+}
+_DEFAULTS = {"url": LOCAL, "key": None, "as_json": False}
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a function the common options, as the Session it takes first, and turn its errors into exit codes."""
+
+    @functools.wraps(function)
+    def run(*, url: str, key: str | None, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - the function's own
+        screen = Screen(as_json)
+        session = Session(url.rstrip("/"), key or None, screen)
+        try:
+            function(session, **options)
+        except CommandError as error:
+            screen.error(error)
+            raise typer.Exit(error.code) from None
+        except KeyboardInterrupt:
+            screen.note("stopped")
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except BrokenPipeError:  # `kedja jobs | head`: whoever reads has seen enough
+            _silence_stdout()
+        finally:
+            session.close()
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    common = [
+        inspect.Parameter(name, keyword, default=_DEFAULTS[name], annotation=annotation)
+        for name, annotation in _COMMON.items()
+    ]
+    parameters = [*own, *common]
+    for one in parameters:
+        kind, *about = get_args(one.annotation)
+        if kind is bool:
+            about[0].metavar = ""  # a flag takes no value, so help is not to show one
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    del run.__wrapped__
+    return run
+
+
+def _silence_stdout() -> None:
+    """Keep Python from failing once more as it flushes stdout at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

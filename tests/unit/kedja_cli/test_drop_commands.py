@@ -1,0 +1,256 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kedja_cli.errors import Exit
+from tests.unit.kedja_cli.conftest import Run
+from tests.unit.kedja_cli.fake_service import FakeService, problem
+from tests.unit.kedja_cli.fake_storage import FakeStorage, md5
+
+UPLOADS = "POST /api/experiments/digits/uploads"
+LATEST = "GET /api/drops/digits/latest"
+
+
+def links(request: httpx.Request) -> httpx.Response:
+    files = json.loads(request.content)["files"]
+    items = [
+        {
+            "container": file["container"],
+            "name": file["name"],
+            "url": f"http://storage.test/{file['container']}/digits/{file['name']}?sig=x",
+            "method": "PUT",
+            "headers": {"x-ms-blob-type": "BlockBlob", "If-None-Match": "*"},
+            "blocks": False,
+            "expires_at": None,
+            "there": None,
+        }
+        for file in files
+    ]
+    return httpx.Response(200, json={"items": items})
+
+
+def receipt(status: str, **more: object) -> dict[str, Any]:
+    return {
+        "experiment": "digits",
+        "folder": "digits",
+        "drop": "3945c53d" * 8,
+        "status": status,
+        "newest_upload": "2026-03-02T12:00:00Z",
+        "received_at": "2026-03-02T12:00:03Z",
+        "received": {"data": 1, "scripts": 2, "size": 2048},
+        "history": [{"status": status, "at": "2026-03-02T12:00:03Z"}],
+        **more,
+    }
+
+
+MODEL = {"model": "digits", "version": "1", "champion": True}
+REGISTERED = receipt(
+    "registered",
+    model=MODEL,
+    attempts=[{"job": "digits-3945c53d3945c53d-1", "metrics": {"accuracy": 0.97}, "log_tail": ["epoch 1"]}],
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x\n1\n")
+    (tmp_path / "train.py").write_text("print()\n")
+    return tmp_path
+
+
+def test_a_folder_with_data_and_scripts_is_an_experiment_of_its_name(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes[UPLOADS] = links
+    whole = files / "digits"
+    whole.mkdir()
+    (files / "data").rename(whole / "data")
+    (whole / "scripts").mkdir()
+    (files / "train.py").rename(whole / "scripts" / "train.py")
+    result = run("drop", "digits")
+    assert result.exit_code == 0, result.stderr
+    assert sorted(storage.blobs) == ["/data/digits/a.csv", "/scripts/digits/train.py"]
+
+
+def test_files_without_an_experiment_are_refused(run: Run, files: Path) -> None:
+    result = run("drop", "train.py")
+    assert result.exit_code == Exit.USAGE
+    assert "Name it with --experiment." in result.stderr
+
+
+def test_drop_asks_for_links_and_writes_there(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes[UPLOADS] = links
+    result = run("drop", "data", "--script", "train.py", "-e", "digits")
+    assert result.exit_code == 0, result.stderr
+    assert storage.blobs == {"/data/digits/a.csv": b"x\n1\n", "/scripts/digits/train.py": b"print()\n"}
+    assert service.sent(UPLOADS) == [
+        {
+            "files": [
+                {"container": "data", "name": "a.csv", "size": 4, "md5": md5(b"x\n1\n")},
+                {"container": "scripts", "name": "train.py", "size": 8, "md5": md5(b"print()\n")},
+            ]
+        }
+    ]
+    assert "2 files sent, 12 B in" in result.stderr
+    assert "follow it: kedja status digits" in result.stderr
+
+
+def test_drop_waits_for_the_model(run: Run, files: Path, service: FakeService, storage: FakeStorage) -> None:
+    older = receipt("registered", newest_upload="2026-03-01T12:00:00Z")
+    service.routes |= {
+        UPLOADS: links,
+        LATEST: [problem(404, "none"), older, httpx.Response(304), receipt("running"), REGISTERED],
+    }
+    result = run("drop", "data", "-e", "digits", "--wait", "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["sent"], told["unchanged"], told["receipt"]["model"]) == (1, 0, MODEL)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("status", ["rejected", "failed", "not_registered", "canceled", "superseded"])
+def test_drop_that_brings_no_model_exits_5_and_says_why(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage, status: str
+) -> None:
+    ended = receipt(status, reason="there is no script", what_to_do="Drop train.py.")
+    service.routes |= {UPLOADS: links, LATEST: ended}
+    result = run("drop", "data", "-e", "digits", "--wait")
+    assert result.exit_code == Exit.UNSUCCESSFUL
+    assert f"error: digits is {status.replace('_', ' ')}: there is no script\nDrop train.py." in result.stderr
+
+
+def test_drop_waits_no_longer_than_it_is_told(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes |= {UPLOADS: links, LATEST: receipt("running")}
+    result = run("drop", "data", "-e", "digits", "--wait", "--timeout", "0")
+    assert result.exit_code == Exit.FAILED
+    assert "digits is running after 0 s." in result.stderr
+
+
+def test_drop_writes_the_file_that_completes_it_last(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    (files / "data" / "_SUCCESS").write_text("")
+    (files / "job.yaml").write_text("kedja:\n  drop: {wait_for: _SUCCESS}\n")
+    service.routes[UPLOADS] = links
+    result = run("drop", "data", "-s", "job.yaml", "-e", "digits")
+    assert result.exit_code == 0, result.stderr
+    assert storage.requests[-1][1].startswith("http://storage.test/data/digits/_SUCCESS")
+
+
+def test_drop_sends_nothing_where_job_yaml_would_be_rejected(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    (files / "job.yaml").write_text("kedja:\n  data: maybe\n")
+    result = run("drop", "data", "-s", "job.yaml", "-e", "digits")
+    assert result.exit_code == Exit.FAILED
+    assert "job.yaml:2:3: kedja.data: " in result.stderr
+    assert storage.requests == []
+    assert service.requests == []
+
+
+def test_drop_names_the_files_that_are_not_there(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes[UPLOADS] = links
+    storage.faults = [400]
+    result = run("drop", "data", "-e", "digits", "--wait", "--json")
+    assert result.exit_code == Exit.FAILED
+    assert json.loads(result.stdout)["failed"][0]["file"] == "data/a.csv"
+    assert json.loads(result.stderr)["error"] == "1 of 1 files are not there."
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "There is nothing to drop."),
+        (("nothing.csv",), "There is no file or folder nothing.csv."),
+        (("empty",), "There are no files to drop in what was given."),
+    ],
+)
+def test_drop_without_files_is_a_wrong_command_line(run: Run, files: Path, words: tuple[str, ...], said: str) -> None:
+    (files / "empty").mkdir()
+    result = run("drop", *words, "-e", "digits")
+    assert result.exit_code == Exit.USAGE
+    assert said in result.stderr
+
+
+def test_drop_of_scripts_without_the_role_exits_4(run: Run, files: Path, service: FakeService) -> None:
+    service.routes[UPLOADS] = problem(403, "This takes the role `code`.")
+    result = run("drop", "-s", "train.py", "-e", "digits")
+    assert result.exit_code == Exit.NOT_ALLOWED
+    assert "error: This takes the role `code`." in result.stderr
+
+
+def test_status_tells_of_a_drop(run: Run, service: FakeService) -> None:
+    service.routes[LATEST] = REGISTERED
+    result = run("status", "digits")
+    assert result.exit_code == 0, result.stderr
+    assert "model       digits:1 (champion)" in result.stdout
+    assert "metrics     accuracy 0.97" in result.stdout
+    assert "1 data files and 2 scripts, 2.0 KiB" in result.stdout
+    assert "epoch 1" in result.stdout
+
+
+def test_status_of_nothing_exits_3(run: Run, service: FakeService) -> None:
+    service.routes[LATEST] = problem(404, "There is no receipt digits/latest.", "Drop something.")
+    result = run("status", "digits", "--json")
+    assert result.exit_code == Exit.NOT_FOUND
+    assert json.loads(result.stderr) == {
+        "error": "There is no receipt digits/latest.",
+        "details": [],
+        "what_to_do": "Drop something.",
+        "exit_code": 3,
+    }
+
+
+def test_status_without_experiment_lists_all_of_them_in_pages(run: Run, service: FakeService) -> None:
+    one = {
+        "experiment": "digits",
+        "folder": "digits",
+        "drop": "3945c53d" * 8,
+        "status": "running",
+        "received_at": None,
+        "job": None,
+        "model": None,
+    }
+    service.routes["GET /api/experiments"] = [
+        {"items": [one], "next": "more"},
+        {"items": [{**one, "folder": "letters"}], "next": None},
+    ]
+    result = run("status")
+    assert result.stdout.splitlines() == [
+        "digits\trunning\t3945c53d3945c53d\t\t\t",
+        "letters\trunning\t3945c53d3945c53d\t\t\t",
+    ]
+    assert service.requests[1].url.params["after"] == "more"
+
+
+PLAN = {
+    "state": "planned",
+    "deletes": {"receipts": 3, "snapshot_files": 4, "snapshot_size": 2048, "models": []},
+    "keeps": [{"model": "digits", "version": "1"}],
+    "jobs": [],
+}
+
+
+def test_delete_says_what_would_go(run: Run, service: FakeService) -> None:
+    service.routes["DELETE /api/experiments/digits"] = PLAN
+    result = run("delete", "digits", "--dry-run")
+    assert "receipts   3" in " ".join(result.stdout.split("\n"))[:40]
+    assert "kept       digits:1" in result.stdout
+    assert [one.url.params.get("dry_run") for one in service.requests] == ["true"]
+
+
+def test_delete_without_anyone_to_ask_wants_yes(run: Run, service: FakeService) -> None:
+    service.routes["DELETE /api/experiments/digits"] = PLAN
+    assert run("delete", "digits").exit_code == Exit.USAGE
+    assert run("delete", "digits", "--yes").exit_code == 0
+    assert [one.url.params.get("dry_run") for one in service.requests] == ["true", None]

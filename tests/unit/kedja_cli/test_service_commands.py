@@ -1,0 +1,134 @@
+import json
+import sys
+
+import pytest
+from pytest_mock import MockerFixture
+
+from kedja_cli.errors import Exit
+from tests.unit.kedja_cli.conftest import Run
+from tests.unit.kedja_cli.fake_service import FakeService, live, problem
+
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "type": "Kedja.ModelRegistered",
+    "time": "2026-03-01T12:00:00Z",
+    "data": {"experiment": "digits", "model": "digits", "version": "1"},
+}
+LEFT = {"id": "poison/q/1", "kind": "poison", "queue": "q", "reason": "why", "at": "2026-03-01T12:00:00Z"}
+
+
+def test_up_becomes_the_local_stack_with_the_same_options(run: Run, mocker: MockerFixture) -> None:
+    become = mocker.patch("os.execve")
+    run("up", "--blob-port", "11000", "--help")
+    program, words, environment = become.call_args.args
+    assert program == sys.executable
+    assert words[1:] == ["-m", "local_azure.up", "--blob-port", "11000", "--help"]
+    assert environment["PYTHONPATH"]
+
+
+def test_pause_and_resume(run: Run, service: FakeService) -> None:
+    service.routes |= {"PUT /api/pause": {"paused": True}, "DELETE /api/pause": {"paused": False}}
+    assert run("pause", "-m", "maintenance").stdout == "paused: maintenance\n"
+    assert service.sent("PUT /api/pause") == [{"reason": "maintenance"}]
+    assert json.loads(run("resume", "--json").stdout) == {"paused": False}
+
+
+def test_events_are_listed_oldest_first(run: Run, service: FakeService) -> None:
+    older = {
+        **EVENT,
+        "id": "0",
+        "type": "Kedja.JobFailed",
+        "data": {"experiment": "digits", "job": "j", "reason": "why"},
+    }
+    service.routes["GET /api/events"] = {"items": [EVENT, older], "next": None}
+    first, second = run("events").stdout.splitlines()
+    assert first.endswith("Kedja.JobFailed  digits  j  why")
+    assert second.endswith("Kedja.ModelRegistered  digits  digits:1")
+
+
+def test_events_are_followed_as_lines_until_ctrl_c(run: Run, service: FakeService) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    service.routes |= {
+        "GET /api/events": {"items": [EVENT], "next": None},
+        "GET /api/events/live": [
+            live(("start", "1", {})),
+            live(("published", "2", EVENT), ("published", "3", {**EVENT, "id": "2"})),
+            interrupt,  # type: ignore[list-item] # it answers nothing, and raises
+        ],
+    }
+    result = run("events", "--follow", "--json")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["1", "2"]
+    assert result.exit_code == Exit.INTERRUPTED
+
+
+def test_what_is_left_is_listed(run: Run, service: FakeService) -> None:
+    service.routes["GET /api/replay"] = [{"items": [LEFT], "next": None}, {"items": [], "next": None}]
+    assert run("replay").stdout.startswith("poison/q/1\tpoison\tq\t")
+    assert run("replay").stderr == "nothing is left behind\n"
+
+
+def test_all_is_replayed_a_hundred_at_a_time(run: Run, service: FakeService) -> None:
+    service.routes["POST /api/replay"] = [
+        {"replayed": ["a", "b"], "left": []},
+        {"replayed": ["c"], "left": []},
+        {"replayed": [], "left": []},
+    ]
+    assert run("replay", "--all").stdout == "3 replayed, 0 left\n"
+
+
+def test_some_are_replayed_and_what_cannot_be_exits_1(run: Run, service: FakeService) -> None:
+    service.routes["POST /api/replay"] = {"replayed": [], "left": [{"id": "a", "reason": "no queue takes it"}]}
+    result = run("replay", "a", "--json")
+    assert json.loads(result.stdout) == {"replayed": [], "left": [{"id": "a", "reason": "no queue takes it"}]}
+    assert result.exit_code == Exit.FAILED
+    assert service.sent("POST /api/replay") == [{"ids": ["a"]}]
+    assert run("replay", "a", "--all").exit_code == Exit.USAGE
+
+
+def test_approvals_are_listed_given_and_taken_back(run: Run, service: FakeService) -> None:
+    waiting = {"digest": "d1", "experiment": "digits", "drop": "x", "receipt": "/r"}
+    service.routes |= {
+        "GET /api/approvals": {
+            "required": True,
+            "items": [{"digest": "d0", "by": "ann", "at": "", "note": None}],
+            "waiting": [waiting],
+        },
+        "POST /api/approvals": {"digest": "d1", "released": [waiting]},
+        "DELETE /api/approvals/d1": {},
+    }
+    assert run("approvals").stdout == "d1\twaiting\tdigits\t\nd0\tapproved\tby ann\t\n"
+    assert run("approvals", "--approve", "d1", "-m", "read it").stdout == "approved; 1 drops go on\n"
+    assert service.sent("POST /api/approvals") == [{"digest": "d1", "note": "read it"}]
+    assert run("approvals", "--revoke", "d1").stdout == "revoked\n"
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version").stdout.startswith("kedja ")
+    assert "Exit codes" in run("--help").stdout
+    assert run("no-such-command").exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize("name", ["drop", "status", "jobs", "logs", "models", "download", "doctor", "init", "validate"])
+def test_every_command_takes_the_common_options(run: Run, name: str) -> None:
+    shown = run(name, "--help", env={"COLUMNS": "200"}).stdout
+    assert all(option in shown for option in ("--url", "--key", "--json"))
+
+
+def test_key_is_not_shown(run: Run, service: FakeService) -> None:
+    service.routes["GET /api/jobs"] = problem(401, "The key is unknown, expired or revoked.")
+    result = run("jobs", env={"KEDJA_KEY": "kedja_1_secret"})
+    assert result.exit_code == Exit.NOT_ALLOWED
+    assert service.requests[0].headers["X-Kedja-Key"] == "kedja_1_secret"
+    assert "secret" not in result.output
+    assert "secret" not in run("jobs", "--help", env={"KEDJA_KEY": "kedja_1_secret"}).output
+
+
+def test_pipe_that_is_closed_is_no_error(run: Run, service: FakeService, mocker: MockerFixture) -> None:
+    service.routes["GET /api/jobs"] = {"items": [], "next": None}
+    mocker.patch("kedja_cli.screen.Screen.json", side_effect=BrokenPipeError)
+    silenced = mocker.patch("kedja_cli.session._silence_stdout")
+    assert run("jobs", "--json").exit_code == 0
+    silenced.assert_called_once_with()
