@@ -58,9 +58,12 @@ function Chart({ title, lines }) {
     draw();
     const resized = new ResizeObserver(() => plot.setSize({ width: place.current.clientWidth, height: 240 }));
     resized.observe(place.current);
+    const system = matchMedia("(prefers-color-scheme: dark)");
     addEventListener("kedja:theme", draw);
+    system.addEventListener("change", draw);
     return () => {
       removeEventListener("kedja:theme", draw);
+      system.removeEventListener("change", draw);
       resized.disconnect();
       plot.destroy();
     };
@@ -92,8 +95,10 @@ function Table({ lines }) {
 const stepsOf = (lines) => [...new Set(lines.flatMap(({ points }) => points.map((point) => point.step)))].sort((a, b) => a - b);
 
 function drawn(place, lines) {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
+  const colour = (name) => {
+    place.style.color = `var(${name})`; // what the theme makes of it: a canvas knows no variables
+    return getComputedStyle(place).color;
+  };
   const steps = stepsOf(lines);
   const values = lines.map(({ points }) => {
     const known = new Map(points.map((point) => [point.step, point.value]));
@@ -120,5 +125,6 @@ function drawn(place, lines) {
       })),
     ],
   };
+  place.style.color = "";
   return new uPlot(options, [steps, ...values], place);
 }
