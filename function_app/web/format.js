@@ -13,7 +13,8 @@ export function ago(time) {
   return RELATIVE.format(Math.round(seconds / size), unit);
 }
 
-export const moment = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+export const moment = (time) => MOMENT.format(new Date(time));
 
 export function duration(from, to) {
   const seconds = Math.max(0, Math.round((new Date(to || Date.now()) - new Date(from)) / 1000));

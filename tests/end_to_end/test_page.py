@@ -5,12 +5,14 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from tests.end_to_end.conftest import World
 
@@ -18,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 SCREENSHOTS = "KEDJA_SCREENSHOTS"
 WIDTHS = {"wide": (1600, 1000), "narrow": (360, 800)}
+MANY = 10_000
+NEWEST = datetime(2026, 11, 23, tzinfo=UTC)
 SLOW = 120_000.0  # milliseconds for a drop's whole way
 SCRIPT = """
     import chainer
@@ -165,6 +169,67 @@ def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> 
     expect(card).to_contain_text("What to do: Mend job.yaml and drop it again.", timeout=SLOW)
 
 
+def test_ten_thousand_drops_are_one_long_list(page: Page) -> None:
+    def some(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        first, count = int(query.get("after", ["0"])[0]), int(query["limit"][0])
+        numbers = range(first, min(first + count, MANY)) if "status" not in query else ()
+        items = [
+            {
+                "experiment": "many",
+                "drop": f"{number:064x}",
+                "received_at": (NEWEST - timedelta(seconds=number)).isoformat(),
+                "updated_at": "2026-11-23T23:59:59Z",
+                "status": "registered",
+                "job": f"many-{number:016x}-1",
+                "model": f"many:{MANY - number}",
+                "receipt": f"/api/drops/many/{number:064x}",
+            }
+            for number in numbers
+        ]
+        more = str(first + count) if numbers and first + count < MANY else None
+        route.fulfill(json={"items": items, "next": more})
+
+    page.route("**/api/drops?*", some)
+    page.goto("/")
+    rows = page.locator("tbody").get_by_role("row")
+    expect(rows).not_to_have_count(0)
+    for _ in range(10 * MANY // 200):
+        if rows.count() == MANY:
+            break
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(50)
+    expect(rows).to_have_count(MANY)
+    expect(rows.last).to_contain_text("many:1")
+
+
+def test_a_caller_without_a_key_is_asked_for_one(page: Page) -> None:
+    refusal = {"status": 401, "title": "Who calls?", "detail": "To be known, send a key of Kedja's."}
+
+    def locked(route: Route) -> None:
+        if route.request.headers.get("x-kedja-key") == "kedja_0123456789ab_secret":
+            route.continue_()
+        else:
+            route.fulfill(status=401, content_type="application/problem+json", json=refusal)
+
+    page.route("**/api/**", locked)
+    page.goto("/")
+    field = page.get_by_label("Key of Kedja's")
+    expect(field).to_be_visible()
+    _check_for_everyone(page, "sign-in")
+    field.fill("kedja_0123456789ab_secret")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Drops", exact=True)).to_be_visible()
+
+
+def _check_for_everyone(page: Page, name: str) -> None:
+    # Over the protocol, since the page's policy lets in no script of others.
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": axe})
+    found = page.evaluate("async () => (await axe.run()).violations")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], name
+
+
 def _addresses(world: World) -> dict[str, str]:
     drops: list[dict[str, Any]] = world.get("/api/drops?limit=200")["items"]
     address = {one["experiment"]: f"/#/drops/{one['experiment']}/{one['drop']}" for one in reversed(drops)}
@@ -183,7 +248,6 @@ def _addresses(world: World) -> dict[str, str]:
 def test_every_page_is_for_everyone_in_each_theme_and_width(
     browser: Browser, world: World, theme: Literal["light", "dark"], width: str
 ) -> None:
-    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
     pixels, height = WIDTHS[width]
     with browser.new_context(viewport={"width": pixels, "height": height}, color_scheme=theme) as context:
         page = context.new_page()
@@ -193,10 +257,7 @@ def test_every_page_is_for_everyone_in_each_theme_and_width(
             page.get_by_role("heading").first.wait_for()
             page.wait_for_timeout(1500)
             assert page.evaluate("document.documentElement.scrollWidth") <= pixels, name
-            # Over the protocol, since the page's policy lets in no script of others.
-            context.new_cdp_session(page).send("Runtime.evaluate", {"expression": axe})
-            found = page.evaluate("async () => (await axe.run()).violations")
-            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], name
+            _check_for_everyone(page, name)
             if os.environ.get(SCREENSHOTS):
                 page.screenshot(
                     path=IMAGES / f"page-{name}-{theme}-{width}.png", full_page=name in ("drop", "rejected")
