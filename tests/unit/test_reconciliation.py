@@ -284,6 +284,16 @@ class TestWalk:
         world.reconcile()
         assert world.queues.messages == []
 
+    def test_costs_nothing_where_a_file_was_written_again_in_the_second_of_the_listing(self, world: World) -> None:
+        world.drop_digits()
+        world.go_on(10)
+        assert world.receipt().status is Status.SUBMITTED
+        world.drop("data/digits/digits.npz", b"digits", times=0)
+        world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=True)
+        world.clock.advance(300)
+        world.reconcile()
+        assert world.queues.messages == []
+
     def test_leaves_hidden_folders_alone(self, world: World) -> None:
         world.drop("data/.cache/a.npz", times=0)
         world.clock.advance(300)
