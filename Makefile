@@ -105,7 +105,7 @@ test: setup .venv-infra/.ready browser ## Every test
 	@$(BIN)/python -m pytest tests/end_to_end -q
 
 .PHONY: faults
-faults: setup ## Seeded schedules of faults (COUNT=100, SEED=123, OPTIONS='--planted' or '--recovery')
+faults: setup ## Seeded schedules of faults (COUNT=100, SEED=123, OPTIONS='--planted', '--recovery' or '--minutes 30')
 	@$(BIN)/python -m tests.end_to_end.faults $(if $(SEED),--seed $(SEED),--count $(COUNT)) $(OPTIONS)
 
 .PHONY: fuzz

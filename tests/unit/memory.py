@@ -9,7 +9,6 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -76,6 +75,23 @@ class MemoryLease:
             if stored is None or stored.lease != self.id:
                 raise PreconditionFailed(f"The lease on {self.place} is lost.")
             stored.leased_until = self.blobs.clock() + timedelta(seconds=self.seconds)
+
+
+@define
+class Leasing:
+    """A lease held for as long as its context. No generator: one that a dead process left would let go of the lease."""
+
+    blobs: "MemoryBlobs"
+    place: tuple[str, str]
+    seconds: int
+    held: str = ""
+
+    def __enter__(self) -> MemoryLease:
+        self.held = self.blobs._lease(*self.place, self.seconds)
+        return MemoryLease(self.blobs, self.place, self.seconds, self.held)
+
+    def __exit__(self, *_: object) -> None:
+        self.blobs._release(*self.place, self.held)
 
 
 @define
@@ -225,18 +241,17 @@ class MemoryBlobs:
             copied.item = evolve(copied.item, md5=original.item.md5, copy=status)
             return status
 
-    @contextmanager
-    def lease(self, container: str, name: str, seconds: int) -> Iterator[Lease]:
+    def lease(self, container: str, name: str, seconds: int) -> "Leasing":
+        return Leasing(self, (container, name), seconds)
+
+    def _lease(self, container: str, name: str, seconds: int) -> str:
         with self.lock:
             stored = self._existing("lease", container, name)
             if self._is_leased(stored):
                 raise PreconditionFailed(f"{container}/{name} is leased.")
-            stored.lease = lease = f"lease-{next(self._numbers)}"
+            stored.lease = f"lease-{next(self._numbers)}"
             stored.leased_until = self.clock() + timedelta(seconds=seconds)
-        try:
-            yield MemoryLease(self, (container, name), seconds, lease)
-        finally:
-            self._release(container, name, lease)
+            return stored.lease
 
     def _release(self, container: str, name: str, lease: str) -> None:
         with self.lock:
