@@ -42,6 +42,7 @@ def claim(receipt: Receipt, why: str, drop: Drop | datetime, now: datetime) -> R
     return receipt.moved(Status.SUBMITTING, now, None if number == 1 else why).with_(
         attempts=(*receipt.attempts, attempt),
         sequence=order,
+        listed=receipt.listed if isinstance(drop, datetime) else order,
         newest_upload=(None if isinstance(drop, datetime) else drop.newest) or receipt.newest_upload,
         preemptions=0,
         model=None,
@@ -82,7 +83,7 @@ def repeated(receipt: Receipt, trigger: str, drop: Drop, now: datetime) -> Recei
     """Return the receipt with a note that the same content came again, and what has been done about it already."""
     newest = drop.newest or drop.now
     if newest <= receipt.newest_upload:
-        return receipt  # no one dropped anything: an event came twice
+        return seen(receipt, drop)  # no one dropped anything: an event came twice
     done = f"job {receipt.job} is {receipt.status}" if receipt.job else f"it is {receipt.status}"
     if receipt.model:
         done = f"job {receipt.job} made model {receipt.model.model} version {receipt.model.version}"
@@ -92,7 +93,9 @@ def repeated(receipt: Receipt, trigger: str, drop: Drop, now: datetime) -> Recei
 
 def seen(receipt: Receipt, drop: Drop) -> Receipt:
     """Return the receipt as the one of what lies there now, where that was written since."""
-    newest = drop.newest or drop.now
-    if newest <= receipt.newest_upload:
-        return receipt
-    return receipt.with_(newest_upload=newest, sequence=sequence(drop.now))
+    newest, listed = drop.newest or drop.now, sequence(drop.now)
+    if newest > receipt.newest_upload:
+        return receipt.with_(newest_upload=newest, sequence=listed, listed=listed)
+    if sequence(newest) >= (receipt.sequence if receipt.listed is None else receipt.listed):
+        return receipt.with_(listed=listed)  # it may have been written after that listing, in the same second
+    return receipt

@@ -209,6 +209,8 @@ class Receipt(Document):
     received_at: datetime
     updated_at: datetime
     newest_upload: datetime
+    listed: int | None = None
+    """The second of the storage's clock in which its files were listed last."""
     trigger: str
     uploaded_by: tuple[str, ...] = (UNKNOWN,)
     """Who uploaded its files, where the way they came tells; `unknown` is among them where one's does not."""

@@ -37,7 +37,8 @@ class UnreadableReceipt(KedjaError):
 class Latest(Document):
     """`<experiment>/latest.json`: which drop of an experiment is the newest. It only moves forward.
 
-    `follows` is the drop that was the latest before.
+    `follows` is the drop that was the latest before. `newest_upload` and `listed` are those of the latest listing, also
+    where that was another drop's: an older drop that is tried again is the latest, and knows no more files for that.
     """
 
     experiment: str
@@ -46,11 +47,25 @@ class Latest(Document):
     receipt: str
     sequence: int
     newest_upload: datetime
+    listed: int | None = None
     follows: str | None = None
 
     @property
     def order(self) -> Order:
         return self.sequence, self.newest_upload, self.drop
+
+    @property
+    def known(self) -> int:
+        """The second of the storage's clock before which all that was written has been listed."""
+        return self.sequence if self.listed is None else self.listed
+
+    def covers(self, receipt: Receipt) -> bool:
+        """Return whether this says all that the receipt would have it say."""
+        return (
+            (self.drop, self.sequence) == (receipt.drop, receipt.sequence)
+            and self.newest_upload >= receipt.newest_upload
+            and self.known >= (receipt.listed or 0)
+        )
 
 
 @frozen(kw_only=True)
@@ -213,6 +228,7 @@ class Receipts:
             receipt=names.receipt_blob(receipt.experiment, receipt.drop),
             sequence=receipt.sequence,
             newest_upload=receipt.newest_upload,
+            listed=receipt.listed,
         )
         for _ in range(ATTEMPTS_TO_WRITE):
             try:
@@ -224,14 +240,14 @@ class Receipts:
                     continue
                 return new
             before = Latest.decoded(blob.data)
-            if before.order >= new.order:
+            following = _following(before, new)
+            if following == before:
                 return before
-            new = new.model_copy(update={"follows": before.follows if before.drop == new.drop else before.drop})
             try:
-                self.blobs.replace(names.RECEIPTS, name, new.encoded(), etag=blob.etag)
+                self.blobs.replace(names.RECEIPTS, name, following.encoded(), etag=blob.etag)
             except PreconditionFailed:
                 continue
-            return new
+            return following
         raise ReceiptBusy(f"{name} changes too often to be written. Try again.")
 
     def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[Summary], str | None]:
@@ -281,6 +297,17 @@ class Receipts:
 
 def _is_over(receipt: Receipt) -> bool:
     return receipt.status in FINAL and not receipt.outbox
+
+
+def _following(before: Latest, new: Latest) -> Latest:
+    """Return which of two is the latest, with what either knows of the files."""
+    known = {"newest_upload": max(before.newest_upload, new.newest_upload), "listed": max(before.known, new.known)}
+    if before.order >= new.order:
+        return before if new.listed is None else before.model_copy(update=known)
+    if new.listed is None:
+        known["listed"] = before.known
+    follows = before.follows if before.drop == new.drop else before.drop
+    return new.model_copy(update={**known, "follows": follows})
 
 
 def _metadata(receipt: Receipt) -> dict[str, str]:

@@ -12,6 +12,7 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app import names
+from function_app.answer import sequence
 from function_app.completion import Watcher
 from function_app.deletion import deleted_before
 from function_app.documents import Document
@@ -245,7 +246,8 @@ class Reconciler:
         """Return whether a file is newer than the experiment's latest drop, or than its deletion."""
         latest = self.receipts.latest(experiment)
         if latest is not None:
-            return newest > latest.newest_upload
+            # What was written in the second of the listing may have come after it.
+            return newest > latest.newest_upload or sequence(newest) >= latest.known
         deleted = deleted_before(self.blobs, experiment)
         return deleted is None or int(newest.timestamp()) >= deleted
 

@@ -183,7 +183,7 @@ class Settler:
     def _check_that_something_came(self, drop: Drop) -> None:
         latest = self.receipts.latest(drop.experiment)
         # Whatever was written before the second of the latest listing was on it.
-        known = latest.sequence if latest else deleted_before(self.blobs, drop.experiment)
+        known = latest.known if latest else deleted_before(self.blobs, drop.experiment)
         if known is not None and (drop.newest is None or sequence(drop.newest) < known):
             raise NothingNew(f"Files of {drop.folder} (or its receipts) were deleted, and none came. That is no drop.")
 
@@ -198,6 +198,7 @@ class Settler:
             folder=drop.folder,
             drop=drop_id,
             sequence=sequence(drop.now),
+            listed=sequence(drop.now),
             status=Status.WAITING,
             received_at=now,
             updated_at=now,

@@ -29,7 +29,7 @@ class Supersession:
         Every step may be repeated. Return the receipt as it is then.
         """
         latest = self.receipts.latest(receipt.experiment)
-        if latest is None or latest.order != receipt.order:
+        if latest is None or not latest.covers(receipt):
             latest = self.receipts.advance(receipt)
         if latest.drop != receipt.drop:
             newer = self.receipts.find(receipt.experiment, latest.drop)

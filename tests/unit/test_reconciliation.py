@@ -284,15 +284,34 @@ class TestWalk:
         world.reconcile()
         assert world.queues.messages == []
 
-    def test_costs_nothing_where_a_file_was_written_again_in_the_second_of_the_listing(self, world: World) -> None:
+    def test_comes_to_rest_where_a_file_was_written_again_in_the_second_of_the_listing(self, world: World) -> None:
         world.drop_digits()
         world.go_on(10)
         assert world.receipt().status is Status.SUBMITTED
         world.drop("data/digits/digits.npz", b"digits", times=0)
         world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=True)
+        rounds(world)
         world.clock.advance(300)
         world.reconcile()
         assert world.queues.messages == []
+
+    def test_finds_what_was_written_after_the_listing_in_the_same_second(self, world: World) -> None:
+        world.drop("data/digits/digits.npz", b"digits", times=0)
+        world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=True)
+        world.drop("data/digits/digits.npz", b"more digits", times=0)
+        rounds(world)
+        assert len(world.receipts()) == 2
+
+    def test_finds_what_came_before_a_retry(self, world: World) -> None:
+        world.drop_digits()
+        world.rest()
+        name = world.run_job(exit_code=1)
+        world.clock.advance(60)
+        world.drop("data/digits/digits.npz", b"more digits", times=0)
+        world.clock.advance(60)
+        world.kedja.jobs.retry(name)
+        rounds(world)
+        assert len(world.receipts()) == 2
 
     def test_leaves_hidden_folders_alone(self, world: World) -> None:
         world.drop("data/.cache/a.npz", times=0)
