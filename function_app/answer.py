@@ -25,46 +25,36 @@ def wanted(receipt: Receipt, newest: datetime, *, force: bool) -> str | None:
     return None
 
 
-def claim(receipt: Receipt, why: str, drop: Drop | datetime, now: datetime) -> Receipt:
-    """Return the receipt with its next attempt, for a drop or, where none came, for the storage's time.
+def claim(receipt: Receipt, why: str, drop: Drop, now: datetime) -> Receipt:
+    """Return the receipt with its next attempt, for a drop: what that brings with it counts from now on."""
+    order = sequence(drop.now)
+    claimed = tried_again(receipt, why, order, now)
+    return claimed.with_(listed=order, newest_upload=drop.newest or receipt.newest_upload)
 
-    What a drop brings with it counts from now on.
-    """
-    number = receipt.attempts_before + len(receipt.attempts) + 1
-    order = sequence(drop if isinstance(drop, datetime) else drop.now)
-    attempt = Attempt(
-        number=number,
-        job=names.job_name(receipt.experiment, receipt.drop, number),
-        why=why,
-        claimed=now,
-        sequence=order,
-    )
-    return receipt.moved(Status.SUBMITTING, now, None if number == 1 else why).with_(
-        attempts=(*receipt.attempts, attempt),
-        sequence=order,
-        listed=receipt.listed if isinstance(drop, datetime) else order,
-        newest_upload=(None if isinstance(drop, datetime) else drop.newest) or receipt.newest_upload,
-        preemptions=0,
-        model=None,
-        forgotten=(),
-        superseded_by=None,
-        followed_by=None,
+
+def tried_again(receipt: Receipt, why: str, order: int, now: datetime) -> Receipt:
+    """Return the receipt with its next attempt, in this place among other drops."""
+    return _with_next(receipt, why, order, now).with_(
+        preemptions=0, model=None, forgotten=(), superseded_by=None, followed_by=None
     )
 
 
 def going_on(receipt: Receipt, why: str, now: datetime) -> Receipt:
     """Return the receipt with the attempt that goes on where a killed one was: in its place among other drops."""
+    return _with_next(receipt, why, receipt.sequence, now).with_(preemptions=receipt.preemptions + 1)
+
+
+def _with_next(receipt: Receipt, why: str, order: int, now: datetime) -> Receipt:
     number = receipt.attempts_before + len(receipt.attempts) + 1
     attempt = Attempt(
         number=number,
         job=names.job_name(receipt.experiment, receipt.drop, number),
         why=why,
         claimed=now,
-        sequence=receipt.sequence,
+        sequence=order,
     )
-    return receipt.moved(Status.SUBMITTING, now, why).with_(
-        attempts=(*receipt.attempts, attempt), preemptions=receipt.preemptions + 1
-    )
+    moved = receipt.moved(Status.SUBMITTING, now, None if number == 1 else why)
+    return moved.with_(attempts=(*receipt.attempts, attempt), sequence=order)
 
 
 def answered(receipt: Receipt, plan: Waiting | Rejected, now: datetime) -> Receipt:
@@ -96,6 +86,6 @@ def seen(receipt: Receipt, drop: Drop) -> Receipt:
     newest, listed = drop.newest or drop.now, sequence(drop.now)
     if newest > receipt.newest_upload:
         return receipt.with_(newest_upload=newest, sequence=listed, listed=listed)
-    if sequence(newest) >= (receipt.sequence if receipt.listed is None else receipt.listed):
+    if sequence(newest) >= receipt.known:
         return receipt.with_(listed=listed)  # it may have been written after that listing, in the same second
     return receipt

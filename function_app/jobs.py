@@ -9,7 +9,7 @@ from attrs import frozen
 
 from function_app import names
 from function_app.announcements import Announced
-from function_app.answer import claim
+from function_app.answer import sequence, tried_again
 from function_app.deletion import check_not_deleting
 from function_app.documents import Document
 from function_app.drop import Drop
@@ -130,18 +130,12 @@ class Jobs:
         return asked.experiment_name
 
     def _drop(self, request: Mapping[str, object], *, code: bool) -> tuple[Drop, JobSpec]:
-        asked = parse_job_json(request)
-        if not code and (keys := [*asked.code_keys(), *_taken_away(request)]):
-            raise RoleMissing(f"{', '.join(keys)} decide what runs and what is registered: that takes the role `code`.")
-        if asked.experiment_name is None:
-            raise InvalidJobSpec(["experiment_name: names the experiment whose files are to be used, and is missing."])
-        if "/" in asked.experiment_name:  # a folder below another experiment's is that experiment's
-            raise InvalidJobSpec([f"experiment_name: {asked.experiment_name!r} is a path; name a folder at the top."])
-        drop = self.settler.archives.opened(Drop.take(self.blobs, asked.experiment_name))
+        folder = self.check(request, code=code)
+        drop = self.settler.archives.opened(Drop.take(self.blobs, folder))
         if drop.is_empty:
             raise NotFound(
-                f"Nothing was dropped for the experiment {asked.experiment_name!r}. Drop files into "
-                f"{names.DATA}/{asked.experiment_name}/ or {names.SCRIPTS}/{asked.experiment_name}/."
+                f"Nothing was dropped for the experiment {folder!r}. Drop files into "
+                f"{names.DATA}/{folder}/ or {names.SCRIPTS}/{folder}/."
             )
         dropped = self.settler.spec(drop)
         if isinstance(dropped, InvalidJobSpec):
@@ -186,14 +180,14 @@ class Jobs:
         receipt = self.find(name)
         check_not_deleting(self.blobs, receipt.experiment)
         # The order among drops is that of the storage's clock, whatever this host's says.
-        listed = self.blobs.read(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)).now
+        order = sequence(self.blobs.read(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)).now)
 
         def edit(current: Receipt) -> Receipt:
             if current.status not in _RETRIABLE:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
             if "snapshot" in current.forgotten:
                 raise Refused(f"The snapshot of {current.name} was deleted, its time being over: drop the files again.")
-            return claim(current, f"retry of {name}", listed, self.receipts.clock())
+            return tried_again(current, f"retry of {name}", order, self.receipts.clock())
 
         if receipt.status in _RETRIABLE and "snapshot" not in receipt.forgotten:
             self._check_snapshot(receipt)

@@ -241,6 +241,11 @@ class Receipt(Document):
         return self.sequence, self.newest_upload, self.drop
 
     @property
+    def known(self) -> int:
+        """The second of the storage's clock before which all that was written of its files has been listed."""
+        return self.sequence if self.listed is None else self.listed
+
+    @property
     def attempt(self) -> Attempt | None:
         return self.attempts[-1] if self.attempts else None
 

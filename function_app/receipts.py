@@ -301,11 +301,10 @@ def _is_over(receipt: Receipt) -> bool:
 
 def _following(before: Latest, new: Latest) -> Latest:
     """Return which of two is the latest, with what either knows of the files."""
-    known = {"newest_upload": max(before.newest_upload, new.newest_upload), "listed": max(before.known, new.known)}
+    listed = max(before.known, new.listed or 0)  # the sequence of one without is that of a retry, which lists nothing
+    known = {"newest_upload": max(before.newest_upload, new.newest_upload), "listed": listed}
     if before.order >= new.order:
-        return before if new.listed is None else before.model_copy(update=known)
-    if new.listed is None:
-        known["listed"] = before.known
+        return before.model_copy(update=known)
     follows = before.follows if before.drop == new.drop else before.drop
     return new.model_copy(update={**known, "follows": follows})
 

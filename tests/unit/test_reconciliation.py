@@ -20,6 +20,18 @@ def rounds(world: World, number: int = 1) -> None:
         world.rest()
 
 
+def die_before_submission(world: World) -> None:
+    """Have the host that takes a drop be killed between its claim and its submission."""
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    world.drop_digits()
+    world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", die))
+    with pytest.raises(KeyboardInterrupt):
+        world.go_on(60)
+
+
 class TestLostEvents:
     def test_of_files_are_found_by_the_walk(self, world: World) -> None:
         world.drop("scripts/digits/train.py", SCRIPT, times=0)
@@ -94,14 +106,7 @@ class TestLostMessages:
 
 class TestOpenReceipts:
     def test_claimed_and_never_submitted_is_submitted(self, world: World) -> None:
-        world.drop_digits()
-
-        def die() -> None:
-            raise KeyboardInterrupt
-
-        world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", die))
-        with pytest.raises(KeyboardInterrupt):
-            world.go_on(60)
+        die_before_submission(world)
         world.queues.messages.clear()
         assert world.receipt().status is Status.SUBMITTING
         world.reconcile()
@@ -112,14 +117,7 @@ class TestOpenReceipts:
 
     def test_claimed_by_a_host_that_was_killed_is_the_latest_even_where_its_files_are_gone(self, world: World) -> None:
         sound = world.kedja
-        world.drop_digits()
-
-        def die() -> None:
-            raise KeyboardInterrupt
-
-        world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", die))
-        with pytest.raises(KeyboardInterrupt):
-            world.go_on(60)
+        die_before_submission(world)
         world.kedja = sound
         world.blobs.delete(names.RECEIPTS, names.latest_blob("digits"))
         for container, name in ((names.SCRIPTS, "digits/train.py"), (names.DATA, "digits/digits.npz")):

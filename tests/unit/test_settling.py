@@ -3,7 +3,7 @@ import random
 import pytest
 
 from function_app import names
-from function_app.answer import claim
+from function_app.answer import sequence, tried_again
 from function_app.receipt import Receipt, Status
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
@@ -266,7 +266,9 @@ class TestWaiting:
         world.kedja.receipts.open("digits", receipt.drop)
 
         def claimed() -> None:
-            world.kedja.receipts.change(receipt, lambda now: claim(now, "complete now", world.clock(), world.clock()))
+            world.kedja.receipts.change(
+                receipt, lambda now: tried_again(now, "complete now", sequence(world.clock()), world.clock())
+            )
 
         other = host(world, blobs=lambda port: Meanwhile(port, "delete", claimed, about=".open/"))
         other.reconciler.run(id="r")
