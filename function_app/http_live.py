@@ -1,10 +1,11 @@
 """The live routes: receipts as they change, events as they are published, logs as they grow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from attrs import frozen
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -47,45 +48,50 @@ _FORM: dict[int | str, dict[str, Any]] = {
 _ANSWERS = {**answers(HTTPStatus.SERVICE_UNAVAILABLE), **_FORM}
 
 
+@frozen
+class Following:
+    """What somebody waits for: of one experiment or of all, for how long, and since when."""
+
+    only: str | None
+    wait: float
+    since: str | None
+
+    def sees(self, entry: Entry, kind: str, caller: Caller) -> bool:
+        return entry.kind == kind and caller.sees(entry.experiment) and self.only in (None, entry.experiment)
+
+    async def answer(self, request: Request, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
+        """Answer with what `tell` makes of the journal's new entries."""
+        return await live.answer(JournalFeed(access_of(request).watch, self.since, tell), wait=self.wait)
+
+
+def _following(
+    experiment: Experiment = None, wait: Wait = live.LONGEST, after: After = None, last_id: LastId = None
+) -> Following:
+    return Following(experiment_name(experiment) if experiment else None, wait, last_id or after)
+
+
+Asked = Annotated[Following, Depends(_following)]
+
+
 @router.get("/live", operation_id="watch_drops", tags=["drops"], response_class=Response, responses=_ANSWERS)
-async def watch_drops(
-    request: Request,
-    caller: DataCaller,
-    _kedja: Service,
-    experiment: Experiment = None,
-    wait: Wait = live.LONGEST,
-    after: After = None,
-    last_id: LastId = None,
-) -> Response:
+async def watch_drops(request: Request, caller: DataCaller, _kedja: Service, asked: Asked) -> Response:
     """Wait for receipts to change: `event: drop` with a line of the list of drops."""
-    only = experiment_name(experiment) if experiment else None
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
-        return _drops([entry for entry in entries if _is_seen(entry, "drop", caller, only)])
+        return _drops([entry for entry in entries if asked.sees(entry, "drop", caller)])
 
-    feed = JournalFeed(access_of(request).watch, last_id or after, tell)
-    return await live.answer(feed, wait=wait)
+    return await asked.answer(request, tell)
 
 
 @router.get("/events/live", operation_id="watch_events", tags=["events"], response_class=Response, responses=_ANSWERS)
-async def watch_events(
-    request: Request,
-    caller: DataCaller,
-    kedja: Service,
-    experiment: Experiment = None,
-    wait: Wait = live.LONGEST,
-    after: After = None,
-    last_id: LastId = None,
-) -> Response:
+async def watch_events(request: Request, caller: DataCaller, kedja: Service, asked: Asked) -> Response:
     """Wait for events to be published: `event: published` with the CloudEvent."""
-    only = experiment_name(experiment) if experiment else None
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
-        seen = (entry for entry in entries if _is_seen(entry, "event", caller, only))
+        seen = (entry for entry in entries if asked.sees(entry, "event", caller))
         return [Message(event="published", data=cloud_event(kedja, entry).model_dump(mode="json")) for entry in seen]
 
-    feed = JournalFeed(access_of(request).watch, last_id or after, tell)
-    return await live.answer(feed, wait=wait)
+    return await asked.answer(request, tell)
 
 
 @router.get(
@@ -111,10 +117,6 @@ async def watch_job_log(
         return page.text, page.next_offset, page.complete
 
     return await live.answer(LogFeed(int(last_id or after), read), wait=wait, pause=LOG_PAUSE)
-
-
-def _is_seen(entry: Entry, kind: str, caller: Caller, only: str | None) -> bool:
-    return entry.kind == kind and caller.sees(entry.experiment) and only in (None, entry.experiment)
 
 
 def _drops(entries: Sequence[Entry]) -> list[Message]:
