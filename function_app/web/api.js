@@ -44,8 +44,9 @@ export const query = (values) => {
   return given.length ? `?${new URLSearchParams(given)}` : "";
 };
 
-// Yield {event, id, data} for ever. Each answer holds what was new within some seconds and then ends, in the shape of
-// server-sent events; EventSource itself could not send the key.
+// Yield {event, id, data} for ever: `start` before all that changes from then on, and `failed` where there was no answer.
+// Each answer holds what was new within some seconds and then ends, in the shape of server-sent events; EventSource
+// itself could not send the key.
 export async function* followed(path, signal, last) {
   let pause = 1000;
   while (!signal.aborted) {
@@ -63,6 +64,7 @@ export async function* followed(path, signal, last) {
       }
     } catch (error) {
       if (signal.aborted) return;
+      yield { event: "failed" };
       if (error.status === 401 || error.status === 404) return;
       failed = true;
     }

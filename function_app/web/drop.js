@@ -1,29 +1,24 @@
 // A drop: its way, its job's curves and log, its parameters, its lineage, its files.
 import { html } from "./html.js";
 import { useEffect, useState } from "./vendor/hooks.js";
-import { call, followed, query } from "./api.js";
+import { call, query } from "./api.js";
 import { Curves } from "./curves.js";
 import { bytes, duration, figure, moment, plural, short, words } from "./format.js";
 import { Lineage } from "./lineage.js";
 import { Log } from "./log.js";
-import { Action, Facts, Loading, Trouble, When, useLoaded } from "./parts.js";
+import { Action, Facts, Loading, Trouble, When, isTurn, useFollowed, useLoaded } from "./parts.js";
 import { Badge, Stages, isOver } from "./stages.js";
 
 const METRICS_EVERY = 4000;
 
 export function Drop({ experiment, drop }) {
   const address = `/api/drops/${encodeURIComponent(experiment)}/${drop}`;
-  const [receipt, problem, again] = useLoaded((signal) => call(address, { signal }), [address]);
+  const [receipt, problem, again] = useLoaded((signal) => call(address, { signal }), [address], { later: true });
   const [chosen, choose] = useState(null);
-  useEffect(() => {
-    const stop = new AbortController();
-    (async () => {
-      for await (const { event, data } of followed(`/api/live${query({ experiment })}`, stop.signal)) {
-        if (event === "drop" && JSON.parse(data).drop.startsWith(drop)) again();
-      }
-    })();
-    return () => stop.abort();
-  }, [address]);
+  const hear = (message) => {
+    if (isTurn(message) || (message.event === "drop" && JSON.parse(message.data).drop.startsWith(drop))) again();
+  };
+  useFollowed(`/api/live${query({ experiment })}`, hear, [address]);
   if (!receipt) return problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`;
   const attempts = receipt.attempts || [];
   const attempt = attempts.find((one) => one.number === chosen) || attempts.at(-1);

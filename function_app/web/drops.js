@@ -2,9 +2,9 @@
 import { Component } from "./vendor/preact.js";
 import { html } from "./html.js";
 import { useEffect, useRef, useState } from "./vendor/hooks.js";
-import { call, followed, query } from "./api.js";
+import { call, query } from "./api.js";
 import { short, words } from "./format.js";
-import { Loading, More, Trouble, When, useLoaded } from "./parts.js";
+import { Loading, More, Trouble, When, isTurn, useFollowed, useLoaded } from "./parts.js";
 import { Badge, STATUSES, Stages, isBad } from "./stages.js";
 import { Uploads } from "./uploads.js";
 
@@ -138,24 +138,24 @@ function useDrops(filter) {
   const [round, again] = useState(0);
   const stop = useRef(null);
   const address = (after) => `/api/drops${query({ ...filter, limit: PAGE, after })}`;
+  const inputs = [filter.experiment, filter.status, round];
   useEffect(() => {
     stop.current = new AbortController();
-    const { signal } = stop.current;
     set((before) => ({ bad: before.bad }));
-    const load = () =>
-      call(address(), { signal }).then(
-        (page) => set((before) => ({ ...before, items: merged(page.items, before.items || []), next: page.next })),
-        (problem) => signal.aborted || set((before) => ({ ...before, problem })),
-      );
-    load();
-    (async () => {
-      for await (const { event, data } of followed(`/api/live${query({ experiment: filter.experiment })}`, signal)) {
-        if (event === "start") load(); // what changed before this moment is told by no live answer
-        if (event === "drop") set((before) => withChange(before, JSON.parse(data), filter));
-      }
-    })();
     return () => stop.current.abort();
-  }, [filter.experiment, filter.status, round]);
+  }, inputs);
+  const load = () => {
+    const { signal } = stop.current;
+    call(address(), { signal }).then(
+      (page) => set((before) => ({ ...before, items: merged(page.items, before.items || []), next: page.next })),
+      (problem) => signal.aborted || set((before) => ({ ...before, problem })),
+    );
+  };
+  const hear = (message) => {
+    if (isTurn(message)) load();
+    if (message.event === "drop") set((before) => withChange(before, JSON.parse(message.data), filter));
+  };
+  useFollowed(`/api/live${query({ experiment: filter.experiment })}`, hear, inputs);
   const more = async () => {
     if (state.busy || !state.next) return;
     set((before) => ({ ...before, busy: true }));

@@ -1,9 +1,9 @@
 // What was told to other systems lately, live.
 import { html } from "./html.js";
-import { useEffect, useState } from "./vendor/hooks.js";
-import { call, followed, query } from "./api.js";
+import { useState } from "./vendor/hooks.js";
+import { call, query } from "./api.js";
 import { short } from "./format.js";
-import { Loading, More, Trouble, When } from "./parts.js";
+import { Loading, More, Trouble, When, isTurn, useFollowed } from "./parts.js";
 
 const PAGE = 100;
 
@@ -18,16 +18,13 @@ export function Events() {
       set((before) => ({ ...before, problem, busy: false }));
     }
   };
-  useEffect(() => {
-    const stop = new AbortController();
-    load();
-    (async () => {
-      for await (const message of followed("/api/events/live", stop.signal)) {
-        if (message.event === "event") set((before) => ({ ...before, items: merged([JSON.parse(message.data)], before.items || []) }));
-      }
-    })();
-    return () => stop.abort();
-  }, []);
+  const hear = (message) => {
+    if (isTurn(message)) load();
+    if (message.event === "published") {
+      set((before) => ({ ...before, items: merged([JSON.parse(message.data)], before.items || []) }));
+    }
+  };
+  useFollowed("/api/events/live", hear, []);
   return html`<h1>Events</h1>
     <p>What Kedja has told its subscribers. Each is told at least once, always with the same id.</p>
     <${Trouble} problem=${state.problem} again=${() => load()} />

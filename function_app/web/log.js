@@ -1,7 +1,7 @@
 // A job's log, followed while it grows.
 import { html } from "./html.js";
 import { useEffect, useRef, useState } from "./vendor/hooks.js";
-import { followed } from "./api.js";
+import { useFollowed } from "./parts.js";
 
 const KEPT = 2_000_000;
 const TERMINAL = /\u001b\[[0-9;?]*[A-Za-z]/g; // what moves a terminal's cursor, as PrintReport does, or colours its text
@@ -10,21 +10,16 @@ export function Log({ job }) {
   const [state, set] = useState({ text: "", ended: false, cut: false });
   const box = useRef(null);
   const atEnd = useRef(true);
-  useEffect(() => {
-    const stop = new AbortController();
-    set({ text: "", ended: false, cut: false });
-    (async () => {
-      for await (const { event, data } of followed(`/api/jobs/${encodeURIComponent(job)}/logs/live`, stop.signal)) {
-        if (event === "end") set((before) => ({ ...before, ended: true }));
-        if (event !== "log") continue;
-        set((before) => {
-          const text = before.text + JSON.parse(data).text.replace(TERMINAL, "");
-          return { ...before, text: text.slice(-KEPT), cut: before.cut || text.length > KEPT };
-        });
-      }
-    })();
-    return () => stop.abort();
-  }, [job]);
+  useEffect(() => set({ text: "", ended: false, cut: false }), [job]);
+  const hear = ({ event, data }) => {
+    if (event === "end") set((before) => ({ ...before, ended: true }));
+    if (event !== "log") return;
+    set((before) => {
+      const text = before.text + JSON.parse(data).text.replace(TERMINAL, "");
+      return { ...before, text: text.slice(-KEPT), cut: before.cut || text.length > KEPT };
+    });
+  };
+  useFollowed(`/api/jobs/${encodeURIComponent(job)}/logs/live`, hear, []);
   useEffect(() => {
     if (atEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [state.text]);

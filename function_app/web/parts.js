@@ -1,14 +1,15 @@
 // Small parts that several pages share.
 import { html } from "./html.js";
 import { useEffect, useRef, useState } from "./vendor/hooks.js";
-import { call } from "./api.js";
+import { call, followed } from "./api.js";
 import { ago, moment } from "./format.js";
 
-// Load what `paths` names, again when one of `inputs` changes. Returns [values, problem, again].
-export function useLoaded(load, inputs) {
+// Load something, again when one of `inputs` changes; `later` waits for the first `again`. Returns [value, problem, again].
+export function useLoaded(load, inputs, { later = false } = {}) {
   const [state, set] = useState({});
   const [round, again] = useState(0);
   useEffect(() => {
+    if (later && !round) return undefined;
     const stop = new AbortController();
     load(stop.signal).then(
       (value) => stop.signal.aborted || set({ value }),
@@ -18,6 +19,20 @@ export function useLoaded(load, inputs) {
   }, [...inputs, round]);
   return [state.value, state.problem, () => again((number) => number + 1)];
 }
+
+// Hear what a live address tells, from when the part is shown, or `inputs` change, until it is gone.
+export function useFollowed(path, hear, inputs) {
+  useEffect(() => {
+    const stop = new AbortController();
+    (async () => {
+      for await (const message of followed(path, stop.signal)) hear(message);
+    })();
+    return () => stop.abort();
+  }, [path, ...inputs]);
+}
+
+// Whether it is time to load what is there: all that changes afterwards is told, or nothing is.
+export const isTurn = ({ event }) => event === "start" || event === "failed";
 
 export const Trouble = ({ problem, again }) =>
   problem &&
