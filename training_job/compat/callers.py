@@ -1,9 +1,10 @@
 """Whose code asks: Chainer's and the job's own files get lost names, nobody else does."""
 
+import contextlib
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ LIBRARIES = frozenset({"chainer", "chainermn", "onnx_chainer"})
 
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from)\b.*\b(?:chainer|chainermn|onnx_chainer)\b", re.MULTILINE)
 _NOT_THE_JOBS_OWN = frozenset({"site-packages", ".kedja"})
+_RESULTS = frozenset({"outputs", "logs"})
 
 
 def is_of_chainer(caller: Mapping[str, Any]) -> bool:
@@ -28,7 +30,7 @@ def is_of_job(caller: Mapping[str, Any], job: str | None) -> bool:
     if job is None or file is None:
         return False
     path = Path(file).absolute()
-    return path.is_relative_to(job) and not _NOT_THE_JOBS_OWN & set(path.parts)
+    return path.is_relative_to(job) and not _NOT_THE_JOBS_OWN & set(path.relative_to(job).parts)
 
 
 def is_of_chainer_job(caller: Mapping[str, Any]) -> bool:
@@ -48,5 +50,15 @@ def in_chainer_job() -> bool:
 
 @functools.cache
 def _imports_chainer(job: str) -> bool:
-    files = (file for file in Path(job).rglob("*.py") if not _NOT_THE_JOBS_OWN & set(file.parts))
-    return any(_IMPORT.search(file.read_bytes()) for file in files)
+    return any(_IMPORT.search(content) for content in _sources(Path(job)))
+
+
+def _sources(job: Path) -> Iterator[bytes]:
+    """Yield what the job's own Python files say. One that cannot be read cannot be imported either."""
+    for parent, folders, names in os.walk(job):
+        skipped = _NOT_THE_JOBS_OWN | _RESULTS if Path(parent) == job else _NOT_THE_JOBS_OWN
+        folders[:] = [name for name in folders if name not in skipped]
+        for path in (Path(parent, name) for name in names if name.endswith(".py")):
+            with contextlib.suppress(OSError):
+                if path.is_file():
+                    yield path.read_bytes()
