@@ -30,28 +30,55 @@ def _image_problem(image: str) -> str | None:
 _WORD_OPTIONS = ("--pre", "--prefer-binary")
 _URL_OPTIONS = ("--index-url", "-i", "--extra-index-url", "--find-links", "-f")
 _NAME_OPTIONS = ("--no-binary", "--only-binary")
+_PIP_OPTIONS = (*_WORD_OPTIONS, *_URL_OPTIONS, *_NAME_OPTIONS)
+
+
+def _text_problem(text: str) -> str | None:
+    """Return why a text may mean more to the program that reads it than the one line it shows."""
+    if "$" in text:
+        return f"{shown(text)} holds $, which may be filled in from the builder's environment"
+    if "\\" in text or not text.isprintable():
+        return f"{shown(text)} holds a backslash or a control character, which may join lines or break one"
+    return None
 
 
 def _pip_problem(line: str) -> str | None:
-    """Return what is wrong with a line of pip's: a requirement, or an option that reads no file of the builder's."""
-    if "${" in line:
-        return f"{shown(line)} holds ${{, which pip fills in from the builder's environment"
-    option, *values = re.split(r"[\s=]+", line.strip(), maxsplit=1)
-    if option.startswith("-"):
-        if option not in (*_WORD_OPTIONS, *_URL_OPTIONS, *_NAME_OPTIONS):
-            return f"{shown(option)} is refused; allowed: {', '.join((*_WORD_OPTIONS, *_URL_OPTIONS, *_NAME_OPTIONS))}"
-        reason = url_problem(values[0]) if values and option in _URL_OPTIONS else None
-        return f"{shown(values[0])} {reason}" if reason else None
-    requirement = line.partition(" #")[0].partition(";")[0].strip()
-    name, at, address = (part.strip() for part in requirement.partition("@"))
-    if at or ":" in requirement or requirement.startswith((".", "/", "~")) or "/" in name or "\\" in requirement:
-        address = (address if at else requirement).removeprefix("git+")
-        return f"{shown(line)} {reason}" if (reason := url_problem(address)) else None
-    return None
+    """Return what is wrong with a line of pip's: a requirement, or one option that reads no file of the builder's."""
+    if reason := _text_problem(line):
+        return reason
+    text = line.partition(" #")[0].strip()
+    if text.startswith("-"):
+        return _option_problem(text)
+    if " -" in text:
+        return f"{shown(line)} holds an option; an option has a line of its own"
+    name, at, _ = text.partition(";")[0].partition("@")
+    is_named = ":" not in name and "/" not in name and not name.startswith((".", "~"))
+    if is_named and not at:
+        return None
+    # All that follows: in an address pip may take a semicolon for a part of it.
+    address, _, rest = (text.partition("@")[2] if is_named else text).strip().partition(" ")
+    if rest and not (rest.startswith(";") or address.endswith(";")):
+        return f"{shown(line)} holds more than an address"
+    return f"{shown(line)} {reason}" if (reason := url_problem(address.removeprefix("git+"))) else None
+
+
+def _option_problem(line: str) -> str | None:
+    """Return what is wrong with a line of options: pip applies each that stands on it, so it may have one alone."""
+    option, *values = re.split(r"\s*=\s*|\s+", line, maxsplit=1)
+    if option not in _PIP_OPTIONS:
+        return f"{shown(option)} is refused; allowed: {', '.join(_PIP_OPTIONS)}"
+    if option in _WORD_OPTIONS:
+        return f"{shown(line)}: {option} stands alone on its line" if values else None
+    if len(values) != 1 or not re.fullmatch(r"[^\s'\"-][^\s'\"]*", values[0]):
+        return f"{shown(line)}: {option} takes one value, and nothing else may stand on its line"
+    reason = url_problem(values[0]) if option in _URL_OPTIONS else None
+    return f"{shown(values[0])} {reason}" if reason else None
 
 
 def _channel_problem(channel: str) -> str | None:
     """Return what is wrong with a conda channel: a name, or an address."""
+    if reason := _text_problem(channel):
+        return reason
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/(label/)?[A-Za-z0-9_.-]+)?", channel):
         return None
     return f"{shown(channel)} {reason}" if (reason := url_problem(channel)) else None
@@ -59,11 +86,14 @@ def _channel_problem(channel: str) -> str | None:
 
 def _dependency_problem(dependency: str) -> str | None:
     """Return what is wrong with a conda package: `numpy=2.1`, maybe with its channel before it, `pytorch::torch`."""
-    channel, colons, _ = dependency.partition("::")
+    channel, colons, package = dependency.partition("::")
     if colons and (reason := _channel_problem(channel)):
         return reason
-    if "://" in dependency and not colons:
-        return f"{shown(dependency)} is an address; name the package, and its channel in channels"
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+!*|,<>=~ -]*", package if colons else dependency):
+        return (
+            f"{shown(dependency)} is no package with its version, such as numpy=2.1; name where it comes from in "
+            "channels, or before ::"
+        )
     return None
 
 

@@ -245,6 +245,26 @@ PIP_REFUSED = [
     "x[a] @ https://metadata/x.whl ; python_version > '3'",
     "x==1 --hash=${SECRET}",
     "x @ https://example.com/${TOKEN}/x.whl",
+    "--pre --index-url http://169.254.169.254/x",
+    "--pre -r /etc/passwd",
+    "--pre=x",
+    "--index-url https://pypi.org/simple --extra-index-url http://10.0.0.4/",
+    "--index-url=https://pypi.org/simple -r /etc/passwd",
+    "--index-url",
+    "--index-url 'https://pypi.org/simple'",
+    "--index-url https://example.com/$TOKEN/simple",
+    "--no-binary :all: -f http://10.0.0.4/",
+    "--no-binary --index-url=http://10.0.0.4/",
+    "--no-binary",
+    "numpy --index-url http://10.0.0.4/",
+    "x @",
+    "./x @ https://example.com/x.whl",
+    "numpy \\",
+    "--pre \\",
+    "numpy\v--index-url http://10.0.0.4/",
+    "numpy\u2028-r /etc/passwd",
+    "https://example.com;@169.254.169.254/x.whl",
+    "https://example.com/x;@http://10.0.0.4/x.whl https://10.0.0.4/x",
 ]
 
 
@@ -263,8 +283,15 @@ def test_a_line_of_pips_that_reaches_elsewhere(line: str) -> None:
         "x @ git+https://github.com/a/b@main",
         "--extra-index-url https://download.example.org/whl/cu124",
         "--no-binary=:all:",
+        "--no-binary :all:",
+        "--index-url=https://pypi.org/simple",
         "--pre",
+        "--pre  # releases",
         "numpy  # of any version",
+        "x @ https://example.com/x.whl ; python_version > '3'",
+        "x @ https://example.com/x.whl; python_version > '3'",
+        "x@https://example.com/x.whl#sha256=0",
+        "git+https://github.com/a/b@main",
     ],
 )
 def test_a_line_of_pips_that_is_fine(line: str) -> None:
@@ -283,6 +310,15 @@ def test_a_line_of_pips_that_is_fine(line: str) -> None:
         {"dependencies": ["https://127.0.0.1/c::x"]},
         {"dependencies": ["https://127.0.0.1/x.conda"]},
         {"dependencies": ["file:///x.conda"]},
+        {"channels": ["https://example.com/$TOKEN/c"], "dependencies": ["x"]},
+        {"dependencies": ["conda-forge::numpy[channel=http://10.0.0.4/x]"]},
+        {"dependencies": ["conda-forge::numpy[url=http://10.0.0.4/x.conda]"]},
+        {"dependencies": ["conda-forge::numpy=http://10.0.0.4/x"]},
+        {"dependencies": ["conda-forge::https://10.0.0.4/c::numpy"]},
+        {"dependencies": ["numpy[channel=//10.0.0.4/x]"]},
+        {"dependencies": ["//10.0.0.4/c:ns:numpy"]},
+        {"dependencies": ["./numpy.conda"]},
+        {"dependencies": ["numpy=$VERSION"]},
     ],
 )
 def test_a_conda_channel_or_package_of_elsewhere(conda: dict[str, Any]) -> None:
@@ -292,7 +328,7 @@ def test_a_conda_channel_or_package_of_elsewhere(conda: dict[str, Any]) -> None:
 def test_a_conda_file_of_public_channels_is_fine() -> None:
     conda = {
         "channels": ["conda-forge", "pytorch/label/test", "https://conda.example.com/channel"],
-        "dependencies": ["python=3.13", "conda-forge::numpy>=2", "x=1=py313_0"],
+        "dependencies": ["python=3.13", "conda-forge::numpy>=2", "x=1=py313_0", "y >=1,<2|3.*", "z!=1.0"],
     }
     assert parse_job_json({"environment": {"image": "kedja.azurecr.io/x", "conda_file": conda}})
 
