@@ -7,8 +7,8 @@ param storageId string
 param workspaceId string
 
 resource topic 'Microsoft.EventGrid/topics@2025-02-15' = {
-  #checkov:skip=CKV_AZURE_193:Public mode takes events by identity alone; private mode closes it
-  #checkov:skip=CKV_AZURE_191:The topic delivers nothing of its own, so it needs no identity
+  // checkov:skip=CKV_AZURE_193:Public mode takes events by identity alone; private mode closes it
+  // checkov:skip=CKV_AZURE_191:The topic delivers nothing of its own, so it needs no identity
   name: 'evgt-kedja-${token}'
   location: location
   tags: tags

@@ -35,7 +35,7 @@ var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
 var hasSignIn = !empty(entraClientId)
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_225:Flex Consumption has no instances to spread while nothing runs; zone redundancy is for plans with always-ready ones
+  // checkov:skip=CKV_AZURE_225:Flex Consumption has no instances to spread while nothing runs; zone redundancy is for plans with always-ready ones
   name: 'plan-kedja-${token}'
   location: location
   tags: tags
@@ -45,10 +45,10 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_212:Flex Consumption starts instances when there is work
-  #checkov:skip=CKV_AZURE_213:Flex Consumption has no health check by path; /api/health tells people and monitors
-  #checkov:skip=CKV_AZURE_17:Callers are known by tokens and keys; client certificates would shut out Event Grid
-  #checkov:skip=CKV_AZURE_222:Public mode: people and Event Grid call it, and every route asks who; private mode closes it
+  // checkov:skip=CKV_AZURE_212:Flex Consumption starts instances when there is work
+  // checkov:skip=CKV_AZURE_213:Flex Consumption has no health check by path; /api/health tells people and monitors
+  // checkov:skip=CKV_AZURE_17:Callers are known by tokens and keys; client certificates would shut out Event Grid
+  // checkov:skip=CKV_AZURE_222:Public mode: people and Event Grid call it, and every route asks who; private mode closes it
   name: name
   location: location
   tags: union(tags, { 'azd-service-name': 'app' })
@@ -95,13 +95,13 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
 // The post-deploy hook writes KEDJA_TRAINING_CODE and KEDJA_ENVIRONMENT when it has registered them, and azd hands both
 // back as parameters, so that the next pass does not take them away.
 resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_13:Sign-in is sign-in.bicep; without an app registration the app knows callers by its own keys
-  #checkov:skip=CKV_AZURE_63:Flex Consumption has no web server logs; requests are in Application Insights
-  #checkov:skip=CKV_AZURE_65:Flex Consumption has no web server pages; errors are in Application Insights
-  #checkov:skip=CKV_AZURE_66:Flex Consumption has no web server traces; requests are in Application Insights
-  #checkov:skip=CKV_AZURE_80:The app is Python
-  #checkov:skip=CKV_AZURE_88:Flex Consumption takes its package from a blob container and mounts no Azure Files
-  #checkov:skip=CKV_AZURE_222:Public network access is a property of the site, not of these settings
+  // checkov:skip=CKV_AZURE_13:Sign-in is sign-in.bicep; without an app registration the app knows callers by its own keys
+  // checkov:skip=CKV_AZURE_63:Flex Consumption has no web server logs; requests are in Application Insights
+  // checkov:skip=CKV_AZURE_65:Flex Consumption has no web server pages; errors are in Application Insights
+  // checkov:skip=CKV_AZURE_66:Flex Consumption has no web server traces; requests are in Application Insights
+  // checkov:skip=CKV_AZURE_80:The app is Python
+  // checkov:skip=CKV_AZURE_88:Flex Consumption takes its package from a blob container and mounts no Azure Files
+  // checkov:skip=CKV_AZURE_222:Public network access is a property of the site, not of these settings
   parent: app
   name: 'appsettings'
   properties: {

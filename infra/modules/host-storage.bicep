@@ -8,10 +8,10 @@ param isPrivate bool
 var packages = 'packages'
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  #checkov:skip=CKV_AZURE_43:The name ends in a uniqueString, 20 or 24 lower-case characters and digits in all
-  #checkov:skip=CKV_AZURE_59:Deploying writes the package here, by identity alone; private mode closes it
-  #checkov:skip=CKV_AZURE_35:Public mode lets everyone knock and no one in without an identity; private mode denies by default
-  #checkov:skip=CKV_AZURE_206:Holds the package and the locks of one region's app, which a deployment makes again
+  // checkov:skip=CKV_AZURE_43:The name ends in a uniqueString, 20 or 24 lower-case characters and digits in all
+  // checkov:skip=CKV_AZURE_59:Deploying writes the package here, by identity alone; private mode closes it
+  // checkov:skip=CKV_AZURE_35:Public mode lets everyone knock and no one in without an identity; private mode denies by default
+  // checkov:skip=CKV_AZURE_206:Holds the package and the locks of one region's app, which a deployment makes again
   name: 'stkedjahost${token}'
   location: location
   tags: tags

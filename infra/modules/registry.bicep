@@ -5,9 +5,9 @@ param token string
 param isPrivate bool
 
 resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
-  #checkov:skip=CKV_AZURE_139:Public mode reaches the registry by identity alone; private mode closes it
-  #checkov:skip=CKV_AZURE_163:Scanning is Microsoft Defender for Containers, which is bought for a subscription
-  #checkov:skip=CKV_AZURE_166:Quarantine needs a scanner that lets images out again; the workspace alone pushes here
+  // checkov:skip=CKV_AZURE_139:Public mode reaches the registry by identity alone; private mode closes it
+  // checkov:skip=CKV_AZURE_163:Scanning is Microsoft Defender for Containers, which is bought for a subscription
+  // checkov:skip=CKV_AZURE_166:Quarantine needs a scanner that lets images out again; the workspace alone pushes here
   name: 'crkedja${token}'
   location: location
   tags: tags

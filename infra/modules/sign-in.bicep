@@ -8,13 +8,13 @@ resource app 'Microsoft.Web/sites@2025-03-01' existing = {
 }
 
 resource signIn 'Microsoft.Web/sites/config@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_13:Sign-in is what these settings turn on
-  #checkov:skip=CKV_AZURE_63:Flex Consumption has no web server logs; requests are in Application Insights
-  #checkov:skip=CKV_AZURE_65:Flex Consumption has no web server pages; errors are in Application Insights
-  #checkov:skip=CKV_AZURE_66:Flex Consumption has no web server traces; requests are in Application Insights
-  #checkov:skip=CKV_AZURE_80:The app is Python
-  #checkov:skip=CKV_AZURE_88:Flex Consumption takes its package from a blob container and mounts no Azure Files
-  #checkov:skip=CKV_AZURE_222:Public network access is a property of the site, not of its sign-in
+  // checkov:skip=CKV_AZURE_13:Sign-in is what these settings turn on
+  // checkov:skip=CKV_AZURE_63:Flex Consumption has no web server logs; requests are in Application Insights
+  // checkov:skip=CKV_AZURE_65:Flex Consumption has no web server pages; errors are in Application Insights
+  // checkov:skip=CKV_AZURE_66:Flex Consumption has no web server traces; requests are in Application Insights
+  // checkov:skip=CKV_AZURE_80:The app is Python
+  // checkov:skip=CKV_AZURE_88:Flex Consumption takes its package from a blob container and mounts no Azure Files
+  // checkov:skip=CKV_AZURE_222:Public network access is a property of the site, not of its sign-in
   parent: app
   name: 'authsettingsV2'
   properties: {

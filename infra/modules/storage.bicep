@@ -14,10 +14,10 @@ var names = loadJsonContent('../names.json')
 var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  #checkov:skip=CKV_AZURE_43:The name ends in a uniqueString, 20 or 24 lower-case characters and digits in all
-  #checkov:skip=CKV_AZURE_59:Public mode lets people drop files from anywhere, by identity alone; private mode closes it
-  #checkov:skip=CKV_AZURE_35:Public mode lets everyone knock and no one in without an identity; private mode denies by default
-  #checkov:skip=CKV_AZURE_206:Redundancy is the parameter storageRedundancy
+  // checkov:skip=CKV_AZURE_43:The name ends in a uniqueString, 20 or 24 lower-case characters and digits in all
+  // checkov:skip=CKV_AZURE_59:Public mode lets people drop files from anywhere, by identity alone; private mode closes it
+  // checkov:skip=CKV_AZURE_35:Public mode lets everyone knock and no one in without an identity; private mode denies by default
+  // checkov:skip=CKV_AZURE_206:Redundancy is the parameter storageRedundancy
   name: 'stkedja${token}'
   location: location
   tags: tags

@@ -6,8 +6,8 @@ param token string
 param publicNetworkAccess string
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
-  #checkov:skip=CKV_AZURE_189:Public mode reaches the vault by identity alone; private mode closes it
-  #checkov:skip=CKV_AZURE_109:Public mode lets everyone knock and no one in without an identity; private mode denies by default
+  // checkov:skip=CKV_AZURE_189:Public mode reaches the vault by identity alone; private mode closes it
+  // checkov:skip=CKV_AZURE_109:Public mode lets everyone knock and no one in without an identity; private mode denies by default
   name: 'kv-kedja-${token}'
   location: location
   tags: tags

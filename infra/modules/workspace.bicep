@@ -19,7 +19,7 @@ var names = loadJsonContent('../names.json')
 var idleTime = 'PT120S'
 
 resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-12-01' = {
-  #checkov:skip=CKV_AZURE_243:Private endpoints are made in private mode, by private-endpoints.bicep
+  // checkov:skip=CKV_AZURE_243:Private endpoints are made in private mode, by private-endpoints.bicep
   name: 'mlw-kedja-${token}'
   location: location
   tags: tags

@@ -10,6 +10,15 @@ def check_files_parse(infra: Infra) -> None:
     assert {path: file.broken for path, file in infra.files.items() if file.broken} == {}
 
 
+def check_no_line_begins_with_a_hash(infra: Infra) -> None:
+    """tree-sitter and pycep pass over any `#`; the compiler knows these three words behind it, and else refuses the file."""
+    for file in infra.files.values():
+        found = re.findall(
+            r"^[^\S\n]*#(?!disable-next-line\b|disable-diagnostics\b|restore-diagnostics\b).*", file.text, re.MULTILINE
+        )
+        assert found == [], f"{file.path}: a comment begins with //"
+
+
 def check_modules_get_what_they_ask_for(infra: Infra) -> None:
     for file in infra.files.values():
         for module in file.modules:

@@ -277,6 +277,7 @@ MUTANTS = (
     Mutant("an output that is not there", MAIN, "identities.outputs.jobPrincipalId", "identities.outputs.jobPrincipal"),
     Mutant("another default in one place", "main.parameters.json", "KEDJA_GPU_MAX_NODES=1", "KEDJA_GPU_MAX_NODES=4"),
     Mutant("a parameter azd does not know", "main.parameters.json", '"gpuSize"', '"vmSize"'),
+    Mutant("a comment as in other languages", TOPICS, "// checkov:skip=CKV_AZURE_193", "#checkov:skip=CKV_AZURE_193"),
     Mutant(
         "a bracket is lost",
         TOPICS,

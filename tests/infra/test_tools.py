@@ -15,7 +15,7 @@ from tests.infra.bicep import INFRA, ROOT
 CHECKER = ROOT.parent / "shared" / "bicep" / "check.py"
 CHECKOV = ROOT / ".venv-infra" / "bin" / "checkov"
 
-_SKIP = re.compile(r"#checkov:skip=(\w+):([^\n]*)")
+_SKIP = re.compile(r"// checkov:skip=(\w+):([^\n]*)")
 
 
 @pytest.mark.skipif(not CHECKER.is_file(), reason=f"{CHECKER.name} with Azure's types is not on this machine")
