@@ -13,7 +13,7 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.answer import going_on
 from function_app.documents import Document
-from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceUnavailable
+from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.job_result import JobResult, UnreadableResult
 from function_app.preemption import lost_its_node, was_killed
 from function_app.receipt import FINAL, Receipt, Status
@@ -221,11 +221,10 @@ class Watcher:
             problem = None
         except UnreadableResult as error:
             result, problem = None, str(error)
-        tail = self.training.logs(job.name, offset=-LOG_TAIL_BYTES, limit=LOG_TAIL_BYTES).text.splitlines()
-        tail = tail[-LOG_TAIL_LINES:]
+        tail = self._log_tail(job)
         why = was_killed(job, result, receipt.spec) if self.max_preemptions and problem is None else None
         if why is not None:
-            facts = {"log_tail": tuple(tail), "exit_code": result.exit_code if result else None}
+            facts = {"log_tail": tail, "exit_code": result.exit_code if result else None}
             return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, facts))
         reason, what_to_do = _explained(job, result, problem)
         now = self.receipts.clock()
@@ -237,12 +236,23 @@ class Watcher:
                 **_facts(job),
                 error=reason,
                 exit_code=result.exit_code if result else None,
-                log_tail=tuple(tail),
+                log_tail=tail,
                 metrics=dict(result.metrics) if result else {},
             )
             return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
 
         return self.receipts.change(receipt, edit)
+
+    def _log_tail(self, job: Job) -> tuple[str, ...]:
+        """Return the last lines of a job's log. One that cannot be read keeps no job from ending."""
+        try:
+            page = self.training.logs(job.name, offset=-LOG_TAIL_BYTES, limit=LOG_TAIL_BYTES)
+        except TrainingServiceUnavailable:
+            raise
+        except TrainingServiceError as error:
+            logger.warning("%s ends without the end of its log: %s", job.name, error)
+            return (" ".join(f"The log could not be read: {error}".split()),)
+        return tuple(page.text.splitlines()[-LOG_TAIL_LINES:])
 
 
 def _is_over(receipt: Receipt, job: str | None) -> bool:

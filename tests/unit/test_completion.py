@@ -1,11 +1,14 @@
 from datetime import timedelta
 
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.completion import LookRequest
+from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
 from function_app.receipt import Receipt, Status
-from function_app.training_service import JobStatus
+from function_app.training_service import JobStatus, LogPage
+from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World, encoded, run_status_changed
 
 
@@ -58,6 +61,31 @@ def test_a_script_that_exits_1_has_failed(submitted: World) -> None:
     assert (submitted.training.versions, submitted.opened()) == ([], [])
     assert submitted.publisher.types() == ["Kedja.JobSubmitted", "Kedja.JobFailed"]
     assert submitted.publisher.published[-1].data["exit_code"] == 1
+
+
+@pytest.mark.parametrize("result", [{"exit_code": 1}, {"exit_code": 137, "signal": "SIGKILL"}])
+def test_a_log_that_cannot_be_read_keeps_no_job_from_ending(
+    submitted: World, mocker: MockerFixture, result: dict[str, object]
+) -> None:
+    refused = TrainingServiceError("The log cannot be read: Azure ML answered 403,\nnot for you.")
+    mocker.patch.object(MemoryTraining, "logs", side_effect=refused)
+    name = submitted.run_job(**result)
+    receipt = submitted.receipt()
+    (ended,) = [attempt for attempt in receipt.attempts if attempt.job == name]
+    assert ended.log_tail == ("The log could not be read: The log cannot be read: Azure ML answered 403, not for you.",)
+    assert (submitted.failures, receipt.status) == (
+        [],
+        Status.SUBMITTED if "signal" in result else Status.FAILED,
+    )
+
+
+def test_a_log_that_cannot_be_read_now_is_read_later(submitted: World, mocker: MockerFixture) -> None:
+    page = LogPage(text="the end\n", next_offset=8, complete=True)
+    mocker.patch.object(MemoryTraining, "logs", side_effect=[TrainingServiceUnavailable("down"), page])
+    submitted.run_job(exit_code=1)
+    receipt = submitted.receipt()
+    assert receipt.attempt is not None
+    assert (receipt.status, receipt.attempt.log_tail) == (Status.FAILED, ("the end",))
 
 
 @pytest.mark.parametrize(
