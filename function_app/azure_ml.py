@@ -134,7 +134,7 @@ class AzureMLService:
         address = next((files[path] for path in sorted(files) if _LOG.fullmatch(path)), None)
         if address is None:
             return LogPage(text="", next_offset=max(0, offset), complete=ended)
-        with service_errors(f"The log of job {name!r} cannot be read"):
+        with service_errors(f"The log of job {name!r} cannot be read", identity=False):
             data, begin, size = _read_blob(address, offset, limit)
         return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 

@@ -30,7 +30,7 @@ from azure.core.exceptions import (
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, ContentDecodePolicy, RetryPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
-from function_app.errors import InvalidSettings, TrainingServiceError, TrainingServiceUnavailable
+from function_app.errors import AppNotAllowed, InvalidSettings, TrainingServiceError, TrainingServiceUnavailable
 
 API_VERSION = "2025-12-01"
 """Of the calls that Kedja makes itself. `azure-ai-ml` chooses its own, one for each operation."""
@@ -239,25 +239,39 @@ def service_errors(
     *,
     missing: type[TrainingServiceError] = TrainingServiceError,
     refused: type[TrainingServiceError] = TrainingServiceError,
+    identity: bool = True,
 ) -> Iterator[None]:
     """Turn what the client libraries raise into Kedja's errors.
 
     `what` is what could not be done, such as "Job 'x' cannot be read". `missing` is for 404, `refused` for what the
-    service, or the library before it, will never accept.
+    service, or the library before it, will never accept. `identity` says that Kedja's identity asks, which may be given
+    a role; else an address does that holds its own permission, and an answer of 401 or 403 is `refused`.
     """
     try:
         yield
     except (ServiceRequestError, ServiceResponseError) as error:
         raise TrainingServiceUnavailable(f"{what}: Azure ML cannot be reached ({_public(error)}).") from error
-    except ClientAuthenticationError as error:
-        raise TrainingServiceError(
-            f"{what}: Azure ML does not accept the app's identity ({_words(error)}). "
-            "Check AZURE_CLIENT_ID and that the identity still exists."
-        ) from error
-    except HttpResponseError as error:
+    except HttpResponseError as error:  # with the identity's own, which is one of these
+        if identity and (denied := _denied(what, error)):
+            raise denied from error
         raise _from_status(what, error, missing, refused) from error
     except AzureError as error:
         raise refused(f"{what}: {_public(error)}") from error
+
+
+def _denied(what: str, error: HttpResponseError) -> AppNotAllowed | None:
+    """Return the error of an identity that is not accepted or lacks a role, or None where that is not the reason."""
+    if isinstance(error, ClientAuthenticationError):
+        return AppNotAllowed(
+            f"{what}: Azure ML does not accept the app's identity ({_words(error)}). "
+            "Check AZURE_CLIENT_ID and that the identity still exists."
+        )
+    if error.status_code == HTTPStatus.FORBIDDEN:
+        return AppNotAllowed(
+            f"{what}: Azure ML answered 403, {_words(error)} Give the app's identity (AZURE_CLIENT_ID) the role "
+            "AzureML Data Scientist on the workspace. A role that was just given counts after some minutes."
+        )
+    return None
 
 
 def _from_status(
@@ -267,8 +281,6 @@ def _from_status(
     message = f"{what}: Azure ML answered {status}, {_words(error)}"
     if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TrainingServiceUnavailable(message, _retry_after(error))
-    if status == HTTPStatus.FORBIDDEN:
-        return TrainingServiceError(f"{message} Give the app's identity the role AzureML Data Scientist there.")
     if status == HTTPStatus.NOT_FOUND:
         return missing(message)
     return refused(message)

@@ -47,8 +47,11 @@ class ComputeRefused(TrainingServiceError):
     """The service will never accept this compute as it is."""
 
 
-class AppNotAllowed(TrainingServiceError):
-    """The app's own identity lacks a role for this. The message names it."""
+class AppNotAllowed(TrainingServiceUnavailable):
+    """The app's own identity is not accepted, or lacks a role for this: the message says what to give it.
+
+    A role that was just given counts after some minutes, so the same call may succeed later.
+    """
 
 
 class StorageError(KedjaError):

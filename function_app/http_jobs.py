@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Header, Query, Response
 
 from function_app import names
 from function_app.callers import Caller
-from function_app.errors import JobNotFound, NotFound, TrainingServiceUnavailable
+from function_app.errors import JobNotFound, NotFound, TrainingServiceError
 from function_app.http_access import DataCaller, Service
 from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.kedja import Kedja
@@ -39,7 +39,7 @@ Spec = Annotated[
     ),
 ]
 _CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-_LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @router.post(
@@ -95,7 +95,7 @@ def get_job(caller: DataCaller, kedja: Service, name: str) -> JobView:
     try:
         job = kedja.training.get(name)
         metrics = kedja.training.metrics(name) if job.status is JobStatus.RUNNING else {}
-    except (JobNotFound, TrainingServiceUnavailable) as error:
+    except TrainingServiceError as error:
         return JobView.of(receipt, name, live_problem=str(error))
     return JobView.of(receipt, name, live=LiveJob.of(job, metrics))
 

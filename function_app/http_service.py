@@ -42,6 +42,8 @@ DEPENDENCIES = (
 """The packages that the service runs on, as pyproject.toml has them."""
 
 _ANSWERS = answers(HTTPStatus.SERVICE_UNAVAILABLE)
+_ASKING = answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Of routes that ask the training service."""
 
 
 class PauseRequest(BaseModel):
@@ -75,7 +77,7 @@ class Health(BaseModel):
     checks: Mapping[str, Check] | None = None
 
 
-@router.get("/compute", operation_id="list_compute", responses=_ANSWERS)
+@router.get("/compute", operation_id="list_compute", responses=_ASKING)
 def list_compute(_caller: DataCaller, kedja: Service) -> ComputeList:
     """List where jobs can run."""
     items = [ComputeView.of(compute) for compute in kedja.training.computes()]
@@ -86,7 +88,7 @@ def list_compute(_caller: DataCaller, kedja: Service) -> ComputeList:
     "/compute/{name}",
     operation_id="create_compute",
     status_code=HTTPStatus.ACCEPTED,
-    responses=answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=_ASKING,
 )
 def create_compute(
     _caller: Operator,

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from function_app.drop import Drop
+from function_app.errors import AppNotAllowed, TrainingServiceUnavailable
 from function_app.planning import Plan, Rejected, Waiting
 from function_app.receipt import Receipt, Status
 
@@ -24,7 +25,7 @@ def is_compute(what: str) -> bool:
     return what.startswith("compute ")
 
 
-def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: Exception) -> Plan | None:
+def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServiceUnavailable) -> Plan | None:
     """Return what to write on a drop's receipt while the service does not answer, or None where that says enough.
 
     Only a drop that nothing has been said about yet is told: whatever else a receipt says stays true meanwhile.
@@ -41,9 +42,10 @@ def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: Exception) -
             reason=f"The training service was not available for {DEADLINE.total_seconds() / 3600:.0f} hours: {error}",
             what_to_do="Drop it again when the service is back.",
         )
+    first = f"{error} Then" if isinstance(error, AppNotAllowed) else "Nothing:"
     return Waiting(
         drop=drop,
         what=REASON,
-        what_to_do=f"Nothing: the service is asked again, every {LONGEST_WAIT / 60:.0f} minutes at least, until "
+        what_to_do=f"{first} the service is asked again, every {LONGEST_WAIT / 60:.0f} minutes at least, until "
         f"{until:%Y-%m-%d %H:%M} UTC. /api/health tells whether it answers.",
     )

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from function_app import names
 from function_app.announcements import Announced
-from function_app.errors import JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
+from function_app.errors import AppNotAllowed, JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
 from function_app.planning import Planner
 from function_app.receipt import FINAL, Attempt, Receipt, Status
 from function_app.receipts import Receipts
@@ -119,6 +119,9 @@ class Submitter:
 
             receipt = self.receipts.change(receipt, give_up)
             return self._over(receipt, attempt)
+        if isinstance(error, AppNotAllowed):
+            what_to_do = str(error)
+            receipt = self.receipts.change(receipt, lambda current: _not_allowed(current, attempt, now, what_to_do))
         if tries is None:
             return receipt
         delay = backoff(tries, attempt.job, retry_after=error.retry_after)
@@ -131,6 +134,13 @@ class Submitter:
         if receipt.status in FINAL:
             self.turns.end(attempt.job)
         return self.receipts.flush(receipt)
+
+
+def _not_allowed(receipt: Receipt, attempt: Attempt, now: datetime, what_to_do: str) -> Receipt:
+    """Return the receipt with what somebody has to do before its job can be submitted, said once."""
+    if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
+        return receipt
+    return receipt.moved(Status.SUBMITTING, now, "The training service does not let the app submit it.", what_to_do)
 
 
 def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:

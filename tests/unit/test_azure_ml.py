@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, ServiceResponseError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceResponseError
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from marshmallow import ValidationError
 from pytest_mock import MockerFixture
@@ -13,6 +13,7 @@ from function_app.azure_ml import AzureMLService
 from function_app.azure_ml_jobs import DOCUMENT_PROPERTY, compute_of, digest_of, document_of, status_of
 from function_app.azure_ml_workspace import Connection, Workspace, service_errors
 from function_app.errors import (
+    AppNotAllowed,
     InvalidSettings,
     JobRefused,
     TrainingServiceError,
@@ -38,6 +39,13 @@ def connection(mocker: MockerFixture) -> Connection:
     made = Connection(workspace=Workspace.from_environment(ENVIRONMENT), credential=mocker.Mock())
     made._made["ml"] = mocker.Mock()
     return made
+
+
+def refusal(status: int) -> HttpResponseError:
+    """Return what the client libraries raise for an answer of this status."""
+    error = HttpResponseError("not for you")
+    error.status_code = status
+    return error
 
 
 def test_importing_it_leaves_the_client_library_alone() -> None:
@@ -151,6 +159,18 @@ def test_unknown_status_is_running_and_logged(caplog: pytest.LogCaptureFixture) 
     assert "Paused" in caplog.text
 
 
+class TestLogs:
+    def test_at_an_address_that_is_not_accepted_are_refused_for_good(self, mocker: MockerFixture) -> None:
+        made = connection(mocker)
+        made._made["tracking"] = "https://region.api.azureml.ms/mlflow/v1.0"
+        details = {"status": "Failed", "logFiles": {"user_logs/std_log.txt": "https://s.blob.core.windows.net/log"}}
+        mocker.patch.object(Connection, "get_json", return_value=details)
+        mocker.patch("function_app.azure_ml._read_blob", side_effect=refusal(403))
+        with pytest.raises(TrainingServiceError, match="The log of job 'digits-1' cannot be read") as raised:
+            AzureMLService(connection=made).logs("digits-1")
+        assert not isinstance(raised.value, TrainingServiceUnavailable)
+
+
 class TestSubmit:
     def test_sends_nothing_that_the_library_refuses(self, mocker: MockerFixture) -> None:
         error = ValidationError("command: Missing data for required field.")
@@ -176,11 +196,25 @@ class TestServiceErrors:
         assert "std_log.txt?… (x)" in str(raised.value)
         assert "secret" not in str(raised.value)
 
-    def test_an_identity_that_is_not_accepted_is_named(self) -> None:
-        what = "Job 'x' cannot be read"
-        with pytest.raises(TrainingServiceError, match="AZURE_CLIENT_ID") as raised, service_errors(what):
-            raise ClientAuthenticationError("no identity here")
-        assert not isinstance(raised.value, TrainingServiceUnavailable)
+    @pytest.mark.parametrize(
+        ("error", "what_to_do"),
+        [
+            (ClientAuthenticationError("no identity here"), "that the identity still exists"),
+            (refusal(403), "the role AzureML Data Scientist on the workspace"),
+        ],
+    )
+    def test_an_identity_that_may_not_is_told_what_to_give_it(self, error: Exception, what_to_do: str) -> None:
+        with pytest.raises(AppNotAllowed, match=what_to_do) as raised, service_errors("Job 'x' cannot be read"):
+            raise error
+        assert "AZURE_CLIENT_ID" in str(raised.value)
+        assert isinstance(raised.value, TrainingServiceUnavailable)
+
+    @pytest.mark.parametrize("error", [ClientAuthenticationError("the SAS is over"), refusal(403), refusal(409)])
+    def test_an_address_that_is_not_accepted_is_refused_for_good(self, error: Exception) -> None:
+        with pytest.raises(TrainingServiceError) as raised, service_errors("The log cannot be read", identity=False):
+            raise error
+        assert type(raised.value) is TrainingServiceError
+        assert "role" not in str(raised.value)
 
     def test_an_error_of_kedjas_own_passes(self) -> None:
         with pytest.raises(JobRefused, match="as it is"), service_errors("Job 'x' cannot be read"):

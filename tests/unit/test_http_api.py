@@ -15,6 +15,7 @@ from function_app import names
 from function_app.api_keys import ApiKeys
 from function_app.callers import Role
 from function_app.errors import (
+    AppNotAllowed,
     BlobNotFound,
     InvalidEvent,
     InvalidJobSpec,
@@ -292,6 +293,7 @@ def test_a_body_up_to_the_limit_is_read(client: Client) -> None:
         (TrainingServiceUnavailable("x", 7.2), 503, "training-unavailable", "8"),
         (BlobNotFound("x"), 502, "storage-failed", None),
         (TrainingServiceError("x"), 502, "training-failed", None),
+        (AppNotAllowed("x"), 502, "app-not-allowed", None),
     ],
 )
 def test_each_error_has_its_status(
@@ -355,6 +357,8 @@ def test_openapi_has_every_route_with_its_problems(client: Client) -> None:
     for operation in operations.values():
         assert operation["tags"]
         assert list(operation["responses"]["401"]["content"]) == ["application/problem+json"]
+    asks_the_service = ("get_job", "get_job_log", "get_job_metrics", "list_compute", "create_compute")
+    assert set(asks_the_service) <= {one["operationId"] for one in operations.values() if "502" in one["responses"]}
     assert "ProblemView" in schema["components"]["schemas"]
 
 

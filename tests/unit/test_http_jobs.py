@@ -6,7 +6,7 @@ from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.callers import Role
-from function_app.errors import TrainingServiceUnavailable
+from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
 from function_app.http_api import create_api
 from function_app.training_service import JobStatus
 from tests.unit.http_client import Client
@@ -183,6 +183,19 @@ def test_a_job_is_shown_though_its_service_does_not_answer(world: World, client:
     assert view["live"] is None
     assert view["live_problem"] == "The training service is down."
     assert view["status"] == "submitted"
+
+
+@pytest.mark.parametrize("asked", ["get", "metrics"])
+def test_a_job_is_shown_though_its_service_refuses_to_tell_of_it(
+    world: World, client: Client, submitted: str, mocker: MockerFixture, asked: str
+) -> None:
+    world.training.move(submitted, JobStatus.RUNNING)
+    world.rest()
+    mocker.patch.object(MemoryTraining, asked, side_effect=TrainingServiceError("It answered 400."))
+
+    view = client.get_json(f"/api/jobs/{submitted}")
+
+    assert (view["status"], view["live"], view["live_problem"]) == ("running", None, "It answered 400.")
 
 
 def test_a_job_that_has_ended_is_told_from_its_receipt(world: World, client: Client, submitted: str) -> None:

@@ -1,11 +1,14 @@
 import random
 
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.answer import sequence, tried_again
+from function_app.errors import AppNotAllowed
 from function_app.receipt import Receipt, Status
 from tests.unit.meanwhile import Meanwhile, host
+from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import SCRIPT, World
 
 
@@ -195,6 +198,20 @@ class TestWaiting:
         assert "until 2026-03-02 12:0" in str(receipt.what_to_do)
         assert len(receipt.history) == 1
         world.training.unavailable = False
+        world.rest()
+        assert (world.receipt().status, len(world.training.jobs)) == (Status.SUBMITTED, 1)
+
+    def test_while_the_app_lacks_a_role_says_which_and_goes_on_when_it_has_it(
+        self, world: World, mocker: MockerFixture
+    ) -> None:
+        denied = AppNotAllowed("Compute cannot be listed. Give the app's identity the role AzureML Data Scientist.")
+        patched = mocker.patch.object(MemoryTraining, "computes", side_effect=denied)
+        world.drop_digits()
+        world.go_on(3600)
+        receipt = world.receipt()
+        assert (world.failures, receipt.status, receipt.reason) == ([], Status.WAITING, "training service")
+        assert str(receipt.what_to_do).startswith(f"{denied} Then the service is asked again")
+        mocker.stop(patched)
         world.rest()
         assert (world.receipt().status, len(world.training.jobs)) == (Status.SUBMITTED, 1)
 

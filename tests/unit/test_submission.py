@@ -1,11 +1,15 @@
+import itertools
 import json
 
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app import names
+from function_app.errors import AppNotAllowed
 from function_app.receipt import Status
 from function_app.turns import SubmitRequest
 from tests.unit.meanwhile import Meanwhile, host
+from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World
 
 
@@ -77,6 +81,23 @@ def test_it_is_tried_again_while_the_service_does_not_answer(unavailable: World)
     unavailable.training.unavailable = False
     unavailable.rest()
     assert (unavailable.receipt().status, unavailable.failures) == (Status.SUBMITTED, [])
+
+
+def test_a_role_that_the_app_lacks_is_said_once_and_the_job_goes_on_when_it_has_it(
+    world: World, mocker: MockerFixture
+) -> None:
+    denials = (AppNotAllowed(f"Give the app's identity a role. Trace {number}.") for number in itertools.count())
+    patched = mocker.patch.object(MemoryTraining, "submit", side_effect=denials)
+    world.drop_digits()
+    world.go_on(3600)
+    receipt = world.receipt()
+    assert (world.failures, receipt.status) == ([], Status.SUBMITTING)
+    assert receipt.reason == "The training service does not let the app submit it."
+    assert receipt.what_to_do == "Give the app's identity a role. Trace 0."
+    assert len(receipt.history) == 2
+    mocker.stop(patched)
+    world.rest()
+    assert (world.receipt().status, world.receipt().what_to_do) == (Status.SUBMITTED, None)
 
 
 def test_not_before_the_time_that_the_service_names(unavailable: World) -> None:
