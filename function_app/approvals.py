@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import frozen
@@ -22,7 +22,7 @@ from function_app.job_spec import JobSpec
 from function_app.receipt import DroppedFile
 from function_app.receipts import Clock, utc_now
 from function_app.snapshot import ChangedMeanwhile
-from function_app.storage import Blobs, pages
+from function_app.storage import Blobs, listed, pages
 
 FOLDER = ".approvals/"
 """Where approvals lie in the container `receipts`, which no writer of scripts may write."""
@@ -55,6 +55,15 @@ class Pending:
     @property
     def blob(self) -> str:
         return f"{PENDING}{self.digest}/{self.experiment}/{self.drop}"
+
+
+@frozen(kw_only=True)
+class Note:
+    """The note that a drop waits, as it was listed. Its age is by the storage's clock."""
+
+    pending: Pending
+    etag: str
+    age: timedelta
 
 
 @frozen
@@ -95,6 +104,10 @@ class Approvals:
             return None
         return found if found.digest == digest else None
 
+    def allows(self, digest: str) -> bool:
+        """Return whether the code with this digest may run."""
+        return not self.required or self.find(digest) is not None
+
     def approve(self, digest: str, *, by: str, note: str | None) -> Approval:
         """Approve a digest, or return the approval that it has already."""
         approval = Approval(digest=digest, by=by, at=self.clock(), note=note)
@@ -115,14 +128,21 @@ class Approvals:
 
     def waiting(self, digest: str = "") -> Iterator[Pending]:
         """Yield the drops that wait for the approval of this digest, or of any."""
-        for page in pages(self.blobs, names.RECEIPTS, f"{PENDING}{digest}"):
-            for item in page:
-                _, found, experiment, drop = item.name.split("/")
-                yield Pending(digest=found, experiment=experiment, drop=drop)
+        for note in self.notes(digest):
+            yield note.pending
 
-    def settled(self, pending: Pending) -> None:
-        """Forget that a drop waits."""
-        self.blobs.delete(names.RECEIPTS, pending.blob)
+    def notes(self, digest: str = "") -> Iterator[Note]:
+        """Yield what is noted of the drops that wait for the approval of this digest, or of any."""
+        for page in listed(self.blobs, names.RECEIPTS, f"{PENDING}{digest}"):
+            for item in page.items:
+                _, found, experiment, drop = item.name.split("/")
+                pending = Pending(digest=found, experiment=experiment, drop=drop)
+                yield Note(pending=pending, etag=item.etag, age=page.now - item.modified)
+
+    def settled(self, pending: Pending, *, etag: str | None = None) -> None:
+        """Forget that a drop waits; where the ETag of a note is given, only if it was not noted again since."""
+        with contextlib.suppress(PreconditionFailed):
+            self.blobs.delete(names.RECEIPTS, pending.blob, etag=etag)
 
     def _content(self, drop: Drop, file: DroppedFile) -> str:
         if file.size > LARGEST:

@@ -1,13 +1,15 @@
 """Approving: drops that waited for an approval go on once it is there."""
 
 import logging
+from datetime import datetime
 
 from attrs import frozen
 
 from function_app import names
-from function_app.approvals import Approval, Approvals, Pending
-from function_app.documents import Document
+from function_app.approvals import REASON, Approval, Approvals, Note, Pending
+from function_app.deletion import IN_FLIGHT
 from function_app.drop import Drop
+from function_app.looking_again import PutOff
 from function_app.receipt import Receipt, Status
 from function_app.receipts import Receipts
 from function_app.settling import Settler
@@ -20,14 +22,13 @@ LOOK_AGAIN = 10.0
 """A receipt that is about to be written is looked for so often, so many seconds apart."""
 
 
-class ApprovedRequest(Document):
+class ApprovedRequest(PutOff):
     """A message of `settled-drops`: go on with a drop whose code is approved now."""
 
     kind: str = "approved"
     digest: str
     experiment: str
     drop: str
-    tries: int = 0
 
 
 @frozen(kw_only=True)
@@ -53,24 +54,48 @@ class Approver:
         Raises:
             ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable: look again later.
         """
-        pending = Pending(digest=request.digest, experiment=request.experiment, drop=request.drop)
         receipt = self.receipts.find(request.experiment, request.drop)
-        if receipt is None and request.tries < LOOKS:
-            self._send(request.model_copy(update={"tries": request.tries + 1}), delay=LOOK_AGAIN)
-            return None
-        if receipt is not None:  # in whatever state it is: the host may have been killed behind the claim
-            receipt = self._take(receipt)
-        if receipt is None or receipt.status is not Status.WAITING:
-            self.approvals.settled(pending)
-        return receipt
+        if receipt is None:
+            if request.tries < LOOKS:
+                self._send(request.model_copy(update={"tries": request.tries + 1}), delay=LOOK_AGAIN)
+            return None  # `reconcile` goes on with it, or forgets it
+        taken = self._take(receipt)  # in whatever state it is: the host may have been killed behind the claim
+        if taken is None or taken.status is not Status.WAITING:
+            self.approvals.settled(Pending(digest=request.digest, experiment=request.experiment, drop=request.drop))
+        return taken or receipt
 
-    def _take(self, receipt: Receipt) -> Receipt:
+    def carry_on(self, until: datetime) -> None:
+        """Let those go on whose message was lost, and forget those that do not wait any more; begin none after that."""
+        for note in self.approvals.notes():
+            try:
+                self._carry_on(note)
+            except Exception:
+                logger.exception("%s could not be looked at; the next round tries again.", note.pending.blob)
+            if self.receipts.clock() > until:
+                return
+
+    def _carry_on(self, note: Note) -> None:
+        pending = note.pending
+        receipt = self.receipts.find(pending.experiment, pending.drop)
+        if receipt and receipt.status is Status.WAITING and receipt.reason == f"{REASON}{pending.digest}":
+            if self.approvals.allows(pending.digest):
+                # Each round comes back by itself: messages that are put off would add up.
+                self._send(
+                    ApprovedRequest(
+                        digest=pending.digest, experiment=pending.experiment, drop=pending.drop, again=False
+                    )
+                )
+        elif note.age > IN_FLIGHT:  # else its receipt may be about to be written
+            self.approvals.settled(pending, etag=note.etag)
+
+    def _take(self, receipt: Receipt) -> Receipt | None:
+        """Take the receipt's drop; return None where that is not what lies there now."""
         drop = self.settler.archives.opened(Drop.take(self.settler.blobs, receipt.folder))
         # The job as the receipt has it: a request may have asked for another than job.yaml says.
         spec = self.settler.snapshots.spec(receipt.experiment, receipt.drop)
         if self.settler.id_of(drop, spec) != receipt.drop:
             logger.info("%s is approved, and its files have changed since: they are a drop of their own.", receipt.name)
-            return receipt
+            return None
         return self.settler.take(drop, spec, trigger=receipt.trigger)
 
     def _send(self, request: ApprovedRequest, *, delay: float = 0) -> None:

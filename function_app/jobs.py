@@ -11,10 +11,10 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.answer import sequence, tried_again
 from function_app.deletion import check_not_deleting
-from function_app.documents import Document
 from function_app.drop import Drop
 from function_app.errors import BlobNotFound, InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
+from function_app.looking_again import PutOff
 from function_app.planning import Ready, Rejected, Waiting
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
@@ -23,7 +23,7 @@ from function_app.storage import Blobs
 from function_app.submission import Submitter, without_secrets
 
 
-class TrainingRequest(Document):
+class TrainingRequest(PutOff):
     """A message of `settled-drops`: another system asked for a training by an event. `code` says what it may set."""
 
     kind: str = "request"
@@ -84,6 +84,10 @@ class Jobs:
         """
         drop, spec = self._drop(request, code=code)
         return self.settler.take(drop, spec, trigger=trigger, force=force)
+
+    def answer(self, request: TrainingRequest) -> Receipt:
+        """Submit what an event asked for. Raises as `submit` does."""
+        return self.submit(request.spec, trigger=f"event: {request.source}", code=request.code)
 
     def dry_run(self, request: Mapping[str, object], *, code: bool) -> DryRun:
         """Return what `submit` would do, without doing it. Raises as `submit` does."""

@@ -1,13 +1,13 @@
 """Kedja, put together: every part connected to the storage, the training service and the topic that settings name."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import connections, events, names
+from function_app import connections, events, looking_again, names
 from function_app.admission import Admission, Limits
 from function_app.announcements import Publisher
 from function_app.approvals import Approvals
@@ -16,13 +16,11 @@ from function_app.artifacts import Artifacts
 from function_app.azure_storage import StorageAccount
 from function_app.champion import Champions
 from function_app.completion import LookRequest, Watcher
-from function_app.deletion import BeingDeleted
 from function_app.documents import Document
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
 from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs, TrainingRequest
-from function_app.looking_again import PAUSE_CHECK
 from function_app.missing_node import MissingNodes
 from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
@@ -120,6 +118,7 @@ class Kedja:
             max_preemptions=settings.max_preemptions,
         )
         remover = Remover(blobs=blobs, champions=champions, training=training)
+        approver = Approver(approvals=approvals, queues=queues, receipts=receipts, settler=settler)
         jobs = Jobs(blobs=blobs, receipts=receipts, settler=settler, submitter=submitter)
         experiments = Experiments(blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training)
         return cls(
@@ -142,6 +141,7 @@ class Kedja:
                 turns=turns,
                 missing_nodes=MissingNodes(receipts=receipts, training=training, deadline=settings.start_deadline),
                 watcher=watcher,
+                approver=approver,
                 experiments=experiments,
                 retention=Retention(
                     blobs=blobs, receipts=receipts, remover=remover, settings=settings, training=training
@@ -151,7 +151,7 @@ class Kedja:
             experiments=experiments,
             champions=champions,
             poison=PoisonCabinet(blobs=blobs, receipts=receipts),
-            approver=Approver(approvals=approvals, queues=queues, receipts=receipts, settler=settler),
+            approver=approver,
         )
 
     @classmethod
@@ -184,22 +184,25 @@ class Kedja:
     def on_settled(self, body: bytes, *, message: str) -> None:
         """Work on a message of `settled-drops`: a folder to look at, or something to submit."""
         values = _object(events.decode(body))
-        try:
-            self._settled(values, message=message)
-        except BeingDeleted:  # which takes longer than a message is delivered again
-            self.queues.send(names.SETTLED_DROPS, values, delay=PAUSE_CHECK)
-
-    def _settled(self, values: Mapping[str, Any], *, message: str) -> None:
         if values.get("kind") == "submit":
             request = _request(SubmitRequest, values)
             self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
         elif values.get("kind") == "approved":
-            self.approver.go_on(ApprovedRequest.model_validate(values))
+            self._or_later(_request(ApprovedRequest, values), self.approver.go_on)
         elif values.get("kind") == "request":
-            asked = _request(TrainingRequest, values)
-            self.jobs.submit(asked.spec, trigger=f"event: {asked.source}", code=asked.code)
+            self._or_later(_request(TrainingRequest, values), self.jobs.answer)
         else:
             self.settler.settle(_request(SettleRequest, values), message=message)
+
+    def _or_later[R: looking_again.PutOff](self, request: R, work: Callable[[R], object]) -> None:
+        """Work on a request; put it off where something stands in its way."""
+        try:
+            work(request)
+        except looking_again.REASONS as reason:
+            logger.info("%s", reason)
+            if request.again:
+                following, delay = looking_again.later(request, reason, self.receipts.clock())
+                self.queues.send(names.SETTLED_DROPS, following.model_dump(mode="json"), delay=delay)
 
     def on_run_event(self, body: bytes) -> None:
         """Work on a message of `run-events`: the training service's event, or a request to look again."""
@@ -249,15 +252,21 @@ class Kedja:
             values = _object(events.decode(body))
             if values.get("kind") == "look":
                 return self.jobs.find(str(values.get("job")))
-            if values.get("kind") == "submit":
+            if values.get("kind") in ("submit", "approved"):
                 return self.receipts.find(str(values.get("experiment")), str(values.get("drop")))
             if values.get("kind") == "settle":
-                latest = self.receipts.latest(str(values.get("experiment")))
-                return self.receipts.find(latest.experiment, latest.drop) if latest else None
+                return self._latest(str(values.get("experiment")))
+            if values.get("kind") == "request":
+                request = _request(TrainingRequest, values)
+                return self._latest(names.slug(self.jobs.check(request.spec, code=request.code)))
             event = events.parse(values)
             return self.jobs.find(event.job) if isinstance(event, events.RunChanged) else None
         except KedjaError:
             return None
+
+    def _latest(self, experiment: str) -> Receipt | None:
+        latest = self.receipts.latest(experiment)
+        return self.receipts.find(latest.experiment, latest.drop) if latest else None
 
 
 def _request[D: Document](kind: type[D], values: Mapping[str, Any]) -> D:

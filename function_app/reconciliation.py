@@ -1,10 +1,12 @@
 """Reconciliation: what the events should have done, done without them.
 
-It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, and as
-many experiments as there is time for, in turn, for files that no event told of.
+It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, drops
+that wait for an approval that is there, and as many experiments as there is time for, in turn, for files that no event
+told of.
 """
 
 import bisect
+import contextlib
 import logging
 from datetime import datetime, timedelta
 
@@ -13,11 +15,12 @@ from pydantic import ValidationError
 
 from function_app import names
 from function_app.answer import sequence
+from function_app.approving import Approver
 from function_app.completion import Watcher
-from function_app.deletion import deleted_before
+from function_app.deletion import IN_FLIGHT, deleted_before
 from function_app.documents import Document
 from function_app.drop import newest_upload
-from function_app.errors import BlobNotFound, JobNotFound, KedjaError
+from function_app.errors import BlobNotFound, JobNotFound, KedjaError, PreconditionFailed
 from function_app.experiments import Experiments
 from function_app.intake import Intake, Marker, SettleRequest
 from function_app.missing_node import MissingNodes
@@ -44,6 +47,8 @@ STALE_MARKER = 2.0
 """Quiet periods after which a marker is taken for one whose message was lost."""
 OPEN = timedelta(minutes=2)
 """A round looks at no further open receipt after this time; the next one goes on there."""
+APPROVALS = timedelta(minutes=1)
+"""A round looks at no further drop that waits for an approval after this time."""
 LOST_SUBMISSION = timedelta(minutes=4)
 """A claimed attempt without a job is taken for lost after this time."""
 TRIGGER = "reconcile"
@@ -75,6 +80,7 @@ class Reconciler:
     turns: Turns
     missing_nodes: MissingNodes
     watcher: Watcher
+    approver: Approver
     experiments: Experiments
     retention: Retention
 
@@ -85,6 +91,7 @@ class Reconciler:
         self._strays(looked_at)
         self._markers()
         self._ends()
+        self.approver.carry_on(self.receipts.clock() + APPROVALS)
         self._walk(id)
 
     def _open(self, run: str, looked_at: set[str]) -> dict[str, Receipt]:
@@ -113,7 +120,7 @@ class Reconciler:
     def _receipt(self, experiment: str, drop: str, run: str, looked_at: set[str]) -> Receipt | None:
         receipt = self.receipts.find(experiment, drop)
         if receipt is None:
-            self.blobs.delete(names.RECEIPTS, names.open_blob(experiment, drop))
+            self._unmark(experiment, drop)
             return None
         if receipt.outbox:
             receipt = self.receipts.flush(receipt)
@@ -129,6 +136,15 @@ class Reconciler:
             looked_at.add(receipt.job)
             return self._follow(receipt, receipt.job)
         return receipt
+
+    def _unmark(self, experiment: str, drop: str) -> None:
+        """Take away a mark without a receipt, unless it may still get one: a claim's mark is written before it."""
+        name = names.open_blob(experiment, drop)
+        listing = self.blobs.list(names.RECEIPTS, name)
+        for mark in listing.items:
+            if listing.now - mark.modified > IN_FLIGHT:
+                with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
+                    self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
 
     def _close(self, receipt: Receipt) -> Receipt:
         """Take the mark off a receipt that is not asked again any more, or whose claim did not come to be."""

@@ -274,6 +274,27 @@ class TestTrainingRequested:
         world.rest()
         assert world.receipt().status == "submitted"
 
+    def test_waits_for_a_training_service_that_is_away(self, world: World, client: Client) -> None:
+        digits(world)
+        world.training.unavailable = True
+        assert post(client, self.EVENT, STRUCTURED).json() == ALL
+        world.go_on(1800)
+        assert (world.failures, len(world.queues.messages)) == ([], 1)
+        world.training.unavailable = False
+        world.rest(patience=601)
+        assert (world.failures, world.receipt().status) == ([], "submitted")
+
+    def test_that_failed_is_noted_on_the_latest_receipt(self, world: World, client: Client) -> None:
+        digits(world)
+        assert post(client, self.EVENT, STRUCTURED).json() == ALL
+        world.rest()
+        for name in ("train.py", "digits.npz"):
+            world.blobs.delete(names.SCRIPTS if name == "train.py" else names.DATA, f"digits/{name}")
+        assert post(client, self.EVENT, STRUCTURED).json() == ALL
+        world.rest()
+        (note,) = world.receipt().attention
+        assert "NotFound: Nothing was dropped for the experiment 'digits'" in note
+
     @pytest.mark.parametrize(
         ("data", "status", "said"),
         [
