@@ -105,6 +105,36 @@ class TestLostMessages:
 
 
 class TestOpenReceipts:
+    def test_claimed_while_a_round_sees_only_its_mark_is_submitted(self, world: World) -> None:
+        """The round comes between the mark and the receipt, its host dies behind the receipt, and newer files come."""
+
+        def die() -> None:
+            raise KeyboardInterrupt
+
+        sound = world.kedja
+        world.drop_digits()
+        seen = Meanwhile(
+            world.blobs, "create", lambda: sound.reconciler.run(id="a round"), about="'receipts', 'digits/"
+        )
+        world.kedja = host(
+            world, blobs=lambda _: Meanwhile(seen, "create", die, about="'receipts', 'digits/", after=True)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            world.go_on(60)
+        world.kedja = sound
+        world.queues.messages.clear()
+        world.clock.advance(1)
+        world.drop("data/digits/digits.npz", b"newer digits")
+        rounds(world, 3)
+        assert [receipt.status for receipt in world.receipts()] == [Status.SUPERSEDED, Status.STARTING]
+
+    def test_a_mark_that_gets_no_receipt_is_taken_away_when_its_function_has_ended(self, world: World) -> None:
+        world.kedja.receipts.open("digits", "0" * 64)
+        rounds(world)
+        assert world.opened() == [f".open/digits/{'0' * 64}"]
+        rounds(world, 2)
+        assert world.opened() == []
+
     def test_claimed_and_never_submitted_is_submitted(self, world: World) -> None:
         die_before_submission(world)
         world.queues.messages.clear()

@@ -18,6 +18,7 @@ from local_azure import functions_host
 SHORT: dict[str, object] = {
     "azure_storage.RENEW_AFTER": 4.0,
     "completion.BUSY_DELAY": 1.0,
+    "reconciliation.IN_FLIGHT": timedelta(seconds=30),
     "reconciliation.LOST_SUBMISSION": timedelta(seconds=20),
     "registration.COPY_CHECK": 1.0,
     "registration.LEASE_SECONDS": 15,
