@@ -21,7 +21,7 @@ ARTIFACTS_FOLDER = "ExperimentRun"
 """The folder of all runs in that container: Azure ML's name for it."""
 
 _SCHEME = "mlflow-artifacts:/"
-_START_TIMEOUT = 90.0  # seconds; a start takes 8 s on two idle cores, and makes the database at the first one
+_START_TIMEOUT = 240.0  # seconds; a start takes 8 s on two idle cores, and makes the database at the first one
 _STOP_TIMEOUT = 10.0  # seconds
 
 

@@ -483,8 +483,8 @@ class TestQueues:
         assert account.messages() == [{"experiment": "målning", "tries": 3}]
 
     def test_a_delayed_message_cannot_be_seen_before(self, account: Account) -> None:
-        account.queues.send(account.queue, {"number": 1}, delay=2)
+        account.queues.send(account.queue, {"number": 1}, delay=6)
         account.queues.send(account.queue, {"number": 2})
         assert account.messages() == [{"number": 2}]
-        account.wait(3)
+        account.wait(7)
         assert {message["number"] for message in account.messages()} == {1, 2}

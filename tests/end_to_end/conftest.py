@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import define, field
+from attrs import define, field, frozen
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient
 
@@ -20,7 +20,8 @@ from local_azure.stack import Ports, Stack
 from local_azure.up import ROOT, Supervisor, running
 from local_azure.webhook_receiver import WebhookReceiver
 
-QUIET = 2.0  # seconds
+QUIET = 3.0  # seconds; storage tells times in whole ones, so a folder may count as quiet one second earlier
+TIMER = 300  # seconds
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
 
 
@@ -113,6 +114,12 @@ class World:
     def post(self, path: str, values: Mapping[str, Any] | None = None) -> httpx.Response:
         return self.http.post(path, json=values)
 
+    def clear_of_timer(self, seconds: float = 90) -> None:
+        """Wait, if need be, until the timer that is due every five minutes does not come for so long."""
+        left = TIMER - time.time() % TIMER
+        if left < seconds:
+            time.sleep(left + 1)
+
     def reconcile(self) -> None:
         """Poke the timer, as a person does through the host's admin API."""
         answer = self.http.post("/admin/functions/reconcile", json={"input": ""})
@@ -139,6 +146,43 @@ class World:
 
     def close(self) -> None:
         self.http.close()
+
+
+def until(found: Callable[[], Any], what: str, *, timeout: float = 120, every: float = 0.1) -> Any:  # noqa: ANN401 - whatever is found
+    """Wait until something is found, and return it."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        time.sleep(every)
+    raise AssertionError(f"{what}: not within {timeout} s")
+
+
+@frozen
+class Hold:
+    """Keeps scripts waiting until a test has seen what it wanted to see."""
+
+    path: Path
+
+    def before(self, script: bytes) -> bytes:
+        """Return the script with a wait at its beginning, which ends by itself after four minutes."""
+        lines = (
+            "import pathlib, time",
+            "for _ in range(2400):",
+            f"    if pathlib.Path({str(self.path)!r}).exists(): break",
+            "    time.sleep(0.1)",
+        )
+        return "\n".join(lines).encode() + b"\n" + script
+
+    def release(self) -> None:
+        self.path.touch()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Hold]:
+    hold = Hold(tmp_path / "go")
+    yield hold
+    hold.release()
 
 
 def free_ports(count: int) -> Sequence[int]:

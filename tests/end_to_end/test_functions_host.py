@@ -20,7 +20,7 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from local_azure.azurite import AzuriteAccount, running_azurite
 
 REPOSITORY = Path(__file__).parents[2]
-LEASE = 4  # seconds
+LEASE = 10  # seconds
 
 APP = """
 import logging
@@ -151,7 +151,7 @@ def host(root: Path) -> Iterator[Host]:
         yield running
 
 
-def wait_for(true: Callable[[], bool], host: Host, seconds: float = 20) -> None:
+def wait_for(true: Callable[[], bool], host: Host, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, (host.notes(), (host.root / "host.log").read_text())

@@ -97,6 +97,7 @@ def test_a_queue_keeps_events_until_its_consumer_comes(world: World) -> None:
 
 
 def test_another_system_asks_for_a_training(world: World) -> None:
+    world.clear_of_timer()
     with world.faults(storage_data={"drop": {}}, storage_scripts={"drop": {}}):
         world.drop({"data/asked/x.bin": b"1", "scripts/asked/train.py": SCRIPT})
         command = [sys.executable, str(EXAMPLES / "request_training.py"), "asked", "epochs=2"]

@@ -71,7 +71,7 @@ def statuses_of(received: list[dict[str, Any]]) -> list[str | None]:
     return [event["data"].get("runStatus") for event in received]
 
 
-def eventually(is_so: Callable[[], bool], seconds: float = 30) -> None:
+def eventually(is_so: Callable[[], bool], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"not so within {seconds} s"
@@ -259,7 +259,7 @@ def test_a_canceled_job_that_ignores_sigterm_is_killed_with_all_it_started(
         service.cancel("stubborn")
         wait_for(service, "stubborn", JobStatus.CANCELED)
     assert len(processes) > 2
-    eventually(lambda: not any(lives(process.pid) for process in processes), 5)
+    eventually(lambda: not any(lives(process.pid) for process in processes), 30)
 
 
 def test_a_job_ends_canceled_at_its_timeout_and_failed_where_an_input_is_empty(

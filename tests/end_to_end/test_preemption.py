@@ -4,21 +4,21 @@ import contextlib
 import json
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
+import pytest
 
 from local_azure.job_folder import JOBS
 from local_azure.job_store import DATABASE, JobStore
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import Hold, World, until
 from tests.end_to_end.test_main_job import one
 
 EPOCHS = 8
 CHAINER_SCRIPT = f"""
+import os
 import time
 import chainer
 import chainer.functions as F
@@ -40,7 +40,8 @@ trainer.extend(extensions.snapshot(), trigger=(1, "epoch"))
 @training.make_extension(trigger=(1, "epoch"))
 def tell(trainer):
     print("epoch", trainer.updater.epoch, flush=True)
-    time.sleep(1)
+    while trainer.updater.epoch == 3 and not os.path.exists(GO):
+        time.sleep(0.1)
 
 
 trainer.extend(tell)
@@ -48,10 +49,9 @@ print("begins", flush=True)
 trainer.run()
 chainer.serializers.save_npz("outputs/model.npz", model)
 """
-SLEEPER = """
-import pathlib, time
+MAKER = b"""
+import pathlib
 
-time.sleep(12)
 pathlib.Path("outputs/model.npz").write_bytes(b"weights")
 """
 SIDE_BY_SIDE = b"kedja: {data: none, drop: {supersede: false}}\n"
@@ -60,15 +60,6 @@ SIDE_BY_SIDE = b"kedja: {data: none, drop: {supersede: false}}\n"
 def log_of(world: World, job: str) -> str:
     path = world.stack.state / "training" / JOBS / job / "user_logs" / "std_log.txt"
     return path.read_text(errors="replace") if path.exists() else ""
-
-
-def until(found: Callable[[], Any], what: str, timeout: float = 120) -> Any:  # noqa: ANN401 - whatever is found
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: not within {timeout} s")
 
 
 def script_process(world: World, job: str) -> psutil.Process:
@@ -90,12 +81,14 @@ def epochs(log: str) -> list[int]:
     return [int(number) for number in re.findall(r"\bepoch (\d+)", log)]
 
 
-def test_a_script_that_is_killed_goes_on_from_its_checkpoint(world: World) -> None:
+def test_a_script_that_is_killed_goes_on_from_its_checkpoint(world: World, hold: Hold) -> None:
     spec = b"kedja: {data: none}\n"
-    world.drop({"scripts/preempted/train.py": CHAINER_SCRIPT.encode(), "scripts/preempted/job.yaml": spec})
+    script = f"GO = {str(hold.path)!r}\n{CHAINER_SCRIPT}".encode()
+    world.drop({"scripts/preempted/train.py": script, "scripts/preempted/job.yaml": spec})
     first = one(world.wait("preempted", "running"))["attempts"][0]["job"]
     until(lambda: 3 in epochs(log_of(world, first)), "the third epoch")
     script_process(world, first).kill()
+    hold.release()
 
     receipt = one(world.wait("preempted", "registered", "failed", timeout=180))
     assert receipt["status"] == "registered", receipt["reason"]
@@ -127,7 +120,8 @@ def settings(world: World, **values: str) -> Iterator[None]:
         world.kill_host()
 
 
-def test_five_drops_never_run_more_than_two_at_once(world: World) -> None:
+@pytest.mark.timeout(600)
+def test_five_drops_never_run_more_than_two_at_once(world: World, hold: Hold) -> None:
     store = JobStore(world.stack.state / "training" / DATABASE)
     counts, done = [0], threading.Event()
 
@@ -140,10 +134,11 @@ def test_five_drops_never_run_more_than_two_at_once(world: World) -> None:
         watcher.start()
         try:
             for number in range(1, 6):
-                script = f"{SLEEPER}# {number}\n".encode()
+                script = hold.before(MAKER) + f"# {number}\n".encode()
                 world.drop({"scripts/crowd/train.py": script, "scripts/crowd/job.yaml": SIDE_BY_SIDE})
                 until(lambda: len(world.receipts("crowd")) == number, f"receipt {number}")  # noqa: B023 - called at once
             assert "queued" in {receipt["status"] for receipt in world.receipts("crowd")}
+            hold.release()
             receipts = world.wait("crowd", "registered", "failed", count=5, timeout=240)
         finally:
             done.set()

