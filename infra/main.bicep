@@ -298,7 +298,6 @@ module people 'roles/people.bicep' = {
   scope: group
   params: {
     storageName: storage.outputs.name
-    workspaceContainerName: workspaceContainer.outputs.name
     dataWriters: dataWriters
     scriptWriters: scriptWriters
     readers: readers
@@ -445,5 +444,5 @@ output KEDJA_URL string = functionApp.outputs.url
 output KEDJA_STORAGE_ACCOUNT string = storage.outputs.name
 output KEDJA_BLOB_ENDPOINT string = storage.outputs.blobEndpoint
 output KEDJA_WORKSPACE_NAME string = workspace.outputs.name
-output KEDJA_WORKSPACE_CONTAINER string = workspaceContainer.outputs.name
+output KEDJA_RELEASES_CONTAINER string = names.containers.releases
 output KEDJA_EVENT_GRID_TOPIC string = topics.outputs.name

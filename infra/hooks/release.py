@@ -66,7 +66,7 @@ class Target:
             "subscription": "AZURE_SUBSCRIPTION_ID",
             "group": "AZURE_RESOURCE_GROUP",
             "workspace": "KEDJA_WORKSPACE_NAME",
-            "container": "KEDJA_WORKSPACE_CONTAINER",
+            "container": "KEDJA_RELEASES_CONTAINER",
             "blobs": "KEDJA_BLOB_ENDPOINT",
             "app": "KEDJA_FUNCTION_APP",
         }
@@ -147,7 +147,7 @@ class Release:
         if self._call("GET", resource, MACHINE_LEARNING, missing=True):
             self.say(f"The {kind} is registered already, version {files.version}.")
             return
-        folder = f"kedja/{kind}/{files.version}"
+        folder = f"{kind}/{files.version}"
         for path, content in files.content.items():
             self.blobs.get_blob_client(self.target.container, f"{folder}/{path}").upload_blob(content, overwrite=True)
         place = f"{self.target.blobs.rstrip('/')}/{self.target.container}/{folder}"

@@ -25,8 +25,9 @@ var appWrites = [
   names.containers.scripts
 ]
 
-// A job reads what it trains on, and writes to the workspace's own containers. It sees neither models nor receipts.
-var jobReads = [names.containers.data, names.containers.scripts, names.containers.snapshots]
+// A job reads what it trains on and what a release brought, and writes to the workspace's own containers. It sees neither
+// models nor receipts. If it could write releases, one job would decide what code every later job runs.
+var jobReads = [names.containers.data, names.containers.scripts, names.containers.snapshots, names.containers.releases]
 var jobWrites = [names.containers.artifacts, workspaceContainerName]
 
 var deliveries = [

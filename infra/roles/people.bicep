@@ -1,6 +1,5 @@
 // What people and other systems may do. Each list is Type:objectId, comma-separated, as main.bicep describes.
 param storageName string
-param workspaceContainerName string
 param dataWriters string
 param scriptWriters string
 param readers string
@@ -49,9 +48,9 @@ resource receipts 'Microsoft.Storage/storageAccounts/blobServices/containers@202
   name: names.containers.receipts
 }
 
-resource workspaceContainer 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
+resource releases 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
   parent: storage::blobs
-  name: workspaceContainerName
+  name: names.containers.releases
 }
 
 resource writesData 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
@@ -117,8 +116,8 @@ resource writesReceipts 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
 
 resource uploadsRelease 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for entry in deployers: {
-    name: guid(workspaceContainer.id, entry, roles.blobDataContributor)
-    scope: workspaceContainer
+    name: guid(releases.id, entry, roles.blobDataContributor)
+    scope: releases
     properties: {
       principalId: trim(split(entry, ':')[1])
       principalType: trim(split(entry, ':')[0])

@@ -11,7 +11,7 @@ def check_files_parse(infra: Infra) -> None:
 
 
 def check_no_line_begins_with_a_hash(infra: Infra) -> None:
-    """tree-sitter and pycep pass over any `#`; the compiler knows these three words behind it, and else refuses the file."""
+    """The compiler knows three words behind `#` and refuses any other; tree-sitter and pycep pass over all of them."""
     for file in infra.files.values():
         found = re.findall(
             r"^[^\S\n]*#(?!disable-next-line\b|disable-diagnostics\b|restore-diagnostics\b).*", file.text, re.MULTILINE

@@ -47,7 +47,11 @@ def example_settings(infra: Infra) -> dict[str, str]:
 def check_containers_are_those_of_the_code(infra: Infra) -> None:
     artifacts = {attribute.name: attribute.default for attribute in Workspace.__attrs_attrs__}["artifacts"]
     made = {each.name for each in infra["modules/storage.bicep"].made(CONTAINER)}
-    assert made == {*names.CONTAINERS, artifacts}
+    releases = infra.names["containers"]["releases"]
+    assert infra["main.bicep"].outputs["KEDJA_RELEASES_CONTAINER"] == "names.containers.releases", (
+        "the hook writes there"
+    )
+    assert made == {*names.CONTAINERS, artifacts, releases}
     assert infra["modules/workspace-container.bicep"].made(CONTAINER)[0].name == "azureml-blobstore-${workspaceGuid}"
 
 

@@ -35,7 +35,12 @@ def check_roles_of_kedja(infra: Infra) -> None:
         (app, "dataScientist"): {"workspaces/workspaceName"},
         (app, "eventGridDataSender"): {"topics/topicName"},
         (app, "metricsPublisher"): {"components/insightsName"},
-        (job, "blobDataReader"): {"containers/data", "containers/scripts", "containers/snapshots"},
+        (job, "blobDataReader"): {
+            "containers/data",
+            "containers/scripts",
+            "containers/snapshots",
+            "containers/releases",
+        },
         (job, "blobDataContributor"): {"containers/azureml", "containers/workspaceContainerName"},
         (job, "acrPull"): {"registries/registryName"},
         (storage_topic, "queueMessageSender"): {"queues/blob-events"},
@@ -66,7 +71,7 @@ def check_roles_of_people(infra: Infra) -> None:
         "readsReceipts": ("readPrincipals", "containers/receipts", "blobDataReader"),
         "readsModels": ("readPrincipals", "containers/models", "blobDataReader"),
         "writesReceipts": ("administratorPrincipals", "containers/receipts", "blobDataContributor"),
-        "uploadsRelease": ("deployers", "containers/workspaceContainerName", "blobDataContributor"),
+        "uploadsRelease": ("deployers", "containers/releases", "blobDataContributor"),
     }
     definitions = json.loads(infra.texts["roles/definitions.json"])
     made = {each.symbol: each for each in file.made(ROLE)}
@@ -78,6 +83,21 @@ def check_roles_of_people(infra: Infra) -> None:
     assert "filter(split(scriptWriters, ',')" in str(file.variables["scriptPrincipals"]), (
         "nobody else decides what runs"
     )
+
+
+def check_only_the_deployer_writes_releases(infra: Infra) -> None:
+    """A job that could write there would decide what code every later job runs."""
+    definitions = json.loads(infra.texts["roles/definitions.json"])
+    on_releases = {
+        each.symbol: each.properties["roleDefinitionId"].rpartition("/")[2]
+        for file in infra.files.values()
+        for each in file.made(ROLE)
+        if each.body["scope"].label == "containers/releases"
+    }
+    assert on_releases == {
+        "jobReadsContainer": definitions["blobDataReader"],
+        "uploadsRelease": definitions["blobDataContributor"],
+    }
 
 
 def check_role_definitions_are_azures(infra: Infra) -> None:

@@ -203,6 +203,18 @@ MUTANTS = (
         "var jobWrites = [names.containers.artifacts",
         "var jobWrites = [names.containers.models, names.containers.artifacts",
     ),
+    Mutant(
+        "a job changes what later jobs run",
+        ROLES,
+        "var jobWrites = [names.containers.artifacts",
+        "var jobWrites = [names.containers.releases, names.containers.artifacts",
+    ),
+    Mutant(
+        "the release where jobs write",
+        MAIN,
+        "output KEDJA_RELEASES_CONTAINER string = names.containers.releases",
+        "output KEDJA_RELEASES_CONTAINER string = workspaceContainer.outputs.name",
+    ),
     Mutant("app cannot read outputs", ROLES, "var appReads = [names.containers.artifacts, ", "var appReads = ["),
     Mutant(
         "Event Grid sends to another queue",

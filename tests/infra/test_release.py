@@ -24,7 +24,7 @@ ENVIRON = {
     "AZURE_SUBSCRIPTION_ID": "s",
     "AZURE_RESOURCE_GROUP": "g",
     "KEDJA_WORKSPACE_NAME": "w",
-    "KEDJA_WORKSPACE_CONTAINER": "azureml-blobstore-1",
+    "KEDJA_RELEASES_CONTAINER": "releases",
     "KEDJA_BLOB_ENDPOINT": "https://account.blob.core.windows.net/",
     "KEDJA_FUNCTION_APP": "app",
 }
@@ -126,13 +126,13 @@ def test_it_uploads_and_registers_what_jobs_run(release: Release, storage: Stora
     workspace = Workspace.from_environment(
         {**settings, **{f"KEDJA_WORKSPACE_{name}": name for name in ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "NAME")}}
     )
-    folder = f"https://account.blob.core.windows.net/azureml-blobstore-1/kedja/code/{CODE.version}"
+    folder = f"https://account.blob.core.windows.net/releases/code/{CODE.version}"
     assert manager.resources[workspace.code_id]["properties"] == {"codeUri": folder, "isAnonymous": False}
-    assert storage.blobs[f"azureml-blobstore-1/kedja/code/{CODE.version}/training_job/launch.py"] == b"pass"
+    assert storage.blobs[f"releases/code/{CODE.version}/training_job/launch.py"] == b"pass"
     assert settings["KEDJA_ENVIRONMENT"] == f"azureml:kedja-chainer:{ENVIRONMENT.version}"
     registered = next(value for path, value in manager.resources.items() if "/environments/kedja-chainer/" in path)
     build = registered["properties"]["build"]
-    assert build["contextUri"].endswith(f"/kedja/environment/{ENVIRONMENT.version}/")
+    assert build["contextUri"].endswith(f"/releases/environment/{ENVIRONMENT.version}/")
     assert build["dockerfilePath"] == "Dockerfile"
 
 
