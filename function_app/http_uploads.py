@@ -15,6 +15,7 @@ from function_app.callers import Role
 from function_app.errors import NotFound
 from function_app.http_access import DataCaller, Service
 from function_app.problems import answers
+from function_app.storage import BlobItem
 from function_app.uploads import MOST_FILES, Link, Uploads, Wanted
 
 router = APIRouter(prefix="/api/experiments", tags=["uploads"])
@@ -57,6 +58,11 @@ class StoredFile(BaseModel):
 
     size: int
     md5: str | None
+    modified: datetime = Field(description="When storage took it: a receipt's `newest_upload` is not before that.")
+
+    @classmethod
+    def of(cls, item: BlobItem) -> Self:
+        return cls(size=item.size, md5=item.md5, modified=item.modified)
 
 
 class UploadLink(BaseModel):
@@ -80,7 +86,7 @@ class UploadLink(BaseModel):
             headers=link.headers,
             blocks=link.blocks,
             expires_at=link.expires,
-            there=StoredFile(size=link.there.size, md5=link.there.md5) if link.there else None,
+            there=StoredFile.of(link.there) if link.there else None,
         )
 
 

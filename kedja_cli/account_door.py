@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
@@ -19,6 +19,15 @@ _SKEW = timedelta(minutes=15)
 _PERMISSIONS = ContainerSasPermissions(read=True, create=True, write=True, list=True)
 
 
+@frozen
+class _Blob:
+    """What a listing says of a blob; nothing where there is none of its name."""
+
+    size: int | None = None
+    md5: str | None = None
+    modified: datetime | None = None
+
+
 @define
 class AccountDoor:
     """Grants that are signed with the account's key, or with one that Entra ID gives (a user delegation key).
@@ -30,7 +39,7 @@ class AccountDoor:
     experiment: str
     takes_md5: bool = False
     _sas: dict[str, str] = field(default=Factory(dict), init=False, repr=False)
-    _there: dict[str, dict[str, tuple[int, str | None]]] = field(default=Factory(dict), init=False, repr=False)
+    _there: dict[str, dict[str, "_Blob"]] = field(default=Factory(dict), init=False, repr=False)
 
     def grants(self, files: Sequence[tuple[LocalFile, str | None]]) -> list[Grant]:
         """Return where to write each file.
@@ -44,9 +53,14 @@ class AccountDoor:
 
     def _grant(self, file: LocalFile) -> Grant:
         name = f"{self.experiment}/{file.name}"
-        size, md5 = self._there[file.container].get(name, (None, None))
+        there = self._there[file.container].get(name, _Blob())
         container, _, sas = self._sas[file.container].partition("?")
-        return Grant(url=f"{container}/{quote(name)}?{sas}", there_size=size, there_md5=md5)
+        return Grant(
+            url=f"{container}/{quote(name)}?{sas}",
+            there_size=there.size,
+            there_md5=there.md5,
+            there_modified=there.modified,
+        )
 
     def _open(self, container: str) -> None:
         """Sign an address for a container, so that no request needs a signature, and list what is there."""
@@ -54,7 +68,7 @@ class AccountDoor:
             with connect(self.account) as service:
                 client = service.get_container_client(container)
                 self._there[container] = {
-                    blob.name: (blob.size, _text(blob.content_settings.content_md5))
+                    blob.name: _Blob(blob.size, _text(blob.content_settings.content_md5), blob.last_modified)
                     for blob in client.list_blobs(name_starts_with=f"{self.experiment}/")
                 }
                 self._sas[container] = f"{client.url.partition('?')[0]}?{_signature(service, container)}"

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +11,8 @@ import httpx
 from attrs import define, field, frozen
 
 from kedja_cli.documents import Json
-from kedja_cli.errors import CommandError, Exit
+from kedja_cli.errors import CommandError, Exit, ServiceAway
+from kedja_cli.outage import Outage
 from kedja_cli.sign_in import token
 
 _TIMEOUT = httpx.Timeout(60, connect=10)
@@ -19,7 +20,8 @@ _ATTEMPTS = 5
 _BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
 _LONGEST_WAIT = 30.0  # seconds
 _PAGE = 100
-_CODES = {
+_ADDRESS = "Is this the address of Kedja? See --url (KEDJA_URL)."
+_CODES: Mapping[int, Exit] = {
     httpx.codes.UNAUTHORIZED: Exit.NOT_ALLOWED,
     httpx.codes.FORBIDDEN: Exit.NOT_ALLOWED,
     httpx.codes.NOT_FOUND: Exit.NOT_FOUND,
@@ -37,10 +39,12 @@ class LiveEvent:
 
 @define
 class Api:
-    """Asks the service. `url` is where it is; `key` is one of Kedja's."""
+    """Asks the service. `url` is where it is, `key` one of Kedja's; `notice` is called with what people should know."""
 
     url: str
     key: str | None = field(default=None, repr=False)
+    notice: Callable[[str], None] = lambda _: None
+    has_answered: bool = field(default=False, init=False)
     _opened: httpx.Client | None = field(default=None, init=False, repr=False)
 
     @property
@@ -59,17 +63,17 @@ class Api:
             self._opened.close()
 
     def get(self, path: str, **query: object) -> Any:  # noqa: ANN401 - JSON
-        return self.request("GET", path, query=query).json()
+        return document(self.request("GET", path, query=query))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, **query: object) -> Any:  # noqa: ANN401 - JSON
-        return self.request("POST", path, body=body, query=query).json()
+        return document(self.request("POST", path, body=body, query=query))
 
     def put(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        return self.request("PUT", path, body=body).json()
+        return document(self.request("PUT", path, body=body))
 
     def delete(self, path: str, **query: object) -> Any:  # noqa: ANN401 - JSON
         answer = self.request("DELETE", path, query=query)
-        return answer.json() if answer.content else {}
+        return document(answer) if answer.content else {}
 
     def items(self, path: str, limit: int, **query: object) -> Iterator[Json]:
         """Read a list of many pages, up to `limit` of its items."""
@@ -96,6 +100,7 @@ class Api:
 
         Raises:
             CommandError: for whatever is no success, with the words of the answer's problem.
+            ServiceAway: where the service does not answer, or stays busy.
         """
         params = {name: _word(value) for name, value in (query or {}).items() if value is not None}
         sent = {**self._identity(), **(headers or {})}
@@ -109,6 +114,7 @@ class Api:
                 if last or isinstance(error, httpx.ConnectError):
                     raise self._unreachable(error) from error
             else:
+                self.has_answered = True
                 if answer.is_success or answer.status_code in accept:
                     return answer
                 if last or answer.status_code not in _BUSY:
@@ -117,11 +123,22 @@ class Api:
         raise AssertionError  # the last attempt has returned or raised
 
     def live(self, path: str, after: str | None = None, **query: object) -> Iterator[LiveEvent]:
-        """Follow a live answer for good: each request brings what is new within 20 s, and the next reads on."""
-        retry = 1.0
+        """Follow a live answer for good: each request brings what is new within 20 s, and the next reads on.
+
+        Raises:
+            CommandError: as `request` does; where the service stops answering, only after ten minutes.
+        """
+        retry, outage = 1.0, Outage()
         while True:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
-            answer = self.request("GET", path, query=query, headers=headers)
+            try:
+                answer = self.request("GET", path, query=query, headers=headers)
+            except ServiceAway as error:
+                time.sleep(self.wait_out(outage, error))
+                continue
+            outage.over()
+            if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                raise stranger(answer)
             for event in _events(answer.text):
                 if event.name == "retry":
                     retry = float(event.data) / 1000
@@ -130,31 +147,56 @@ class Api:
                 yield event
             time.sleep(retry)
 
+    def wait_out(self, outage: Outage, error: ServiceAway) -> float:
+        """Return after how many seconds to ask again. Raise the error where the service has never answered."""
+        if not self.has_answered:
+            raise error
+        if outage.is_new:
+            self.notice(f"{error} Asking again until it answers.")
+        return outage.pause(error)
+
     def _identity(self) -> dict[str, str]:
         if self.key:
             return {"X-Kedja-Key": self.key}
         return {} if self.is_local else {"Authorization": f"Bearer {token(self.url)}"}
 
-    def _unreachable(self, error: httpx.TransportError) -> CommandError:
+    def _unreachable(self, error: httpx.TransportError) -> ServiceAway:
         hint = (
             "Is it running? Start it with `kedja up`."
             if self.is_local
             else "Check --url (KEDJA_URL) and the network; `kedja doctor` looks further."
         )
-        return CommandError(f"Kedja does not answer at {self.url}: {error or type(error).__name__}.", hint)
+        return ServiceAway(f"Kedja does not answer at {self.url}: {error or type(error).__name__}.", hint)
+
+
+def document(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON of an answer. Raise CommandError where something else than Kedja has answered."""
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise stranger(answer) from error
+
+
+def stranger(answer: httpx.Response) -> CommandError:
+    """Say that an answer is none of Kedja's."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0] or "something unknown"
+    asked = answer.request
+    return CommandError(f"{asked.method} {asked.url.copy_with(query=None)} was answered with {kind}.", _ADDRESS)
 
 
 def refusal(answer: httpx.Response) -> CommandError:
     """Return the problem of an answer (RFC 9457) as an error."""
-    code = _CODES.get(httpx.codes(answer.status_code), Exit.FAILED)
+    code = _CODES.get(answer.status_code, Exit.FAILED)  # a gateway's own, such as 520, is none of httpx.codes
+    kind = ServiceAway if answer.status_code in _BUSY else CommandError
     try:
         problem = answer.json()
         message = problem.get("detail") or problem["title"]
     except (ValueError, KeyError, AttributeError):
         message = f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.reason_phrase}"
-        return CommandError(message, "Is this the address of Kedja? See --url (KEDJA_URL).", code=code)
+        between = answer.status_code == httpx.codes.BAD_GATEWAY  # what stands before the service, while it restarts
+        return (ServiceAway if between else kind)(message, _ADDRESS, code=code)
     details = [_place(one) for one in problem.get("problems") or ()]
-    return CommandError(message, problem.get("what_to_do"), code=code, details=details if len(details) > 1 else ())
+    return kind(message, problem.get("what_to_do"), code=code, details=details if len(details) > 1 else ())
 
 
 def _place(problem: Json) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from attrs import asdict, frozen
 
-from kedja_cli.api import Api
+from kedja_cli.api import Api, document
 from kedja_cli.errors import CommandError, Exit
 
 _ROOT = Path(__file__).parent.parent
@@ -183,10 +183,10 @@ def _service(api: Api) -> Iterator[Finding]:
     began = time.time()
     try:
         answer = api.request("GET", "/api/health")
+        health = document(answer)
     except CommandError as error:
         yield Finding(name="service", state="failed", found=str(error), fix=error.what_to_do)
         return
-    health = answer.json()
     yield _ok("service", f"Kedja {health['kedja']} on Python {health['python']} at {api.url}")
     if "date" in answer.headers:
         yield _clock(parsedate_to_datetime(answer.headers["date"]).timestamp() - (began + time.time()) / 2)
@@ -203,7 +203,7 @@ def _clock(skew: float) -> Finding:
 
 def _parts(api: Api) -> Iterator[Finding]:
     try:
-        checks = api.request("GET", "/api/health", query={"deep": True}, accept=(503,)).json().get("checks") or {}
+        checks = document(api.request("GET", "/api/health", query={"deep": True}, accept=(503,))).get("checks") or {}
     except CommandError as error:
         state: Literal["warning", "failed"] = "warning" if error.code is Exit.NOT_ALLOWED else "failed"
         yield Finding(name="access", state=state, found=str(error), fix=error.what_to_do)

@@ -52,7 +52,10 @@ def drop(
         typer.Option("--script", "-s", metavar="PATH", help="A script, job.yaml, or a folder of them. Repeatable."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the model; exit 5 where none comes.")] = False,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wait no longer than this.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="With --wait, which it implies: wait no longer than this."),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -66,12 +69,16 @@ def drop(
     """Drop data and scripts into an experiment.
 
     What is there already with the same content is left out. A large upload that was cut off goes on where it was.
+    Where all of it is there, and its job failed or was canceled, the job is tried again.
     """
+    wait = wait or timeout is not None
     files = _find(session, paths or [], script or [])
     experiment = experiment or _named(paths or [])
     stages = _stages(files, experiment)
     outcome, seconds = _send(session, _door(session, storage, experiment), *stages)
-    receipt = _follow(session, experiment, outcome, timeout) if wait and not outcome.failed else None
+    is_there = not outcome.failed
+    retried = _try_again(session, experiment, outcome) if is_there and (wait or not storage) else None
+    receipt = _follow(session, experiment, outcome, timeout) if is_there and wait else None
     if session.screen.as_json:
         told: Json = {
             "experiment": experiment,
@@ -81,7 +88,8 @@ def drop(
             "seconds": round(seconds, 3),
             "failed": [{"file": str(file.path), "error": str(error)} for file, error in outcome.failed],
         }
-        session.screen.json({**told, **({"receipt": receipt} if receipt else {})})
+        more = {"retried": retried, "receipt": receipt}
+        session.screen.json({**told, **{name: value for name, value in more.items() if value}})
     _check_sent(outcome, len(files))
     if receipt:
         from kedja_cli.waiting import check_success  # noqa: PLC0415 - each command loads what it needs
@@ -167,14 +175,34 @@ def _send(session: Session, door: "Door", first: list["LocalFile"], last: list["
     return outcome, seconds
 
 
+def _try_again(session: Session, experiment: str, outcome: "Outcome") -> str | None:
+    """Retry the job of the same files where it brought no model; return its name, None where there is nothing to do."""
+    from kedja_cli.waiting import ENDED_EARLY, Wait  # noqa: PLC0415 - as above
+
+    if outcome.sent:  # a newer file makes a drop by itself
+        return None
+    receipt = Wait(session.api, experiment).covering(outcome.newest)
+    if receipt is None or receipt["status"] not in ENDED_EARLY or not receipt.get("attempts"):
+        return None
+    job: str = receipt["attempts"][-1]["job"]
+    again = session.api.post(f"/api/jobs/{job}/retry")
+    session.screen.note(f"{job} of the same files is {receipt['status']}: retried as {again['name']}")
+    return str(again["name"])
+
+
 def _follow(session: Session, experiment: str, outcome: "Outcome", timeout: float | None) -> Json:
-    """Tell each stage that a drop comes to; return its receipt at the end."""
+    """Print each stage that a drop comes to; return its receipt at the end."""
     from kedja_cli.waiting import Wait, stage  # noqa: PLC0415 - as above
 
     receipt: Json = {}
-    told = ""
-    session.screen.note("waiting until the folder has been quiet for a while")
-    for receipt in Wait(session.api, experiment, timeout).receipts(outcome.newest):
+    drop = told = ""
+    wait = Wait(session.api, experiment, timeout)
+    if wait.covering(outcome.newest) is None:
+        session.screen.note("waiting until the folder has been quiet for a while")
+    for receipt in wait.receipts(outcome.newest):
+        if receipt["drop"] != drop:
+            drop, told = receipt["drop"], ""
+            session.screen.note(f"drop {drop[:16]}")
         if (text := stage(receipt)) != told:
             session.screen.note(text, style=shown.STYLES.get(receipt["status"], ""))
             told = text

@@ -17,12 +17,14 @@ class Exit(enum.IntEnum):
     """The service does not know who calls, or the caller may not do this."""
     UNSUCCESSFUL = 5
     """The drop or job that was waited for ended without its model."""
+    TIMED_OUT = 6
+    """The time to wait is over, and the drop goes on."""
     INTERRUPTED = 130
     """Ctrl-C, as shells have it: 128 and the signal's number."""
 
 
 class CommandError(Exception):
-    """The command cannot go on. The message says why, `what_to_do` how to mend it.
+    """The command cannot go on. The message says why, `what_to_do` how to fix it.
 
     `details` are further lines, such as the problems of a job.yaml.
     """
@@ -34,3 +36,7 @@ class CommandError(Exception):
         self.what_to_do = what_to_do
         self.code = code
         self.details = tuple(details)
+
+
+class ServiceAway(CommandError):
+    """The service does not answer, or is busy: the same request may succeed later."""

@@ -1,12 +1,14 @@
 """Grants: addresses in storage that files may be written to."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote
 
 from attrs import field, frozen
 
 from kedja_cli.api import Api
+from kedja_cli.documents import Json
 from kedja_cli.local_file import LocalFile
 
 MOST = 1000
@@ -17,7 +19,8 @@ MOST = 1000
 class Grant:
     """Where a file may be written: a URL with a SAS and the headers of Put Blob, or no URL where it is there already.
 
-    `blocks` says whether the file may come in blocks, and `there_size` and `there_md5` what has its name now.
+    `blocks` says whether the file may come in blocks; `there_size` and `there_md5` are of what has its name now, and
+    `there_modified` is when storage took that.
     """
 
     url: str | None = field(repr=False)  # it lets in whoever has it
@@ -25,6 +28,7 @@ class Grant:
     blocks: bool = True
     there_size: int | None = None
     there_md5: str | None = None
+    there_modified: datetime | None = None
 
     def has(self, file: LocalFile, md5: str | None) -> bool:
         """Return whether storage has the file."""
@@ -58,13 +62,17 @@ class ServiceDoor:
             for file, md5 in files
         ]
         answer = self.api.post(f"/api/experiments/{quote(self.experiment, safe='')}/uploads", {"files": wanted})
-        return [
-            Grant(
-                url=item["url"],
-                headers=item["headers"],
-                blocks=item["blocks"],
-                there_size=(item["there"] or {}).get("size"),
-                there_md5=(item["there"] or {}).get("md5"),
-            )
-            for item in answer["items"]
-        ]
+        return [_grant(item) for item in answer["items"]]
+
+
+def _grant(item: Json) -> Grant:
+    there = item["there"] or {}
+    modified = there.get("modified")
+    return Grant(
+        url=item["url"],
+        headers=item["headers"],
+        blocks=item["blocks"],
+        there_size=there.get("size"),
+        there_md5=there.get("md5"),
+        there_modified=datetime.fromisoformat(modified) if modified else None,
+    )

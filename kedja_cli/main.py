@@ -11,7 +11,7 @@ app = typer.Typer(
     name="kedja",
     help="Drop data or a Chainer script; get a trained, registered and announced model.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 not allowed, 5 the drop or job that was "
-    "waited for brought no model, 130 Ctrl-C. KEDJA_URL and KEDJA_KEY say where Kedja is and who calls.",
+    "waited for brought no model, 6 timed out, 130 Ctrl-C. KEDJA_URL and KEDJA_KEY say where Kedja is and who calls.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, get_args
+from urllib.parse import urlsplit
 
 import typer
 from attrs import define, field
@@ -35,7 +36,8 @@ class Session:
         if self._api is None:
             from kedja_cli.api import Api  # noqa: PLC0415 - takes as long to load as all else
 
-            self._api = Api(self.url, self.key)
+            _check_address(self.url)
+            self._api = Api(self.url, self.key, self.screen.note)
         return self._api
 
     def close(self) -> None:
@@ -105,6 +107,21 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     del run.__wrapped__
     return run
+
+
+def _check_address(url: str) -> None:
+    """Raise CommandError where this is not the address of a service."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    except ValueError:
+        pass  # brackets or a port that cannot be
+    raise CommandError(
+        f"--url (KEDJA_URL) is {url!r}, which is not the address of a service.",
+        f"Write it with its scheme, such as {LOCAL} or https://<app>.azurewebsites.net.",
+        code=Exit.USAGE,
+    )
 
 
 def _silence_stdout() -> None:

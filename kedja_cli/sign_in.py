@@ -1,28 +1,42 @@
 """Who calls, where the service is in Azure: the person who has signed in by `az login`."""
 
-import functools
 import os
+import time
+from typing import TYPE_CHECKING
 
 from kedja_cli.errors import CommandError, Exit
 
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken
 
-@functools.cache
+_EARLY = 300.0
+"""Seconds before its end that a token is replaced: a request and its repetitions take less."""
+_tokens: dict[str, "AccessToken"] = {}
+
+
 def token(url: str) -> str:
-    """Return a token of Entra ID for the app behind Easy Auth.
+    """Return a token of Entra ID for the app behind Easy Auth, the same one until shortly before it expires.
 
     KEDJA_AUDIENCE names the app's registration (`api://<client id>`); without it the app's own address is asked for.
 
     Raises:
         CommandError: where nobody has signed in.
     """
+    audience = os.environ.get("KEDJA_AUDIENCE") or url.rstrip("/")
+    known = _tokens.get(audience)
+    if known is None or known.expires_on - time.time() < _EARLY:
+        known = _tokens[audience] = _ask(audience)
+    return known.token
+
+
+def _ask(audience: str) -> "AccessToken":
     # Loaded here, since it takes a third of a second and most calls go to this machine or carry a key.
     from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
-    audience = os.environ.get("KEDJA_AUDIENCE") or url.rstrip("/")
     try:
         with DefaultAzureCredential(exclude_interactive_browser_credential=True) as credential:
-            return credential.get_token(f"{audience}/.default").token
+            return credential.get_token(f"{audience}/.default")
     except ClientAuthenticationError as error:
         raise CommandError(
             f"Nobody has signed in for {audience}.",

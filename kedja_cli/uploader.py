@@ -51,7 +51,10 @@ class Watcher:
 
 @define
 class Outcome:
-    """What became of the files. `newest` is when storage took the last of them, by its own clock."""
+    """What became of the files.
+
+    `newest` is when storage took the last of them, by its own clock; those that were there before count too.
+    """
 
     sent: list[LocalFile] = field(factory=list)
     skipped: list[LocalFile] = field(factory=list)
@@ -64,7 +67,9 @@ class Outcome:
 
     def took(self, answer: urllib3.BaseHTTPResponse) -> None:
         modified = answer.headers.get("Last-Modified")
-        at = parsedate_to_datetime(modified) if modified else None
+        self.saw(parsedate_to_datetime(modified) if modified else None)
+
+    def saw(self, at: datetime | None) -> None:
         if at and (self.newest is None or at > self.newest):
             self.newest = at
 
@@ -153,6 +158,8 @@ class Uploader:
         if md5 is None and grant.there_size == file.size:
             md5 = file.md5()
         if grant.url is None or grant.has(file, md5):
+            with self._lock:
+                self.outcome.saw(grant.there_modified)
             return False
         if file.size <= self.block:
             with self._slots if file.size > _SMALL else nullcontext():

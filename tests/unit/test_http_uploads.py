@@ -45,7 +45,7 @@ def test_what_is_there_already_needs_none(world: World, client: Client) -> None:
     (link,) = ask(client, {"container": "data", "name": "a.png", "md5": there.md5})
 
     assert (link["url"], link["expires_at"], link["headers"]) == (None, None, {})
-    assert link["there"] == {"size": 7, "md5": there.md5}
+    assert link["there"] == {"size": 7, "md5": there.md5, "modified": "2026-03-01T12:00:00Z"}
     assert world.blobs.names_in(names.RECEIPTS, ".uploads/") == []
 
 

@@ -12,6 +12,8 @@ from tests.unit.kedja_cli.fake_storage import FakeStorage, md5
 
 UPLOADS = "POST /api/experiments/digits/uploads"
 LATEST = "GET /api/drops/digits/latest"
+JOB = "digits-3945c53d3945c53d-1"
+RETRY = f"POST /api/jobs/{JOB}/retry"
 
 
 def links(request: httpx.Request) -> httpx.Response:
@@ -32,6 +34,24 @@ def links(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"items": items})
 
 
+def there(request: httpx.Request) -> httpx.Response:
+    """Answer that every file is there already, since noon."""
+    items = [
+        {
+            "url": None,
+            "headers": {},
+            "blocks": False,
+            "there": {"size": 4, "md5": "x", "modified": "2026-03-02T12:00:00Z"},
+        }
+        for _ in json.loads(request.content)["files"]
+    ]
+    return httpx.Response(200, json={"items": items})
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("Connection refused", request=request)
+
+
 def receipt(status: str, **more: object) -> dict[str, Any]:
     return {
         "experiment": "digits",
@@ -50,7 +70,7 @@ MODEL = {"model": "digits", "version": "1", "champion": True}
 REGISTERED = receipt(
     "registered",
     model=MODEL,
-    attempts=[{"job": "digits-3945c53d3945c53d-1", "metrics": {"accuracy": 0.97}, "log_tail": ["epoch 1"]}],
+    attempts=[{"job": JOB, "metrics": {"accuracy": 0.97}, "log_tail": ["epoch 1"]}],
 )
 
 
@@ -130,8 +150,85 @@ def test_drop_waits_no_longer_than_it_is_told(
 ) -> None:
     service.routes |= {UPLOADS: links, LATEST: receipt("running")}
     result = run("drop", "data", "-e", "digits", "--wait", "--timeout", "0")
-    assert result.exit_code == Exit.FAILED
+    assert result.exit_code == Exit.TIMED_OUT
     assert "digits is running after 0 s." in result.stderr
+
+
+def test_timeout_alone_means_to_wait(run: Run, files: Path, service: FakeService, storage: FakeStorage) -> None:
+    service.routes |= {UPLOADS: links, LATEST: REGISTERED}
+    result = run("drop", "data", "-e", "digits", "--timeout", "60")
+    assert result.exit_code == 0, result.stderr
+    assert "registered as digits:1" in result.stderr
+
+
+def test_files_that_are_there_wait_for_the_drop_that_they_are_in(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    older = receipt("failed", newest_upload="2026-03-02T11:59:59Z", attempts=[{"job": JOB}])
+    service.routes |= {UPLOADS: there, LATEST: [older, older, older, REGISTERED]}
+    result = run("drop", "data", "-e", "digits", "--wait", "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["sent"], told["unchanged"], told["receipt"]["model"]) == (0, 1, MODEL)
+    assert service.sent(RETRY) == []
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled", "superseded"])
+def test_files_that_are_there_are_tried_again_where_they_brought_no_model(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage, status: str
+) -> None:
+    ended = receipt(status, attempts=[{"job": JOB}])
+    again = {"name": "digits-3945c53d3945c53d-2", "status": "submitted"}
+    service.routes |= {UPLOADS: there, LATEST: [ended, receipt("running"), REGISTERED], RETRY: again}
+    result = run("drop", "data", "-e", "digits", "--wait")
+    assert result.exit_code == 0, result.stderr
+    assert f"{JOB} of the same files is {status}: retried as digits-3945c53d3945c53d-2\n" in result.stderr
+    assert result.stderr.count("drop 3945c53d3945c53d\n") == 1
+    assert len(service.sent(RETRY)) == 1
+
+
+def test_files_that_are_there_are_tried_again_without_waiting(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    ended = receipt("failed", attempts=[{"job": JOB}])
+    service.routes |= {UPLOADS: there, LATEST: ended, RETRY: {"name": "again", "status": "submitted"}}
+    assert json.loads(run("drop", "data", "-e", "digits", "--json").stdout)["retried"] == "again"
+
+
+@pytest.mark.parametrize("status", ["registered", "not_registered", "rejected", "running"])
+def test_files_that_are_there_are_not_tried_again_where_that_would_change_nothing(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage, status: str
+) -> None:
+    service.routes |= {UPLOADS: there, LATEST: receipt(status, attempts=[{"job": JOB}])}
+    assert run("drop", "data", "-e", "digits").exit_code == 0
+    assert service.sent(RETRY) == []
+
+
+def test_new_files_are_tried_by_the_service_itself(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes |= {UPLOADS: links, LATEST: receipt("failed", attempts=[{"job": JOB}])}
+    assert run("drop", "data", "-e", "digits", "--wait").exit_code == Exit.UNSUCCESSFUL
+    assert service.sent(RETRY) == []
+
+
+def test_waiting_outlasts_a_restart_of_the_service(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage, naps: list[float]
+) -> None:
+    service.routes |= {UPLOADS: links, LATEST: [receipt("running"), refused, refused, refused, REGISTERED]}
+    result = run("drop", "data", "-e", "digits", "--wait")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("Connection refused. Asking again until it answers.") == 1
+    assert naps == [1.0, 2.0, 4.0]
+
+
+def test_waiting_ends_in_time_where_the_service_does_not_come_back(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes |= {UPLOADS: links, LATEST: refused}
+    result = run("drop", "data", "-e", "digits", "--timeout", "0")
+    assert result.exit_code == Exit.TIMED_OUT
+    assert "digits is not taken yet after 0 s." in result.stderr
 
 
 def test_drop_writes_the_file_that_completes_it_last(
