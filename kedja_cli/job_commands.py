@@ -8,12 +8,15 @@ from urllib.parse import quote
 import typer
 
 from kedja_cli import screen as shown
+from kedja_cli.api import stranger
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.session import Session, command
 
 PANEL = "Jobs"
 
+_TAIL = 64 << 10
+"""Bytes from the end of a log in which its last lines are looked for first."""
 _JOB = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{16}-[0-9]{1,6}")
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job, or an experiment: its latest.", show_default=False)]
@@ -49,31 +52,63 @@ def logs(
     *,
     job: Job,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
-    tail: Annotated[int | None, typer.Option(min=0, metavar="BYTES", help="Only the end of it.")] = None,
+    tail: Annotated[
+        int | None,
+        typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines; 0 with --follow: what is new."),
+    ] = None,
 ) -> None:
     """Print a job's log."""
     name = _job(session, job)
-    start = 0 if tail is None else -tail
-    for text in _followed(session, name, start) if follow else _log(session, name, start):
+    for text in _texts(session, name, tail, follow=follow):
         if session.screen.as_json:
             session.screen.json_line({"job": name, "text": text})
         else:
             session.screen.write(text)
 
 
-def _log(session: Session, name: str, offset: int) -> Iterator[str]:
-    """Read what there is of a log, in pieces."""
+def _texts(session: Session, name: str, tail: int | None, *, follow: bool) -> Iterator[str]:
+    """Yield what is to be printed of a log, in pieces."""
+    end: int | None = None
+    if tail is not None:
+        text, end = _tail(session, name, tail)
+        yield from [text] if text else []
+    elif not follow:
+        yield from (text for text, _ in _pieces(session, name, 0) if text)
+    if follow:
+        yield from _followed(session, name, end)
+
+
+def _pieces(session: Session, name: str, offset: int) -> Iterator[tuple[str, int]]:
+    """Read what there is of a log from an offset on; yield each piece with the offset behind it, the last one empty."""
     while True:
         answer = session.api.request("GET", f"/api/jobs/{name}/logs", query={"offset": offset})
+        try:
+            offset = int(answer.headers["X-Next-Offset"])
+        except (KeyError, ValueError) as error:
+            raise stranger(answer) from error
+        yield answer.text, offset
         if not answer.content:
             return
-        yield answer.text
-        offset = int(answer.headers["X-Next-Offset"])
 
 
-def _followed(session: Session, name: str, offset: int) -> Iterator[str]:
+def _tail(session: Session, name: str, count: int) -> tuple[str, int]:
+    """Return the last lines of a log as it is now, and the offset where it goes on."""
+    size = _TAIL
+    while True:
+        pieces = list(_pieces(session, name, -size))
+        text, end = "".join(text for text, _ in pieces), pieces[-1][1]
+        lines = [f"{line}\n" for line in text.split("\n")]
+        lines[-1] = lines[-1][:-1]  # the text behind the last line break, mostly nothing
+        lines = lines if lines[-1] else lines[:-1]
+        # The first line may be cut, unless the log is clearly shorter than what was asked for.
+        if len(lines) > count or end <= size // 2:
+            return "".join(lines[-count:] if count else []), end
+        size *= 4
+
+
+def _followed(session: Session, name: str, offset: int | None) -> Iterator[str]:
     """Read a log as it grows."""
-    for event in session.api.live(f"/api/jobs/{name}/logs/live", after=str(offset) if offset else None):
+    for event in session.api.live(f"/api/jobs/{name}/logs/live", after=None if offset is None else str(offset)):
         if event.name == "end":
             return
         if event.name == "log":

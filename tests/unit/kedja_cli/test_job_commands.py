@@ -1,8 +1,10 @@
 import json
+from collections.abc import Callable
 
 import httpx
 import pytest
 
+from function_app import job_log as log_page
 from kedja_cli.errors import Exit
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, live, problem
@@ -69,6 +71,62 @@ def test_followed_log_goes_on_from_the_last_byte_until_its_end(run: Run, service
     ]
     assert run("logs", JOB, "--follow").stdout == "epoch 1\nepoch 2\n"
     assert [one.headers.get("Last-Event-ID") for one in service.requests] == [None, "8", "8"]
+
+
+def served(text: str, limit: int = 1 << 20) -> Callable[[httpx.Request], httpx.Response]:
+    """Return what answers with pieces of a log, as the service does: whole lines, offsets in bytes."""
+    data = text.encode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params["offset"])
+        page = log_page.page(
+            data[(start := log_page.start(offset, len(data))) :][:limit],
+            offset=start,
+            limit=limit,
+            size=len(data),
+            ended=False,
+        )
+        return log(page.text, page.next_offset)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [(0, ""), (1, "line 5\n"), (2, "l\u00efne 4\nline 5\n"), (5, None), (6, None), (1000, None)],
+)
+@pytest.mark.parametrize("size", [2, 9, 64, 1 << 16])
+def test_tail_is_of_so_many_whole_lines(
+    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch, lines: int, said: str | None, size: int
+) -> None:
+    monkeypatch.setattr("kedja_cli.job_commands._TAIL", size)
+    text = "line 1\nline 2\n\x0cline 3\nl\u00efne 4\nline 5\n"
+    service.routes[f"GET /api/jobs/{JOB}/logs"] = served(text + "half a li", limit=12)
+    result = run("logs", JOB, "--tail", lines)
+    assert (result.exit_code, result.stdout) == (0, text if said is None else said)
+
+
+def test_tail_of_an_empty_log_is_nothing(run: Run, service: FakeService) -> None:
+    service.routes[f"GET /api/jobs/{JOB}/logs"] = served("")
+    assert run("logs", JOB, "--tail", "10").stdout == ""
+
+
+@pytest.mark.parametrize(("lines", "said"), [(1, "epoch 2\nepoch 3\n"), (0, "epoch 3\n")])
+def test_tail_that_is_followed_goes_on_behind_its_last_byte(
+    run: Run, service: FakeService, lines: int, said: str
+) -> None:
+    service.routes |= {
+        f"GET /api/jobs/{JOB}/logs": served("epoch 1\nepoch 2\n"),
+        f"GET /api/jobs/{JOB}/logs/live": live(("log", "24", {"text": "epoch 3\n"}), ("end", None, {})),
+    }
+    assert run("logs", JOB, "--follow", "--tail", lines).stdout == said
+    assert service.requests[-1].headers["Last-Event-ID"] == "16"
+
+
+def test_log_of_something_else_asks_for_the_address(run: Run, service: FakeService) -> None:
+    service.routes[f"GET /api/jobs/{JOB}/logs"] = httpx.Response(200, html="<html>")
+    result = run("logs", JOB)
+    assert (result.exit_code, "Is this the address of Kedja?" in result.stderr) == (Exit.FAILED, True)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
