@@ -20,7 +20,7 @@ from local_azure.stack import Ports, Stack
 from local_azure.up import ROOT, Supervisor, running
 from local_azure.webhook_receiver import WebhookReceiver
 
-QUIET = 3.0  # seconds; storage tells times in whole ones, so a folder may count as quiet one second earlier
+QUIET = 4.0  # seconds; storage tells times in whole ones, so a folder may count as quiet one second earlier
 TIMER = 300  # seconds
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
 
