@@ -6,6 +6,7 @@ set stays until it is set again, or until a model of a newer drop than any champ
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Self
 
 from attrs import frozen
@@ -22,7 +23,10 @@ HISTORY = 50
 
 
 class Tenure(Document):
-    """A time in which a version was the champion. `withdrawn` where somebody rolled back from it."""
+    """A time in which a version was the champion. `withdrawn` where somebody rolled back from it.
+
+    Of its metrics it keeps the first, the gate's where there is one: the version's `manifest.json` has all.
+    """
 
     version: str
     receipt: str
@@ -41,13 +45,15 @@ class Candidate(Document):
     sequence: int
     receipt: str
     metrics: Mapping[str, float] = {}
+    metrics_total: int | None = None
 
 
 class Champion(Document):
     """`models/<model>/champion.json`.
 
     `sequence` is the order of its drop's submission among others, or the highest of any champion before, where that is
-    higher: what was set by hand (`by`) gives way to newer drops alone.
+    higher: what was set by hand (`by`) gives way to newer drops alone. `metrics_total` is how many metrics the version
+    has, of which a hundred stand here at most.
     """
 
     model: str
@@ -55,6 +61,7 @@ class Champion(Document):
     sequence: int
     receipt: str
     metrics: Mapping[str, float] = {}
+    metrics_total: int | None = None
     since: datetime
     by: str | None = None
     reason: str | None = None
@@ -64,7 +71,8 @@ class Champion(Document):
         """Return this champion with the one before it in its history."""
         if before is None:
             return self
-        tenure = Tenure.model_validate({**dict(before), "until": self.since, "withdrawn": withdrawn})
+        first = dict(islice(before.metrics.items(), 1))
+        tenure = Tenure.model_validate({**dict(before), "metrics": first, "until": self.since, "withdrawn": withdrawn})
         return self.model_copy(
             update={
                 "sequence": max(self.sequence, before.sequence),
@@ -82,12 +90,12 @@ class Champion(Document):
 
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
-        """Return a model's champion and its ETag, or None where there is none yet."""
+        """Return a model's champion and its ETag, or None where there is none. Raise Unreadable for a broken one."""
         try:
             blob = blobs.read(names.MODELS, names.champion_blob(model))
         except BlobNotFound:
             return None
-        return cls.decoded(blob.data), blob.etag
+        return cls.found(blob.data, f"{names.MODELS}/{names.champion_blob(model)}"), blob.etag
 
 
 @frozen
@@ -124,6 +132,7 @@ class Champions:
         candidate: Candidate,
         is_there: Callable[[str], bool],
         *,
+        may_replace: Callable[[Champion], bool],
         by: str,
         reason: str | None,
         at: datetime,
@@ -132,9 +141,12 @@ class Champions:
 
         Raises:
             NotFound: where its files are not there any more.
+            Refused: where the present champion may not be replaced.
         """
 
         def succeeding(present: Champion | None) -> Champion | None:
+            if present is not None:
+                _check_replaceable(present, may_replace)
             if present is not None and present.version == candidate.version:
                 return None
             # After the champion was read: whoever deletes a version writes the champion anew behind that.
@@ -145,28 +157,30 @@ class Champions:
         return self._change(model, succeeding)
 
     def roll_back(
-        self, model: str, is_there: Callable[[str], bool], *, by: str, reason: str | None, at: datetime
+        self,
+        model: str,
+        candidate_of: Callable[[str], Candidate | None],
+        *,
+        may_replace: Callable[[Champion], bool],
+        by: str,
+        reason: str | None,
+        at: datetime,
     ) -> Champion:
-        """Make the champion before the present one the champion again, of those whose files are there.
+        """Make the champion before the present one the champion again, of those that are candidates still.
 
         Raises:
-            Refused: where there is none, or somebody changed the champion at the same moment.
+            Refused: where there is none, the present one may not be replaced, or somebody changed it meanwhile.
         """
         found = Champion.read(self.blobs, model)
-        before = next((one for one in found[0].before() if is_there(one.version)), None) if found else None
-        if found is None or before is None:
+        if found:
+            _check_replaceable(found[0], may_replace)
+        before = (candidate_of(one.version) for one in found[0].before()) if found else iter(())
+        candidate = next((one for one in before if one is not None), None)
+        if found is None or candidate is None:
             raise Refused(f"There is no champion of {model} before the present one: nothing to roll back to.")
         present, etag = found
-        again = Champion(
-            model=model,
-            version=before.version,
-            sequence=present.sequence,
-            receipt=before.receipt,
-            metrics=before.metrics,
-            since=at,
-            by=by,
-            reason=reason,
-        ).following(present, withdrawn=True)
+        again = Champion(model=model, since=at, by=by, reason=reason, **dict(candidate))
+        again = again.following(present, withdrawn=True)
         try:
             self.blobs.replace(names.MODELS, names.champion_blob(model), again.encoded(), etag=etag)
         except PreconditionFailed as error:  # to go on would be to go back two
@@ -191,3 +205,10 @@ class Champions:
             except PreconditionFailed:
                 continue  # someone else was faster: look at it
             return changed
+
+
+def _check_replaceable(champion: Champion, may_replace: Callable[[Champion], bool]) -> None:
+    if not may_replace(champion):
+        raise Refused(
+            f"The champion of {champion.model} comes of an experiment that is not yours. Ask somebody who may see it."
+        )

@@ -14,7 +14,7 @@ from function_app.announcements import Announced
 from function_app.answer import going_on
 from function_app.documents import Document
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
-from function_app.job_result import JobResult, UnreadableResult
+from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.preemption import lost_its_node, was_killed
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import ReceiptBusy, Receipts
@@ -237,7 +237,7 @@ class Watcher:
                 error=reason,
                 exit_code=result.exit_code if result else None,
                 log_tail=tail,
-                metrics=dict(result.metrics) if result else {},
+                **carried(result.metrics if result else {}),
             )
             return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
 

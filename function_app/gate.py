@@ -3,8 +3,12 @@
 import math
 import operator
 from collections.abc import Mapping
+from textwrap import shorten
 
 from function_app.kedja_options import When
+
+MOST_NAMED = 1000
+"""Characters of the metrics' names that a reason gives."""
 
 
 def refusal(gate: When | None, metrics: Mapping[str, float], champion: Mapping[str, float] | None) -> str | None:
@@ -17,7 +21,7 @@ def refusal(gate: When | None, metrics: Mapping[str, float], champion: Mapping[s
         return None
     value = metrics.get(gate.metric)
     if value is None:
-        known = ", ".join(sorted(metrics)) or "none"
+        known = shorten(", ".join(sorted(metrics)), MOST_NAMED, placeholder=" …") or "none"
         return f"The job logged no metric {gate.metric!r}; it logged: {known}."
     if math.isnan(value):
         return f"{gate.metric} is nan, which is no number."

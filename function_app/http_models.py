@@ -16,6 +16,7 @@ from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound
 from function_app.http_access import CodeCaller, DataCaller, Service
 from function_app.http_drops import After
+from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.problems import answers
 from function_app.receipt_pages import Position
@@ -133,22 +134,20 @@ def list_model_files(caller: DataCaller, kedja: Service, model: str, version: st
 def promote_model(caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
     """Make a version the champion, whatever the gate says."""
     manifest, _ = _manifest(caller, kedja, model, promotion.version)
-    experiment, _, drop = manifest.receipt.partition("/")
-    receipt = kedja.receipts.find(experiment, drop)
-    attempts = receipt.attempts if receipt else ()
-    candidate = Candidate(
-        version=manifest.model_version,
-        sequence=next((one.sequence for one in attempts if one.job == manifest.job), 0),
-        receipt=manifest.receipt,
-        metrics=manifest.metrics,
-    )
     downloads = _downloads(kedja)
 
     def is_there(version: str) -> bool:
         return downloads.manifest(model, version) is not None
 
-    at = kedja.receipts.clock()
-    made = kedja.champions.promote(model, candidate, is_there, by=caller.name, reason=promotion.reason, at=at)
+    made = kedja.champions.promote(
+        model,
+        _candidate(kedja, manifest),
+        is_there,
+        may_replace=lambda present: _sees(caller, present.receipt),
+        by=caller.name,
+        reason=promotion.reason,
+        at=kedja.receipts.clock(),
+    )
     return _shown(caller, made)
 
 
@@ -159,13 +158,33 @@ def roll_back_model(caller: CodeCaller, kedja: Service, model: str, rollback: Ro
         raise _no_model(model)
     downloads = _downloads(kedja)
 
-    def is_there(version: str) -> bool:
+    def candidate_of(version: str) -> Candidate | None:
         manifest = downloads.manifest(model, version)
-        return manifest is not None and _sees(caller, manifest.receipt)
+        return _candidate(kedja, manifest) if manifest is not None and _sees(caller, manifest.receipt) else None
 
-    reason = rollback.reason if rollback else None
-    again = kedja.champions.roll_back(model, is_there, by=caller.name, reason=reason, at=kedja.receipts.clock())
+    again = kedja.champions.roll_back(
+        model,
+        candidate_of,
+        may_replace=lambda present: _sees(caller, present.receipt),
+        by=caller.name,
+        reason=rollback.reason if rollback else None,
+        at=kedja.receipts.clock(),
+    )
     return _shown(caller, again)
+
+
+def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
+    """Return a version as its receipt knows it, and as far as there is none, as its manifest does."""
+    experiment, _, drop = manifest.receipt.partition("/")
+    receipt = kedja.receipts.find(experiment, drop)
+    attempt = next((one for one in receipt.attempts if one.job == manifest.job), None) if receipt else None
+    known = attempt.metrics if attempt else {}
+    return Candidate(
+        version=manifest.model_version,
+        sequence=attempt.sequence if attempt else 0,
+        receipt=manifest.receipt,
+        **carried(manifest.metrics, first=next(iter(known), None)),
+    )
 
 
 def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:

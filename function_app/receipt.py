@@ -154,6 +154,8 @@ class Attempt(Document):
     error: str | None = None
     log_tail: tuple[str, ...] = ()
     metrics: Mapping[str, float] = {}
+    metrics_total: int | None = None
+    """How many metrics the job has, of which a hundred stand here at most."""
     without_node: datetime | None = None
     """When the receipt was told that the job gets no node."""
 

@@ -6,6 +6,7 @@ Everything here runs under a lease on the receipt, and every step finds what an 
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from attrs import frozen
 
@@ -15,7 +16,7 @@ from function_app.artifacts import MODEL_MANIFEST, Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import refusal
-from function_app.job_result import JobResult, UnreadableResult
+from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.lineage import lineage, shortened
 from function_app.receipt import FILES_LISTED, Artifact, Attempt, Receipt, RegisteredModel, Status
@@ -66,6 +67,10 @@ class _Work:
     def model(self) -> str:
         return self.options.model or self.receipt.experiment
 
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        return _measured(self.options, self.result)
+
 
 @frozen(kw_only=True)
 class Registrar:
@@ -97,10 +102,10 @@ class Registrar:
             try:
                 result = self._result(outputs, waited)
             except UnreadableResult as error:
-                return self._refused(receipt, lease, str(error), {})
+                return self._refused(receipt, lease, str(error), carried({}))
             path, problem = self._path(options, result)
             if path is None:
-                return self._refused(receipt, lease, problem, result.metrics)
+                return self._refused(receipt, lease, problem, _measured(options, result))
             work = _Work(
                 receipt=receipt,
                 attempt=attempt,
@@ -129,7 +134,7 @@ class Registrar:
             for version in self.training.find_model(model, current.job):
                 self.training.archive_model(model, version.version)
             reason = f"The training service knows no job {current.job} any more; its model was not all copied."
-            return self._refused(current, lease, reason, {}, "Retry it.")
+            return self._refused(current, lease, reason, carried({}), "Retry it.")
 
     def _register(self, work: _Work) -> Receipt:
         model = work.receipt.model
@@ -139,11 +144,11 @@ class Registrar:
             champion = self.champions.find(work.model)
             no = refusal(work.options.when, work.result.metrics, champion.metrics if champion else None)
             if no and not found:
-                return self._refused(work.receipt, work.lease, no, work.result.metrics)
+                return self._refused(work.receipt, work.lease, no, work.measured)
             try:
                 version = self._version(work, found)
             except ModelRefused as refused:
-                return self._refused(work.receipt, work.lease, str(refused), work.result.metrics)
+                return self._refused(work.receipt, work.lease, str(refused), work.measured)
             work.lease.renew()
             model = RegisteredModel(
                 model=work.model,
@@ -229,8 +234,8 @@ class Registrar:
             version=model.version,
             sequence=work.attempt.sequence,
             receipt=receipt.name,
-            metrics=work.result.metrics,
             since=now,
+            **work.measured,
         )
         done = model.model_copy(
             update={
@@ -244,7 +249,7 @@ class Registrar:
 
         def edit(current: Receipt) -> Receipt:
             registered = current.moved(Status.REGISTERED, now).with_(model=done)
-            registered = registered.with_attempt(metrics=dict(work.result.metrics), exit_code=work.result.exit_code)
+            registered = registered.with_attempt(**work.measured, exit_code=work.result.exit_code)
             return registered.announcing(
                 Announced.MODEL_REGISTERED,
                 now,
@@ -253,7 +258,7 @@ class Registrar:
                 path=done.path,
                 manifest=f"{names.MODELS}/{name}",
                 champion=done.champion,
-                metrics=dict(work.result.metrics),
+                **work.measured,
             )
 
         receipt = self.receipts.change(receipt, edit, lease=work.lease)
@@ -264,17 +269,20 @@ class Registrar:
         receipt: Receipt,
         lease: Lease,
         reason: str,
-        metrics: Mapping[str, float],
+        measured: Mapping[str, Any],
         what_to_do: str = "The job's outputs are kept. Change the gate or the script, and drop again.",
     ) -> Receipt:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
             refused = (
-                current.with_(model=None)
-                .moved(Status.NOT_REGISTERED, now, reason, what_to_do)
-                .with_attempt(metrics=dict(metrics))
+                current.with_(model=None).moved(Status.NOT_REGISTERED, now, reason, what_to_do).with_attempt(**measured)
             )
-            return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, metrics=dict(metrics))
+            return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
 
         return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
+
+
+def _measured(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
+    """Return what the job measured, as far as a receipt and an event carry it: the gate's metric first."""
+    return carried(result.metrics, options.when.metric if options.when else None)

@@ -86,13 +86,22 @@ def there(_version: str) -> bool:
     return True
 
 
+def anyones(_champion: Champion) -> bool:
+    return True
+
+
+def candidate(version: str, sequence: int = 0) -> Candidate:
+    return Candidate(version=version, sequence=sequence, receipt=f"digits/{version}", metrics={"accuracy": 0.5})
+
+
 def promote(champions: Champions, version: str, sequence: int = 0, reason: str | None = None) -> Champion:
-    candidate = Candidate(version=version, sequence=sequence, receipt=f"digits/{version}", metrics={"accuracy": 0.5})
-    return champions.promote("digits", candidate, there, by="somebody", reason=reason, at=NOW)
+    chosen = candidate(version, sequence)
+    return champions.promote("digits", chosen, there, may_replace=anyones, by="somebody", reason=reason, at=NOW)
 
 
 def roll_back(champions: Champions) -> str:
-    return champions.roll_back("digits", there, by="somebody", reason=None, at=NOW).version
+    again = champions.roll_back("digits", candidate, may_replace=anyones, by="somebody", reason=None, at=NOW)
+    return again.version
 
 
 def test_whoever_is_promoted_is_the_champion_whatever_the_order(champions: Champions) -> None:
@@ -125,9 +134,16 @@ def test_a_version_whose_files_go_at_the_same_moment_is_not_promoted(blobs: Memo
         blobs.replace(names.MODELS, "digits/champion.json", stored.data)
 
     slow = Champions(Meanwhile(blobs, "replace", remove))
-    candidate = Candidate(version="1", sequence=1, receipt="digits/1")
     with pytest.raises(NotFound, match="version 1 of the model digits"):
-        slow.promote("digits", candidate, lambda version: version in left, by="somebody", reason=None, at=NOW)
+        slow.promote(
+            "digits",
+            candidate("1", 1),
+            lambda version: version in left,
+            may_replace=anyones,
+            by="somebody",
+            reason=None,
+            at=NOW,
+        )
     found = Champions(blobs).find("digits")
     assert found is not None
     assert found.version == "2"
@@ -183,7 +199,10 @@ def test_a_rollback_passes_over_what_is_not_there_any_more(champions: Champions)
     for number in (1, 2, 3):
         champions.challenge(champion(str(number), number), None)
 
-    again = champions.roll_back("digits", lambda version: version != "2", by="somebody", reason="r", at=NOW)
+    def candidate_of(version: str) -> Candidate | None:
+        return candidate(version) if version != "2" else None
+
+    again = champions.roll_back("digits", candidate_of, may_replace=anyones, by="somebody", reason="r", at=NOW)
 
     assert again.version == "1"
 
@@ -193,7 +212,38 @@ def test_there_has_to_be_one_before(champions: Champions, model: str) -> None:
     champions.challenge(champion("1", 10), None)
 
     with pytest.raises(Refused, match="nothing to roll back to"):
-        champions.roll_back(model, there, by="somebody", reason=None, at=NOW)
+        champions.roll_back(model, candidate, may_replace=anyones, by="somebody", reason=None, at=NOW)
+
+
+def test_a_champion_that_may_not_be_replaced_stays(champions: Champions) -> None:
+    for number in (1, 2):
+        champions.challenge(champion(str(number), number), None)
+
+    def not_this(present: Champion) -> bool:
+        return present.receipt != "digits/2"
+
+    with pytest.raises(Refused, match="not yours"):
+        champions.promote("digits", candidate("1"), there, may_replace=not_this, by="somebody", reason=None, at=NOW)
+    with pytest.raises(Refused, match="not yours"):
+        champions.roll_back("digits", candidate, may_replace=not_this, by="somebody", reason=None, at=NOW)
+    found = champions.find("digits")
+    assert found is not None
+    assert found.version == "2"
+
+
+def test_a_tenure_keeps_the_first_metric_alone_and_a_rollback_has_all_of_them(champions: Champions) -> None:
+    many = {"metrics": {"loss": 0.1, "accuracy": 0.5}, "metrics_total": 2}
+    for number in (1, 2):
+        champions.challenge(champion(str(number), number).model_copy(update=many), None)
+    found = champions.find("digits")
+    assert found is not None
+    assert [dict(one.metrics) for one in found.history] == [{"loss": 0.1}]
+
+    def measured(version: str) -> Candidate:
+        return candidate(version).model_copy(update=many)
+
+    again = champions.roll_back("digits", measured, may_replace=anyones, by="somebody", reason=None, at=NOW)
+    assert (again.metrics, again.metrics_total) == (many["metrics"], 2)
 
 
 def test_of_two_rollbacks_at_once_one_is_refused(blobs: MemoryBlobs) -> None:

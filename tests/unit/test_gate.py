@@ -31,6 +31,12 @@ def test_passes(gate: When | None, metrics: dict[str, float], champion: dict[str
             None,
             "The job logged no metric 'accuracy'; it logged: f1, loss.",
         ),
+        (
+            When(metric="a", at_least=0.9),
+            {f"metric{number:05}": 0.5 for number in range(14_000)},
+            None,
+            f"The job logged no metric 'a'; it logged: {', '.join(f'metric{number:05}' for number in range(76))}, ….",
+        ),
         (When(metric="a", at_least=0.9), {}, None, "The job logged no metric 'a'; it logged: none."),
         (When(metric="a", at_least=0.9), {"a": 0.89}, None, "a is 0.89, and has to be at least 0.9."),
         (When(metric="a", at_most=0.9), {"a": 0.91}, None, "a is 0.91, and has to be at most 0.9."),

@@ -204,3 +204,17 @@ def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World
     assert "secret" not in client.get("/api/models/digits").text
     assert "secret" not in promote(client, "1").text
     assert "secret" not in client.post("/api/models/digits/champion/rollback").text
+
+
+def test_a_champion_of_an_experiment_that_the_caller_may_not_see_stays(world: World, jobs: list[str]) -> None:
+    champion = world.kedja.champions.find("digits")
+    assert champion is not None
+    foreign = champion.model_copy(update={"receipt": "secret/drop"})
+    world.blobs.replace(names.MODELS, "digits/champion.json", foreign.encoded())
+
+    refused = promote(limited(world, Role.CODE, "digits"), "1")
+
+    assert refused.status_code == HTTPStatus.CONFLICT
+    assert "secret" not in refused.text
+    assert world.kedja.champions.find("digits") == foreign
+    assert promote(Client(create_api(lambda: world.kedja, LOCAL)), "1").status_code == HTTPStatus.OK

@@ -4,7 +4,9 @@ import re
 import pytest
 
 from function_app import names
+from function_app.announcements import Announced
 from function_app.artifacts import ModelManifest
+from function_app.job_result import LONGEST_REASON, METRICS_CARRIED
 from function_app.lineage import LONGEST_VALUE
 from function_app.receipt import Status
 from function_app.storage import CopyStatus
@@ -59,6 +61,53 @@ def test_what_a_version_says_of_itself_is_as_long_as_the_service_takes(world: Wo
     attempt = world.receipt().attempt
     assert attempt is not None
     assert len(attempt.metrics) == 90
+
+
+def test_a_job_of_many_metrics_has_them_all_in_its_manifest_alone(world: World) -> None:
+    with_gate("{metric: zuletzt, at_least: 0.5}", world=world)
+    metrics = {f"metric {number:05}": 0.5 for number in range(14_000)} | {"zuletzt": 0.5}
+    world.run_job(metrics=metrics)
+    manifest = ModelManifest.decoded(world.blobs.read(names.MODELS, "digits/1/manifest.json").data)
+    assert manifest.metrics == metrics
+    champion = world.kedja.champions.find("digits")
+    attempt = world.receipt().attempt
+    assert champion is not None
+    assert attempt is not None
+    event = world.publisher.published[-1]
+    assert event.type is Announced.MODEL_REGISTERED
+    for carried, total in (
+        (champion.metrics, champion.metrics_total),
+        (attempt.metrics, attempt.metrics_total),
+        (event.data["metrics"], event.data["metrics_total"]),
+    ):
+        assert list(carried) == ["zuletzt", *(f"metric {number:05}" for number in range(METRICS_CARRIED - 1))]
+        assert total == len(metrics)
+
+
+@pytest.mark.parametrize("gate", ["at_least: 0.9", "at_most: 0.1"])
+def test_a_job_of_many_metrics_that_the_gate_refuses_tells_a_hundred(world: World, gate: str) -> None:
+    with_gate(f"{{metric: zuletzt, {gate}}}", world=world)
+    world.run_job(metrics={f"metric {number:05}": 0.5 for number in range(500)} | {"zuletzt": 0.5, "x" * 256: 0.5})
+    told = world.publisher.published[-1].data
+    assert (told["status"], len(told["metrics"]), told["metrics_total"]) == ("not_registered", METRICS_CARRIED, 502)
+    assert told["metrics"]["zuletzt"] == 0.5
+
+
+def test_a_job_that_failed_tells_a_hundred_metrics_and_the_beginning_of_its_reason(submitted: World) -> None:
+    submitted.run_job(metrics={str(number): 0.5 for number in range(500)}, exit_code=1, reason="r" * (1 << 20))
+    attempt = submitted.receipt().attempt
+    assert attempt is not None
+    assert (len(attempt.metrics), attempt.metrics_total) == (METRICS_CARRIED, 500)
+    assert submitted.receipt().reason == "r" * LONGEST_REASON
+
+
+def test_a_result_that_names_a_file_no_blob_can_be_called_ends_with_a_short_reason(submitted: World) -> None:
+    name = job(submitted)
+    submitted.training.finish(name, files={"model.npz": b"weights", "x" * (1 << 20): b""})
+    submitted.rest()
+    receipt = submitted.receipt()
+    assert (receipt.status, submitted.training.versions) == (Status.NOT_REGISTERED, [])
+    assert "at most 1024 characters" in str(receipt.reason)
 
 
 def test_files_called_as_the_manifest_is_do_not_get_in_each_others_way(submitted: World) -> None:
