@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# The worker's root logger is at INFO, where azure-core writes several lines for every call to storage.
+logging.getLogger("azure").setLevel(logging.WARNING)
+
 
 @functools.cache
 def kedja() -> "Kedja":

@@ -80,9 +80,10 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces/providers/diagn
   }
 }
 
+// Without FunctionAppLogs: the host sends the same lines to Application Insights, which keeps them in this workspace.
 resource functionApp 'Microsoft.Web/sites/providers/diagnosticSettings@2021-05-01-preview' = {
   name: '${functionAppName}/Microsoft.Insights/kedja'
-  properties: { workspaceId: logsId, logs: [{ category: 'FunctionAppLogs', enabled: true }], metrics: metrics }
+  properties: { workspaceId: logsId, metrics: metrics }
 }
 
 resource topic 'Microsoft.EventGrid/topics/providers/diagnosticSettings@2021-05-01-preview' = {

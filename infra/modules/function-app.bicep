@@ -79,6 +79,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       ftpsState: 'Disabled'
       http20Enabled: true
       remoteDebuggingEnabled: false
+      scmIpSecurityRestrictionsUseMain: true
       ipSecurityRestrictionsDefaultAction: isPrivate ? 'Deny' : 'Allow'
       ipSecurityRestrictions: [
         for (address, i) in addresses: {

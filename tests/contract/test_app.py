@@ -14,16 +14,20 @@ from function_app.settings import STORAGE
 
 ROOT = Path(__file__).parents[2]
 INDEX = """
-import asyncio, json, sys
+import asyncio, json, logging, sys
 from pathlib import Path
 
 from local_azure.worker import Worker
 
 
 async def main():
+    logging.getLogger().setLevel(logging.INFO)  # as the platform's worker does
     worker = await Worker.start(Path(sys.argv[1]))
+    writing = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "function_app.settling")
+    heard = [name for name in writing if logging.getLogger(name).isEnabledFor(logging.INFO)]
     heavy = sys.modules.keys() & {"azure.ai.ml", "azure.storage.blob", "azure.eventgrid", "fastapi"}
-    print(json.dumps({"functions": {one.name: list(one.bindings) for one in worker.functions}, "heavy": list(heavy)}))
+    functions = {one.name: list(one.bindings) for one in worker.functions}
+    print(json.dumps({"functions": functions, "heavy": list(heavy), "heard": heard}))
     worker.stop()
 
 
@@ -44,6 +48,10 @@ def indexed() -> dict[str, Any]:
     assert process.returncode == 0, process.stderr
     result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return result
+
+
+def test_each_request_of_azure_s_libraries_is_no_line_of_the_log(indexed: dict[str, Any]) -> None:
+    assert indexed["heard"] == ["function_app.settling"]
 
 
 def trigger(indexed: dict[str, Any], function: str) -> dict[str, Any]:

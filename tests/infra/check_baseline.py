@@ -21,6 +21,7 @@ from tests.infra.kinds import (
     TOPIC,
     VAULT,
     WORKSPACE,
+    settings,
 )
 
 
@@ -117,6 +118,15 @@ def _check_diagnostics_body(each: Resource) -> None:
         assert set(entry) in ({"category", "enabled"}, {"categoryGroup", "enabled"})
 
 
+def check_lines_of_the_app_are_kept_once(infra: Infra) -> None:
+    (each,) = [
+        found for file in infra.files.values() for found in file.resources if found.type == f"{SITE}{DIAGNOSTICS}"
+    ]
+    assert "APPLICATIONINSIGHTS_CONNECTION_STRING" in settings(infra), "the host sends its lines there"
+    assert infra.one("Microsoft.Insights/components").properties["WorkspaceResourceId"] == Unknown("logs.id")
+    assert "logs" not in each.properties, "the workspace would keep, and bill, each line twice"
+
+
 def check_private_mode_closes_everything(infra: Infra) -> None:
     for account in infra.made(ACCOUNT):
         access = account.properties["publicNetworkAccess"]
@@ -133,6 +143,9 @@ def check_private_mode_closes_everything(infra: Infra) -> None:
     assert main["vault"].params["publicNetworkAccess"] == "isPrivate ? 'Disabled' : 'Enabled'"
     site = infra.one(SITE).properties["publicNetworkAccess"]
     assert (site.yes, site.no) == ("Disabled", "Enabled")
+    config = infra.one(SITE).properties["siteConfig"]
+    assert config["ipSecurityRestrictionsDefaultAction"] == Choice("isPrivate", "Deny", "Allow")
+    assert config["scmIpSecurityRestrictionsUseMain"] is True, "whoever reaches scm deploys another app"
     assert infra.one(WORKSPACE).properties["managedNetwork"] == {
         "isolationMode": Choice("isPrivate", "AllowInternetOutbound", "Disabled")
     }

@@ -110,6 +110,14 @@ MUTANTS = (
         "isPrivate && empty(addresses) ? 'Disabled' : 'Enabled'",
         "isPrivate ? 'Enabled' : 'Enabled'",
     ),
+    Mutant("scm stays open", APP, "      scmIpSecurityRestrictionsUseMain: true\n", ""),
+    Mutant(
+        "lines of the app are kept twice",
+        DIAGNOSTICS,
+        "'${functionAppName}/Microsoft.Insights/kedja'\n  properties: { workspaceId: logsId, metrics",
+        "'${functionAppName}/Microsoft.Insights/kedja'\n"
+        "  properties: { workspaceId: logsId, logs: [{ category: 'FunctionAppLogs', enabled: true }], metrics",
+    ),
     Mutant("Event Grid is shut out", STORAGE, "bypass: 'AzureServices'", "bypass: 'None'"),
     Mutant(
         "no endpoint for queues",
