@@ -2,7 +2,9 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from function_app.errors import Unreadable
 
 
 class Document(BaseModel):
@@ -18,3 +20,13 @@ class Document(BaseModel):
     @classmethod
     def decoded(cls, data: bytes) -> Self:
         return cls.model_validate_json(data)
+
+    @classmethod
+    def found(cls, data: bytes, place: str) -> Self:
+        """Return the document that lies at a place. Raise Unreadable where that is none."""
+        try:
+            return cls.decoded(data)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            what_to_do = "Restore an earlier version of this blob."
+            raise Unreadable(f"{place} is no {cls.__name__.lower()}: {reason}. {what_to_do}") from error

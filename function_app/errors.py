@@ -70,6 +70,10 @@ class PreconditionFailed(StorageError):
     """The blob changed, exists already, or is leased to someone else: read it again."""
 
 
+class Unreadable(KedjaError):
+    """What lies in a document's place is no such document."""
+
+
 class InvalidEvent(KedjaError):
     """An event that cannot be understood."""
 

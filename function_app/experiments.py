@@ -145,14 +145,19 @@ class Experiments:
             return None
         return Deletion.decoded(self.blobs.read(names.RECEIPTS, listing.items[-1].name).data)
 
-    def carry_on(self) -> None:
-        """Go on with every deletion under way. What fails with one does not keep the others waiting."""
-        until = self.receipts.clock() + ROUND
+    def carry_on(self, until: datetime) -> None:
+        """Go on with every deletion under way. What fails with one does not keep the others waiting.
+
+        Nothing is begun after `until`, or ROUND.
+        """
+        until = min(until, self.receipts.clock() + ROUND)
         for experiment in sorted(self.deleting()):
             try:
                 self._carry_on(experiment, until)
-            except (KedjaError, ValidationError):
+            except Exception:
                 logger.exception("The deletion of %s could not go on; the next round tries again.", experiment)
+            if self.receipts.clock() > until:
+                return
 
     def _carry_on(self, experiment: str, until: datetime) -> None:
         blob = self.blobs.read(names.RECEIPTS, names.deleting_blob(experiment))

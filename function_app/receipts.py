@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from attrs import field, frozen
-from pydantic import ValidationError
 
 from function_app import names
 from function_app.announcements import Publisher, PublishingFailed
@@ -28,10 +27,6 @@ ATTEMPTS_TO_WRITE = 20
 
 class ReceiptBusy(KedjaError):
     """The receipt is leased by a registration under way: try again in some seconds."""
-
-
-class UnreadableReceipt(KedjaError):
-    """What lies in a receipt's place is no receipt."""
 
 
 class Latest(Document):
@@ -213,8 +208,9 @@ class Receipts:
                 yield slug, drop
 
     def latest(self, experiment: str) -> Latest | None:
+        """Return which drop is the experiment's latest. Raise Unreadable where what says that is broken."""
         try:
-            return Latest.decoded(self.blobs.read(names.RECEIPTS, names.latest_blob(experiment)).data)
+            return _latest(self.blobs.read(names.RECEIPTS, names.latest_blob(experiment)).data, experiment)
         except BlobNotFound:
             return None
 
@@ -239,7 +235,7 @@ class Receipts:
                 except PreconditionFailed:
                     continue
                 return new
-            before = Latest.decoded(blob.data)
+            before = _latest(blob.data, receipt.experiment)
             following = _following(before, new)
             if following == before:
                 return before
@@ -267,13 +263,7 @@ class Receipts:
             blob = self.blobs.read(names.RECEIPTS, names.receipt_blob(experiment, drop))
         except BlobNotFound as error:
             raise NotFound(f"There is no receipt {experiment}/{drop}.") from error
-        try:
-            return Receipt.decoded(blob.data), blob.etag
-        except ValidationError as error:
-            reason = (
-                f"{names.RECEIPTS}/{names.receipt_blob(experiment, drop)} is no receipt: {error.errors()[0]['msg']}"
-            )
-            raise UnreadableReceipt(reason) from error
+        return Receipt.found(blob.data, f"{names.RECEIPTS}/{names.receipt_blob(experiment, drop)}"), blob.etag
 
     def index(self, receipt: Receipt) -> None:
         """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile.
@@ -293,6 +283,10 @@ class Receipts:
                 self.journal.append([Entry(kind="drop", experiment=receipt.experiment, data=line)])
                 return
             metadata = now.metadata
+
+
+def _latest(data: bytes, experiment: str) -> Latest:
+    return Latest.found(data, f"{names.RECEIPTS}/{names.latest_blob(experiment)}")
 
 
 def _is_over(receipt: Receipt) -> bool:

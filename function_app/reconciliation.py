@@ -8,6 +8,7 @@ told of.
 import bisect
 import contextlib
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -20,7 +21,7 @@ from function_app.completion import Watcher
 from function_app.deletion import IN_FLIGHT, deleted_before
 from function_app.documents import Document
 from function_app.drop import newest_upload
-from function_app.errors import BlobNotFound, JobNotFound, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
 from function_app.experiments import Experiments
 from function_app.intake import Intake, Marker, SettleRequest
 from function_app.missing_node import MissingNodes
@@ -28,7 +29,7 @@ from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.retention import Retention
 from function_app.service_wait import is_asked_again
-from function_app.storage import Blobs
+from function_app.storage import BlobItem, Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.training_service import TrainingService
@@ -37,6 +38,8 @@ from function_app.turns import Turns
 logger = logging.getLogger(__name__)
 
 CURSOR = ".reconcile"
+ROUND = timedelta(minutes=8)
+"""A round begins nothing after this time, but for one folder of its walk: a function has ten minutes (host.json)."""
 EXPERIMENTS_AT_ONCE = 20
 """Experiments on a page of the walk: what a round does at least."""
 WALK = timedelta(minutes=2)
@@ -49,6 +52,8 @@ OPEN = timedelta(minutes=2)
 """A round looks at no further open receipt after this time; the next one goes on there."""
 APPROVALS = timedelta(minutes=1)
 """A round looks at no further drop that waits for an approval after this time."""
+STRAYS = timedelta(minutes=1)
+"""A round looks at no further job that no open receipt waits for after this time."""
 LOST_SUBMISSION = timedelta(minutes=4)
 """A claimed attempt without a job is taken for lost after this time."""
 TRIGGER = "reconcile"
@@ -85,31 +90,39 @@ class Reconciler:
     retention: Retention
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
-        """Do one round. What fails with one receipt does not keep the others waiting."""
+        """Do one round. What fails with one thing, in whatever way, does not keep the others waiting."""
+        until = self.receipts.clock() + ROUND
         looked_at: set[str] = set()
-        self._places(self._open(id, looked_at))
-        self._strays(looked_at)
-        self._markers()
-        self._ends()
-        self.approver.carry_on(self.receipts.clock() + APPROVALS)
-        self._walk(id)
+        going: dict[str, Receipt] = {}
+        with _apart("The open receipts"):
+            going = self._open(id, looked_at, until)
+        with _apart("The places of jobs"):
+            self._places(going, until)
+        with _apart("The training service's jobs"):
+            self._strays(looked_at, until)
+        with _apart("The markers"):
+            self._markers(until)
+        with _apart("The deletions"):
+            self.experiments.carry_on(until)
+        with _apart("What was kept for long enough"):
+            self.retention.run(until)
+        with _apart("The drops that wait for an approval"):
+            self.approver.carry_on(min(until, self.receipts.clock() + APPROVALS))
+        with _apart("The experiments"):
+            self._walk(id, until)
 
-    def _open(self, run: str, looked_at: set[str]) -> dict[str, Receipt]:
+    def _open(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
         """Look at open receipts, those first that the round before had no time for; return those that go on."""
         cursor = self._cursor()
         opened = list(self.receipts.opened())
         turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
         going: dict[str, Receipt] = {}
-        until, last = self.receipts.clock() + OPEN, ""
+        until, last = min(until, self.receipts.clock() + OPEN), ""
         for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
-            try:
+            with _apart(f"The receipt {experiment}/{drop}"):
                 receipt = self._receipt(experiment, drop, run, looked_at)
                 if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
                     going[receipt.job] = receipt
-            except KedjaError:
-                logger.exception(
-                    "The receipt %s/%s could not be reconciled; the next round tries again.", experiment, drop
-                )
             if number < len(opened) and self.receipts.clock() > until:
                 last = f"{experiment}/{drop}"
                 break
@@ -179,61 +192,63 @@ class Reconciler:
         followed = self.watcher.follow(job, again=receipt.status is not Status.COMPLETED) or receipt
         return self.missing_nodes.note(followed)
 
-    def _places(self, going: dict[str, Receipt]) -> None:
+    def _places(self, going: dict[str, Receipt], until: datetime) -> None:
         """Bring the places of jobs to what their receipts say, and let those go on whose message was lost."""
-        try:
-            running = self.turns.admission.running()
-            for job, receipt in going.items():
-                if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.are_off):
+        running = self.turns.admission.running()
+        for job, receipt in going.items():
+            if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.are_off):
+                with _apart(f"The queued receipt {receipt.name}"):
                     going[job] = self.submitter.submit(receipt, again=False)
-            self.turns.repair(going)
-        except KedjaError:
-            logger.exception("The places of jobs could not be looked at; the next round tries again.")
+            if self.receipts.clock() > until:
+                break
+        self.turns.repair(going)
 
-    def _strays(self, looked_at: set[str]) -> None:
+    def _strays(self, looked_at: set[str], until: datetime) -> None:
         """Look at the jobs that go on though no open receipt waits for them: nobody wants these any more."""
-        try:
-            for job in self.training.list():
-                if not job.status.is_final and job.name not in looked_at:
+        until = min(until, self.receipts.clock() + STRAYS)
+        for job in self.training.list():
+            if not job.status.is_final and job.name not in looked_at:
+                with _apart(f"The job {job.name}"):
                     self.watcher.look(job.name)
-        except KedjaError:
-            logger.exception("The training service's jobs could not be looked at; the next round tries again.")
+            if self.receipts.clock() > until:
+                break
 
-    def _ends(self) -> None:
-        """Go on with deletions, and let go of what has been kept long enough."""
-        for end in (self.experiments.carry_on, self.retention.run):
-            try:
-                end()
-            except KedjaError:
-                logger.exception("Old things could not be deleted; the next round tries again.")
-
-    def _markers(self) -> None:
+    def _markers(self, until: datetime) -> None:
+        """Send the messages again that markers stand for which are older than those can be."""
         listing = self.blobs.list(names.RECEIPTS, names.settling_blob(""))
-        limit = timedelta(seconds=STALE_MARKER * self.intake.quiet_period)
         for item in listing.items:
-            if listing.now - item.modified <= limit:
-                continue
-            try:
-                marker = Marker.decoded(self.blobs.read(names.RECEIPTS, item.name).data)
-            except BlobNotFound:
-                continue
-            except ValidationError:
-                # It would keep every event of its experiment out; without it, the walk finds what was dropped.
-                logger.exception("%s/%s is no marker: it is deleted.", names.RECEIPTS, item.name)
-                self.blobs.delete(names.RECEIPTS, item.name, etag=item.etag)
-                continue
-            if listing.now - item.modified > limit + timedelta(seconds=marker.delay):
-                # The marker stays: whoever settles deletes it. Another message for the same look does no harm.
-                self.intake.enqueue(marker.request, delay=0)
+            with _apart(f"The marker {item.name}"):
+                self._marker(item, listing.now)
+            if self.receipts.clock() > until:
+                break
 
-    def _walk(self, run: str) -> None:
+    def _marker(self, item: BlobItem, now: datetime) -> None:
+        limit = timedelta(seconds=STALE_MARKER * self.intake.quiet_period)
+        if now - item.modified <= limit:
+            return
+        try:
+            marker = Marker.decoded(self.blobs.read(names.RECEIPTS, item.name).data)
+        except BlobNotFound:
+            return
+        except ValidationError:
+            # It would keep every event of its experiment out; without it, the walk finds what was dropped.
+            logger.exception("%s/%s is no marker: it is deleted.", names.RECEIPTS, item.name)
+            self.blobs.delete(names.RECEIPTS, item.name, etag=item.etag)
+            return
+        if now - item.modified > limit + timedelta(seconds=marker.delay):
+            # The marker stays: whoever settles deletes it. Another message for the same look does no harm.
+            self.intake.enqueue(marker.request, delay=0)
+
+    def _walk(self, run: str, until: datetime) -> None:
         """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
         began = self.receipts.clock()
         kept = self._cursor()
         cursor: Cursor | None = kept
-        while cursor is not None and self.receipts.clock() - began <= WALK:
-            cursor = self._walk_page(cursor, run, until=began + LONGEST_WALK)
+        while cursor is not None:
+            cursor = self._walk_page(cursor, run, until=min(until, began + LONGEST_WALK))
             self._keep((cursor or Cursor()).model_copy(update={"opened": kept.opened}))
+            if self.receipts.clock() > min(until, began + WALK):
+                break
 
     def _walk_page(self, cursor: Cursor, run: str, *, until: datetime) -> Cursor | None:
         """Look at a page of experiments, one at least; return where to go on, or None at the end."""
@@ -251,12 +266,10 @@ class Reconciler:
         """Look at the folder in this container alone: the walk comes by it in the other one too."""
         if names.is_ignored(folder):
             return
-        try:
+        with _apart(f"The folder {container}/{folder}"):
             newest = newest_upload(self.blobs, container, folder)
             if newest is not None and self._is_new(names.slug(folder), newest):
                 self._settle(folder, run)
-        except (KedjaError, ValidationError):
-            logger.exception("The folder %s/%s could not be looked at; the walk goes on.", container, folder)
 
     def _is_new(self, experiment: str, newest: datetime) -> bool:
         """Return whether a file is newer than the experiment's latest drop, or than its deletion."""
@@ -279,6 +292,15 @@ class Reconciler:
             return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()
+
+
+@contextlib.contextmanager
+def _apart(what: str) -> Iterator[None]:
+    """Have whatever fails in here be logged, and keep nothing else waiting."""
+    try:
+        yield
+    except Exception:
+        logger.exception("%s could not be looked at; the next round tries again.", what)
 
 
 def _only_waits(receipt: Receipt) -> bool:

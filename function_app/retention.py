@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from function_app import names
 from function_app.documents import Document
-from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.receipt import FINAL, Receipt
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
@@ -97,8 +97,8 @@ class Retention:
             "KEDJA_KEEP_MODELS": settings.keep_models,
         }
 
-    def run(self) -> None:
-        """Do one round, where the settings ask for any."""
+    def run(self, until: datetime) -> None:
+        """Do one round, where the settings ask for any. No experiment is begun after `until`, or ROUND."""
         now = self.receipts.clock()
         cursor = self._cursor() if any(self.policy.values()) else None
         if cursor is None or (cursor.not_before and now < cursor.not_before):
@@ -107,10 +107,10 @@ class Retention:
         for experiment in left[:EXPERIMENTS_AT_ONCE]:
             try:
                 self._experiment(experiment)
-            except (KedjaError, ValidationError):
+            except Exception:
                 logger.exception("What is old of %s could not be let go; the next walk tries again.", experiment)
             cursor = Cursor(after=experiment)
-            if self.receipts.clock() - now > ROUND:
+            if self.receipts.clock() > min(until, now + ROUND):
                 break
         if not left or cursor.after == left[-1]:
             cursor = Cursor(not_before=now + PAUSE)

@@ -8,8 +8,9 @@ from attrs import frozen
 from function_app import names
 from function_app.admission import Admission, Queued, Refusal
 from function_app.documents import Document
+from function_app.errors import Unreadable
 from function_app.receipt import FINAL, Receipt, Status
-from function_app.receipts import Receipts, UnreadableReceipt
+from function_app.receipts import Receipts
 from function_app.storage import Queues
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Turns:
         experiment, _, drop = name.partition("/")
         try:
             receipt = self.receipts.find(experiment, drop)
-        except UnreadableReceipt:
+        except Unreadable:
             return True  # nothing can be done for its job, and the others go on
         return receipt is None or receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
@@ -142,7 +143,7 @@ class Turns:
         """Return the job that a mark stands for; take a mark away that stands for none."""
         try:
             receipt = self.receipts.find(queued.experiment, queued.drop)
-        except UnreadableReceipt:
+        except Unreadable:
             receipt = None  # `reconcile` logs it in each round
         if receipt is not None and receipt.status in (Status.QUEUED, Status.SUBMITTING):
             return receipt.job

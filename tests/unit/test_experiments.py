@@ -369,7 +369,7 @@ def test_a_long_one_goes_on_in_the_next_round(world: World) -> None:
             port, "page", lambda: world.clock.advance(timedelta(minutes=3).total_seconds()), about="'digits/'"
         ),
     )
-    slow.experiments.carry_on()
+    slow.experiments.carry_on(world.clock() + timedelta(hours=1))
     assert world.kedja.experiments.find("digits") is not None
     finish(world)
 

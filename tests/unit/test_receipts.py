@@ -4,9 +4,9 @@ import pytest
 
 from function_app import names
 from function_app.announcements import Announced
-from function_app.errors import NotFound
+from function_app.errors import NotFound, Unreadable
 from function_app.receipt import Receipt, Status
-from function_app.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts, UnreadableReceipt
+from function_app.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
 from tests.unit.memory import MemoryBlobs
 from tests.unit.memory_training import MemoryPublisher
 from tests.unit.test_receipt import NOW, make
@@ -47,7 +47,7 @@ class TestLoad:
 
     def test_fails_where_something_else_lies_in_its_place(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         blobs.upload(names.RECEIPTS, f"digits/{DROP}.json", b"{}")
-        with pytest.raises(UnreadableReceipt, match="is no receipt"):
+        with pytest.raises(Unreadable, match="is no receipt"):
             receipts.load("digits", DROP)
 
 

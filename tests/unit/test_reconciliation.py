@@ -5,9 +5,10 @@ from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.receipt import Status
-from function_app.reconciliation import LONGEST_WALK, OPEN, WALK
+from function_app.reconciliation import LONGEST_WALK, OPEN, ROUND, WALK, Reconciler
 from function_app.storage import Blob, Folders, Page
 from function_app.training_service import JobStatus
+from function_app.turns import Turns
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import MemoryBlobs
 from tests.unit.world import SCRIPT, World
@@ -211,8 +212,113 @@ class TestOpenReceipts:
 
     def test_one_that_is_gone_is_closed(self, world: World) -> None:
         world.kedja.receipts.open("digits", "gone")
+        world.clock.advance(601)
         world.reconcile()
         assert world.opened() == []
+
+
+def break_down() -> None:
+    raise ValueError("no JSON")
+
+
+def complete_unseen(world: World, folder: str) -> None:
+    """Have a drop of the folder be trained, and its end be told by nobody."""
+    world.drop(f"scripts/{folder}/train.py", SCRIPT)
+    world.drop(f"data/{folder}/digits.npz", b"digits")
+    world.rest()
+    world.tells_of_runs = False
+    world.training.finish(world.live_jobs()[-1].name)
+
+
+class TestIsolation:
+    """One broken thing does not keep the others waiting, whatever it breaks with."""
+
+    @pytest.mark.parametrize("place", ["models/aaa/champion.json", "receipts/aaa/latest.json"])
+    def test_of_a_document_that_cannot_be_read(
+        self, world: World, place: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        complete_unseen(world, "aaa")
+        complete_unseen(world, "zzz")
+        container, _, name = place.partition("/")
+        world.blobs.upload(container, name, b"{")
+        rounds(world)
+        assert world.receipt("zzz").status is Status.REGISTERED
+        assert f"{place} is no {'champion' if 'champion' in place else 'latest'}: Invalid JSON" in caplog.text
+
+    @pytest.mark.parametrize("broken", ["_open", "_places", "_strays", "_markers", "_walk"])
+    def test_of_a_part_of_the_round(
+        self, world: World, broken: str, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        parts = ["_open", "_places", "_strays", "_markers", "_walk"]
+        spies = [mocker.spy(Reconciler, part) for part in parts if part != broken]
+        mocker.patch.object(Reconciler, broken, side_effect=ZeroDivisionError("a defect"))
+        world.reconcile()
+        assert [spy.call_count for spy in spies] == [1, 1, 1, 1]
+        assert "ZeroDivisionError: a defect" in caplog.text
+
+    def test_of_a_receipt(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        complete_unseen(world, "aaa")
+        complete_unseen(world, "zzz")
+        world.kedja = host(world, training=lambda port: Meanwhile(port, "get", break_down))
+        world.reconcile()
+        assert [world.receipt(folder).status for folder in ("aaa", "zzz")] == [Status.SUBMITTED, Status.REGISTERED]
+        assert f"The receipt {world.receipt('aaa').name} could not be looked at" in caplog.text
+
+    def test_of_a_job_that_nobody_waits_for(self, world: World) -> None:
+        for folder in ("aaa", "zzz"):
+            world.drop(f"data/{folder}/digits.npz", b"digits")
+            world.rest()
+        world.blobs.delete(names.RECEIPTS, names.open_blob("aaa", world.receipt("aaa").drop))
+        world.blobs.delete(names.RECEIPTS, names.open_blob("zzz", world.receipt("zzz").drop))
+        for job in world.live_jobs():
+            world.training.move(job.name, JobStatus.RUNNING)
+        world.queues.messages.clear()
+        world.kedja = host(world, training=lambda port: Meanwhile(port, "get", break_down))
+        world.reconcile()
+        assert {world.receipt(folder).status for folder in ("aaa", "zzz")} == {Status.SUBMITTED, Status.RUNNING}
+
+    def test_of_a_queued_receipt(self, mocker: MockerFixture) -> None:
+        world = World.make(max_jobs=2)
+        for folder in ("aaa", "bbb", "yyy", "zzz"):
+            world.drop(f"data/{folder}/digits.npz", b"digits")
+            world.rest()
+            world.clock.advance(1)
+        queued = [world.receipt(folder) for folder in ("yyy", "zzz")]
+        assert [receipt.status for receipt in queued] == [Status.QUEUED, Status.QUEUED]
+        world.kedja.submitter.turns.admission.place({str(receipt.job): receipt.name for receipt in queued})
+        repaired = mocker.spy(Turns, "repair")
+        world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", break_down))
+        world.reconcile()
+        assert [world.receipt(folder).status for folder in ("yyy", "zzz")] == [Status.SUBMITTING, Status.STARTING]
+        assert repaired.call_count == 1
+
+    def test_of_a_marker(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        world.drop("data/aaa/a.npz")
+        world.drop("data/zzz/a.npz")
+        world.go_on(1)
+        world.queues.messages.clear()
+        world.clock.advance(300)
+        world.kedja = host(world, blobs=lambda port: Meanwhile(port, "read", break_down, about=".settling/"))
+        world.reconcile()
+        assert len(world.queues.messages) == 1
+        assert "The marker .settling/aaa could not be looked at" in caplog.text
+
+
+def test_a_round_begins_nothing_after_its_time_but_one_folder(world: World, mocker: MockerFixture) -> None:
+    for number in range(3):
+        world.drop(f"data/e{number}/a.npz", times=0)
+        world.blobs.upload(names.RECEIPTS, f".settling/s{number}", b"no marker")
+    world.clock.advance(300)
+    read = MemoryBlobs.read
+
+    def slow(blobs: MemoryBlobs, container: str, name: str, **options: Any) -> Blob:  # noqa: ANN401 - the port's
+        if name.startswith(".settling/"):
+            world.clock.advance(ROUND.total_seconds() + 1)
+        return read(blobs, container, name, **options)
+
+    mocker.patch.object(MemoryBlobs, "read", slow)
+    world.reconcile()
+    assert world.markers() == [".settling/e0", ".settling/s1", ".settling/s2"]
 
 
 class TestStrays:

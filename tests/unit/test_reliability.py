@@ -51,6 +51,7 @@ def test_the_final_ones_are_named() -> None:
         ("quiet period: ", Settings().quiet_period),
         ("longest wait for a folder", Settings().max_wait),
         ("a job without a node", Settings().start_deadline),
+        ("a round of `reconcile` begins nothing more", reconciliation.ROUND.total_seconds()),
         ("a claimed attempt without a job", reconciliation.LOST_SUBMISSION.total_seconds()),
         ("lease of a registration", registration.LEASE_SECONDS),
         ("a job's uploads", registration.UPLOAD_DEADLINE.total_seconds()),

@@ -1,4 +1,5 @@
 import itertools
+from datetime import timedelta
 
 import pytest
 from attrs import evolve
@@ -64,7 +65,7 @@ def test_keeps_everything_where_nothing_is_set() -> None:
 
 
 def test_costs_nothing_where_nothing_is_set(world: World) -> None:
-    world.kedja.reconciler.retention.run()
+    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
 
     assert world.blobs.calls == []
 
@@ -223,7 +224,7 @@ def test_an_attempt_that_is_claimed_meanwhile_wins() -> None:
         world,
         blobs=lambda port: Meanwhile(port, "lease", lambda: world.kedja.jobs.retry(str(failed.job)), about=failed.drop),
     )
-    other.reconciler.retention.run()
+    other.reconciler.retention.run(world.clock() + timedelta(hours=1))
 
     assert world.receipts()[0].status is Status.SUBMITTED
     assert failed.drop in snapshots(world)
@@ -233,7 +234,7 @@ def test_leaves_what_is_being_deleted_alone() -> None:
     world = made(keep_snapshots=30)
     world.clock.advance(31 * DAY)
     assert world.kedja.experiments.delete("digits", by="someone", force=False).state is State.DELETING
-    world.kedja.reconciler.retention.run()
+    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
 
     assert audit(world) == []
 
@@ -249,10 +250,10 @@ def test_one_experiment_that_cannot_be_read_does_not_keep_the_others() -> None:
 def test_looks_again_after_a_pause() -> None:
     world = age(made(keep_snapshots=30), 1)
     calls = len(world.blobs.calls)
-    world.kedja.reconciler.retention.run()
+    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
     assert len(world.blobs.calls) == calls + 1
     world.clock.advance(PAUSE.total_seconds() + 1)
-    world.kedja.reconciler.retention.run()
+    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
     assert len(world.blobs.calls) > calls + 2
 
 
