@@ -5,11 +5,13 @@ UTF-8 bytes. It holds no pickled object, is there whole or not at all, and the n
 folder in KEDJA_CHECKPOINTS; each training loop has a folder of its own in it.
 """
 
+import contextlib
 import json
 import logging
 import os
 import re
 import shutil
+import time
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -25,6 +27,7 @@ SECONDS_VARIABLE = "KEDJA_CHECKPOINT_SECONDS"
 LOOP_PREFIX = "loop-"
 """How the folders of training loops begin."""
 
+_MOST_OF_TIME = 20  # how many times longer the training takes than the writing of its checkpoints
 _KEPT = 2  # the newest, and one in case that one is damaged
 _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
 _STATE, _NOTES = "state/", "notes"
@@ -92,6 +95,25 @@ class Store:
                 yield _read(path, iteration)
             except CheckpointError as error:
                 logger.warning("%s", error)
+
+
+class Pace:
+    """When a training loop's next checkpoint is due: as often as is asked, but seldom enough to cost little time."""
+
+    def __init__(self) -> None:
+        self._at, self._cost = time.monotonic(), 0.0
+
+    def is_due(self) -> bool:
+        """Whether enough time has passed since the last checkpoint."""
+        return time.monotonic() - self._at >= max(seconds(), _MOST_OF_TIME * self._cost)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Measure how long the writing of a checkpoint takes."""
+        begun = time.monotonic()
+        yield
+        self._at = time.monotonic()
+        self._cost = self._at - begun
 
 
 def clear(folder: Path) -> None:

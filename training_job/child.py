@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from types import FrameType
 from training_job.errors import CommandError
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT)
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
+_GRACE_SECONDS = 20.0  # for what a shell ran, once the shell has ended by a signal
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _MEMORY_EVENTS = (
     Path("/sys/fs/cgroup/memory.events"),  # of this control group: version 2,
@@ -41,8 +45,9 @@ def run(
     """Run a command in a process group of its own, with our own output, until it ends.
 
     `started` is called once it runs: threads begin there, as none may run while the process is made.
-    SIGTERM and SIGINT are passed on to the group; what is left of the group in the end is killed. An exit code above
-    128 counts as a signal where it is a shell's, of its last command, or where that signal was passed on.
+    SIGTERM and SIGINT are passed on to the command, and to what it runs where it is a shell; not to workers, whose end
+    is the command's business. What is left of the group in the end is killed. An exit code above 128 counts as a signal
+    where it is a shell's, of its last command, or where that signal was passed on.
 
     Raises:
         CommandError: The command cannot be started.
@@ -57,13 +62,14 @@ def run(
         )
     except OSError as error:
         raise CommandError(f"{command[0]} cannot be started: {error.strerror}") from error
-    with _forwarding(process) as forwarded:
+    with _forwarding(process) as forwarding:
         started()
         code = process.wait()
+        forwarding.wait_for_the_rest()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     number = -code if code < 0 else code - 128
-    if code >= 0 and not (number > 0 and (is_shell or number in forwarded)):
+    if code >= 0 and not (number > 0 and (is_shell or number in forwarding.numbers)):
         number = 0
     name = _signal_name(number)
     return End(
@@ -73,21 +79,56 @@ def run(
     )
 
 
+class _Forwarding:
+    """Passes signals on to a command. `numbers` are those that came."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.numbers: set[int] = set()
+        self._process = process
+        self._rest: dict[int, int] = {}  # what a shell runs, and a descriptor of each
+
+    def forward(self, number: int, _: FrameType | None) -> None:
+        self.numbers.add(number)
+        # Found before the shell is gone, as they have another parent then.
+        for pid in _run_by_shell(self._process.pid) if self._process.returncode is None else ():
+            with suppress(OSError):
+                self._rest.setdefault(pid, os.pidfd_open(pid))
+        self._process.send_signal(number)
+        for descriptor in self._rest.values():
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, number)
+
+    def wait_for_the_rest(self) -> None:
+        """Wait until what the shell ran has ended, too: a shell ends at once, and a Trainer after its iteration."""
+        until = time.monotonic() + _GRACE_SECONDS
+        for descriptor in self._rest.values():
+            select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        for descriptor in self._rest.values():
+            os.close(descriptor)
+
+
 @contextmanager
-def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[set[int]]:
-    forwarded: set[int] = set()
-
-    def forward(number: int, _: FrameType | None) -> None:
-        forwarded.add(number)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[_Forwarding]:
+    forwarding = _Forwarding(process)
+    before = {number: signal.signal(number, forwarding.forward) for number in _FORWARDED}
     try:
-        yield forwarded
+        yield forwarding
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        forwarding.close()
+
+
+def _run_by_shell(pid: int) -> list[int]:
+    """Return what a process runs as a shell, and what shells among that run; nothing where it is none (Linux only)."""
+    found: list[int] = []
+    with suppress(OSError):
+        if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() in _SHELLS:
+            for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()):
+                found += [child, *_run_by_shell(child)]
+    return found
 
 
 def _end_with_parent() -> Callable[[], None] | None:

@@ -17,19 +17,17 @@ import hashlib
 import numbers
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from training_job import checkpoints, import_hook, metrics, ranks
-from training_job.checkpoints import Checkpoint, Store
+from training_job.checkpoints import Checkpoint, Pace, Store
 from training_job.errors import CheckpointError
 from training_job.import_hook import Patch, PatchFinder
 from training_job.termination import EXIT_CODE, Termination
 
-_MOST_OF_TIME = 20
 _SNAPSHOT_TAKEN = "_kedja_snapshot_taken"
 
 _loops = 0  # that this process has begun
@@ -59,8 +57,7 @@ class Keeper:
         self._termination = termination
         self._going_on: Checkpoint | None = None
         self._can_keep = True
-        self._at = time.monotonic()
-        self._cost = 0.0
+        self._pace = Pace()
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
@@ -109,19 +106,17 @@ class Keeper:
             return True
         if ranks.size() > 1:
             return bool(trainer.updater.is_new_epoch)
-        return time.monotonic() - self._at >= max(checkpoints.seconds(), _MOST_OF_TIME * self._cost)
+        return self._pace.is_due()
 
     def _keep(self, trainer: Any, *, over: bool) -> None:  # noqa: ANN401 - as above
         if not self._can_keep:
             return
-        begun = time.monotonic()
         try:
-            self._store.save(_checkpoint(trainer, over=over))
+            with self._pace.writing():
+                self._store.save(_checkpoint(trainer, over=over))
         except Exception as error:  # noqa: BLE001 - the training must go on, whatever a script's own objects do
             _say(f"no checkpoint can be kept, and the training goes on without: {error!r}")
             self._can_keep = False
-        self._at = time.monotonic()
-        self._cost = self._at - begun
 
 
 def _checkpoint(trainer: Any, *, over: bool) -> Checkpoint:  # noqa: ANN401 - as above
@@ -177,7 +172,7 @@ def _fill(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as ab
 def _fill_the_rest(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
     from chainer.backends import cuda  # noqa: PLC0415 - as above
 
-    from training_job import random_state  # noqa: PLC0415 - as above
+    from training_job import device, random_state  # noqa: PLC0415 - as above
 
     for name, values in checkpoint.notes["hyperparameters"].items():
         optimizer = trainer.updater.get_optimizer(name)
@@ -188,7 +183,8 @@ def _fill_the_rest(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN40
         for key, value in values.items():
             setattr(hyperparameters, key, value)
     random_state.restore(checkpoint.notes["random"], _own_generators(trainer))
-    if cuda.available:
+    # CuPy can be imported on a CPU node of the image for GPUs, too.
+    if device.usable_gpus():
         cuda.cupy.random.seed(checkpoint.iteration)  # CuPy does not give its generator's state away
     for name, (value, step) in checkpoint.notes["metrics"].items():
         metrics.log({name: value}, step=step)

@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,8 +10,8 @@ import chainer
 import chainer.functions as F  # noqa: N812 - as everyone writes it
 import numpy as np
 
-from training_job import checkpoints, random_state
-from training_job.checkpoints import Checkpoint, Store
+from training_job import random_state
+from training_job.checkpoints import Checkpoint, Pace, Store
 from training_job.datasets import Split, Table
 from training_job.inputs import Inputs
 from training_job.steps import OPTIMIZERS, Step, make_step
@@ -20,7 +19,6 @@ from training_job.termination import EXIT_CODE, Termination
 
 _MEASURE_BATCH = 1000
 _PREPARED_BYTES = 2 << 30  # of training data that is kept ready as float32
-_MOST_OF_TIME = 20  # how many times longer the training takes than the writing of its checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +130,7 @@ class Trainer:
         self._prepared: Any = None
         if split.train.x.size * 4 <= _PREPARED_BYTES:
             self._prepared = inputs.prepare(split.train.x)
-        self._saved_at, self._cost = time.monotonic(), 0.0
+        self._pace = Pace()
 
     def run(self, report: Callable[[Epoch], None]) -> Result:
         """Train for all epochs, or until patience is lost, and call `report` after each.
@@ -255,13 +253,9 @@ class Trainer:
         return _Progress()
 
     def _keep(self, step: Step, progress: _Progress, termination: Termination) -> None:
-        since = time.monotonic() - self._saved_at
-        due = since >= max(checkpoints.seconds(), _MOST_OF_TIME * self._cost)
-        if self._store is not None and (due or termination.is_asked):
-            begun = time.monotonic()
-            self._store.save(self._checkpoint(step, progress))
-            self._saved_at = time.monotonic()
-            self._cost = self._saved_at - begun
+        if self._store is not None and (self._pace.is_due() or termination.is_asked):
+            with self._pace.writing():
+                self._store.save(self._checkpoint(step, progress))
         if termination.is_asked:
             sys.exit(EXIT_CODE)
 
