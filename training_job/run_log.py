@@ -1,7 +1,11 @@
 """Reads what the script's processes record (see `training_job.metrics`) and sends it to the job's MLflow run.
 
 MLflow is asked in a thread of its own, in batches. Where it cannot be reached the job goes on: one warning, another
-try now and then and at the end. The last values reach the manifest either way.
+try now and then and at the end. A record that it refuses is left out with a warning. The last values reach the manifest
+either way.
+
+The command's arguments become parameters when the script has ended, where it has logged none of the name itself: a
+parameter can be written once, and a script's own `mlflow.log_param` must not fail because of ours.
 """
 
 import json
@@ -22,8 +26,10 @@ _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
 _BATCH = 1000  # what MLflow takes in one request: https://mlflow.org/docs/latest/rest-api.html#log-batch
 _PARAMS, _TAGS = 100, 100
-_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+_NAME_LENGTH, _PARAM_LENGTH, _TAG_LENGTH = 250, 6000, 5000
 _NOT_IN_NAMES = re.compile(r"[^\w.\- /]")
+_REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
+"""The error codes of MLflow that say that a record is to blame, so that sending it again is of no use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +107,11 @@ class Reader:
 class Sink(Protocol):
     """Where a run's records go."""
 
-    def send(self, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
         """Send one batch; any exception means that it did not arrive."""
+
+    def send_parameters(self, parameters: Mapping[str, str]) -> None:
+        """Send the parameters of whose names the run has none; any exception means that they did not arrive."""
 
 
 class MlflowRun:
@@ -110,6 +119,7 @@ class MlflowRun:
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
+        self._refused: set[str] = set()  # names that a warning was given for
 
     @classmethod
     def from_environment(cls) -> "MlflowRun | None":
@@ -122,21 +132,55 @@ class MlflowRun:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         return cls(run_id)
 
-    def send(self, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Send one batch."""
-        from mlflow import MlflowClient, entities  # noqa: PLC0415 - takes seconds, which the script need not wait for
+    def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
+        """Send one batch, without the records that MLflow refuses."""
+        from mlflow import entities  # noqa: PLC0415 - takes seconds, which the script need not wait for
 
-        MlflowClient().log_batch(
-            self._run_id,
-            metrics=[
-                entities.Metric(_NOT_IN_NAMES.sub("_", metric.name), metric.value, metric.time, metric.step)
-                for metric in metrics
-            ],
-            params=[
-                entities.Param(_NOT_IN_NAMES.sub("_", name), value[:_PARAM_LENGTH]) for name, value in params.items()
-            ],
-            tags=[entities.RunTag(name, value[:_TAG_LENGTH]) for name, value in tags.items()],
+        self._send(
+            [
+                *(entities.Metric(_clean(one.name), one.value, one.time, one.step) for one in metrics),
+                *(entities.RunTag(_clean(name), value[:_TAG_LENGTH]) for name, value in tags.items()),
+            ]
         )
+
+    def send_parameters(self, parameters: Mapping[str, str]) -> None:
+        """Send the parameters of whose names the run has none, without those that MLflow refuses."""
+        from mlflow import MlflowClient, entities  # noqa: PLC0415 - as above
+
+        there = MlflowClient().get_run(self._run_id).data.params
+        cleaned = {_clean(name): value[:_PARAM_LENGTH] for name, value in parameters.items()}
+        self._send([entities.Param(name, value) for name, value in cleaned.items() if name not in there])
+
+    def _send(self, records: Sequence[Any]) -> None:
+        """Send records; where they are refused, send each half, until the one that is to blame is found."""
+        from mlflow import MlflowClient, entities, exceptions  # noqa: PLC0415 - as above
+
+        if not records:
+            return
+        try:
+            MlflowClient().log_batch(
+                self._run_id,
+                metrics=[one for one in records if isinstance(one, entities.Metric)],
+                params=[one for one in records if isinstance(one, entities.Param)],
+                tags=[one for one in records if isinstance(one, entities.RunTag)],
+            )
+        except (exceptions.MlflowException, ValueError, OverflowError) as error:
+            # The last two are of numbers too large for the request.
+            if isinstance(error, exceptions.MlflowException) and error.error_code not in _REFUSALS:
+                raise
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._send(records[:middle])
+                self._send(records[middle:])
+            elif records[0].key not in self._refused:
+                self._refused.add(records[0].key)
+                logger.warning("MLflow refuses %r, which is left out: %.300s", records[0].key, error)
+
+
+def _clean(name: str) -> str:
+    """Return a name that MLflow takes: its characters alone, and as a path no other name than itself."""
+    parts = _NOT_IN_NAMES.sub("_", name)[:_NAME_LENGTH].split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
 class RunLog:
@@ -160,7 +204,7 @@ class RunLog:
         return self._reader.records
 
     def start(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Begin to follow, and send the job's parameters and tags first."""
+        """Begin to follow, and send the job's tags first, its parameters last."""
         self._params = dict(list(params.items())[:_PARAMS])
         self._tags = dict(tags)
         self._thread.start()
@@ -177,25 +221,26 @@ class RunLog:
         """Read what was recorded since `drain`, and send what has not been sent."""
         self._reader.read()
         self._next_try = 0.0
-        self._flush()
+        self._flush(parameters=self._params)
 
     def _follow(self) -> None:
         while not self._ended.wait(_POLL_SECONDS):
             self._reader.read()
             self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self, parameters: Mapping[str, str] | None = None) -> None:
         if self._sink is None or time.monotonic() < self._next_try:
             return
         metrics = self.records.metrics
         try:
-            while self._params or self._sent < len(metrics) or self._new_tags():
-                batch = metrics[self._sent : self._sent + _BATCH - _PARAMS - _TAGS]
+            while self._sent < len(metrics) or self._new_tags():
+                batch = metrics[self._sent : self._sent + _BATCH - _TAGS]
                 tags = dict(list(self._new_tags().items())[:_TAGS])
-                self._sink.send(batch, self._params, tags)
+                self._sink.send(batch, tags)
                 self._sent += len(batch)
                 self._sent_tags |= tags
-                self._params = {}
+            if parameters:
+                self._sink.send_parameters(parameters)
         except Exception as error:  # noqa: BLE001 - the edge to a server that no job may fail for
             self._next_try = time.monotonic() + _RETRY_SECONDS
             if not self._warned:

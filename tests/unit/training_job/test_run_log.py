@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_mock import MockerFixture
+from mlflow import MlflowClient
+from mlflow.entities import Run, RunData
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from training_job import run_log
 from training_job.run_log import Metric, MlflowRun, Reader, RunLog
@@ -21,14 +24,16 @@ class Sent:
         self.tags: dict[str, str] = {}
         self.batches = 0
 
-    def send(self, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("no server")
         self.metrics += metrics
-        self.params |= params
         self.tags |= tags
         self.batches += 1
+
+    def send_parameters(self, parameters: Mapping[str, str]) -> None:
+        self.params |= parameters
 
 
 def write(file: Path, *records: Mapping[str, Any] | str) -> None:
@@ -101,6 +106,7 @@ def test_everything_is_sent_once(file: Path) -> None:
     while not sink.metrics and time.monotonic() < until:
         time.sleep(0.01)
     assert [found.name for found in sink.metrics] == ["a"]
+    assert sink.params == {}
     write(file, metric("b"))
     assert log.drain().latest() == {"a": 1.0, "b": 1.0}
     write(file, metric("c"))
@@ -157,11 +163,81 @@ def test_the_run_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert MlflowRun.from_environment() is not None
 
 
-def test_mlflow_gets_names_it_takes(mocker: MockerFixture) -> None:
-    client = mocker.patch("mlflow.MlflowClient").return_value
-    MlflowRun("r").send([Metric(name="f1 (%)", value=1, step=2, time=3)], {"a:b": "x" * 7000}, {"t": "v"})
-    (run_id,), sent = client.log_batch.call_args
-    assert run_id == "r"
-    assert [(found.key, found.value, found.timestamp, found.step) for found in sent["metrics"]] == [("f1 ___", 1, 3, 2)]
-    assert [(found.key, len(found.value)) for found in sent["params"]] == [("a_b", 6000)]
-    assert [(found.key, found.value) for found in sent["tags"]] == [("t", "v")]
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a run in MLflow's own store of files, which needs no server."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlflow").as_uri())
+    client = MlflowClient()
+    return client.create_run(client.create_experiment("digits"))
+
+
+def stored(run: Run) -> RunData:
+    return MlflowClient().get_run(run.info.run_id).data
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [
+        ("Accuracy (%)", "Accuracy ___"),
+        ("main//loss", "main/loss"),
+        ("/main/./loss/", "main/loss"),
+        ("../..", "_"),
+        ("", "_"),
+        ("a:b", "a_b"),
+        ("x" * 300, "x" * 250),
+        ("x" * 249 + "/y", "x" * 249),
+    ],
+)
+def test_mlflow_gets_names_it_takes(run: Run, name: str, cleaned: str, caplog: pytest.LogCaptureFixture) -> None:
+    sink = MlflowRun(run.info.run_id)
+    sink.send([Metric(name=name, value=1, step=2, time=3)], {name: "x" * 7000})
+    sink.send_parameters({name: "x" * 7000})
+    data = stored(run)
+    assert data.metrics == {cleaned: 1}
+    assert len(data.tags[cleaned]) == 5000
+    assert {key: len(value) for key, value in data.params.items()} == {cleaned: 6000}
+    assert caplog.records == []
+
+
+def test_what_mlflow_refuses_is_left_out(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = MlflowClient.log_batch
+
+    def log_batch(self: MlflowClient, run_id: str, metrics: Sequence[Any], **more: Any) -> None:  # noqa: ANN401
+        if any(one.step >= 1 << 63 for one in metrics):
+            raise ValueError(f"Value out of range: {1 << 63}")  # as the request to a server is made
+        if any(one.key == "refused" for one in metrics):
+            raise MlflowException("no such metric here", error_code=INVALID_PARAMETER_VALUE)
+        take(self, run_id, metrics, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    late = [Metric(name="late", value=step, step=1 << 63, time=1) for step in range(2)]
+    good = [Metric(name=f"m{number}", value=number, step=0, time=1) for number in range(9)]
+    refused = Metric(name="refused", value=1, step=0, time=1)
+    MlflowRun(run.info.run_id).send([*good[:4], *late, refused, *good[4:]], {"t": "v"})
+    assert stored(run).metrics == {f"m{number}": number for number in range(9)}
+    assert stored(run).tags["t"] == "v"
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "MLflow refuses 'late', which is left out",
+        "MLflow refuses 'refused', which is left out",
+    ]
+
+
+def test_an_mlflow_that_cannot_answer_refuses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log_batch(*_: object, **__: object) -> None:
+        raise MlflowException("busy", error_code=TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    with pytest.raises(MlflowException, match="busy"):
+        MlflowRun(run.info.run_id).send([], {"t": "v"})
+
+
+def test_a_scripts_own_parameters_go_before_the_arguments(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    sink = MlflowRun(run.info.run_id)
+    sink.send_parameters({"a (1)": "1"})
+    MlflowClient().log_param(run.info.run_id, "verbose", True)  # noqa: FBT003 - MLflow's signature
+    sink.send_parameters({"verbose": "true", "epochs": "3", "a (1)": "2"})
+    assert stored(run).params == {"verbose": "True", "epochs": "3", "a _1_": "1"}
+    assert caplog.records == []
