@@ -42,17 +42,20 @@ def _written(path: Path) -> dict[str, float]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         logger.warning("outputs/metrics.json cannot be read and is left out: %s", error)
         return {}
     if not isinstance(document, dict):
         logger.warning("outputs/metrics.json is no object of numbers and is left out")
         return {}
-    return {
-        name: float(value)
-        for name, value in document.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }
+    return {name: float(value) for name, value in document.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False  # a whole number of hundreds of digits
 
 
 def _accuracy(names: Iterable[str]) -> str | None:

@@ -95,6 +95,10 @@ def _run(job: Job, run_log: RunLog) -> Result:
         return Result(outcome=Outcome.FAILED, exit_code=_NOT_STARTED, reason=str(error))
     except (TrainingJobError, OSError) as error:
         return Result(outcome=Outcome.FAILED, exit_code=1, reason=str(error))
+    except Exception as error:
+        # Without a manifest the job would look as if it had been killed.
+        logger.exception("the job cannot go on")
+        return Result(outcome=Outcome.FAILED, exit_code=1, reason=f"{type(error).__name__}: {error}")
     return result
 
 

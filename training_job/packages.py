@@ -5,6 +5,7 @@ nothing. The rest goes to a folder of the job, held to the versions that are ins
 itself ask for others; the environment stays as it is.
 """
 
+import codecs
 import importlib.metadata
 import importlib.util
 import os
@@ -19,6 +20,15 @@ from packaging.utils import canonicalize_name
 
 from training_job.errors import PackagesError
 
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # Before UTF-16's mark, which this one begins with.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""How a file of each encoding may begin: PowerShell's `>` writes UTF-16."""
 _BUILD_CONSTRAINTS = Path(__file__).parent / "environment" / "build-constraints.txt"
 
 
@@ -26,9 +36,10 @@ def install(requirements: Path, target: Path) -> bool:
     """Install what a requirements file asks for and the environment lacks. Return whether anything was installed.
 
     Raises:
-        PackagesError: There is no installer here, or it failed; the message holds its last word on the package.
+        PackagesError: The file is no text, there is no installer here, or it failed; the message holds its last word on
+            the package.
     """
-    lines = [line.strip() for line in requirements.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.strip() for line in _text(requirements).splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#") and not _is_there(line)]
     if not wanted:
         return False
@@ -48,6 +59,19 @@ def install(requirements: Path, target: Path) -> bool:
     if done.returncode != 0:
         raise PackagesError(f"requirements.txt could not be installed: {_reason(done.stdout, wanted)}")
     return True
+
+
+def _text(requirements: Path) -> str:
+    """Return what the file says, in the encoding that its byte order mark names, as pip reads it; else UTF-8."""
+    content = requirements.read_bytes()
+    encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise PackagesError(
+            f"{requirements.name} is no {encoding.upper()} text at byte {error.start + 1} "
+            f"(0x{content[error.start]:02x}): save it as UTF-8"
+        ) from error
 
 
 def _is_there(line: str) -> bool:

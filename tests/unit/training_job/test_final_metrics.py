@@ -41,13 +41,15 @@ def test_a_gate_finds_accuracy_and_loss(
 
 def test_what_the_script_wrote_comes_last(tmp_path: Path, records: Read) -> None:
     (tmp_path / "metrics.json").write_text(
-        json.dumps({"accuracy": 0.9, "same": 1, "n": 3, "t": "x", "b": True, "l": [1], "nan": float("nan")})
+        json.dumps(
+            {"accuracy": 0.9, "same": 1, "n": 3, "t": "x", "b": True, "l": [1], "nan": float("nan"), "big": 10**400}
+        )
     )
     final_metrics.add(logged({"accuracy": 0.8, "same": 1}), tmp_path)
     assert added(records) == {"accuracy": (0.9, 7), "n": (3, None)}
 
 
-@pytest.mark.parametrize("content", ["junk", "[1]", " " * (1 << 20) + "{}"])
+@pytest.mark.parametrize("content", ["junk", "[1]", " " * (1 << 20) + "{}", "[" * 100_000])
 def test_a_file_that_is_something_else_is_left_out(
     tmp_path: Path, records: Read, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:

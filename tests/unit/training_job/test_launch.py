@@ -1,4 +1,5 @@
 import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training_job.drops import Drop, manifest_of
+from tests.unit.training_job.drops import Drop, entry, manifest_of
+from training_job import archives, launch
 
 
 def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
@@ -243,6 +245,36 @@ def test_requirements_that_cannot_be_installed(drop: Drop) -> None:
     assert (ended.code, ended.manifest["result"]) == (1, "failed")
     assert "ran" not in ended.output.splitlines()
     assert ended.manifest["reason"].startswith("requirements.txt could not be installed: no-such-package-of-kedja==1")
+
+
+def test_requirements_that_are_no_text(drop: Drop) -> None:
+    drop.scripts = {"train.py": "print('ran')", "requirements.txt": "numpy\n"}
+    drop.write()
+    content = b"# f\xfcr alle\n"
+    (drop.snapshot / "scripts/requirements.txt").write_bytes(content)
+    document = json.loads((drop.snapshot / "manifest.json").read_text())
+    document["scripts"][1] = entry("requirements.txt", content)
+    (drop.snapshot / "manifest.json").write_text(json.dumps(document))
+    done = subprocess.run(
+        drop.command("python", "train.py"), cwd=drop.root, env=drop.environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert manifest_of(drop.root)["reason"].startswith("requirements.txt is no UTF-8 text at byte 4 (0xfc)")
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_manifest(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise IndexError("list index out of range")
+
+    drop.scripts, drop.data = {"train.py": "print('ran')"}, {"x": b"data"}
+    drop.write()
+    monkeypatch.chdir(drop.root)
+    monkeypatch.setenv("KEDJA_METRICS", "")  # main sets it
+    monkeypatch.setattr(archives, "unpacked", fail)
+    assert launch.main(drop.command("python", "train.py")[3:]) == 1
+    written = manifest_of(drop.root)
+    assert (written["result"], written["exit_code"]) == ("failed", 1)
+    assert written["reason"] == "IndexError: list index out of range"
 
 
 def test_an_mlflow_that_fails_is_one_warning(drop: Drop) -> None:

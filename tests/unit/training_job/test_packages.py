@@ -45,6 +45,28 @@ def test_nothing_is_installed_that_is_there(requirements: Path, tmp_path: Path, 
     assert not packages.install(requirements, tmp_path / ".kedja/packages")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-be"])
+def test_a_byte_order_mark_names_the_encoding(requirements: Path, tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    requirements.write_bytes(f"{mark}# für alle\nnumpy\n".encode(encoding))
+    assert not packages.install(requirements, tmp_path / ".kedja/packages")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"# f\xfcr alle\nnumpy\n", r"requirements\.txt is no UTF-8 text at byte 4 \(0xfc\): save it as UTF-8"),
+        (b"\xff\xfen\x00u", "requirements.txt is no UTF-16 text at byte 5"),
+    ],
+)
+def test_a_file_that_is_no_text_names_its_byte(
+    requirements: Path, tmp_path: Path, content: bytes, message: str
+) -> None:
+    requirements.write_bytes(content)
+    with pytest.raises(PackagesError, match=message):
+        packages.install(requirements, tmp_path / ".kedja/packages")
+
+
 def test_a_failure_names_the_line(requirements: Path, tmp_path: Path) -> None:
     requirements.write_text("numpy\nno-such-package-of-kedja==3\n")
     with pytest.raises(PackagesError, match=r"installed: no-such-package-of-kedja==3: ERROR: .*no-such-package"):
