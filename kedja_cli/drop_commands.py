@@ -42,14 +42,19 @@ def drop(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Data: files, or folders whose content goes in. One folder with data/ and scripts/ is both.",
+            help="Files or folders. What is in data/ or scripts/ goes there; of other files the ending decides.",
             show_default=False,
         ),
     ] = None,
     experiment: Experiment = None,
     script: Annotated[
         list[Path] | None,
-        typer.Option("--script", "-s", metavar="PATH", help="A script, job.yaml, or a folder of them. Repeatable."),
+        typer.Option(
+            "--script",
+            "-s",
+            metavar="PATH",
+            help="A script, job.yaml, or a folder of them; each PATH is data then. Repeatable.",
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the model; exit 5 where none comes.")] = False,
     timeout: Annotated[
@@ -105,12 +110,11 @@ def _find(session: Session, paths: list[Path], scripts: list[Path]) -> list["Loc
     Raises:
         CommandError: where there are none.
     """
-    from kedja_cli.local_file import apart, find  # noqa: PLC0415 - as above
+    from kedja_cli.local_file import find, sort  # noqa: PLC0415 - as above
 
     if not paths and not scripts:
         raise CommandError("There is nothing to drop.", "Give files or folders, or --script.", code=Exit.USAGE)
-    data, code = apart(paths, scripts)
-    found = [find(data, "data"), find(code, "scripts")]
+    found = [find(paths, "data"), find(scripts, "scripts")] if scripts else [sort(paths)]
     if ignored := sum(one.ignored for one in found):
         session.screen.note(f"{ignored} hidden or temporary files are left out")
     files = [file for one in found for file in one.files]

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from attrs import frozen
 
 from function_app import names
 from kedja_cli.errors import CommandError, Exit
+
+SCRIPT = re.compile(r"\.(py|ya?ml|toml|cfg|ini|sh)$|(^|/)requirements[^/]*\.txt$", re.IGNORECASE)
+"""Names of files that are scripts where no folder says what they are."""
 
 
 @frozen(kw_only=True)
@@ -51,43 +55,61 @@ class Found:
     ignored: int
 
 
-def apart(paths: Sequence[Path], scripts: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:
-    """Return what is data and what is scripts, where one folder was given that holds `data/` and `scripts/` itself."""
-    if scripts or len(paths) != 1:
-        return paths, scripts
-    inside = {name: paths[0] / name for name in (names.DATA, names.SCRIPTS) if (paths[0] / name).is_dir()}
-    if names.SCRIPTS not in inside:  # a folder of data may well hold one that is called data
-        return paths, scripts
-    return [inside[names.DATA]] if names.DATA in inside else [], [inside[names.SCRIPTS]]
-
-
 def find(paths: Iterable[Path], container: str) -> Found:
-    """Find the files: a file by its own name, a folder's content by names relative to the folder.
+    """Find the files for one container: a file by its own name, a folder's content by names relative to the folder.
 
     Raises:
         CommandError: where a path is not there, or two files would have one name.
     """
-    files: dict[str, LocalFile] = {}
+    return _found((one, container, name) for path in paths for one, name in _walk(path))
+
+
+def sort(paths: Sequence[Path]) -> Found:
+    """Find the files and tell data from scripts, as the page does (function_app/web/folder.js).
+
+    One folder's content has names relative to it; of several the folders' own names stay. What is in `data/` or
+    `scripts/` then goes there; every other file goes where its ending says.
+
+    Raises:
+        CommandError: as `find` does.
+    """
+    alone = len(paths) == 1
+    named = [
+        (one, name if alone or path.is_file() else f"{path.resolve().name}/{name}")
+        for path in paths
+        for one, name in _walk(path)
+    ]
+    return _found((one, *_place(name)) for one, name in named)
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Return the container of a file, and its name there."""
+    folder, _, rest = name.partition("/")
+    if rest and folder in (names.DATA, names.SCRIPTS):
+        return folder, rest
+    return names.SCRIPTS if SCRIPT.search(name) else names.DATA, name
+
+
+def _found(placed: Iterable[tuple[Path, str, str]]) -> Found:
+    files: dict[tuple[str, str], LocalFile] = {}
     ignored = 0
-    for path in paths:
-        if not path.exists():
-            raise CommandError(f"There is no file or folder {path}.", code=Exit.USAGE)
-        for one, name in _walk(path):
-            if names.is_ignored(name):
-                ignored += 1
-                continue
-            if name in files:
-                other = files[name].path
-                raise CommandError(
-                    f"{other} and {one} would both be {container}/…/{name}.",
-                    "Give the folder that holds both, so that their names differ.",
-                    code=Exit.USAGE,
-                )
-            files[name] = LocalFile.at(one, container, name)
+    for path, container, name in placed:
+        if names.is_ignored(name):
+            ignored += 1
+            continue
+        if other := files.get((container, name)):
+            raise CommandError(
+                f"{other.path} and {path} would both be {container}/…/{name}.",
+                "Give the folder that holds both, so that their names differ.",
+                code=Exit.USAGE,
+            )
+        files[container, name] = LocalFile.at(path, container, name)
     return Found(tuple(files.values()), ignored)
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, str]]:
+    if not path.exists():
+        raise CommandError(f"There is no file or folder {path}.", code=Exit.USAGE)
     if path.is_file():
         yield path, path.name
         return

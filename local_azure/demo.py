@@ -32,7 +32,7 @@ from local_azure.stack import Stack, answers
 from local_azure.up import ROOT, add_options, addresses, interrupted_once, running, stack_of
 from local_azure.webhook_receiver import WebhookReceiver
 
-EXAMPLE = ROOT / "examples" / "digits"
+EXAMPLE = ROOT / "examples" / "digits" / "scripts"
 MODEL = "digits"
 TIMEOUT = 900.0  # seconds; two slow cores take about two minutes
 POLL = 0.5  # seconds

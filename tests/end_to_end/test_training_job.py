@@ -100,7 +100,7 @@ def test_dropped_digits_alone_make_a_good_model(tmp_path: Path, digits: tuple[Pa
 
 def test_the_example_script_makes_a_good_model(tmp_path: Path, digits: tuple[Path, Path]) -> None:
     data, unseen = digits
-    scripts = [ROOT / "examples/digits" / name for name in ("train.py", "network.py", "job.yaml")]
+    scripts = [ROOT / "examples/digits/scripts" / name for name in ("train.py", "network.py", "job.yaml")]
     snapshot = make_drop(tmp_path / "snapshot", data, scripts)
     job = tmp_path / "job"
     manifest = launch(job, snapshot, data, "python", "train.py", "--epochs", "10", "--batchsize", "50")

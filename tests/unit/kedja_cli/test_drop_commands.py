@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +7,12 @@ import httpx
 import pytest
 
 from kedja_cli.errors import Exit
+from kedja_cli.local_file import SCRIPT, sort
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, problem
 from tests.unit.kedja_cli.fake_storage import FakeStorage, md5
 
+ROOT = Path(__file__).parents[3]
 UPLOADS = "POST /api/experiments/digits/uploads"
 LATEST = "GET /api/drops/digits/latest"
 JOB = "digits-3945c53d3945c53d-1"
@@ -94,6 +97,48 @@ def test_a_folder_with_data_and_scripts_is_an_experiment_of_its_name(
     result = run("drop", "digits")
     assert result.exit_code == 0, result.stderr
     assert sorted(storage.blobs) == ["/data/digits/a.csv", "/scripts/digits/train.py"]
+
+
+def test_a_flat_folder_is_sorted_as_the_page_sorts_it(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes[UPLOADS] = links
+    flat = files / "digits"
+    (flat / "lib").mkdir(parents=True)
+    for name in ("train.py", "lib/net.PY", "job.yaml", "requirements-gpu.txt", "notes.txt", "a.npz", "my.data"):
+        (flat / name).write_text("{}")
+    assert run("drop", "digits").exit_code == 0
+    scripts = ["job.yaml", "lib/net.PY", "requirements-gpu.txt", "train.py"]
+    assert sorted(storage.blobs) == sorted(
+        [
+            *(f"/scripts/digits/{name}" for name in scripts),
+            *(f"/data/digits/{n}" for n in ("a.npz", "my.data", "notes.txt")),
+        ]
+    )
+
+
+def test_several_paths_keep_their_folders_and_an_experiments_own_are_told_apart(
+    run: Run, files: Path, service: FakeService, storage: FakeStorage
+) -> None:
+    service.routes[UPLOADS] = links
+    (files / "images").mkdir()
+    (files / "images" / "a.png").write_text("")
+    assert run("drop", "data", "images", "train.py", "-e", "digits").exit_code == 0
+    assert sorted(storage.blobs) == ["/data/digits/a.csv", "/data/digits/images/a.png", "/scripts/digits/train.py"]
+
+
+def test_page_and_command_take_the_same_files_for_scripts() -> None:
+    page = (ROOT / "function_app" / "web" / "folder.js").read_text()
+    (pattern,) = re.findall(r"const SCRIPT = /(.+)/i;", page)
+    assert pattern.replace(r"\/", "/") == SCRIPT.pattern
+    assert SCRIPT.flags & re.IGNORECASE
+
+
+def test_the_example_is_an_experiment(run: Run) -> None:
+    found = sort([ROOT / "examples" / "digits"])
+    scripts = {file.name for file in found.files if file.container == "scripts"}
+    assert scripts == {"train.py", "network.py", "job.yaml"}
+    assert run("validate", ROOT / "examples/digits/scripts/job.yaml", "-e", "digits").exit_code == 0
 
 
 def test_files_without_an_experiment_are_refused(run: Run, files: Path) -> None:
