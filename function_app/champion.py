@@ -4,6 +4,7 @@ By itself it only moves forward, whatever order jobs end in. Somebody may promot
 set stays until it is set again, or until a model of a newer drop than any champion before passes its gate.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -16,10 +17,12 @@ from function_app.documents import Document
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.gate import refusal
 from function_app.kedja_options import When
+from function_app.retrying import backoff
 from function_app.storage import Blobs
 
 HISTORY = 50
 """How many champions before the present one are remembered."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
 class Tenure(Document):
@@ -103,6 +106,7 @@ class Champions:
     """The champions of an account."""
 
     blobs: Blobs
+    sleep: Callable[[float], None] = time.sleep
 
     def find(self, model: str) -> Champion | None:
         found = Champion.read(self.blobs, model)
@@ -190,6 +194,7 @@ class Champions:
     def _change(self, model: str, edit: Callable[[Champion | None], Champion | None]) -> Champion:
         """Write what `edit` makes of the champion as it is now; return who it is then. None changes nothing."""
         name = names.champion_blob(model)
+        tries = 0
         while True:
             found = Champion.read(self.blobs, model)
             changed = edit(found[0] if found else None)
@@ -202,8 +207,10 @@ class Champions:
                     self.blobs.replace(names.MODELS, name, changed.encoded(), etag=found[1])
                 else:
                     self.blobs.create(names.MODELS, name, changed.encoded())
-            except PreconditionFailed:
-                continue  # someone else was faster: look at it
+            except PreconditionFailed:  # someone else was faster, or holds a lease, until its end where it was killed
+                self.sleep(backoff(tries, name, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE))
+                tries += 1
+                continue
             return changed
 
 

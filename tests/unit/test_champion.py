@@ -4,10 +4,10 @@ import pytest
 
 from function_app import names
 from function_app.champion import HISTORY, Candidate, Champion, Champions
-from function_app.errors import NotFound, Refused
+from function_app.errors import NotFound, Refused, Unreadable
 from function_app.kedja_options import When
 from tests.unit.meanwhile import Meanwhile
-from tests.unit.memory import MemoryBlobs
+from tests.unit.memory import MemoryBlobs, VirtualClock
 
 BETTER = When(metric="accuracy", goal="maximize", better_than="champion")
 
@@ -55,6 +55,32 @@ def test_a_worse_one_does_not_where_the_gate_asks_for_better(champions: Champion
     champions.challenge(champion("1", 10, accuracy=0.9), BETTER)
     assert champions.challenge(champion("2", 20, accuracy=0.8), BETTER) is False
     assert champions.challenge(champion("3", 30, accuracy=0.8), None) is True
+
+
+def test_the_lease_of_a_host_that_was_killed_is_waited_for_with_longer_and_longer_pauses(
+    blobs: MemoryBlobs, clock: VirtualClock
+) -> None:
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.advance(seconds)
+
+    champions = Champions(blobs, sleep=sleep)
+    champions.challenge(champion("1", 10), None)
+    assert pauses == []
+    blobs.lease(names.MODELS, names.champion_blob("digits"), 15).__enter__()
+    assert champions.challenge(champion("2", 20), None) is True
+    assert len(pauses) < 70
+    assert 0.01 <= pauses[0] <= 0.02
+    assert all(0.25 <= pause <= 0.5 for pause in pauses[6:])
+    assert 15 <= sum(pauses) <= 15.5
+
+
+def test_one_that_cannot_be_read_says_where_it_is(champions: Champions, blobs: MemoryBlobs) -> None:
+    blobs.upload(names.MODELS, names.champion_blob("digits"), b"{")
+    with pytest.raises(Unreadable, match=r"models/digits/champion\.json is no champion: Invalid JSON"):
+        champions.challenge(champion("1", 10), None)
 
 
 def test_the_champion_may_challenge_again(champions: Champions) -> None:
