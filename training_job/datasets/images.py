@@ -13,6 +13,8 @@ from training_job.errors import DatasetError
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
 _GREY = ("1", "L", "LA")
+_COLOURED = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""With the grey ones, the modes of one byte a value. Of 16 bits, Pillow would make 255 of all that is above it."""
 
 
 def read(folder: Path, classes: Sequence[Path]) -> Table:
@@ -21,7 +23,8 @@ def read(folder: Path, classes: Sequence[Path]) -> Table:
     `x` is (N, height, width) where the first picture is grey, else (N, 3, height, width).
 
     Raises:
-        DatasetError: A picture cannot be read, or has another size than the first one; a folder has none.
+        DatasetError: A picture cannot be read, has more than 8 bits a value, or has another size than the first one; a
+            folder has none.
     """
     pictures: list[Any] = []
     labels: list[int] = []
@@ -51,6 +54,8 @@ def read(folder: Path, classes: Sequence[Path]) -> Table:
 def _picture(path: Path, name: str, mode: str) -> tuple[str, Any]:
     try:
         with Image.open(path) as image:
+            if image.mode not in (*_GREY, *_COLOURED):
+                raise DatasetError(f"{name} is a picture of Pillow's mode {image.mode!r}: 8 bits a value are expected")
             mode = mode or ("L" if image.mode in _GREY else "RGB")
             return mode, np.asarray(image.convert(mode))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

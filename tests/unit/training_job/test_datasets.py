@@ -119,6 +119,14 @@ def test_folders_of_pictures(tmp_path: Path, mode: str, shape: tuple[int, ...]) 
     assert split.train.x[split.train.y == 1].max() == 100
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_pictures_of_more_than_8_bits_are_refused(tmp_path: Path, mode: str) -> None:
+    save_pictures(tmp_path)
+    Image.new(mode, (4, 3), 300).save(tmp_path / "dog/1.tif")
+    with pytest.raises(DatasetError, match=rf"dog/1\.tif is a picture of Pillow's mode '{mode}': 8 bits a value"):
+        load(tmp_path)
+
+
 def test_folders_of_pictures_to_train_and_to_test(tmp_path: Path) -> None:
     save_pictures(tmp_path / "train")
     save_pictures(tmp_path / "test")
