@@ -4,7 +4,7 @@ param startDate string
 param alertEmails string
 param actionGroupId string
 
-var emails = empty(alertEmails) ? [] : split(alertEmails, ',')
+var emails = filter(map(split(alertEmails, ','), email => trim(email)), email => !empty(email))
 
 resource budget 'Microsoft.Consumption/budgets@2024-08-01' = {
   name: 'kedja'

@@ -31,7 +31,7 @@ param siteZoneId string
 
 var names = loadJsonContent('../names.json')
 var suffix = environment().suffixes.storage
-var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
+var addresses = filter(map(split(allowedAddresses, ','), address => trim(address)), address => !empty(address))
 var hasSignIn = !empty(entraClientId)
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
@@ -84,7 +84,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       ipSecurityRestrictions: [
         for (address, i) in addresses: {
           name: 'allowed${i}'
-          ipAddress: contains(address, '/') ? trim(address) : '${trim(address)}/32'
+          ipAddress: contains(address, '/') ? address : '${address}/32'
           action: 'Allow'
           priority: 100 + i
         }

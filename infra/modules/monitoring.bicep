@@ -7,7 +7,7 @@ param retentionDays int
 @description('Comma-separated addresses.')
 param alertEmails string
 
-var emails = empty(alertEmails) ? [] : split(alertEmails, ',')
+var emails = filter(map(split(alertEmails, ','), email => trim(email)), email => !empty(email))
 
 resource logs 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: 'log-kedja-${token}'
@@ -43,7 +43,7 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
     groupShortName: 'kedja'
     enabled: true
     emailReceivers: [
-      for (email, i) in emails: { name: 'email${i}', emailAddress: trim(email), useCommonAlertSchema: true }
+      for (email, i) in emails: { name: 'email${i}', emailAddress: email, useCommonAlertSchema: true }
     ]
   }
 }

@@ -11,7 +11,7 @@ param retentionDays int
 param appOrigin string
 
 var names = loadJsonContent('../names.json')
-var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
+var addresses = filter(map(split(allowedAddresses, ','), address => trim(address)), address => !empty(address))
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   // checkov:skip=CKV_AZURE_43:The name ends in a uniqueString, 20 or 24 lower-case characters and digits in all
@@ -37,7 +37,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     networkAcls: {
       defaultAction: isPrivate ? 'Deny' : 'Allow'
       bypass: 'AzureServices'
-      ipRules: [for address in addresses: { value: trim(address), action: 'Allow' }]
+      ipRules: [for address in addresses: { value: address, action: 'Allow' }]
     }
     sasPolicy: { sasExpirationPeriod: '1.00:00:00', expirationAction: 'Log' }
   }

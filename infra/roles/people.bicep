@@ -11,14 +11,17 @@ param deployer string
 var names = loadJsonContent('../names.json')
 var roles = loadJsonContent('definitions.json')
 
-// The hook ends with a smoke drop into data, whose receipt it reads, and uploads a release's code.
-var dataList = concat(split(dataWriters, ','), [deployer])
-var administratorList = concat(split(administrators, ','), [deployer])
-var dataPrincipals = filter(dataList, entry => !empty(entry))
-var scriptPrincipals = filter(split(scriptWriters, ','), entry => !empty(entry))
-var readPrincipals = filter(split(readers, ','), entry => !empty(entry))
-var administratorPrincipals = filter(administratorList, entry => !empty(entry))
+// United, and without blanks: an entry that came twice would be two resources of one name, which Azure refuses. The hook
+// ends with a smoke drop into data, whose receipt it reads, and uploads a release's code.
 var deployers = empty(deployer) ? [] : [deployer]
+var dataList = filter(split(replace(dataWriters, ' ', ''), ','), entry => !empty(entry))
+var scriptList = filter(split(replace(scriptWriters, ' ', ''), ','), entry => !empty(entry))
+var readList = filter(split(replace(readers, ' ', ''), ','), entry => !empty(entry))
+var administratorList = filter(split(replace(administrators, ' ', ''), ','), entry => !empty(entry))
+var dataPrincipals = union(dataList, deployers)
+var scriptPrincipals = union(scriptList, [])
+var readPrincipals = union(readList, [])
+var administratorPrincipals = union(administratorList, deployers)
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageName

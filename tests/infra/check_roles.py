@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 
 from function_app import names
-from tests.infra.bicep import Infra
+from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import ROLE
 
 
@@ -80,9 +80,33 @@ def check_roles_of_people(infra: Infra) -> None:
         assert re.search(rf"resource {symbol} [^\n]*\n  for entry in {source}:", file.text), symbol
         assert made[symbol].body["scope"].label == scope
         assert made[symbol].properties["roleDefinitionId"].endswith(definitions[role])
-    assert "filter(split(scriptWriters, ',')" in str(file.variables["scriptPrincipals"]), (
-        "nobody else decides what runs"
-    )
+
+
+def check_nobody_comes_twice_in_a_list_of_people(infra: Infra) -> None:
+    """Azure refuses two assignments of one name: a deployer who is in a list too would stop the deployment."""
+    variables = infra["roles/people.bicep"].variables
+    lists = {
+        "dataPrincipals": ("dataList", "dataWriters", "deployers"),
+        "scriptPrincipals": ("scriptList", "scriptWriters", "[]"),  # nobody else decides what runs
+        "readPrincipals": ("readList", "readers", "[]"),
+        "administratorPrincipals": ("administratorList", "administrators", "deployers"),
+    }
+    for principals, (entries, parameter, more) in lists.items():
+        assert variables[principals] == Unknown(f"union({entries}, {more})")
+        whole = f"filter(split(replace({parameter}, ' ', ''), ','), entry => !empty(entry))"
+        assert variables[entries] == Unknown(whole), f"{entries}: blanks and empty entries are nobody"
+
+
+def check_lists_of_addresses_hold_no_empty_entry(infra: Infra) -> None:
+    lists = {
+        "modules/storage.bicep": ("addresses", "allowedAddresses", "address"),
+        "modules/function-app.bicep": ("addresses", "allowedAddresses", "address"),
+        "modules/monitoring.bicep": ("emails", "alertEmails", "email"),
+        "modules/budget.bicep": ("emails", "alertEmails", "email"),
+    }
+    for path, (name, parameter, each) in lists.items():
+        trimmed = f"map(split({parameter}, ','), {each} => trim({each}))"
+        assert infra[path].variables[name] == Unknown(f"filter({trimmed}, {each} => !empty({each}))"), path
 
 
 def check_only_the_deployer_writes_releases(infra: Infra) -> None:

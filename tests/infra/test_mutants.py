@@ -254,8 +254,19 @@ MUTANTS = (
         "resource jobPullsImages 'Microsoft.Authorization/roleAssignments@2022-04-01' =",
         "resource jobPullsImages 'Microsoft.Authorization/roleAssignments@2022-04-01' existing =",
     ),
+    Mutant("writers of data write scripts", PEOPLE, "union(scriptList, [])", "union(scriptList, dataList)"),
     Mutant(
-        "writers of data write scripts", PEOPLE, "filter(split(scriptWriters, ',')", "filter(split(dataWriters, ',')"
+        "the deployer in a list stops the deployment",
+        PEOPLE,
+        "union(dataList, deployers)",
+        "concat(dataList, deployers)",
+    ),
+    Mutant("a blank in a list makes another name", PEOPLE, "replace(readers, ' ', '')", "readers"),
+    Mutant(
+        "a comma at the end is an address",
+        STORAGE,
+        "filter(map(split(allowedAddresses, ','), address => trim(address)), address => !empty(address))",
+        "map(split(allowedAddresses, ','), address => trim(address))",
     ),
     Mutant(
         "readers write",
