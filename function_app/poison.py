@@ -16,7 +16,6 @@ from function_app.storage import Blobs
 
 logger = logging.getLogger(__name__)
 
-ATTENTION_LISTED = 10
 REASON_LISTED = 500
 """Characters of a reason that a listing tells."""
 
@@ -61,11 +60,7 @@ class PoisonCabinet:
         if receipt is None:
             return
         note = f"A message of {poison.queue} could not be worked on: {poison.reason} ({poison.message})"
-
-        def edit(current: Receipt) -> Receipt:
-            return current.with_(attention=(*current.attention, note)[-ATTENTION_LISTED:])
-
         try:
-            self.receipts.change(receipt, edit)
+            self.receipts.change(receipt, lambda current: current.noting(note))
         except KedjaError:
             logger.exception("The receipt %s could not be told of a poison message.", receipt.name)

@@ -18,6 +18,7 @@ FILES_LISTED = 100
 """How many files a receipt names by itself; the manifest in the snapshot names all."""
 
 REPEATS_LISTED = 20
+ATTENTION_LISTED = 10
 
 UNKNOWN = "unknown"
 
@@ -311,6 +312,10 @@ class Receipt(Document):
         """Return the receipt with events gone from its outbox that were published."""
         ids = {one.id for one in sent}
         return self.with_(outbox=tuple(one for one in self.outbox if one.id not in ids))
+
+    def noting(self, note: str) -> Self:
+        """Return the receipt with a note that somebody should see. Its status stays what it is."""
+        return self.with_(attention=(*self.attention, note)[-ATTENTION_LISTED:])
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as announcing

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from attrs import field, frozen
 
 from function_app import names
-from function_app.announcements import Publisher, PublishingFailed
+from function_app.announcements import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
 from function_app.documents import Document
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed
 from function_app.journal import Entry, Journal
@@ -23,6 +23,9 @@ Edit = Callable[[Receipt], Receipt]
 
 ATTEMPTS_TO_WRITE = 20
 """How often a write that lost its race is tried again. Each loss means that another writer got on."""
+
+REFUSED_FOR = timedelta(hours=24)
+"""How long an event is sent again that the topic refuses as it is. It may be the topic that is set up wrongly."""
 
 
 class ReceiptBusy(KedjaError):
@@ -163,20 +166,38 @@ class Receipts:
     def flush(self, receipt: Receipt, *, lease: Lease | None = None) -> Receipt:
         """Publish what is in the outbox and take it out; close the receipt where nothing is left to do.
 
-        Events that were not accepted stay, and are sent again with the same id.
+        Events that were not accepted stay, and are sent again with the same id. One that is refused as it is keeps
+        no other back and stays for a day; then it is given up, and the receipt says so.
         """
         if receipt.outbox:
-            sent = receipt.outbox
-            try:
-                self.publisher.publish(sent)
-            except PublishingFailed as failure:
-                logger.warning("The events of %s stay in its outbox: %s", receipt.name, failure)
-                return receipt
-            self.journal.append(
-                Entry(kind="event", experiment=receipt.experiment, data=one.model_dump(mode="json")) for one in sent
-            )
-            receipt = self.change(receipt, lambda current: current.without(sent), lease=lease)
+            receipt = self._publish(receipt, lease)
         return self.close(receipt, _is_over) if _is_over(receipt) else receipt
+
+    def _publish(self, receipt: Receipt, lease: Lease | None) -> Receipt:
+        refused: Sequence[Announcement] = ()
+        try:
+            self.publisher.publish(receipt.outbox)
+        except AnnouncementsRefused as refusal:
+            logger.warning("Events of %s stay in its outbox: %s", receipt.name, refusal)
+            refused = refusal.refused
+        except PublishingFailed as failure:
+            logger.warning("The events of %s stay in its outbox: %s", receipt.name, failure)
+            return receipt
+        kept = {one.id for one in refused}
+        sent = [one for one in receipt.outbox if one.id not in kept]
+        given_up = [one for one in refused if self.clock() - one.time > REFUSED_FOR]
+        self.journal.append(
+            Entry(kind="event", experiment=receipt.experiment, data=one.model_dump(mode="json")) for one in sent
+        )
+        note = (
+            f"These events were never published, since the topic refuses them: {', '.join(one.id for one in given_up)}."
+        )
+
+        def edit(current: Receipt) -> Receipt:
+            emptied = current.without([*sent, *given_up])
+            return emptied.noting(note) if given_up else emptied
+
+        return self.change(receipt, edit, lease=lease)
 
     def close(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
         """Take the mark away that `open` set where the receipt `is_over`, unless it was opened anew since it was.

@@ -128,6 +128,45 @@ class TestFlush:
         assert publisher.published == list(receipt.outbox)
         assert list(receipts.opened()) == []
 
+    def test_an_event_that_is_refused_for_good_blocks_no_other_and_is_given_up_after_a_day(
+        self, world: World, receipts: Receipts, publisher: MemoryPublisher
+    ) -> None:
+        now = world.clock()
+        made = make(Status.FAILED).announcing(Announced.JOB_SUBMITTED, now).announcing(Announced.JOB_FAILED, now)
+        receipt = receipts.create(made)
+        refused, accepted = receipt.outbox
+        receipts.open("digits", DROP)
+        publisher.refused = {refused.id}
+        assert receipts.flush(receipt).outbox == (refused,)
+        assert publisher.published == [accepted]
+        world.clock.advance(24 * 3600)
+        assert receipts.flush(receipts.load("digits", DROP)).attention == ()
+        assert list(receipts.opened()) == [("digits", DROP)]
+        world.clock.advance(1)
+        given_up = receipts.flush(receipts.load("digits", DROP))
+        assert given_up.outbox == ()
+        assert refused.id in given_up.attention[0]
+        assert publisher.published == [accepted]
+        assert list(receipts.opened()) == []
+
+    def test_an_event_that_is_refused_and_repaired_within_a_day_is_published(
+        self, world: World, receipts: Receipts, publisher: MemoryPublisher
+    ) -> None:
+        receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_FAILED, world.clock()))
+        publisher.refused = {receipt.outbox[0].id}
+        receipts.flush(receipt)
+        publisher.refused = set()
+        assert receipts.flush(receipts.load("digits", DROP)).outbox == ()
+        assert publisher.published == list(receipt.outbox)
+
+    def test_nothing_is_given_up_where_the_topic_is_down(
+        self, world: World, receipts: Receipts, publisher: MemoryPublisher
+    ) -> None:
+        receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_FAILED, world.clock()))
+        publisher.refuses = True
+        world.clock.advance(48 * 3600)
+        assert receipts.flush(receipt).outbox == receipt.outbox
+
     def test_keeps_what_came_into_the_outbox_meanwhile(self, receipts: Receipts) -> None:
         receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_SUBMITTED, NOW))
         receipts.change(receipt, lambda now: now.announcing(Announced.JOB_FAILED, NOW))
