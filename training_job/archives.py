@@ -5,18 +5,20 @@ folder, take another file's place, or fill the disk. The first member that would
 Sizes are counted while they are written, as an archive's own figures can lie.
 """
 
+import bz2
 import errno
+import gzip
 import lzma
 import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from training_job.errors import ArchiveError
 
@@ -25,8 +27,14 @@ MOST_FILES = 1_000_000
 MOST_RATIO = 200
 """How many times its own size an archive may unpack to, once that is more than FREE_BYTES."""
 FREE_BYTES = 64 << 20
+_MOST_HEADER = 256 << 10
+"""Bytes of a tar between two files: a member's header may carry names, comments and the file system's attributes."""
+_MOST_GLOBAL = 100
+"""Keys that a tar may set for all of its members; `git archive` sets one."""
 _DISK_SHARE = 0.9
 _BLOCK = 1 << 20
+_COMPRESSED = ((b"\x1f\x8b", gzip.GzipFile), (b"BZh", bz2.BZ2File), (b"\xfd7zXZ\0", lzma.LZMAFile))
+"""What compressed files begin with, and what reads them."""
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -51,6 +59,7 @@ class _Budget:
     name: str
     most: int
     written: int = 0
+    read: int = 0
     members: int = 0
     seen: set[str] = field(default_factory=set)
 
@@ -59,19 +68,24 @@ class _Budget:
         ratio = max(FREE_BYTES, MOST_RATIO * archive.stat().st_size)
         return cls(name=archive.name, most=min(ratio, int(_DISK_SHARE * shutil.disk_usage(target).free)))
 
-    def take(self, size: int) -> None:
-        self.written += size
-        if self.written > self.most:
+    def take(self, *, written: int = 0, read: int = 0) -> None:
+        """Count what was written, and what was read of a stream: neither may be too much."""
+        self.written += written
+        self.read += read
+        if max(self.written, self.read) > self.most:
             raise ArchiveError(
                 f"archive {self.name} unpacks to more than {self.most} bytes ({MOST_RATIO} times its size, or what the "
                 "disk holds): nothing of it is used"
             )
 
-    def place(self, member: str, target: Path) -> Path:
-        """Return where a member goes."""
+    def count(self) -> None:
+        """Count a member."""
         self.members += 1
         if self.members > MOST_FILES:
             raise ArchiveError(f"archive {self.name} holds more than {MOST_FILES} members")
+
+    def place(self, member: str, target: Path) -> Path:
+        """Return where a member goes."""
         path = PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise ArchiveError(f"archive {self.name} holds {member!r}, which leads out of its folder")
@@ -129,6 +143,7 @@ def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             kind = member.external_attr >> 28  # the file type of Unix, where the archive was made on one
+            budget.count()
             path = budget.place(member.filename, target)
             if kind not in (0, 0o04, 0o10):
                 raise ArchiveError(f"archive {archive.name} holds {member.filename!r}, which is no file and no folder")
@@ -142,20 +157,68 @@ def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:
 
 
 def _unpack_tar(archive: Path, target: Path, budget: _Budget) -> None:
-    with tarfile.open(archive) as opened:
-        for member in opened:
-            if member.name.strip("./") == "" and member.isdir():
-                continue  # `tar -C folder .` begins with it
-            path = budget.place(member.name, target)
-            if member.isdir():
-                _make_folder(path, target, budget)
-                continue
-            source = opened.extractfile(member) if member.isreg() else None
-            if source is None:
-                what = "link" if member.issym() or member.islnk() else "device or pipe"
-                raise ArchiveError(f"archive {archive.name} holds {member.name!r}, a {what}: only files are unpacked")
-            with source:
-                _write(source, path, target, budget)
+    with _decompressed(archive) as stream:
+        counted = _Counted(stream, budget)
+        # As a stream, of which tarfile never goes back.
+        with tarfile.open(fileobj=cast("IO[bytes]", counted), mode="r|") as opened:
+            _unpack_members(opened, counted, target)
+
+
+def _unpack_members(opened: tarfile.TarFile, counted: "_Counted", target: Path) -> None:
+    budget = counted.budget
+    archive = budget.name
+    while (member := counted.header(opened.next)) is not None:
+        opened.members = []  # type: ignore[attr-defined] # all that there were, which nobody asks for again
+        budget.count()
+        if len(opened.pax_headers) > _MOST_GLOBAL:
+            raise ArchiveError(f"archive {archive} sets more than {_MOST_GLOBAL} keys for all of its members")
+        if member.name.strip("./") == "" and member.isdir():
+            continue  # `tar -C folder .` begins with it
+        path = budget.place(member.name, target)
+        if member.isdir():
+            _make_folder(path, target, budget)
+            continue
+        source = opened.extractfile(member) if member.isreg() else None
+        if source is None:
+            what = "link" if member.issym() or member.islnk() else "device or pipe"
+            raise ArchiveError(f"archive {archive} holds {member.name!r}, a {what}: only files are unpacked")
+        with source:
+            _write(source, path, target, budget)
+
+
+class _Counted:
+    """A stream of a tar whose bytes are counted as they come, those of a header apart."""
+
+    def __init__(self, stream: IO[bytes], budget: _Budget) -> None:
+        self.budget = budget
+        self._stream = stream
+        self._is_header = True  # tarfile reads the first one when it opens a stream
+        self._header = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self.budget.take(read=len(data))
+        self._header += len(data)
+        if self._is_header and self._header > _MOST_HEADER:
+            raise ArchiveError(f"archive {self.budget.name} holds a header of more than {_MOST_HEADER} bytes")
+        return data
+
+    def header(self, read: Callable[[], tarfile.TarInfo | None]) -> tarfile.TarInfo | None:
+        """Read a member's header, which tarfile keeps in memory whole."""
+        self._is_header, self._header = True, 0
+        member = read()
+        self._is_header = False
+        return member
+
+
+def _decompressed(archive: Path) -> IO[bytes]:
+    """Open an archive by what it is, whatever it is called."""
+    with archive.open("rb") as stream:
+        start = stream.read(6)
+    for mark, opener in _COMPRESSED:
+        if start.startswith(mark):
+            return cast("IO[bytes]", opener(archive))
+    return archive.open("rb")
 
 
 def _make_folder(path: Path, target: Path, budget: _Budget) -> None:
@@ -174,5 +237,5 @@ def _write(source: IO[bytes], path: Path, target: Path, budget: _Budget) -> None
         raise ArchiveError(f"archive {budget.name} takes the place of the file {path.relative_to(target)}")
     with path.open("xb") as stream:
         while block := source.read(_BLOCK):
-            budget.take(len(block))
+            budget.take(written=len(block))
             stream.write(block)

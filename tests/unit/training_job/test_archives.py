@@ -1,6 +1,7 @@
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,61 @@ def test_too_many_members_are_refused(data: Path, monkeypatch: pytest.MonkeyPatc
     zipped(data, {f"{number}": b"" for number in range(4)})
     with pytest.raises(ArchiveError, match="more than 3 members"):
         unpack(data)
+
+
+def test_members_without_a_file_count_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_FILES", 3)
+    tarred(data, *(("./", tarfile.DIRTYPE, b"") for _ in range(4)))
+    with pytest.raises(ArchiveError, match="more than 3 members"):
+        unpack(data)
+
+
+HEADERS: dict[str, dict[str, dict[str, str]]] = {
+    "a comment of the first": {"0": {"comment": "x" * (32 << 20)}},
+    "a comment of the last": {"0": {}, "1": {"comment": "x" * (32 << 20)}},
+    "a name": {"0/" + "x" * (32 << 20): {}},
+}
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_header_is_not_read_whole_where_it_is_too_long(data: Path, kind: str, form: int) -> None:
+    with tarfile.open(data / "a.tar.gz", "w:gz", format=form) as archive:
+        for name, headers in HEADERS[kind].items():
+            info = tarfile.TarInfo(name)
+            info.pax_headers = headers
+            archive.addfile(info)
+    if form == tarfile.GNU_FORMAT and kind != "a name":
+        assert (unpack(data) / "0").is_file()  # this form has no comments
+        return
+    tracemalloc.start()
+    with pytest.raises(ArchiveError, match=r"a\.tar\.gz holds a header of more than 262144 bytes"):
+        unpack(data)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_a_header_for_all_members_does_not_grow_without_end(data: Path) -> None:
+    with tarfile.open(data / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(20):
+            keys = {f"KEDJA.{number}.{index}": "x" for index in range(10)}
+            archive.fileobj.write(tarfile.TarInfo.create_pax_global_header(keys))
+            archive.addfile(tarfile.TarInfo(f"{number}"))
+    with pytest.raises(ArchiveError, match=r"a\.tar sets more than 100 keys"):
+        unpack(data)
+
+
+def test_what_is_read_of_a_tar_counts_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "FREE_BYTES", 1000)
+    tarred(data, *((f"{number}/", tarfile.DIRTYPE, b"") for number in range(10_000)), name="a.tar.xz")
+    monkeypatch.setattr(archives, "MOST_RATIO", 2)
+    with pytest.raises(ArchiveError, match="unpacks to more than"):
+        unpack(data)
+
+
+def test_a_tar_is_read_by_what_it_is(data: Path) -> None:
+    tarred(data, ("x", tarfile.REGTYPE, b"x"), name="a.tar.gz").rename(data / "a.tar")
+    assert (unpack(data) / "x").read_bytes() == b"x"
 
 
 def test_more_than_the_disk_holds_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
