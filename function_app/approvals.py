@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from function_app import names
 from function_app.documents import Document
 from function_app.drop import Drop
-from function_app.errors import BlobNotFound, NotFound, PreconditionFailed
+from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.job_spec import JobSpec
-from function_app.receipt import DroppedFile
+from function_app.receipt import DroppedFile, Receipt
 from function_app.receipts import Clock, utc_now
 from function_app.snapshot import ChangedMeanwhile
 from function_app.storage import Blobs, listed, pages
@@ -33,6 +33,17 @@ REASON = "approval of "
 LARGEST = 20 << 20
 """Bytes of a script that is read. A larger one counts by its ETag, so that writing it again takes a new approval."""
 _PLACES = ("kedja.arguments.", "inputs.", "search_space.")
+
+
+class NotApproved(Refused):
+    """The code of a drop is not approved (any more), and has to be. `reason` says so in one sentence."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        code = receipt.received.code_sha256
+        self.reason = f"The code of {receipt.name} is not approved{f': {code}' if code else ''}."
+        super().__init__(
+            f"{self.reason} Approve it (POST /api/approvals){'' if code else ', or drop it again to learn its digest'}."
+        )
 
 
 class Approval(Document):
@@ -107,6 +118,13 @@ class Approvals:
     def allows(self, digest: str) -> bool:
         """Return whether the code with this digest may run."""
         return not self.required or self.find(digest) is not None
+
+    def check(self, receipt: Receipt, spec: JobSpec) -> None:
+        """Raise NotApproved where the code of a receipt's snapshot may not run (any more)."""
+        code = receipt.received.code_sha256
+        brings_code = code is not None or receipt.received.scripts > 0 or bool(spec.code_keys())
+        if self.required and brings_code and (code is None or self.find(code) is None):
+            raise NotApproved(receipt)
 
     def approve(self, digest: str, *, by: str, note: str | None) -> Approval:
         """Approve a digest, or return the approval that it has already."""

@@ -10,7 +10,7 @@ from function_app.approvals import REASON, Approval, Approvals, Note, Pending
 from function_app.deletion import IN_FLIGHT
 from function_app.drop import Drop
 from function_app.looking_again import PutOff
-from function_app.receipt import Receipt, Status
+from function_app.receipt import RETRIED_BY_DROP, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.settling import Settler
 from function_app.storage import Queues
@@ -45,7 +45,7 @@ class Approver:
         approval = self.approvals.approve(digest, by=by, note=note)
         waiting = list(self.approvals.waiting(digest))
         for pending in waiting:
-            self._send(ApprovedRequest(digest=digest, experiment=pending.experiment, drop=pending.drop))
+            self._send(_request(pending))
         return approval, waiting
 
     def go_on(self, request: ApprovedRequest) -> Receipt | None:
@@ -77,14 +77,13 @@ class Approver:
     def _carry_on(self, note: Note) -> None:
         pending = note.pending
         receipt = self.receipts.find(pending.experiment, pending.drop)
+        allowed = self.approvals.allows(pending.digest)
         if receipt and receipt.status is Status.WAITING and receipt.reason == f"{REASON}{pending.digest}":
-            if self.approvals.allows(pending.digest):
+            if allowed:
                 # Each round comes back by itself: messages that are put off would add up.
-                self._send(
-                    ApprovedRequest(
-                        digest=pending.digest, experiment=pending.experiment, drop=pending.drop, again=False
-                    )
-                )
+                self._send(_request(pending, again=False))
+        elif receipt and receipt.status in RETRIED_BY_DROP and receipt.followed_by is None and not allowed:
+            return  # it was dropped again: here is which digest it takes
         elif note.age > IN_FLIGHT:  # else its receipt may be about to be written
             self.approvals.settled(pending, etag=note.etag)
 
@@ -100,3 +99,7 @@ class Approver:
 
     def _send(self, request: ApprovedRequest, *, delay: float = 0) -> None:
         self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)
+
+
+def _request(pending: Pending, *, again: bool = True) -> ApprovedRequest:
+    return ApprovedRequest(digest=pending.digest, experiment=pending.experiment, drop=pending.drop, again=again)

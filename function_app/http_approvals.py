@@ -92,6 +92,6 @@ def list_approvals(_caller: Operator, kedja: Service) -> ApprovalList:
     responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def revoke_approval(_caller: Operator, kedja: Service, digest: Annotated[str, Path(pattern=_DIGEST)]) -> Response:
-    """Take an approval back. Jobs that were submitted go on; none is submitted or repeated any more."""
+    """Revoke an approval. Submitted jobs continue, even after a preemption; no more are submitted or retried."""
     kedja.approver.approvals.revoke(digest)
     return Response(status_code=HTTPStatus.NO_CONTENT)

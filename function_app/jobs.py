@@ -10,6 +10,7 @@ from attrs import frozen
 from function_app import names
 from function_app.announcements import Announced
 from function_app.answer import sequence, tried_again
+from function_app.approvals import Approvals
 from function_app.deletion import check_not_deleting
 from function_app.drop import Drop
 from function_app.errors import BlobNotFound, InvalidJobSpec, NotFound, Refused, RoleMissing
@@ -54,6 +55,7 @@ class DryRun:
 class Jobs:
     """What can be asked about jobs."""
 
+    approvals: Approvals
     blobs: Blobs
     receipts: Receipts
     settler: Settler
@@ -205,14 +207,7 @@ class Jobs:
             spec = self.settler.snapshots.spec(receipt.experiment, receipt.drop)
         except BlobNotFound as gone:
             raise Refused(f"The snapshot of {receipt.name} was deleted: drop the files again.") from gone
-        approvals, code = self.settler.approvals, receipt.received.code_sha256
-        if not approvals.required or (code is not None and approvals.find(code) is not None):
-            return
-        if code is not None or receipt.received.scripts or spec.code_keys():
-            raise Refused(
-                f"The code of {receipt.name} is not approved{f': {code}' if code else ''}. Approve it "
-                "(POST /api/approvals), or drop it again to learn its digest."
-            )
+        self.approvals.check(receipt, spec)
 
 
 def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:

@@ -85,7 +85,13 @@ class Kedja:
         limits = Limits(per_experiment=settings.max_jobs_per_experiment, in_all=settings.max_jobs)
         turns = Turns(admission=Admission(blobs=blobs, limits=limits), queues=queues, receipts=receipts)
         submitter = Submitter(
-            planner=planner, queues=queues, receipts=receipts, snapshots=snapshots, training=training, turns=turns
+            approvals=approvals,
+            planner=planner,
+            queues=queues,
+            receipts=receipts,
+            snapshots=snapshots,
+            training=training,
+            turns=turns,
         )
         settler = Settler(
             blobs=blobs,
@@ -119,7 +125,7 @@ class Kedja:
         )
         remover = Remover(blobs=blobs, champions=champions, training=training)
         approver = Approver(approvals=approvals, queues=queues, receipts=receipts, settler=settler)
-        jobs = Jobs(blobs=blobs, receipts=receipts, settler=settler, submitter=submitter)
+        jobs = Jobs(approvals=approvals, blobs=blobs, receipts=receipts, settler=settler, submitter=submitter)
         experiments = Experiments(blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training)
         return cls(
             settings=settings,

@@ -1,5 +1,6 @@
 """Submission: one job for a claimed attempt, however often and by however many hosts it is asked for."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,8 +10,10 @@ from attrs import frozen
 
 from function_app import names
 from function_app.announcements import Announced
+from function_app.approvals import Approvals, NotApproved
 from function_app.errors import AppNotAllowed, JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
-from function_app.planning import Planner
+from function_app.job_spec import JobSpec
+from function_app.planning import Planner, Ready
 from function_app.receipt import FINAL, Attempt, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.retrying import backoff
@@ -24,7 +27,7 @@ logger = logging.getLogger(__name__)
 DEADLINE = timedelta(hours=24)
 """How long a training service may be unavailable before the drop has failed."""
 
-_UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED})
+_UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED, Status.REJECTED})
 """A job that comes to be after its receipt says this is canceled at once."""
 
 
@@ -32,6 +35,7 @@ _UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Sta
 class Submitter:
     """Submits jobs."""
 
+    approvals: Approvals
     planner: Planner
     queues: Queues
     receipts: Receipts
@@ -53,14 +57,21 @@ class Submitter:
         if receipt.status is not Status.SUBMITTING or attempt is None:
             return receipt
         try:
+            self._check_approval(receipt, attempt)
             document = self.document(receipt)
             job = self._put(receipt, attempt, document)
         except TrainingServiceUnavailable as error:
             return self._later(receipt, attempt, error, tries if again else None)
+        except NotApproved as error:
+            reason, what_to_do = error.reason, "Have it approved (POST /api/approvals), then drop the files again."
         except (JobRefused, JobConflict) as error:
-            refused = str(error)
-            receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, refused))
-            return self._over(receipt, attempt)
+            reason, what_to_do = str(error), "Mend what the training service names, and drop it again."
+        else:
+            return self._submitted(receipt, document, job)
+        receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, reason, what_to_do))
+        return self._over(receipt, attempt)
+
+    def _submitted(self, receipt: Receipt, document: Mapping[str, Any], job: Job) -> Receipt:
         spec = without_secrets(document)
         receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()).with_(spec=spec))
         if receipt.job != job.name or receipt.status in _UNWANTED:
@@ -74,6 +85,18 @@ class Submitter:
         except (JobNotFound, TrainingServiceUnavailable) as error:
             logger.info("%s of %s is not canceled yet: %s", job, receipt.name, error)
 
+    def _check_approval(self, receipt: Receipt, attempt: Attempt) -> None:
+        """Raise NotApproved where the code may not run (any more), and was not submitted before."""
+        if not self.approvals.required or receipt.preemptions:
+            return
+        try:
+            self.approvals.check(receipt, self.snapshots.spec(receipt.experiment, receipt.drop))
+        except NotApproved:
+            with contextlib.suppress(JobNotFound):
+                self.training.get(attempt.job)
+                return  # the answer was lost
+            raise
+
     def _put(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
         request = JobRequest(name=attempt.job, document=document)
         try:
@@ -84,6 +107,18 @@ class Submitter:
             if job.tags.get(RECEIPT_TAG) != receipt.name:
                 raise
             return job
+
+    def shown(self, plan: Ready, spec: JobSpec, drop_id: str) -> dict[str, Any]:
+        """Return the document of the job that a drop is ready for, as its receipt may show it."""
+        document = self.planner.document(
+            spec,
+            experiment=plan.drop.experiment,
+            folder=plan.drop.folder,
+            drop=drop_id,
+            entry_script=plan.entry_script,
+            has_data=bool(plan.drop.data),
+        )
+        return without_secrets(document)
 
     def document(self, receipt: Receipt) -> Mapping[str, Any]:
         """Return the job document of a receipt, made from its snapshot alone."""
@@ -96,11 +131,10 @@ class Submitter:
             has_data=receipt.received.data > 0,
         )
 
-    def _refused(self, receipt: Receipt, attempt: Attempt, reason: str) -> Receipt:
+    def _refused(self, receipt: Receipt, attempt: Attempt, reason: str, what_to_do: str) -> Receipt:
         if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
             return receipt
         now = self.receipts.clock()
-        what_to_do = "Mend what the training service names, and drop it again."
         rejected = receipt.moved(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
         return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=what_to_do)
 

@@ -13,16 +13,18 @@ from pytest_mock import MockerFixture
 from function_app import approvals as approvals_module
 from function_app import names
 from function_app.api_keys import ApiKeys
-from function_app.approvals import Approvals
 from function_app.callers import Role
 from function_app.drop import Drop
-from function_app.errors import Refused
+from function_app.errors import Refused, TrainingServiceUnavailable
 from function_app.http_api import create_api
 from function_app.job_spec import JobSpec, parse_job_yaml
+from function_app.kedja import Kedja
 from function_app.receipt import Receipt, Status
 from function_app.settings import Settings
+from function_app.training_service import JobStatus
 from tests.unit.hostile_archives import zipped
 from tests.unit.http_client import Client
+from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import MOST_DELIVERIES, SCRIPT, World, assembled
 
 LOCAL = {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
@@ -48,6 +50,17 @@ def waiting(world: World) -> Receipt:
 def digest_of(receipt: Receipt) -> str:
     assert receipt.received.code_sha256 is not None
     return receipt.received.code_sha256
+
+
+def approved(world: World) -> Receipt:
+    """Have a drop wait, and its code be approved; return the receipt as it waits."""
+    receipt = waiting(world)
+    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    return receipt
+
+
+def pending(world: World) -> list[str]:
+    return world.blobs.names_in(names.RECEIPTS, approvals_module.PENDING)
 
 
 def test_code_that_nobody_approved_waits_and_says_what_to_do(world: World) -> None:
@@ -228,12 +241,128 @@ def test_revoked_code_is_neither_submitted_nor_repeated(world: World, client: Cl
     assert world.receipts()[-1].status is Status.WAITING
 
 
+def revoke(world: World) -> None:
+    world.kedja.approver.approvals.revoke(digest_of(world.receipt()))
+
+
+def test_revoked_code_that_was_queued_is_not_submitted() -> None:
+    world = World.make(approvals="required", max_jobs=1)
+    world.drop("data/first/digits.npz", b"digits")
+    world.rest()
+    approved(world)
+    world.rest()
+    assert world.receipt().status is Status.QUEUED
+    revoke(world)
+    world.run_job()
+    receipt = world.receipt()
+    assert (receipt.status, receipt.reason) == (
+        Status.REJECTED,
+        f"The code of {receipt.name} is not approved: {digest_of(receipt)}.",
+    )
+    assert receipt.what_to_do == "Have it approved (POST /api/approvals), then drop the files again."
+    assert receipt.job not in world.training.jobs
+    assert world.publisher.types()[-1] == "Kedja.DropRejected"
+    assert (world.kedja.submitter.turns.admission.running(), world.opened()) == ({}, [])
+
+
+def test_what_was_refused_for_want_of_an_approval_goes_on_as_it_says() -> None:
+    world = World.make(approvals="required", max_jobs=1)
+    world.drop("data/first/digits.npz", b"digits")
+    world.rest()
+    approved(world)
+    world.rest()
+    revoke(world)
+    world.run_job()
+    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.clock.advance(60)
+    world.drop("scripts/digits/train.py", SCRIPT)
+    world.rest()
+    assert (world.receipt().status, len(world.receipt().attempts)) == (Status.SUBMITTED, 2)
+
+
+def test_revoked_code_that_the_training_service_did_not_take_yet_is_not_submitted(world: World) -> None:
+    approved(world)
+
+    def fail() -> None:
+        raise TrainingServiceUnavailable("The connection was cut.")
+
+    world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", fail))
+    world.go_on(1)
+    assert world.receipt().status is Status.SUBMITTING
+    revoke(world)
+    world.rest()
+    assert (world.receipt().status, world.training.jobs) == (Status.REJECTED, {})
+
+
+def test_revoked_code_whose_job_is_there_goes_on_though_its_answer_was_lost(world: World) -> None:
+    approved(world)
+
+    def lose() -> None:
+        raise TrainingServiceUnavailable("The connection was cut.")
+
+    world.tells_of_runs = False
+    world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", lose, after=True))
+    world.go_on(1)
+    assert world.receipt().status is Status.SUBMITTING
+    revoke(world)
+    world.rest()
+    assert world.receipt().status is Status.SUBMITTED
+
+
+def test_revoked_code_goes_on_after_a_preemption(world: World) -> None:
+    approved(world)
+    world.rest()
+    revoke(world)
+    name = world.live_jobs()[0].name
+    world.training.move(name, JobStatus.RUNNING)
+    world.training.move(name, JobStatus.FAILED, error="The node was preempted.")
+    world.rest()
+    assert (world.receipt().status, len(world.receipt().attempts)) == (Status.SUBMITTED, 2)
+
+
+def test_revoked_code_that_failed_and_is_dropped_again_stays_noted_until_it_is_approved(world: World) -> None:
+    approved(world)
+    world.rest()
+    world.run_job(exit_code=1)
+    revoke(world)
+    world.clock.advance(60)
+    world.drop("scripts/digits/train.py", SCRIPT)
+    world.rest()
+    world.clock.advance(3600)
+    world.reconcile()
+    assert (world.receipt().status, len(pending(world))) == (Status.FAILED, 1)
+    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.rest()
+    assert pending(world) == []
+
+
+def required_now(world: World) -> Kedja:
+    """Return the service as it is where approvals are asked for from now on."""
+    settings = Settings(approvals="required", max_jobs=0, max_jobs_per_experiment=0)
+    return assembled(settings, world.blobs, world.queues, world.training, world.publisher, world.clock)
+
+
+def test_what_was_queued_before_approvals_were_asked_for_is_not_submitted() -> None:
+    world = World.make(max_jobs=1)
+    world.drop("data/first/digits.npz", b"digits")
+    world.rest()
+    world.drop_digits()
+    world.rest()
+    assert world.receipt().status is Status.QUEUED
+    world.kedja = required_now(world)
+    world.reconcile()
+    assert (world.receipt().status, world.receipt().reason) == (
+        Status.REJECTED,
+        f"The code of {world.receipt().name} is not approved.",
+    )
+
+
 def test_a_job_from_before_approvals_were_asked_for_is_not_repeated() -> None:
     world = World.make()
     world.drop_digits()
     world.rest()
     name = world.run_job(exit_code=1)
-    object.__setattr__(world.kedja.settler, "approvals", Approvals(world.blobs, required=True))
+    world.kedja = required_now(world)
     with pytest.raises(Refused, match="drop it again to learn its digest"):
         world.kedja.jobs.retry(name)
 
@@ -296,17 +425,6 @@ def test_waiting_for_an_approval_has_no_end(world: World) -> None:
     world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
-
-
-def approved(world: World) -> Receipt:
-    """Have a drop wait, and its code be approved; return the receipt as it waits."""
-    receipt = waiting(world)
-    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
-    return receipt
-
-
-def pending(world: World) -> list[str]:
-    return world.blobs.names_in(names.RECEIPTS, approvals_module.PENDING)
 
 
 def test_an_approval_waits_for_a_training_service_that_is_away(world: World) -> None:
