@@ -53,14 +53,14 @@ def checkup(api: Api) -> Iterator[Finding]:
     """Look at everything that this machine and the service need. What only the local stack needs is left out else."""
     yield _python()
     yield from _packages()
-    if api.is_local:
+    if api.is_local and (_ROOT / "host.json").is_file():  # as a checkout has it
         yield _node()
         yield _azurite()
         yield _training()
         yield _gpu()
         yield from _state()
         yield from _ports(api)
-    else:
+    elif not api.is_local:
         yield _signed_in(api)
     yield from _service(api)
 

@@ -1,9 +1,8 @@
-"""`kedja drop`, `status`, `experiments`, `delete`: what goes in, and where it is."""
+"""`kedja drop`: what goes in."""
 
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -30,8 +29,7 @@ Experiment = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    for function in (drop, status, experiments, delete):
-        app.command(rich_help_panel=PANEL)(function)
+    app.command(rich_help_panel=PANEL)(drop)
 
 
 @command
@@ -116,7 +114,7 @@ def _find(session: Session, paths: list[Path], scripts: list[Path]) -> list["Loc
         raise CommandError("There is nothing to drop.", "Give files or folders, or --script.", code=Exit.USAGE)
     found = [find(paths, "data"), find(scripts, "scripts")] if scripts else [sort(paths)]
     if ignored := sum(one.ignored for one in found):
-        session.screen.note(f"{ignored} hidden or temporary files are left out")
+        session.screen.note(f"{shown.counted(ignored, 'hidden or temporary file')} left out")
     files = [file for one in found for file in one.files]
     if not files:
         raise CommandError("There are no files to drop in what was given.", code=Exit.USAGE)
@@ -135,7 +133,7 @@ def _check_sent(outcome: "Outcome", count: int) -> None:
     if outcome.failed:
         first = outcome.failed[0][1]
         raise CommandError(
-            f"{len(outcome.failed)} of {count} files are not there.",
+            f"{len(outcome.failed)} of {shown.counted(count, 'file')} could not be sent.",
             first.what_to_do,
             code=first.code,
             details=[str(error) for _, error in outcome.failed[:_MOST_TOLD]],
@@ -174,8 +172,10 @@ def _send(session: Session, door: "Door", first: list["LocalFile"], last: list["
     with UploadProgress.drawn(session.screen.err, [*first, *last]) as watcher:
         outcome = Uploader(door, watcher).run(first, last)
     seconds = time.perf_counter() - began
-    text = f"{len(outcome.sent)} files sent, {shown.size(outcome.bytes_sent)} in {seconds:.1f} s"
-    session.screen.note(text + (f"; {len(outcome.skipped)} were there already" if outcome.skipped else ""), style="")
+    text = f"{shown.counted(len(outcome.sent), 'file')} sent, {shown.size(outcome.bytes_sent)} in {seconds:.1f} s"
+    there = len(outcome.skipped)
+    verb = "was" if there == 1 else "were"
+    session.screen.note(text + (f"; {there} {verb} there already" if there else ""), style="")
     return outcome, seconds
 
 
@@ -211,113 +211,3 @@ def _follow(session: Session, experiment: str, outcome: "Outcome", timeout: floa
             session.screen.note(text, style=shown.STYLES.get(receipt["status"], ""))
             told = text
     return receipt
-
-
-@command
-def status(
-    session: Session,
-    *,
-    experiment: Annotated[
-        str | None, typer.Argument(help="One experiment; all where none is given.", show_default=False)
-    ] = None,
-    drop: Annotated[
-        str, typer.Argument(metavar="DROP", help="A drop's id, or eight digits of it.", show_default=False)
-    ] = "latest",
-) -> None:
-    """Show how a drop is doing, or where every experiment stands."""
-    if experiment is None:
-        _list_experiments(session, limit=50)
-        return
-    receipt = session.api.get(f"/api/drops/{quote(experiment, safe='')}/{quote(drop, safe='')}")
-    if session.screen.as_json:
-        session.screen.json(receipt)
-        return
-    received, attempt, model = receipt["received"], (receipt.get("attempts") or [{}])[-1], receipt.get("model")
-    session.screen.facts(
-        {
-            "experiment": receipt["folder"],
-            "status": receipt["status"],
-            "reason": receipt.get("reason"),
-            "what to do": receipt.get("what_to_do"),
-            "drop": receipt["drop"][:16],
-            "received": f"{shown.when(receipt['received_at'])}, {received['data']} data files and "
-            f"{received['scripts']} scripts, {shown.size(received['size'])}",
-            "job": attempt.get("job"),
-            "error": attempt.get("error"),
-            "metrics": shown.numbers(attempt.get("metrics")),
-            "model": model and f"{model['model']}:{model['version']}" + (" (champion)" if model["champion"] else ""),
-            "attention": "; ".join(receipt.get("attention") or ()),
-            "superseded by": (receipt.get("superseded_by") or "")[:16],
-        }
-    )
-    session.screen.line("")
-    rows = [(shown.when(one["at"]), one["status"], one.get("reason")) for one in receipt.get("history") or ()]
-    session.screen.table(("at", "status", "reason"), rows, "no history yet")
-    if tail := attempt.get("log_tail"):
-        session.screen.line("\nlast lines of the log", style="dim")
-        for text in tail:
-            session.screen.line(text)
-
-
-@command
-def experiments(
-    session: Session, *, limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many.")] = 50
-) -> None:
-    """List experiments with their latest drops."""
-    _list_experiments(session, limit)
-
-
-def _list_experiments(session: Session, limit: int) -> None:
-    items = list(session.api.items("/api/experiments", limit))
-    if session.screen.as_json:
-        session.screen.json(items)
-        return
-    rows = [
-        (one["folder"], one["status"], one["drop"][:16], shown.when(one["received_at"]), one["job"], one["model"])
-        for one in items
-    ]
-    headings = ("experiment", "status", "drop", "received", "job", "model")
-    session.screen.table(headings, rows, "nothing was dropped yet: kedja init, then kedja drop")
-
-
-@command
-def delete(
-    session: Session,
-    *,
-    experiment: Annotated[str, typer.Argument(help="The experiment.", show_default=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would go, and delete nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Delete an experiment's receipts, snapshots and models; what is needed for audit stays."""
-    path = f"/api/experiments/{quote(experiment, safe='')}"
-    if dry_run or not yes:
-        plan = session.api.delete(path, dry_run=True)
-        if dry_run and session.screen.as_json:
-            session.screen.json(plan)
-            return
-        _show_deletion(session, plan)
-        if dry_run:
-            return
-        if session.screen.as_json or not session.screen.err.is_terminal:
-            raise CommandError("Nobody is here to ask.", "Give --yes.", code=Exit.USAGE)
-        if not typer.confirm(f"Delete {experiment}?", err=True):
-            raise CommandError("Nothing was deleted.")
-    done = session.api.delete(path)
-    if session.screen.as_json:
-        session.screen.json(done)
-    else:
-        session.screen.line(f"{experiment}: {done['state']}")
-
-
-def _show_deletion(session: Session, plan: Json) -> None:
-    going = plan["deletes"]
-    models = [f"{one['model']}:{one['version']}" for one in going["models"]]
-    session.screen.facts(
-        {
-            "receipts": str(going["receipts"]),
-            "snapshots": f"{going['snapshot_files']} files, {shown.size(going['snapshot_size'])}",
-            "models": ", ".join(models) or "none",
-            "kept": ", ".join(f"{one['model']}:{one['version']}" for one in plan["keeps"]),
-            "jobs still going": ", ".join(plan["jobs"]),
-        }
-    )

@@ -1,7 +1,8 @@
-"""`kedja jobs`, `logs`, `cancel`, `retry`: what runs."""
+"""`kedja jobs`, `logs`, `metrics`, `submit`, `cancel`, `retry`: what runs."""
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="A job, or an experiment
 
 
 def register(app: typer.Typer) -> None:
-    for function in (jobs, logs, cancel, retry):
+    for function in (jobs, logs, metrics, submit, cancel, retry):
         app.command(rich_help_panel=PANEL)(function)
 
 
@@ -113,6 +114,88 @@ def _followed(session: Session, name: str, offset: int | None) -> Iterator[str]:
             return
         if event.name == "log":
             yield event.data["text"]
+
+
+@command
+def metrics(
+    session: Session,
+    *,
+    job: Job,
+    points: Annotated[
+        int, typer.Option(min=2, max=10_000, metavar="N", help="Values of each metric at most, evenly spread.")
+    ] = 1000,
+) -> None:
+    """Show the last, lowest and highest value of each metric; with --json all values, and the run's parameters."""
+    document = session.api.get(f"/api/jobs/{_job(session, job)}/metrics", points=points)
+    if session.screen.as_json:
+        session.screen.json(document)
+        return
+    rows = [_summary(name, series) for name, series in sorted(document["series"].items())]
+    session.screen.table(("metric", "step", "last", "lowest", "highest"), rows, "no metric was logged yet")
+
+
+def _summary(name: str, series: list[Json]) -> list[str | None]:
+    values = [point["value"] for point in series if point["value"] is not None]
+    ends = (min(values), max(values)) if values else ("", "")
+    return [name, str(series[-1]["step"]), *map(_number, (series[-1]["value"], *ends))]
+
+
+def _number(value: float | str | None) -> str:
+    """Return a value of a metric; null is one that is no number."""
+    return "nan" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+
+
+@command
+def submit(
+    session: Session,
+    *,
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment.", show_default=False)],
+    job_file: Annotated[
+        Path | None,
+        typer.Option("--job", "-j", metavar="FILE", help="Keys of a job.yaml, merged over the one that was dropped."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show what would be submitted, and do nothing.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train again, even what was trained already.")] = False,
+) -> None:
+    """Submit what is in an experiment's folders now. Exit 1 where it is rejected."""
+    keys: Json = {}
+    if job_file is not None:
+        from kedja_cli.job_file import keys_of  # noqa: PLC0415 - each command loads what it needs
+
+        keys = keys_of(job_file)
+    flags = {"dry_run": dry_run or None, "force": force or None}
+    view: Json = session.api.post("/api/jobs", {**keys, "experiment_name": experiment}, **flags)
+    if session.screen.as_json:
+        session.screen.json(view)
+    elif dry_run:
+        _show_dry_run(session, view)
+    else:
+        _show_submission(session, experiment, view)
+    if view["status"] == "rejected":
+        raise typer.Exit(Exit.FAILED)
+
+
+def _show_submission(session: Session, experiment: str, view: Json) -> None:
+    session.screen.line(f"{view['name'] or experiment}: {view['status']}")
+    for text in (view["reason"], view["what_to_do"]):
+        if text:
+            session.screen.note(text)
+
+
+def _show_dry_run(session: Session, view: Json) -> None:
+    session.screen.facts(
+        {
+            "status": view["status"],
+            "reason": view["reason"],
+            "what to do": view["what_to_do"],
+            "drop": view["drop"][:16],
+            "done already by": (view["existing"] or {}).get("name"),
+        }
+    )
+    if view["document"]:
+        session.screen.json(view["document"])
 
 
 @command

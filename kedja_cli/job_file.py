@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import yaml
 from attrs import frozen
 
 from function_app.errors import InvalidJobSpec
 from function_app.job_problem import Problem
 from function_app.job_spec import JobSpec, parse_job_yaml
+from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 
 
@@ -57,6 +59,21 @@ def check(path: Path, experiment: str | None = None) -> JobSpec:
         return spec.with_conda_file(_read(conda))
     except InvalidJobSpec as error:
         raise InvalidJobFile(path, _problems(conda, error)) from None
+
+
+def keys_of(path: Path) -> Json:
+    """Return the keys of a part of a job.yaml, which the service checks when it has merged them.
+
+    Raises:
+        CommandError: where the file cannot be read, or is no mapping.
+    """
+    try:
+        keys = yaml.safe_load(_read(path))
+    except yaml.YAMLError as error:
+        raise CommandError(f"{path} is not YAML: {error}", "docs/job-yaml.md describes each key.") from None
+    if not isinstance(keys, dict):
+        raise CommandError(f"{path} has no keys of a job.yaml.", "docs/job-yaml.md describes each key.")
+    return keys
 
 
 def _read(path: Path) -> bytes:

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 import function_app
-from kedja_cli import drop_commands, file_commands, job_commands, key_commands, model_commands, service_commands
+from kedja_cli import (
+    compute_commands,
+    drop_commands,
+    experiment_commands,
+    file_commands,
+    job_commands,
+    key_commands,
+    model_commands,
+    service_commands,
+)
 
 app = typer.Typer(
     name="kedja",
@@ -16,8 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (drop_commands, job_commands, model_commands, service_commands, file_commands):
+for part in (drop_commands, experiment_commands, job_commands, model_commands, service_commands, file_commands):
     part.register(app)
+app.add_typer(compute_commands.app, name="compute", rich_help_panel=service_commands.PANEL)
 app.add_typer(key_commands.app, name="keys", rich_help_panel=service_commands.PANEL)
 
 

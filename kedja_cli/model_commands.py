@@ -121,7 +121,9 @@ def download(
         session.screen.json(told)
     else:
         total = shown.size(sum(file.size for file in done.files))
-        session.screen.note(f"{name}:{listing['version']}: {len(done.files)} files, {total}, verified", style="green")
+        session.screen.note(
+            f"{name}:{listing['version']}: {shown.counted(len(done.files), 'file')}, {total}, verified", style="green"
+        )
         session.screen.line(str(folder))
 
 

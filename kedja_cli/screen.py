@@ -132,6 +132,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things: `1 file`, `2 files`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def when(text: str | None) -> str:
     """Return a time of the API's (ISO 8601, UTC) in this machine's time zone, to the second."""
     from datetime import datetime  # noqa: PLC0415 - for lists alone

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def up(context: typer.Context) -> None:
     """Run all of Kedja on this machine, until Ctrl-C (`kedja up --help` has its options)."""
-    if not (_ROOT / "local_azure").is_dir():
+    if not (_ROOT / "host.json").is_file():  # what a checkout has and an installed command does not
         typer.echo("error: the local stack is not installed with this command: use a checkout of Kedja.", err=True)
         raise typer.Exit(Exit.FAILED)
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
@@ -162,7 +162,8 @@ def approvals(
     """List code that waits for approval, and what is approved; approve or revoke."""
     if approve:
         answer = session.api.post("/api/approvals", {"digest": approve, **({"note": note} if note else {})})
-        _told(session, answer, f"approved; {len(answer['released'])} drops go on")
+        count = len(answer["released"])
+        _told(session, answer, f"approved; {shown.counted(count, 'drop')} {'goes' if count == 1 else 'go'} on")
     elif revoke:
         _told(session, session.api.delete(f"/api/approvals/{revoke}"), "revoked")
     else:

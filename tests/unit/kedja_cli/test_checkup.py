@@ -68,6 +68,15 @@ def test_machine_that_has_everything_is_well(run: Run, machine: Machine) -> None
     assert findings["clocks"]["found"] == "agree"
 
 
+def test_command_that_was_installed_without_the_local_stack_does_not_look_for_it(
+    run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(checkup, "_ROOT", tmp_path)
+    machine.printed.clear()
+    code, findings = found(run)
+    assert (code, list(findings)) == (0, ["python", "packages", "service", "clocks", "service: storage"])
+
+
 @pytest.mark.parametrize(
     ("name", "printed", "check", "fix"),
     [

@@ -203,6 +203,7 @@ def test_timeout_alone_means_to_wait(run: Run, files: Path, service: FakeService
     service.routes |= {UPLOADS: links, LATEST: REGISTERED}
     result = run("drop", "data", "-e", "digits", "--timeout", "60")
     assert result.exit_code == 0, result.stderr
+    assert "1 file sent, 4 B in" in result.stderr
     assert "registered as digits:1" in result.stderr
 
 
@@ -306,7 +307,7 @@ def test_drop_names_the_files_that_are_not_there(
     result = run("drop", "data", "-e", "digits", "--wait", "--json")
     assert result.exit_code == Exit.FAILED
     assert json.loads(result.stdout)["failed"][0]["file"] == "data/a.csv"
-    assert json.loads(result.stderr)["error"] == "1 of 1 files are not there."
+    assert json.loads(result.stderr)["error"] == "1 of 1 file could not be sent."
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,7 @@ def test_status_tells_of_a_drop(run: Run, service: FakeService) -> None:
     assert result.exit_code == 0, result.stderr
     assert "model       digits:1 (champion)" in result.stdout
     assert "metrics     accuracy 0.97" in result.stdout
-    assert "1 data files and 2 scripts, 2.0 KiB" in result.stdout
+    assert "1 data file and 2 scripts, 2.0 KiB" in result.stdout
     assert "epoch 1" in result.stdout
 
 
@@ -367,7 +368,8 @@ def test_status_without_experiment_lists_all_of_them_in_pages(run: Run, service:
         {"items": [one], "next": "more"},
         {"items": [{**one, "folder": "letters"}], "next": None},
     ]
-    result = run("status")
+    result = run("status", "--limit", "2")
+    assert [one.url.params["limit"] for one in service.requests] == ["2", "1"]
     assert result.stdout.splitlines() == [
         "digits\trunning\t3945c53d3945c53d\t\t\t",
         "letters\trunning\t3945c53d3945c53d\t\t\t",
@@ -396,3 +398,10 @@ def test_delete_without_anyone_to_ask_wants_yes(run: Run, service: FakeService) 
     assert run("delete", "digits").exit_code == Exit.USAGE
     assert run("delete", "digits", "--yes").exit_code == 0
     assert [one.url.params.get("dry_run") for one in service.requests] == ["true", None]
+
+
+def test_delete_cancels_jobs_where_it_is_forced(run: Run, service: FakeService) -> None:
+    service.routes["DELETE /api/experiments/digits"] = PLAN
+    assert run("delete", "digits", "--yes", "--force").exit_code == 0
+    assert run("delete", "digits", "--yes").exit_code == 0
+    assert [one.url.params.get("force") for one in service.requests] == ["true", None]

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -140,3 +141,60 @@ def test_refusal_is_told_with_what_to_do(run: Run, service: FakeService) -> None
     service.routes[f"POST /api/jobs/{JOB}/cancel"] = problem(409, "It has ended.", "Retry it.")
     result = run("cancel", JOB)
     assert (result.exit_code, result.stderr) == (1, "error: It has ended.\nRetry it.\n")
+
+
+SUBMITTED = {"name": JOB, "status": "submitted", "reason": None, "what_to_do": None}
+WAITING = {"name": None, "status": "waiting", "reason": "there is no script", "what_to_do": "Drop train.py."}
+
+
+def test_submission_sends_the_keys_of_a_file_with_the_experiment(
+    run: Run, service: FakeService, tmp_path: Path
+) -> None:
+    (tmp_path / "more.yaml").write_text("kedja: {arguments: {epochs: 20}}\n")
+    service.routes["POST /api/jobs"] = SUBMITTED
+    assert run("submit", "digits", "--job", "more.yaml", "--force").stdout == f"{JOB}: submitted\n"
+    assert service.sent("POST /api/jobs") == [{"experiment_name": "digits", "kedja": {"arguments": {"epochs": 20}}}]
+    assert dict(service.requests[0].url.params) == {"force": "true"}
+
+
+def test_submission_that_waits_says_for_what(run: Run, service: FakeService) -> None:
+    service.routes["POST /api/jobs"] = WAITING
+    result = run("submit", "digits")
+    assert (result.exit_code, result.stdout) == (0, "digits: waiting\n")
+    assert result.stderr == "there is no script\nDrop train.py.\n"
+    service.routes["POST /api/jobs"] = {**WAITING, "status": "rejected"}
+    assert run("submit", "digits", "--json").exit_code == Exit.FAILED
+
+
+def test_dry_run_shows_the_job_and_submits_nothing(run: Run, service: FakeService) -> None:
+    document = {"command": "python train.py"}
+    view = {**WAITING, "status": "submitting", "drop": "3945c53d" * 8, "document": document, "existing": SUBMITTED}
+    service.routes["POST /api/jobs"] = view
+    result = run("submit", "digits", "--dry-run")
+    assert dict(service.requests[0].url.params) == {"dry_run": "true"}
+    assert f"done already by  {JOB}" in result.stdout
+    assert json.loads(result.stdout[result.stdout.index("{") :]) == document
+
+
+@pytest.mark.parametrize(("text", "said"), [("- a\n", "has no keys of a job.yaml"), ("a: [", "is not YAML")])
+def test_file_without_keys_is_not_submitted(
+    run: Run, service: FakeService, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "more.yaml").write_text(text)
+    result = run("submit", "digits", "--job", "more.yaml")
+    assert (result.exit_code, said in result.stderr, service.requests) == (Exit.FAILED, True, [])
+
+
+def test_metrics_are_summed_up(run: Run, service: FakeService) -> None:
+    def series(*values: float | None) -> list[dict[str, object]]:
+        return [{"step": step, "value": value, "time": "2026-03-01T12:01:00Z"} for step, value in enumerate(values, 1)]
+
+    document = {
+        "job": JOB,
+        "series": {"loss": series(0.5, 0.125, 0.25), "b": series(None)},
+        "parameters": {"epochs": "3"},
+    }
+    service.routes[f"GET /api/jobs/{JOB}/metrics"] = document
+    assert run("metrics", JOB, "--points", "10").stdout == "b\t1\tnan\t\t\nloss\t3\t0.25\t0.125\t0.5\n"
+    assert service.requests[0].url.params["points"] == "10"
+    assert json.loads(run("metrics", JOB, "--json").stdout) == document

@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
@@ -25,6 +26,15 @@ def test_up_becomes_the_local_stack_with_the_same_options(run: Run, mocker: Mock
     assert program == sys.executable
     assert words[1:] == ["-m", "local_azure.up", "--blob-port", "11000", "--help"]
     assert environment["PYTHONPATH"]
+
+
+def test_up_takes_a_checkout(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mocker: MockerFixture) -> None:
+    become = mocker.patch("os.execve")
+    (tmp_path / "local_azure").mkdir()
+    monkeypatch.setattr("kedja_cli.service_commands._ROOT", tmp_path)
+    result = run("up")
+    assert (result.exit_code, "use a checkout of Kedja" in result.stderr) == (Exit.FAILED, True)
+    become.assert_not_called()
 
 
 def test_pause_and_resume(run: Run, service: FakeService) -> None:
@@ -100,9 +110,30 @@ def test_approvals_are_listed_given_and_taken_back(run: Run, service: FakeServic
         "DELETE /api/approvals/d1": {},
     }
     assert run("approvals").stdout == "d1\twaiting\tdigits\t\nd0\tapproved\tby ann\t\n"
-    assert run("approvals", "--approve", "d1", "-m", "read it").stdout == "approved; 1 drops go on\n"
+    assert run("approvals", "--approve", "d1", "-m", "read it").stdout == "approved; 1 drop goes on\n"
     assert service.sent("POST /api/approvals") == [{"digest": "d1", "note": "read it"}]
     assert run("approvals", "--revoke", "d1").stdout == "revoked\n"
+
+
+CLUSTER = {"name": "gpu", "state": "Succeeded", "size": "Standard_NC6s_v3", "nodes": 1, "max_nodes": 4, "error": None}
+
+
+def test_clusters_are_listed_with_the_default_first(run: Run, service: FakeService) -> None:
+    other = {**CLUSTER, "name": "a", "nodes": 0, "error": "no quota"}
+    service.routes["GET /api/compute"] = {"default": "gpu", "items": [other, CLUSTER]}
+    assert run("compute", "list").stdout.splitlines() == [
+        "gpu\tdefault\tSucceeded\tStandard_NC6s_v3\t1 of 4\t",
+        "a\t\tSucceeded\tStandard_NC6s_v3\t0 of 4\tno quota",
+    ]
+    assert json.loads(run("compute", "list", "--json").stdout)["default"] == "gpu"
+
+
+def test_cluster_is_created(run: Run, service: FakeService) -> None:
+    service.routes["PUT /api/compute/gpu"] = CLUSTER
+    result = run("compute", "create", "gpu", "--size", "Standard_NC6s_v3", "--max-nodes", "4")
+    assert result.stdout == "gpu\t\tSucceeded\tStandard_NC6s_v3\t1 of 4\t\n"
+    assert service.sent("PUT /api/compute/gpu") == [{"size": "Standard_NC6s_v3", "max_nodes": 4}]
+    assert run("compute", "create", "gpu", "--size", "s").exit_code == Exit.USAGE
 
 
 def test_version_and_help(run: Run) -> None:
@@ -111,7 +142,9 @@ def test_version_and_help(run: Run) -> None:
     assert run("no-such-command").exit_code == Exit.USAGE
 
 
-@pytest.mark.parametrize("name", ["drop", "status", "jobs", "logs", "models", "download", "doctor", "init", "validate"])
+@pytest.mark.parametrize(
+    "name", ["drop", "status", "jobs", "logs", "submit", "metrics", "models", "download", "doctor", "init"]
+)
 def test_every_command_takes_the_common_options(run: Run, name: str) -> None:
     shown = run(name, "--help", env={"COLUMNS": "200"}).stdout
     assert all(option in shown for option in ("--url", "--key", "--json"))
