@@ -4,6 +4,7 @@ Tests hold it to the port's contract, and to the calls it makes, over HTTPS agai
 that shows how the real client library is used, not how Azure itself behaves.
 """
 
+import contextlib
 import io
 import json
 import re
@@ -203,7 +204,8 @@ class AzureMLService:
         raise TrainingServiceUnavailable(f"{what}: others took {_REGISTRATION_TRIES} version numbers before it.")
 
     def archive_model(self, model: str, version: str) -> None:
-        with service_errors(f"Version {version} of model {model!r} cannot be archived"):
+        what = f"Version {version} of model {model!r} cannot be archived"
+        with service_errors(what), contextlib.suppress(ResourceNotFoundError):
             self.connection.ml.models.archive(name=model, version=version)
 
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:

@@ -6,7 +6,7 @@ one that a rollback would go back to, and what is deployed.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from function_app import names
 from function_app.documents import Document
-from function_app.errors import BlobNotFound, PreconditionFailed
+from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.receipt import FINAL, Receipt
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
@@ -32,7 +32,7 @@ ROUND = timedelta(minutes=1)
 PAUSE = timedelta(hours=1)
 """From the end of a walk over all experiments to the next."""
 LEASE_SECONDS = 60
-MODEL, SNAPSHOT = "model", "snapshot"
+MODEL, SNAPSHOT, RECEIPT = "model", "snapshot", "receipt"
 
 
 class Cursor(Document):
@@ -74,8 +74,11 @@ class _Due:
 
     @property
     def told(self) -> Retired:
-        parts = [*(f"{model}:{version}" for model, version in self.versions), *(["snapshot"] if self.snapshot else [])]
-        return Retired(drop=self.receipt.drop, sha256=self.sha256, parts=(*parts, *(["receipt"] if self.whole else [])))
+        parts = [*(f"{model}:{version}" for model, version in self.versions), *([SNAPSHOT] if self.snapshot else [])]
+        return self.gone([*parts, *([RECEIPT] if self.whole else [])])
+
+    def gone(self, parts: Iterable[str]) -> Retired:
+        return Retired(drop=self.receipt.drop, sha256=self.sha256, parts=tuple(parts))
 
 
 @frozen(kw_only=True)
@@ -196,20 +199,37 @@ class Retention:
         return None if kept or any(self.remover.is_next_best(*one) for one in versions) else tuple(sorted(versions))
 
     def _let_go(self, experiment: str, due: list[_Due]) -> None:
-        """Tell what is to go, and let it go."""
+        """Tell what is to go, let it go, and tell what went. One drop that cannot go keeps no other."""
         now = self.receipts.clock()
-        retirement = Retirement(
-            experiment=experiment, at=now, policy=self.policy, retired=tuple(one.told for one in due)
-        )
-        self.blobs.replace(names.RECEIPTS, names.retired_blob(experiment, now), retirement.encoded())
-        for one in due:
-            try:
-                self._let_one_go(one)
-            except (BlobNotFound, PreconditionFailed) as busy:
-                logger.info("%s stays for now: %s", one.receipt.name, busy)
+        self._tell(experiment, now, [one.told for one in due])
+        gone: list[list[str]] = [[] for _ in due]
+        try:
+            for one, parts in zip(due, gone, strict=True):
+                try:
+                    self._let_one_go(one, parts)
+                except (BlobNotFound, PreconditionFailed) as busy:
+                    logger.info("%s stays for now: %s", one.receipt.name, busy)
+                except TrainingServiceUnavailable:
+                    raise  # it would be the same with every other
+                except TrainingServiceError:
+                    logger.exception("%s stays; the next walk tries again.", one.receipt.name)
+        finally:
+            self._tell(experiment, now, [one.gone(parts) for one, parts in zip(due, gone, strict=True) if parts])
 
-    def _let_one_go(self, due: _Due) -> None:
-        """Let a drop's parts go while nobody else can write its receipt, and so claim an attempt on them."""
+    def _tell(self, experiment: str, at: datetime, retired: list[Retired]) -> None:
+        """Write down what goes before it does, and what went after that; nothing is left where nothing did."""
+        name = names.retired_blob(experiment, at)
+        if not retired:
+            self.blobs.delete(names.RECEIPTS, name)
+            return
+        retirement = Retirement(experiment=experiment, at=at, policy=self.policy, retired=tuple(retired))
+        self.blobs.replace(names.RECEIPTS, name, retirement.encoded())
+
+    def _let_one_go(self, due: _Due, gone: list[str]) -> None:
+        """Let a drop's parts go while nobody else can write its receipt, and so claim an attempt on them.
+
+        What went is added to `gone`.
+        """
         receipt = due.receipt
         name = names.receipt_blob(receipt.experiment, receipt.drop)
         with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
@@ -218,15 +238,18 @@ class Retention:
             for model, version in due.versions:
                 if not self.remover.version(model, version):
                     return  # it has become the champion meanwhile, so all of its drop stays
+                gone.append(f"{model}:{version}")
                 lease.renew()
             if due.snapshot:
                 self.remover.snapshot(receipt.experiment, receipt.drop)
-            gone = {*receipt.forgotten, *([MODEL] if due.versions else []), *([SNAPSHOT] if due.snapshot else [])}
-            self.receipts.change(receipt, lambda now: now.with_(forgotten=tuple(sorted(gone))), lease=lease)
+                gone.append(SNAPSHOT)
+            parts = {*receipt.forgotten, *([MODEL] if due.versions else []), *([SNAPSHOT] if due.snapshot else [])}
+            self.receipts.change(receipt, lambda now: now.with_(forgotten=tuple(sorted(parts))), lease=lease)
         if due.whole:
             receipt, etag = self.receipts.read(receipt.experiment, receipt.drop)
             if MODEL in receipt.forgotten or not receipt.model:
                 self.remover.receipt(receipt.experiment, receipt.drop, receipt, etag=etag)
+                gone.append(RECEIPT)
 
     def _cursor(self) -> Cursor:
         try:

@@ -176,7 +176,10 @@ class TrainingService(Protocol):
         """
 
     def archive_model(self, model: str, version: str) -> None:
-        """Take a version out of every list that consumers use, without deleting what it points to."""
+        """Take a version out of every list that consumers use, without deleting what it points to.
+
+        Nothing happens where there is no such version (any more).
+        """
 
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         """Return versions that are not archived, highest version first, of one model or of all Kedja's."""

@@ -51,9 +51,13 @@ class ModelRegistry:
         return _version(self._mlflow.call("POST", "model-versions/create", body)["model_version"])
 
     def archive(self, model: str, version: str) -> None:
-        """Take a version out of every list. Raises MlflowRefused where there is none."""
+        """Take a version out of every list. Nothing happens where there is none."""
         body = {"name": model, "version": version, "key": _ARCHIVED_TAG, "value": "true"}
-        self._mlflow.call("POST", "model-versions/set-tag", body)
+        try:
+            self._mlflow.call("POST", "model-versions/set-tag", body)
+        except MlflowRefused as error:
+            if error.code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
     def _living(self, condition: str) -> Iterable[ModelVersion]:
         query = {"max_results": _PAGE, **({"filter": condition} if condition else {})}

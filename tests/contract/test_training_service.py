@@ -357,6 +357,13 @@ class TestModels:
         assert numbers(backend.service.models(model)) == ["3", "1"]
         assert [each.version for each in backend.service.models() if each.model == model] == ["3", "1"]
 
+    def test_archiving_what_is_not_there_does_nothing(self, backend: Backend, name: str, model: str) -> None:
+        backend.service.archive_model(model, "1")
+        completed(backend, name)
+        backend.service.register_model(registration(model, name))
+        backend.service.archive_model(model, "7")
+        assert numbers(backend.service.models(model)) == ["1"]
+
     def test_a_number_is_not_given_twice(self, backend: Backend, name: str, model: str) -> None:
         completed(backend, name)
         for _ in range(2):

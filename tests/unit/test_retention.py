@@ -3,14 +3,16 @@ from datetime import timedelta
 
 import pytest
 from attrs import evolve
+from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.deletion import State
-from function_app.errors import Refused
+from function_app.errors import Refused, TrainingServiceError, TrainingServiceUnavailable
 from function_app.receipt import Receipt, Status
 from function_app.removal import DEPLOYED_TAG
 from function_app.retention import PAUSE, Retirement
 from tests.unit.meanwhile import Meanwhile, host
+from tests.unit.memory_training import MemoryTraining
 from tests.unit.mortal import Fate, doom
 from tests.unit.world import World
 
@@ -245,6 +247,39 @@ def test_one_experiment_that_cannot_be_read_does_not_keep_the_others() -> None:
     age(world, 31)
 
     assert len(snapshots(world)) == 3
+
+
+def refusing(mocker: MockerFixture, version: str, error: Exception) -> None:
+    """Have the training service refuse to archive one version."""
+    archive = MemoryTraining.archive_model
+
+    def archive_model(self: MemoryTraining, model: str, number: str) -> None:
+        if number == version:
+            raise error
+        archive(self, model, number)
+
+    mocker.patch.object(MemoryTraining, "archive_model", archive_model)
+
+
+def test_a_drop_that_cannot_go_keeps_no_other_and_the_audit_says_what_went(mocker: MockerFixture) -> None:
+    world = made(keep_models=30, keep_snapshots=30)
+    failed, first, *_ = world.receipts()
+    refusing(mocker, "1", TrainingServiceError("It has a lock."))
+    age(world, 31)
+    assert parts(world) == {(failed.drop, "snapshot")}
+    assert world.receipts()[1].forgotten == ()
+
+    mocker.stopall()
+    age(world, 1)
+    assert parts(world) == {(failed.drop, "snapshot"), (first.drop, "digits:1"), (first.drop, "snapshot")}
+
+
+@pytest.mark.parametrize("error", [TrainingServiceError("No."), TrainingServiceUnavailable("Not now.", None)])
+def test_where_nothing_could_go_nothing_is_told(mocker: MockerFixture, error: Exception) -> None:
+    world = made(keep_models=30)
+    refusing(mocker, "1", error)
+    age(world, 31)
+    assert audit(world) == []
 
 
 def test_looks_again_after_a_pause() -> None:
