@@ -9,6 +9,8 @@ from function_app.errors import InvalidSettings
 
 STORAGE = "KedjaStorage"
 """Prefix of the settings of the account that users drop files into."""
+LONGEST_DAYS = 36_500
+"""A century: with longer times no date can be calculated."""
 
 
 @frozen(kw_only=True)
@@ -69,7 +71,7 @@ class Settings:
             max_jobs=_count(environ, "KEDJA_MAX_JOBS", defaults.max_jobs),
             max_jobs_per_experiment=_count(environ, "KEDJA_MAX_JOBS_PER_EXPERIMENT", defaults.max_jobs_per_experiment),
             max_preemptions=_count(environ, "KEDJA_MAX_PREEMPTIONS", defaults.max_preemptions),
-            start_deadline=_seconds(environ, "KEDJA_START_DEADLINE", defaults.start_deadline),
+            start_deadline=_seconds(environ, "KEDJA_START_DEADLINE", defaults.start_deadline, zero="never"),
             keep_snapshots=_days(environ, "KEDJA_KEEP_SNAPSHOTS"),
             keep_receipts=_days(environ, "KEDJA_KEEP_RECEIPTS"),
             keep_models=_days(environ, "KEDJA_KEEP_MODELS"),
@@ -104,23 +106,30 @@ def _count(environ: Mapping[str, str], name: str, default: int) -> int:
 
 def _days(environ: Mapping[str, str], name: str) -> float:
     value = environ.get(name) or "0"
-    try:
-        days = float(value)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days < float("inf"):
-        raise InvalidSettings(f"{name} is {value!r}: it is a number of days; 0 is for ever.")
+    days = _number(value)
+    if days is None or days > LONGEST_DAYS:
+        raise InvalidSettings(f"{name} is {value!r}: it is a number of days, at most {LONGEST_DAYS}; 0 is for ever.")
     return days
 
 
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(environ: Mapping[str, str], name: str, default: float, *, zero: str | None = None) -> float:
+    """Read a time; `zero` says what 0 means, where it means anything."""
     value = environ.get(name)
     if value is None:
         return default
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if seconds < 0:
-        raise InvalidSettings(f"{name} is {value!r}: it is a number of seconds, at least 0.")
+    seconds = _number(value)
+    if seconds is None or seconds > LONGEST_DAYS * 86_400 or (seconds == 0 and zero is None):
+        least = f"; 0 is {zero}" if zero else ", more than 0"
+        raise InvalidSettings(
+            f"{name} is {value!r}: it is a number of seconds, at most those of {LONGEST_DAYS} days{least}."
+        )
     return seconds
+
+
+def _number(value: str) -> float | None:
+    """Return a number from 0 on, or None where the text is none; what is infinite, or not a number, is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
