@@ -212,6 +212,7 @@ class Settler:
             self._keep_scripts(drop, drop_id)
             # Before the claim, so that `reconcile` finds it wherever this is killed; and after it, in `take`.
             self.receipts.open(receipt.experiment, receipt.drop)
+            receipt = receipt.with_(spec=self.submitter.shown(plan, spec, drop_id))
             return self.receipts.create(claim(receipt, "first drop", drop, now))
         return self.receipts.create(answered(receipt, plan, now))
 
@@ -254,6 +255,7 @@ class Settler:
             self.snapshots.keep_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
             described = describe()
             came_from = uploaded_by(drop, self.uploads.of(drop.experiment))
+            shown = self.submitter.shown(plan, spec, drop_id)
             self._keep_scripts(drop, drop_id)
             self.receipts.open(receipt.experiment, receipt.drop)
 
@@ -262,7 +264,7 @@ class Settler:
                 if why is None:
                     return current
                 _check_snapshot(current, receipt)
-                return claim(current, why, drop, now).with_(received=described, uploaded_by=came_from)
+                return claim(current, why, drop, now).with_(received=described, uploaded_by=came_from, spec=shown)
 
             return self.receipts.change(receipt, claim_once)
         answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (

@@ -74,6 +74,7 @@ class Oracle:
         numbers = [one.number for one in receipt.attempts]
         assert numbers == list(range(1, len(numbers) + 1)), f"{receipt.name} has the attempts {numbers}."
         first = [one for one in receipt.attempts if one.why in FIRST]
+        assert receipt.spec or not receipt.attempts, f"{receipt.name} has an attempt, and does not say what is run."
         assert len(first) <= 1, f"{receipt.name} began twice: {[one.why for one in receipt.attempts]}"
 
     def _check_jobs(self) -> None:

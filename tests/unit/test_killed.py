@@ -80,6 +80,16 @@ def better_than_the_champion(world: World) -> None:
     world.run_job(metrics={"accuracy": 0.98})
 
 
+def begun_before_its_message_came_again(world: World) -> None:
+    """Whoever submitted the job may have been killed: its event is the first that tells of it."""
+    world.drop_digits()
+    world.go_on(25)
+    for job in world.live_jobs():
+        world.training.move(job.name, JobStatus.RUNNING)
+    world.rest()
+    world.run_job()
+
+
 def copied_slowly(world: World) -> None:
     world.blobs.hold_copies = True
     world.drop_digits()
@@ -224,6 +234,7 @@ WAYS: list[Callable[[World], None]] = [
     rejected,
     not_registered,
     better_than_the_champion,
+    begun_before_its_message_came_again,
     copied_slowly,
     copies_that_failed,
     archived,
@@ -261,6 +272,7 @@ def outcome(world: World) -> dict[str, Any]:
             for receipt in receipts
         ],
         "attempts": [[(one.job, one.exit_code, one.metrics) for one in receipt.attempts] for receipt in receipts],
+        "specs": [receipt.spec for receipt in receipts],
         "receipts' models": [receipt.model for receipt in receipts],
         "outboxes": [receipt.outbox for receipt in receipts],
         "index": sorted(
