@@ -1,40 +1,48 @@
 """Whether the GPU that a command asks for is there, said before the script starts.
 
-Only words that can mean nothing else count: `--gpu`, `--gpus`, `--gpu_id`, `--gpu-id` and `--device`.
+Only words that can mean nothing else count: `--gpu`, `--gpus`, `--gpu_id`, `--gpu-id` and `--device`. What a number
+after them means is the script's business: which GPU, how many, or a switch. So only a node without any GPU is an error.
 """
 
 import ctypes
-import importlib.util
+import logging
 import re
+import sys
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 from training_job.environment_facts import parameters
 from training_job.errors import DeviceError
+
+logger = logging.getLogger(__name__)
 
 _NAMES = ("gpu", "gpus", "gpu_id", "gpu-id", "device")
 _GPU = re.compile(r"(?:@?(?:cupy|cuda):)?(\d+)(?:,\d+)*|@?(?:cupy|cuda)|true")
 
 
-def check(argv: Sequence[str]) -> None:
-    """Check the GPU that the arguments ask for.
+def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
+    """Check that there is a GPU, if the arguments ask for one, and CuPy, if the job uses Chainer.
+
+    `packages` is the folder of what was installed for the job. A number that is too high is a warning.
 
     Raises:
-        DeviceError: It is not there, or CuPy is not installed.
+        DeviceError: No GPU can be used, or CuPy is not installed.
     """
     for name, value in parameters(argv).items():
         match = _GPU.fullmatch(value.lower()) if name in _NAMES else None
-        if match is None or (name == "device" and value == "true"):
+        if match is None or (name, value) in (("device", "true"), ("gpus", "0")):
             continue
         asked = f"--{name} {value}" if value != "true" else f"--{name}"
         count = visible()
-        number = int(match[1] or 0)
-        if number >= count:
+        if count == 0:
             raise DeviceError(
-                f"{asked} asks for a GPU, and {count or 'none'} can be used here: run on a GPU cluster, or give -1 "
-                "(the CPU)"
+                f"{asked} asks for a GPU, and none can be used here: run on a GPU cluster, or give -1 (the CPU)"
             )
-        if importlib.util.find_spec("cupy") is None:
+        if with_chainer and PathFinder.find_spec("cupy", [str(packages), *sys.path]) is None:
             raise DeviceError(f"{asked} asks for a GPU, and CuPy is not installed: use an environment that has it")
+        if int(match[1] or 0) >= count + (name == "gpus"):
+            logger.warning("%s may ask for more than there is: GPUs that can be used here: %d", asked, count)
 
 
 def visible() -> int:

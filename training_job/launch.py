@@ -32,8 +32,7 @@ from training_job import (
     ranks,
     snapshot,
 )
-from training_job.compat import STARTUP
-from training_job.compat.callers import JOB_VARIABLE
+from training_job.compat import STARTUP, callers
 from training_job.errors import (
     ArchiveError,
     ChangedSinceSnapshotError,
@@ -48,6 +47,15 @@ from training_job.run_log import MlflowRun, Reader, RunLog
 
 REFUSED = 65
 _NOT_STARTED = 127
+_LACKS_OF_MEMORY = (
+    "MemoryError",
+    "cudaErrorMemoryAllocation",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA out of memory",
+)
+"""What exceptions say of a node's or a GPU's memory that ran out."""
 
 logger = logging.getLogger(__name__)
 
@@ -104,12 +112,13 @@ def _run(job: Job, run_log: RunLog) -> Result:
 
 def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
     """Make the working directory ready; return the folder with the data, archives unpacked."""
-    if not job.is_shell:
-        gpu.check(job.command)
     snapshot.copy_scripts(dropped, job.folder, job.code)
+    installed = job.state / "packages"
     requirements = job.folder / "requirements.txt"
     if requirements.is_file():
-        packages.install(requirements, job.state / "packages")
+        packages.install(requirements, installed)
+    if not job.is_shell:
+        gpu.check(job.command, installed, with_chainer=callers.imports_chainer(str(job.folder)))
     return None if job.data is None else archives.unpacked(job.data, job.state / "data")
 
 
@@ -137,7 +146,9 @@ def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:
         return replace(result, reason=f"the script ended with exit code {end.exit_code}")
     if records.refused and end.exit_code == REFUSED:
         return replace(result, outcome=Outcome.REFUSED, reason=records.failure)
-    lack = "MemoryError" in records.failure or "OutOfMemoryError" in records.failure.partition(":")[0]
+    lack = "OutOfMemoryError" in records.failure.partition(":")[0] or any(
+        word in records.failure for word in _LACKS_OF_MEMORY
+    )
     return replace(result, out_of_memory=lack, reason=f"the script ended with {records.failure}")
 
 
@@ -155,7 +166,7 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
     """Return the script's environment variables."""
     own = {
         metrics.FILE_VARIABLE: str(job.records(ranks.rank())),
-        JOB_VARIABLE: str(job.folder),
+        callers.JOB_VARIABLE: str(job.folder),
         checkpoints.FOLDER_VARIABLE: str(job.checkpoints),
         "PYTHONUNBUFFERED": "1",
     }

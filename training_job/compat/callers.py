@@ -45,11 +45,12 @@ def in_chainer_job() -> bool:
     before it, such as `prepare.py`, may not import Chainer at all.
     """
     job = os.environ.get(JOB_VARIABLE)
-    return job is not None and _imports_chainer(job)
+    return job is not None and imports_chainer(job)
 
 
 @functools.cache
-def _imports_chainer(job: str) -> bool:
+def imports_chainer(job: str) -> bool:
+    """Whether one of the Python files in a job's folder imports Chainer."""
     return any(_IMPORT.search(content) for content in _sources(Path(job)))
 
 

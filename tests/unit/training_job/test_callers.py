@@ -45,6 +45,6 @@ def test_what_cannot_be_read_is_passed_over(job: Path) -> None:
     os.mkfifo(job / "d.py")
     (job / "src").mkdir()
     assert not callers.in_chainer_job()
-    callers._imports_chainer.cache_clear()
+    callers.imports_chainer.cache_clear()
     (job / "src/train.py").write_text("from chainer import links")
     assert callers.in_chainer_job()
