@@ -18,7 +18,7 @@ param gpuSize string = 'Standard_NC4as_T4_v3'
 
 @minValue(0)
 @maxValue(100)
-@description('The most nodes at a time. With 0 no cluster is made: drops wait, and nothing needs GPU quota.')
+@description('The most nodes at a time. With 0 no cluster is made (and none deleted): drops wait, and nothing needs GPU quota.')
 param gpuMaxNodes int = 1
 
 @allowed(['Dedicated', 'LowPriority'])
@@ -26,7 +26,7 @@ param gpuMaxNodes int = 1
 param gpuPriority string = 'Dedicated'
 
 @allowed(['public', 'private'])
-@description('public: reachable from everywhere, by identity alone. private: private endpoints, nothing public.')
+@description('public: reachable from everywhere, by identity alone. private: private endpoints, and nothing public but telemetry.')
 param networkMode string = 'public'
 
 @description('Private mode: address ranges (CIDR or single addresses, comma-separated) that may reach storage and the app nevertheless.')
@@ -446,3 +446,21 @@ output KEDJA_BLOB_ENDPOINT string = storage.outputs.blobEndpoint
 output KEDJA_WORKSPACE_NAME string = workspace.outputs.name
 output KEDJA_RELEASES_CONTAINER string = names.containers.releases
 output KEDJA_EVENT_GRID_TOPIC string = topics.outputs.name
+@description('What was asked for. The hook compares it with what is there: a deployment deletes nothing.')
+output KEDJA_DEPLOYED string = string({
+  dataWriters: dataWriters
+  scriptWriters: scriptWriters
+  readers: readers
+  administrators: administrators
+  deployer: deployer
+  gpuMaxNodes: gpuMaxNodes
+  gpuSize: gpuSize
+  gpuPriority: gpuPriority
+  alertEmails: alertEmails
+  ownPrincipals: [
+    identities.outputs.appPrincipalId
+    identities.outputs.jobPrincipalId
+    topics.outputs.storageTopicPrincipalId
+    topics.outputs.workspaceTopicPrincipalId
+  ]
+})

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """After a deployment: register what jobs run, tell the app, and see that it works: `python -m infra.hooks.release`.
 
-Its settings are what `azd env get-values` prints, in the environment. It needs no key: `DefaultAzureCredential` finds
-whoever is signed in with azd or az. All of it may be run again; what is there already is left as it is.
+Its settings are what `azd env get-values` prints, in the environment. It needs no key: it is whoever is signed in with
+azd or az. All of it may be run again; what is there already is left as it is.
 """
 
 import json
@@ -14,22 +14,25 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
-from attrs import fields, frozen
+from attrs import frozen
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ResourceNotFoundError
-from azure.identity import DefaultAzureCredential
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.identity import AzureDeveloperCliCredential, ChainedTokenCredential, DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
 from function_app import names
+from infra.hooks.errors import ReleaseError
+from infra.hooks.left_behind import Deployed, LeftBehind
+from infra.hooks.patience import Patience
 from infra.hooks.release_files import Files, code_files, environment_files
+from infra.hooks.resource_manager import MACHINE_LEARNING, WEB, ResourceManager
+from infra.hooks.target import Target
 
-RESOURCE_MANAGER = "https://management.azure.com"
-MACHINE_LEARNING = "2025-12-01"
-WEB = "2025-03-01"
 CODE, ENVIRONMENT = "kedja-training-job", "kedja-chainer"
 SMOKE = "kedja-smoke"
 """The experiment that is dropped."""
@@ -40,59 +43,19 @@ PATIENCE = 300.0
 _WENT_WRONG = ("rejected", "failed", "canceled")
 
 
-class ReleaseError(Exception):
-    """Something is missing or refused; the message says what to do."""
-
-
-@frozen(kw_only=True)
-class Target:
-    """The installation, as azd's environment describes it."""
-
-    subscription: str
-    group: str
-    workspace: str
-    container: str
-    blobs: str
-    app: str
-
-    @classmethod
-    def read(cls, environ: Mapping[str, str]) -> Self:
-        """Read AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and four outputs of main.bicep.
-
-        Raises:
-            ReleaseError: naming all that are not set.
-        """
-        variables = {
-            "subscription": "AZURE_SUBSCRIPTION_ID",
-            "group": "AZURE_RESOURCE_GROUP",
-            "workspace": "KEDJA_WORKSPACE_NAME",
-            "container": "KEDJA_RELEASES_CONTAINER",
-            "blobs": "KEDJA_BLOB_ENDPOINT",
-            "app": "KEDJA_FUNCTION_APP",
-        }
-        missing = [variables[each.name] for each in fields(cls) if not environ.get(variables[each.name])]
-        if missing:
-            raise ReleaseError(f"Not set: {', '.join(missing)}. They are outputs of main.bicep: docs/deploy.md.")
-        return cls(**{name: environ[variable] for name, variable in variables.items()})
-
-    def arm(self, resource: str) -> str:
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{resource}"
-
-    @property
-    def workspace_id(self) -> str:
-        return self.arm(f"Microsoft.MachineLearningServices/workspaces/{self.workspace}")
-
-
 @frozen(kw_only=True)
 class Release:
     """One run. `say` gets a line for each thing that was done."""
 
     target: Target
-    http: httpx.Client
-    credential: TokenCredential
+    manager: ResourceManager
     blobs: BlobServiceClient
     say: Callable[[str], None] = print
     sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(say=self.say, sleep=self.sleep)
 
     def register(self, code: Files, environment: Files) -> dict[str, str]:
         """Register both where they are not there yet; return the settings that name them."""
@@ -127,7 +90,9 @@ class Release:
             ReleaseError: where no receipt comes within `PATIENCE`, or it says that something went wrong.
         """
         blob = self.blobs.get_blob_client(names.DATA, f"{SMOKE}/points.csv")
-        written: datetime = blob.upload_blob(_points(version), overwrite=True)["last_modified"]
+        table = _points(version)
+        upload = self._patience.until_it_works(lambda: blob.upload_blob(table, overwrite=True))
+        written: datetime = upload["last_modified"]
         self.say(f"Dropped {names.DATA}/{SMOKE}/points.csv.")
         waited = 0.0
         while waited < PATIENCE:
@@ -149,7 +114,8 @@ class Release:
             return
         folder = f"{kind}/{files.version}"
         for path, content in files.content.items():
-            self.blobs.get_blob_client(self.target.container, f"{folder}/{path}").upload_blob(content, overwrite=True)
+            blob = self.blobs.get_blob_client(self.target.container, f"{folder}/{path}")
+            self._patience.until_it_works(partial(blob.upload_blob, content, overwrite=True))
         place = f"{self.target.blobs.rstrip('/')}/{self.target.container}/{folder}"
         self._call("PUT", resource, MACHINE_LEARNING, {"properties": {**properties(place), "isAnonymous": False}})
         self.say(f"Registered the {kind}, version {files.version}, of {len(files.content)} files.")
@@ -166,8 +132,9 @@ class Release:
         return receipt
 
     def _read(self, blob: str) -> dict[str, Any] | None:
+        client = self.blobs.get_blob_client(names.RECEIPTS, blob)
         try:
-            data = self.blobs.get_blob_client(names.RECEIPTS, blob).download_blob().readall()
+            data = self._patience.until_it_works(lambda: client.download_blob().readall())
         except ResourceNotFoundError:
             return None
         document: dict[str, Any] = json.loads(data)
@@ -176,21 +143,7 @@ class Release:
     def _call(
         self, method: str, path: str, version: str, body: Mapping[str, Any] | None = None, *, missing: bool = False
     ) -> dict[str, Any]:
-        """Ask the resource manager; return what it answers, or nothing where the resource may be missing and is."""
-        token = self.credential.get_token(f"{RESOURCE_MANAGER}/.default").token
-        answer = self.http.request(
-            method,
-            f"{RESOURCE_MANAGER}{path}",
-            params={"api-version": version},
-            json=body,
-            headers={"Authorization": f"Bearer {token}"},
-        )
-        if missing and answer.status_code == httpx.codes.NOT_FOUND:
-            return {}
-        if answer.is_error:
-            raise ReleaseError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
-        content: dict[str, Any] = answer.json()
-        return content
+        return self._patience.until_it_works(lambda: self.manager.call(method, path, version, body, missing=missing))
 
 
 def remember(settings: Mapping[str, str], environ: Mapping[str, str], say: Callable[[str], None] = print) -> None:
@@ -201,6 +154,13 @@ def remember(settings: Mapping[str, str], environ: Mapping[str, str], say: Calla
             subprocess.run([azd, "env", "set", name, value], check=True)
         else:
             say(f"Keep for the next deployment: {name}={value}")
+
+
+def credential(environ: Mapping[str, str]) -> TokenCredential:
+    """Return who the hook is. Where azd runs it, that is who azd deploys as: the roles were given to them."""
+    if environ.get("AZURE_ENV_NAME"):
+        return ChainedTokenCredential(AzureDeveloperCliCredential(process_timeout=60), DefaultAzureCredential())
+    return DefaultAzureCredential()
 
 
 def _points(version: str) -> bytes:
@@ -216,18 +176,27 @@ def main(environ: Mapping[str, str]) -> int:
     """Run the release; return the exit code."""
     root = Path(__file__).parents[2]
     try:
-        target = Target.read(environ)
+        target, deployed = Target.read(environ), Deployed.read(environ)
         code, environment = code_files(root), environment_files(root)
-        credential = DefaultAzureCredential()
-        with httpx.Client(timeout=60) as http, BlobServiceClient(target.blobs, credential) as blobs:
-            release = Release(target=target, http=http, credential=credential, blobs=blobs)
+        who = credential(environ)
+        with httpx.Client(timeout=60) as http, BlobServiceClient(target.blobs, who) as blobs:
+            manager = ResourceManager(http=http, credential=who)
+            release = Release(target=target, manager=manager, blobs=blobs)
             settings = release.register(code, environment)
             release.tell_the_app(settings)
             remember(settings, environ)
+            left = LeftBehind(deployed=deployed, target=target, manager=manager)
+            for warning in left.warnings():
+                sys.stderr.write(f"Warning: {warning}\n")
+            left.check_that_the_cluster_is_gone()
             if environ.get("KEDJA_SMOKE_DROP", "true").lower() == "true":
                 release.smoke_drop(f"{code.version}-{environment.version}")
-    except (ReleaseError, FileNotFoundError) as error:
+    except (ReleaseError, FileNotFoundError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except (AzureError, httpx.HTTPError) as error:
+        sys.stderr.write(f"Azure refused, or could not be reached: {type(error).__name__}: {error}\n")
+        sys.stderr.write("Nothing is lost. Sign in (azd auth login), then: azd hooks run postdeploy\n")
         return 1
     return 0
 

@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import subprocess
+from pathlib import Path
 
 import yaml
 
@@ -53,6 +54,46 @@ def test_azd_deploys_the_app_where_the_bicep_put_it() -> None:
     site = next(each for each in Infra.load().made("Microsoft.Web/sites"))
     assert f"'azd-service-name': '{service}'" in site.body["tags"].text
     assert (ROOT / project["infra"]["path"] / f"{project['infra']['module']}.bicep").is_file()
+
+
+PYTHON = """#!/bin/sh
+echo "$@" >> calls
+if [ "$2" = venv ]; then mkdir -p "$4/bin" && cp "$0" "$4/bin/python"; fi
+if [ "$2" = pip ] && [ -e cut-off ]; then exit 1; fi
+"""
+
+
+def test_the_hook_installs_its_packages_once_and_whole(tmp_path: Path) -> None:
+    """The Python here only writes down what it is called with."""
+    python = tmp_path / "python"
+    python.write_text(PYTHON, encoding="utf-8")
+    python.chmod(0o755)
+    requirements, cut_off, calls = (tmp_path / name for name in ("requirements.txt", "cut-off", "calls"))
+
+    def run() -> list[str]:
+        calls.unlink(missing_ok=True)
+        environment = {**os.environ, "KEDJA_PYTHON": str(python)}
+        subprocess.run([ROOT / "infra/hooks/postdeploy.sh"], cwd=tmp_path, env=environment, check=False)
+        return [line.split()[1] for line in calls.read_text(encoding="utf-8").splitlines()]
+
+    requirements.write_text("a==1", encoding="utf-8")
+    cut_off.touch()
+    assert run() == ["venv", "pip"]
+    cut_off.unlink()
+    assert run() == ["venv", "pip", "infra.hooks.release"]
+    assert run() == ["infra.hooks.release"]
+    requirements.write_text("a==2", encoding="utf-8")
+    assert run() == ["venv", "pip", "infra.hooks.release"]
+
+
+def test_the_hook_s_packages_are_no_environment_of_azd_s_and_in_no_package() -> None:
+    subprocess.run(["git", "check-ignore", "--quiet", ".venv-release/bin/python"], cwd=ROOT, check=True)
+    patterns = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
+    assert any(_matches(".venv-release/bin/python", pattern) for pattern in patterns)
+    for script in ("postdeploy.sh", "postdeploy.ps1"):
+        text = (ROOT / "infra" / "hooks" / script).read_text(encoding="utf-8")
+        assert ".venv-release" in text
+        assert ".azure" not in text, "each folder in .azure is an environment to azd"
 
 
 def test_the_hook_is_there_on_every_system() -> None:

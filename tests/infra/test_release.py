@@ -11,13 +11,17 @@ from typing import Any
 import httpx
 import pytest
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.identity import AzureDeveloperCliCredential, ChainedTokenCredential, DefaultAzureCredential
 from pytest_mock import MockerFixture
 
 from function_app.azure_ml_workspace import Workspace
 from infra.hooks import release as hook
-from infra.hooks.release import Release, ReleaseError, Target
+from infra.hooks.errors import ReleaseError
+from infra.hooks.release import Release, credential
 from infra.hooks.release_files import Files, code_files, environment_files
+from infra.hooks.resource_manager import ResourceManager
+from infra.hooks.target import Target
 from tests.infra.bicep import ROOT, Infra
 
 ENVIRON = {
@@ -38,10 +42,15 @@ class Storage:
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
+        self.refusals: list[int] = []
 
     def get_blob_client(self, container: str, name: str) -> Any:  # noqa: ANN401 - as the library's
         def upload(data: bytes, *, overwrite: bool) -> dict[str, Any]:
             assert overwrite
+            if self.refusals:
+                error = HttpResponseError("This request is not authorized to perform this operation.")
+                error.status_code = self.refusals.pop(0)
+                raise error
             self.blobs[f"{container}/{name}"] = data
             return {"last_modified": NOW}
 
@@ -64,7 +73,7 @@ class Storage:
         self.blobs["receipts/kedja-smoke/d.json"] = json.dumps(receipt).encode()
 
 
-class ResourceManager:
+class Resources:
     """Keeps resources by their ids, without their versions of the API."""
 
     def __init__(self) -> None:
@@ -99,8 +108,8 @@ def storage() -> Storage:
 
 
 @pytest.fixture
-def manager() -> ResourceManager:
-    return ResourceManager()
+def manager() -> Resources:
+    return Resources()
 
 
 @pytest.fixture
@@ -109,18 +118,17 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def release(storage: Storage, manager: ResourceManager, said: list[str]) -> Release:
+def release(storage: Storage, manager: Resources, said: list[str]) -> Release:
     return Release(
         target=Target.read(ENVIRON),
-        http=httpx.Client(transport=httpx.MockTransport(manager)),
-        credential=Credential(),
+        manager=ResourceManager(http=httpx.Client(transport=httpx.MockTransport(manager)), credential=Credential()),
         blobs=storage,  # type: ignore[arg-type] # stands for the client
         say=said.append,
         sleep=lambda seconds: None,
     )
 
 
-def test_it_uploads_and_registers_what_jobs_run(release: Release, storage: Storage, manager: ResourceManager) -> None:
+def test_it_uploads_and_registers_what_jobs_run(release: Release, storage: Storage, manager: Resources) -> None:
     settings = release.register(CODE, ENVIRONMENT)
 
     workspace = Workspace.from_environment(
@@ -136,7 +144,7 @@ def test_it_uploads_and_registers_what_jobs_run(release: Release, storage: Stora
     assert build["dockerfilePath"] == "Dockerfile"
 
 
-def test_a_second_time_it_registers_nothing(release: Release, manager: ResourceManager, said: list[str]) -> None:
+def test_a_second_time_it_registers_nothing(release: Release, manager: Resources, said: list[str]) -> None:
     release.register(CODE, ENVIRONMENT)
     manager.calls.clear()
 
@@ -146,20 +154,68 @@ def test_a_second_time_it_registers_nothing(release: Release, manager: ResourceM
     assert said[-1].startswith("The environment is registered already")
 
 
-def test_it_keeps_the_app_s_other_settings(release: Release, manager: ResourceManager) -> None:
+def test_it_keeps_the_app_s_other_settings(release: Release, manager: Resources) -> None:
     release.tell_the_app({"KEDJA_TRAINING_CODE": "id"})
 
     (settings,) = manager.resources.values()
     assert settings["properties"] == {"KEDJA_AUTH": "keys", "KEDJA_TRAINING_CODE": "id"}
 
 
-def test_it_does_not_restart_the_app_for_nothing(release: Release, manager: ResourceManager) -> None:
+def test_it_does_not_restart_the_app_for_nothing(release: Release, manager: Resources) -> None:
     release.tell_the_app({"KEDJA_AUTH": "keys"})
 
     assert [method for method, _ in manager.calls] == ["POST"]
 
 
-def test_a_refusal_is_told_with_its_words(release: Release, manager: ResourceManager) -> None:
+def test_a_role_that_is_new_is_waited_for(release: Release, storage: Storage, said: list[str]) -> None:
+    storage.refusals = [403, 403, 503]
+
+    release.register(CODE, ENVIRONMENT)
+
+    assert storage.refusals == []
+    assert storage.blobs[f"releases/code/{CODE.version}/training_job/launch.py"] == b"pass"
+    assert said[0] == "Azure answers 403; trying again for up to 10 minutes: new roles take a while."
+
+
+def test_azd_s_own_sign_in_comes_first_where_azd_runs_the_hook() -> None:
+    chain = credential({"AZURE_ENV_NAME": "kedja"})
+
+    assert isinstance(chain, ChainedTokenCredential)
+    assert [type(each) for each in chain.credentials] == [AzureDeveloperCliCredential, DefaultAzureCredential]
+    assert isinstance(credential({}), DefaultAzureCredential)
+
+
+def test_what_is_left_behind_is_told_before_anything_is_dropped(
+    mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in ("register", "tell_the_app"):
+        mocker.patch.object(Release, step, return_value={})
+    drop = mocker.patch.object(Release, "smoke_drop")
+    left = mocker.patch.object(hook, "LeftBehind").return_value
+    left.warnings.return_value = ["User anna holds a role."]
+    left.check_that_the_cluster_is_gone.side_effect = ReleaseError("The cluster is there.")
+
+    assert hook.main({**ENVIRON, "KEDJA_DEPLOYED": "{}"}) == 1
+
+    assert capsys.readouterr().err == "Warning: User anna holds a role.\nThe cluster is there.\n"
+    drop.assert_not_called()
+    left.check_that_the_cluster_is_gone.side_effect = None
+    assert hook.main({**ENVIRON, "KEDJA_DEPLOYED": "{}"}) == 0
+    drop.assert_called_once()
+
+
+@pytest.mark.parametrize("error", [ClientAuthenticationError("AADSTS700082"), httpx.ConnectError("AADSTS700082")])
+def test_a_sign_in_that_failed_is_told_in_words(
+    mocker: MockerFixture, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    mocker.patch.object(Release, "register", side_effect=error)
+
+    assert hook.main({**ENVIRON, "KEDJA_DEPLOYED": "{}"}) == 1
+
+    assert re.search(r"AADSTS700082\nNothing is lost\. Sign in \(azd auth login\), then:", capsys.readouterr().err)
+
+
+def test_a_refusal_is_told_with_its_words(release: Release, manager: Resources) -> None:
     manager.resources.clear()
 
     with pytest.raises(ReleaseError, match=r"appsettings/list answered 404: .*ResourceNotFound"):

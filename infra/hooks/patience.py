@@ -1,0 +1,51 @@
+# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
+"""Trying again what Azure refuses only for a while."""
+
+from collections.abc import Callable
+
+import httpx
+from attrs import frozen
+from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
+
+from infra.hooks.errors import Refusal
+
+DEADLINE = 600.0
+"""Seconds: a role that was just assigned is in force everywhere within ten minutes."""
+
+PAUSE = 10.0
+_PASSING = (403, 408, 429)
+
+
+@frozen(kw_only=True)
+class Patience:
+    """Waits for roles that are new, for limits of rate, and for services and networks that fail for a moment."""
+
+    say: Callable[[str], None]
+    sleep: Callable[[float], None]
+
+    def until_it_works[T](self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, tried again until `DEADLINE`.
+
+        Raises:
+            Exception: the last failure of `work`, or the first one that waiting does not cure.
+        """
+        waited = 0.0
+        while True:
+            try:
+                return work()
+            except (Refusal, HttpResponseError) as error:
+                if waited >= DEADLINE or not _passes(error.status_code):
+                    raise
+                reason = f"Azure answers {error.status_code}"
+            except (httpx.TransportError, ServiceRequestError, ServiceResponseError) as error:
+                if waited >= DEADLINE:
+                    raise
+                reason = f"Azure cannot be reached ({type(error).__name__})"
+            if not waited:
+                self.say(f"{reason}; trying again for up to {DEADLINE / 60:.0f} minutes: new roles take a while.")
+            self.sleep(PAUSE)
+            waited += PAUSE
+
+
+def _passes(status: int | None) -> bool:
+    return status is not None and (status in _PASSING or status >= httpx.codes.INTERNAL_SERVER_ERROR)
