@@ -49,9 +49,9 @@ class Status(enum.StrEnum):
 _S = Status
 _WITH_JOB = (_S.STARTING, _S.RUNNING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED)
 MOVES: Mapping[Status, frozenset[Status]] = {
-    _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED, _S.CANCELED}),
+    _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED}),
     _S.QUEUED: frozenset({_S.SUBMITTING, _S.SUBMITTED, _S.SUPERSEDED, _S.CANCELED}),
-    _S.SUBMITTING: frozenset({_S.QUEUED, _S.SUBMITTED, _S.REJECTED, *_WITH_JOB, _S.SUPERSEDED}),
+    _S.SUBMITTING: frozenset({_S.QUEUED, _S.SUBMITTED, _S.REJECTED, _S.FAILED, _S.CANCELING}),
     # Back to submitting: the job was killed or lost its node, and goes on as the next attempt.
     _S.SUBMITTED: frozenset({*_WITH_JOB, _S.SUBMITTING}),
     _S.STARTING: frozenset({*_WITH_JOB, _S.SUBMITTING}) - {_S.STARTING},
@@ -130,6 +130,8 @@ class Received(Document):
     """Hashes over each file's name, size and content hash: the lineage of what comes of them."""
     script_files: tuple[DroppedFile, ...] = ()
     data_files: tuple[DroppedFile, ...] = ()
+    job_yaml: DroppedFile | None = None
+    """The `job.yaml` among the scripts, which is counted with neither: the drop's id has what it says."""
     counted_by_etag: int = 0
     """Files without Content-MD5: writing them again, even unchanged, makes another drop."""
     archives: tuple[ArchiveContents, ...] = ()

@@ -55,6 +55,7 @@ class Snapshots:
             data_sha256=_digest(drop.data),
             script_files=tuple(drop.scripts[:FILES_LISTED]),
             data_files=tuple(drop.data[:FILES_LISTED]),
+            job_yaml=drop.job_yaml,
             counted_by_etag=sum(file.md5 is None for file in files),
             archives=tuple(one.contents for one in drop.unpacked),
         )

@@ -58,6 +58,7 @@ def test_a_copy_takes_its_time(blobs: MemoryBlobs, drop: Drop) -> None:
 def test_a_manifest_names_all_and_the_receipt_the_first(blobs: MemoryBlobs, drop: Drop) -> None:
     received = Snapshots(blobs).describe(drop, DROP, entry_script="train.py", ignored=["_SUCCESS"])
     assert (received.scripts, received.data, received.size) == (2, 150, 312)
+    assert (received.job_yaml and received.job_yaml.name, received.job_yaml == drop.job_yaml) == ("job.yaml", True)
     assert (len(received.data_files), received.counted_by_etag) == (100, 1)
     manifest = Snapshots(blobs).manifest(drop.experiment, DROP)
     assert (len(manifest.data), manifest.entry_script) == (150, "train.py")
