@@ -54,10 +54,10 @@ class TestLoad:
 class TestChange:
     def test_writes_what_the_edit_returns(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         receipt = receipts.create(make())
-        changed = receipts.change(receipt, lambda now: now.moved(Status.RUNNING, NOW))
+        changed = receipts.change(receipt, lambda now: now.moved(Status.SUBMITTED, NOW))
         assert receipts.load("digits", DROP) == changed
-        assert changed.status is Status.RUNNING
-        assert index(blobs)["status"] == "running"
+        assert changed.status is Status.SUBMITTED
+        assert index(blobs)["status"] == "submitted"
 
     def test_writes_nothing_where_the_edit_changes_nothing(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         receipt = receipts.create(make())
