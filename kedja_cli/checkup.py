@@ -1,4 +1,4 @@
-"""The checkup behind `kedja doctor`: what has to be there, whether it is, and how to mend what is not."""
+"""The checkup behind `kedja doctor`: what has to be there, whether it is, and how to fix what is not."""
 
 import importlib.metadata
 import os

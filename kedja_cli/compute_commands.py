@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from kedja_cli.command_line import PlainGroup
 from kedja_cli.documents import Json
 from kedja_cli.session import Session, command
 
-app = typer.Typer(help="List clusters that jobs can run on, and create one.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="List clusters that jobs can run on, and create one.", no_args_is_help=True)
 
 
 @app.command("list")

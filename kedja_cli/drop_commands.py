@@ -22,9 +22,7 @@ _MOST_TOLD = 10
 
 Experiment = Annotated[
     str | None,
-    typer.Option(
-        "--experiment", "-e", metavar="NAME", help="The experiment's folder; a folder's own name unless given."
-    ),
+    typer.Option("--experiment", "-e", metavar="NAME", help="The experiment; by default the name of the folder given."),
 ]
 
 

@@ -22,14 +22,12 @@ def status(
     session: Session,
     *,
     experiment: Annotated[
-        str | None, typer.Argument(help="One experiment; all where none is given.", show_default=False)
+        str | None, typer.Argument(help="One experiment; by default all.", show_default=False)
     ] = None,
     drop: Annotated[
         str, typer.Argument(metavar="DROP", help="A drop's id, or eight digits of it.", show_default=False)
     ] = "latest",
-    limit: Annotated[
-        int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many experiments, where none is given.")
-    ] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many experiments to list.")] = 50,
 ) -> None:
     """Show how a drop is doing, or the latest drop of every experiment."""
     if experiment is None:
@@ -68,7 +66,9 @@ def status(
 
 @command
 def experiments(
-    session: Session, *, limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many.")] = 50
+    session: Session,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many at most.")] = 50,
 ) -> None:
     """List experiments with their latest drops."""
     _list_experiments(session, limit)

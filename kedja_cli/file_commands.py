@@ -21,7 +21,7 @@ def init(
     session: Session,
     *,
     folder: Annotated[Path, typer.Argument(show_default=False, help="The folder; its name is the experiment's.")],
-    sample: Annotated[bool, typer.Option("--sample/--no-sample", help="Write a small data set beside it.")] = True,
+    sample: Annotated[bool, typer.Option("--sample/--no-sample", help="Write a small data set too.")] = True,
 ) -> None:
     """Write an experiment that is ready to drop: a Chainer script, job.yaml and a little data."""
     from kedja_cli.starter import write  # noqa: PLC0415 - each command loads what it needs
@@ -42,10 +42,10 @@ def validate(
     *,
     file: Annotated[Path, typer.Argument(show_default=False, metavar="JOB.YAML", help="The file.")],
     experiment: Annotated[
-        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Where it is to be dropped.")
+        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="The experiment that it is for.")
     ] = None,
 ) -> None:
-    """Hold a job.yaml to the service's own rules, offline. Exit 1 where it would be rejected."""
+    """Check a job.yaml offline against the service's rules. Exit 1 where it would be rejected."""
     from kedja_cli.job_file import InvalidJobFile, check  # noqa: PLC0415 - as above
 
     try:

@@ -33,10 +33,10 @@ def jobs(
     session: Session,
     *,
     experiment: Annotated[
-        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only this one's.")
+        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only jobs of this experiment.")
     ] = None,
-    status: Annotated[str | None, typer.Option(help="Only those: running, registered, failed, ...")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many.")] = 20,
+    status: Annotated[str | None, typer.Option(help="Only these: running, registered, failed, ...")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many at most.")] = 20,
 ) -> None:
     """List jobs, newest first."""
     items = list(session.api.items("/api/jobs", limit, experiment=experiment, status=status))

@@ -1,4 +1,4 @@
-"""A job.yaml on this machine, held to the service's own rules, without asking the service."""
+"""A job.yaml on this machine, checked against the service's own rules without asking the service."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from kedja_cli.errors import CommandError, Exit
 
 @frozen
 class JobFileProblem:
-    """One thing that is wrong. `line` and `column` count from 1, and are None where the whole file is meant."""
+    """One thing that is wrong. `line` and `column` count from 1; None means the whole file."""
 
     file: str
     line: int | None
@@ -42,7 +42,7 @@ def check(path: Path, experiment: str | None = None) -> JobSpec:
     """Read a job.yaml, with the conda file that it names.
 
     Raises:
-        InvalidJobFile: with each problem and where it stands.
+        InvalidJobFile: with each problem and its place.
         CommandError: where the file cannot be read.
     """
     text = _read(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kedja_cli import screen as shown
+from kedja_cli.command_line import PlainGroup
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.session import Session, command
@@ -15,7 +16,7 @@ from kedja_cli.session import Session, command
 if TYPE_CHECKING:
     from function_app.api_keys import ApiKeys, StoredKey
 
-app = typer.Typer(help="Make, list and revoke keys of the HTTP API.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Create, list and revoke keys of the HTTP API.", no_args_is_help=True)
 
 _EMULATOR = "UseDevelopmentStorage=true"
 _EVERY = "*"
@@ -36,15 +37,18 @@ Storage = Annotated[
 def create(
     session: Session,
     *,
-    label: Annotated[str, typer.Argument(show_default=False, help="Whose it is.")],
-    role: Annotated[str, typer.Option(help="data, or code: may also set what code runs.")] = "data",
+    label: Annotated[str, typer.Argument(show_default=False, help="Who or what it is for.")],
+    role: Annotated[str, typer.Option(help="data, or code, which may also decide what code runs.")] = "data",
     experiment: Annotated[
-        list[str] | None, typer.Option("--experiment", "-e", metavar="PATTERN", help="Only these, as vision-*.")
+        list[str] | None,
+        typer.Option(
+            "--experiment", "-e", metavar="PATTERN", help="Only matching experiments, such as vision-*. Repeatable."
+        ),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Expires after so many.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="After how many it expires.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Make a key. It is shown once, and is kept nowhere."""
+    """Create a key. It is shown once; storage keeps its hash."""
     from function_app.callers import Role  # noqa: PLC0415 - each command loads what it needs
 
     if role not in list(Role):
@@ -83,7 +87,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="The key's id: 12 digits.")],
     storage: Storage = None,
 ) -> None:
-    """Revoke a key, at the latest after a minute."""
+    """Revoke a key; it stops working within a minute."""
     with _keys(session, storage) as keys:
         if not keys.revoke(key_id):
             raise CommandError(

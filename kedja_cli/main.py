@@ -1,5 +1,6 @@
 """The command, put together. Each part loads what it needs when it runs, so that `kedja --help` is quick."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -15,9 +16,11 @@ from kedja_cli import (
     model_commands,
     service_commands,
 )
+from kedja_cli.command_line import PlainCommand, PlainGroup
 
 app = typer.Typer(
     name="kedja",
+    cls=PlainGroup,
     help="Drop data or a Chainer script; get a trained, registered and announced model.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 not allowed, 5 the drop or job that was "
     "waited for brought no model, 6 timed out, 130 Ctrl-C. KEDJA_URL and KEDJA_KEY say where Kedja is and who calls.",
@@ -29,6 +32,11 @@ for part in (drop_commands, experiment_commands, job_commands, model_commands, s
     part.register(app)
 app.add_typer(compute_commands.app, name="compute", rich_help_panel=service_commands.PANEL)
 app.add_typer(key_commands.app, name="keys", rich_help_panel=service_commands.PANEL)
+for one in (app, compute_commands.app, key_commands.app):
+    for registered in one.registered_commands:
+        registered.cls = PlainCommand
+# azure-identity warns at length of each way to sign in that is not open; the error that follows says what to do.
+logging.getLogger("azure").addHandler(logging.NullHandler())
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
@@ -41,7 +49,7 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
 def _main(
     *,
     _asked: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.", show_default=False)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.", show_default=False)
     ] = False,
 ) -> None:
     """Drop data or a Chainer script; get a trained, registered and announced model."""

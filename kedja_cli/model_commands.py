@@ -1,4 +1,4 @@
-"""`kedja models`, `promote`, `rollback`, `download`: what came of it."""
+"""`kedja models`, `promote`, `rollback`, `download`: the models that came of drops."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,9 @@ PANEL = "Models"
 
 _REFERENCE = re.compile(r"(?P<model>[A-Za-z0-9][A-Za-z0-9._-]*)(?::(?P<version>[0-9]+)|@(?P<alias>champion))?")
 
-Reason = Annotated[str | None, typer.Option("--reason", "-m", metavar="TEXT", help="Kept beside it.")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", "-m", metavar="TEXT", help="Why; it is kept with the champion.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +31,7 @@ def models(
     session: Session,
     *,
     model: Annotated[str | None, typer.Argument(help="One model's versions.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many at most.")] = 50,
 ) -> None:
     """List registered versions; the champion is the one to use."""
     if model is None:
@@ -101,7 +103,7 @@ def download(
 ) -> None:
     """Download a model's files; each is compared with the SHA-256 in its manifest.
 
-    A file stands under its name only once it is complete. What is there already is not fetched again.
+    A file gets its name only once it is complete. What is there already is not fetched again.
     """
     from kedja_cli.downloader import Downloader  # noqa: PLC0415 - each command loads what it needs
 

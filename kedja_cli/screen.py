@@ -65,13 +65,19 @@ class Screen:
         print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - as above
 
     def table(self, headings: Sequence[str], rows: Iterable[Row], empty: str) -> None:
-        """Print rows; `empty` is said where there are none. Into a pipe they go with tabs and without headings."""
+        """Print rows; `empty` is said where there are none. Into a pipe they go with tabs and without headings.
+
+        Without `headings` they are rows that follow others, which were printed before.
+        """
         found = [[cell or "" for cell in row] for row in rows]
         if not found:
             self.note(empty)
         elif not self.out.is_terminal:
             for row in found:
                 self.write("\t".join(row) + "\n")
+        elif not headings:
+            for row in found:
+                self.line("  ".join(row).rstrip())
         else:
             from rich.table import Table  # noqa: PLC0415 - as the console
             from rich.text import Text  # noqa: PLC0415

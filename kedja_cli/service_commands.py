@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +40,7 @@ def up(context: typer.Context) -> None:
 
 @command
 def doctor(session: Session) -> None:
-    """Look for what keeps Kedja from working here, and say how to mend it. Exit 1 where something is wrong."""
+    """Diagnose problems and say how to fix them. Exit 1 where something is wrong."""
     from kedja_cli.checkup import checkup  # noqa: PLC0415 - each command loads what it needs
 
     findings = list(checkup(session.api))
@@ -65,7 +65,7 @@ def pause(
 
 @command
 def resume(session: Session) -> None:
-    """Take drops again, those first that came meanwhile."""
+    """Take drops again, starting with those that came meanwhile."""
     _told(session, session.api.delete("/api/pause"), "drops are being taken")
 
 
@@ -73,42 +73,52 @@ def resume(session: Session) -> None:
 def events(
     session: Session,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events, until Ctrl-C.")] = False,
     experiment: Annotated[
-        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only this one's.")
+        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only events of this experiment.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-L", min=0, metavar="N", help="How many of the past.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-L", min=0, metavar="N", help="How many past events.")] = 20,
 ) -> None:
     """List the events that were published, oldest first."""
     told = deque[str](maxlen=_REMEMBERED)
 
-    def show(found: Iterable[Json]) -> None:
-        for event in found:
-            if event["id"] not in told:
-                told.append(event["id"])
-                _show_event(session, event)
+    def new(found: Iterable[Json]) -> list[Json]:
+        fresh = [event for event in found if event["id"] not in told]
+        told.extend(event["id"] for event in fresh)
+        return fresh
 
-    def past() -> Iterator[Json]:
-        return reversed(list(session.api.items("/api/events", limit, experiment=experiment)))
+    def past() -> list[Json]:
+        return new(reversed(list(session.api.items("/api/events", limit, experiment=experiment))))
 
     if not follow:
-        show(past())
+        _show_events(session, past())
         return
     for one in session.api.live("/api/events/live", experiment=experiment):
         if one.name == "start":  # read what was before only now, so that nothing falls between
-            show(past())
-        elif one.name == "published":
-            show([one.data])
+            _show_events(session, past())
+        elif one.name == "published" and (fresh := new([one.data])):
+            _show_events(session, fresh, headings=False)
 
 
-def _show_event(session: Session, event: Json) -> None:
+def _show_events(session: Session, found: list[Json], *, headings: bool = True) -> None:
     if session.screen.as_json:
-        session.screen.json_line(event)
+        for event in found:
+            session.screen.json_line(event)
         return
+    names = ("time", "event", "experiment", "about", "reason") if headings else ()
+    session.screen.table(names, map(_event_row, found), "no events were published yet")
+
+
+def _event_row(event: Json) -> tuple[str | None, ...]:
     data = event.get("data") or {}
-    model = f"{data['model']}:{data['version']}" if data.get("model") and data.get("version") else ""
-    row = (shown.when(event["time"]), event["type"], data.get("experiment", ""), model or data.get("job") or "")
-    session.screen.line("  ".join(filter(None, (*row, data.get("reason")))))
+    model = f"{data['model']}:{data['version']}" if data.get("model") and data.get("version") else None
+    return (
+        shown.when(event["time"]),
+        event["type"],
+        data.get("experiment"),
+        model or data.get("job"),
+        data.get("reason"),
+    )
 
 
 @command
@@ -118,7 +128,7 @@ def replay(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="What to replay.", show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay all.")] = False,
 ) -> None:
-    """List what could not be worked on; send it back into the flow, some or all."""
+    """List messages and events that could not be processed; send them back into the flow, some or all."""
     if not ids and not everything:
         _list_left(session)
         return
@@ -154,10 +164,14 @@ def approvals(
     session: Session,
     *,
     approve: Annotated[
-        str | None, typer.Option(metavar="DIGEST", help="Let this code run.", show_default=False)
+        str | None, typer.Option(metavar="DIGEST", help="Approve the code with this digest.", show_default=False)
     ] = None,
-    revoke: Annotated[str | None, typer.Option(metavar="DIGEST", help="Take it back.", show_default=False)] = None,
-    note: Annotated[str | None, typer.Option("--note", "-m", metavar="TEXT", help="Kept beside it.")] = None,
+    revoke: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="Withdraw an approval.", show_default=False)
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", "-m", metavar="TEXT", help="A note, kept with the approval.")
+    ] = None,
 ) -> None:
     """List code that waits for approval, and what is approved; approve or revoke."""
     if approve:
@@ -167,7 +181,7 @@ def approvals(
     elif revoke:
         _told(session, session.api.delete(f"/api/approvals/{revoke}"), "revoked")
     else:
-        document = session.api.get("/api/approvals")
+        document = _all_approvals(session)
         if session.screen.as_json:
             session.screen.json(document)
             return
@@ -175,6 +189,16 @@ def approvals(
         rows += [(one["digest"], "approved", f"by {one['by']}", one["note"]) for one in document["items"]]
         empty = "nothing waits" if document["required"] else "approvals are not asked for (KEDJA_APPROVALS)"
         session.screen.table(("digest", "state", "", "note"), rows, empty)
+
+
+def _all_approvals(session: Session) -> Json:
+    """Read every page of approvals, as one document."""
+    document = session.api.get("/api/approvals")
+    while after := document.get("next"):
+        page = session.api.get("/api/approvals", after=after)
+        both = {key: [*document[key], *page[key]] for key in ("items", "waiting")}
+        document = {**document, **both, "next": page.get("next")}
+    return document
 
 
 def _told(session: Session, document: Json, words: str) -> None:

@@ -5,7 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -99,10 +99,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         for name, annotation in _COMMON.items()
     ]
     parameters = [*own, *common]
-    for one in parameters:
-        kind, *about = get_args(one.annotation)
-        if kind is bool:
-            about[0].metavar = ""  # a flag takes no value, so help is not to show one
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     del run.__wrapped__

@@ -1,11 +1,15 @@
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 
+from kedja_cli import screen as shown
 from kedja_cli.errors import Exit
+from kedja_cli.main import app
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, live, problem
 
@@ -53,8 +57,26 @@ def test_events_are_listed_oldest_first(run: Run, service: FakeService) -> None:
     }
     service.routes["GET /api/events"] = {"items": [EVENT, older], "next": None}
     first, second = run("events").stdout.splitlines()
-    assert first.endswith("Kedja.JobFailed  digits  j  why")
-    assert second.endswith("Kedja.ModelRegistered  digits  digits:1")
+    assert first.endswith("\tKedja.JobFailed\tdigits\tj\twhy")
+    assert second.endswith("\tKedja.ModelRegistered\tdigits\tdigits:1\t")
+
+
+def test_events_on_a_terminal_are_a_table_that_goes_on(run: Run, service: FakeService, mocker: MockerFixture) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    mocker.patch("rich.console.Console.is_terminal", new_callable=mocker.PropertyMock, return_value=True)
+    service.routes |= {
+        "GET /api/events": {"items": [EVENT], "next": None},
+        "GET /api/events/live": [
+            live(("start", "1", {})),
+            live(("published", "2", EVENT), ("published", "3", {**EVENT, "id": "2"})),
+            interrupt,  # type: ignore[list-item] # it answers nothing, and raises
+        ],
+    }
+    lines = run("events", "--follow", env={"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["TIME", *(shown.when(str(EVENT["time"])).split()[0],) * 2]
+    assert lines[1].split()[2:] == lines[2].split()[2:] == ["Kedja.ModelRegistered", "digits", "digits:1"]
 
 
 def test_events_are_followed_as_lines_until_ctrl_c(run: Run, service: FakeService) -> None:
@@ -115,6 +137,17 @@ def test_approvals_are_listed_given_and_taken_back(run: Run, service: FakeServic
     assert run("approvals", "--revoke", "d1").stdout == "revoked\n"
 
 
+def test_approvals_of_many_pages_are_listed_together(run: Run, service: FakeService) -> None:
+    waiting = {"digest": "d1", "experiment": "digits", "drop": "x", "receipt": "/r"}
+    approved = {"digest": "d0", "by": "ann", "at": "", "note": None}
+    service.routes["GET /api/approvals"] = [
+        {"required": True, "items": [], "waiting": [waiting], "next": "more"},
+        {"required": True, "items": [approved], "waiting": [], "next": None},
+    ]
+    assert run("approvals").stdout == "d1\twaiting\tdigits\t\nd0\tapproved\tby ann\t\n"
+    assert [request.url.query for request in service.requests] == [b"", b"after=more"]
+
+
 CLUSTER = {"name": "gpu", "state": "Succeeded", "size": "Standard_NC6s_v3", "nodes": 1, "max_nodes": 4, "error": None}
 
 
@@ -134,6 +167,46 @@ def test_cluster_is_created(run: Run, service: FakeService) -> None:
     assert result.stdout == "gpu\t\tSucceeded\tStandard_NC6s_v3\t1 of 4\t\n"
     assert service.sent("PUT /api/compute/gpu") == [{"size": "Standard_NC6s_v3", "max_nodes": 4}]
     assert run("compute", "create", "gpu", "--size", "s").exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize("words", [("jobs", "--nope"), ("nope",), ("compute", "create"), ("logs",)])
+def test_wrong_command_line_is_told_as_json_where_that_is_asked_for(run: Run, words: tuple[str, ...]) -> None:
+    result = run(*words, "--json")
+    assert (result.exit_code, result.stdout) == (Exit.USAGE, "")
+    assert json.loads(result.stderr)["exit_code"] == Exit.USAGE
+    assert "Usage: " in run(*words).stderr
+
+
+def test_exit_codes_are_the_same_with_json(run: Run, service: FakeService) -> None:
+    service.routes["GET /api/jobs"] = {"items": [], "next": None}
+    assert run("jobs", "--json").exit_code == 0
+    assert run("logs", "nothing", "--json").exit_code == Exit.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:7071", "kedja.example", "ftp://kedja.example", "http://:7071", "http://[x", "http://x:y"]
+)
+def test_url_without_its_scheme_is_a_wrong_command_line(run: Run, url: str) -> None:
+    result = run("jobs", "--url", url)
+    assert (result.exit_code, result.stdout) == (Exit.USAGE, "")
+    assert f"{url!r}, which is not the address of a service.\nWrite it with its scheme" in result.stderr
+
+
+def test_what_the_sign_in_logs_is_not_shown() -> None:
+    words = "import logging, kedja_cli.main; logging.getLogger('azure.identity._credentials').warning('ten lines')"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_help_has_no_types_of_pythons(run: Run) -> None:
+    groups = {"keys": ["create", "list", "revoke"], "compute": ["create", "list"]}
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    calls = [(), *((name,) for name in names if name != "up"), *((g, name) for g, of in groups.items() for name in of)]
+    assert len(calls) > 20
+    for words in calls:
+        help_text = run(*words, "--help", env={"COLUMNS": "200"}).stdout
+        assert "Usage: " in help_text
+        assert re.findall(r"<(?:bool|str|int|float|path|list)\b", help_text) == [], words
 
 
 def test_version_and_help(run: Run) -> None:
