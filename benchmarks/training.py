@@ -14,6 +14,8 @@ anew in random order for each pass:
 Each is a process of its own and waits for its turn; a round is one pass of each, one after the other, so that what
 else the machine does falls on all. Medians of the rounds are compared; the fastest and the slowest show the noise. On
 a machine that is busy with other things, `--threads 1` and the processor's time are what can be compared.
+On a GPU every contestant draws its batches in the machine's memory and sends them, and a pass has ended when the GPU
+has. How busy the GPU is comes after the race, over passes of several seconds, as the driver's figure is a mean of one.
 OPENBLAS_CORETYPE is left out, as it keeps a current NumPy from the processor's best kernels.
 """
 
@@ -33,6 +35,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES, BATCH, WIDTHS, CLASSES = 8192, 128, (784, 1000, 1000), 10
 CONTESTANTS = ("kedja", "chainer", "pytorch", "floor")
+_SHARE_SECONDS = 1.0  # over which the driver takes its mean, at most
 Pass = Callable[[], None]
 
 
@@ -73,6 +76,7 @@ def _kedja(network: str, device: int) -> Pass:
 
     def one_pass() -> None:
         trainer.run(lambda _: None)
+        _wait_for_gpu(device)
 
     return one_pass
 
@@ -96,6 +100,7 @@ def _chainer(network: str, device: int) -> Pass:
         iterator = chainer.iterators.SerialIterator(data, BATCH)
         updater = training.StandardUpdater(iterator, optimizer, device=place)
         training.Trainer(updater, (1, "epoch"), out=os.devnull).run()
+        _wait_for_gpu(device)
 
     return one_pass
 
@@ -106,7 +111,7 @@ def _pytorch(network: str, device: int) -> Pass:
     torch = importlib.import_module("torch")
     nn = torch.nn
     place = torch.device("cpu" if device < 0 else f"cuda:{device}")
-    x, y = (torch.from_numpy(array).to(place) for array in _data())
+    x, y = (torch.from_numpy(array) for array in _data())
     if network == "mlp":
         layers = [nn.Linear(784, 1000), nn.ReLU(), nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, CLASSES)]
     else:
@@ -122,12 +127,12 @@ def _pytorch(network: str, device: int) -> Pass:
     y = y.long()
 
     def one_pass() -> None:
-        for rows in torch.randperm(EXAMPLES, device=place).split(BATCH):
+        for rows in torch.randperm(EXAMPLES).split(BATCH):
             optimizer.zero_grad()
-            loss_of(model(x[rows]), y[rows]).backward()
+            loss_of(model(x[rows].to(place)), y[rows].to(place)).backward()
             optimizer.step()
         if device >= 0:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(place)
 
     return one_pass
 
@@ -141,6 +146,7 @@ def _floor(network: str, device: int) -> Pass:
     if device >= 0:
         import cupy
 
+        cupy.cuda.Device(device).use()
         xp = cupy
     sizes = [*WIDTHS, CLASSES]
     activations = [xp.ones((BATCH, size), xp.float32) for size in sizes]
@@ -157,10 +163,17 @@ def _floor(network: str, device: int) -> Pass:
                     xp.dot(activations[index + 1], weights[index], out=activations[index])
             for activation in activations:
                 activation.fill(1)
-        if device >= 0:
-            xp.cuda.Device().synchronize()
+        _wait_for_gpu(device)
 
     return one_pass
+
+
+def _wait_for_gpu(device: int) -> None:
+    """Wait until the GPU has done what it was given."""
+    if device >= 0:
+        import cupy
+
+        cupy.cuda.Device(device).synchronize()
 
 
 def child(name: str, network: str, device: int) -> None:
@@ -211,11 +224,21 @@ class Contestant:
             raise SystemExit(f"{name} does not run; its error stands above")
 
     def race(self) -> None:
-        assert self._process.stdin is not None
-        print("go", file=self._process.stdin, flush=True)
-        seconds, processor = (float(word) for word in self._answer().split())
+        seconds, processor = self._run_pass()
         self.rates.append(EXAMPLES / seconds)
         self.processor_rates.append(EXAMPLES / processor)
+
+    def keep_busy(self, seconds: float) -> None:
+        """Run passes, which do not count, for so long."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._run_pass()
+
+    def _run_pass(self) -> tuple[float, float]:
+        assert self._process.stdin is not None
+        print("go", file=self._process.stdin, flush=True)
+        seconds, processor = self._answer().split()
+        return float(seconds), float(processor)
 
     def close(self) -> None:
         self._process.communicate()
@@ -239,13 +262,23 @@ class GpuWatch(threading.Thread):
         self._done = threading.Event()
 
     def run(self) -> None:
+        begun = time.monotonic()
         while not self._done.wait(0.2):
-            self.shares.append(float(subprocess.run(self._command, capture_output=True, check=True).stdout) / 100)
+            share = float(subprocess.run(self._command, capture_output=True, check=True).stdout) / 100
+            if time.monotonic() - begun > _SHARE_SECONDS:
+                self.shares.append(share)
 
-    def end(self) -> float:
+    def end(self) -> float | None:
         self._done.set()
         self.join()
-        return statistics.mean(self.shares) if self.shares else 0.0
+        return statistics.mean(self.shares) if self.shares else None
+
+
+def _busy(contestant: Contestant, device: int) -> float | None:
+    watch = GpuWatch(device)
+    watch.start()
+    contestant.keep_busy(5 * _SHARE_SECONDS)
+    return watch.end()
 
 
 def _versions(python: Path) -> str:
@@ -282,22 +315,17 @@ def main() -> None:
     if "pytorch" not in names:
         print("pytorch is left out: name a Python that has torch with --torch-python")
     contestants = [Contestant(name, pythons.get(name, options.training_python), options) for name in names]
-    shares: dict[str, list[float]] = {name: [] for name in names}
     for round_number in range(options.rounds):
         turn = round_number % len(contestants)
         for contestant in contestants[turn:] + contestants[:turn]:
-            watch = GpuWatch(options.device) if options.device >= 0 else None
-            if watch:
-                watch.start()
             contestant.race()
-            if watch:
-                shares[contestant.name].append(watch.end())
+    shares = {one.name: _busy(one, options.device) for one in contestants if options.device >= 0}
     for contestant in contestants:
         contestant.close()
     _show(contestants, shares, options)
 
 
-def _show(contestants: list[Contestant], shares: dict[str, list[float]], options: argparse.Namespace) -> None:
+def _show(contestants: list[Contestant], shares: dict[str, float | None], options: argparse.Namespace) -> None:
     network = "784-1000-1000-10" if options.network == "mlp" else "the built-in CNN"
     print(f"{network}, Adam, batch {BATCH}, {EXAMPLES} images a pass, {options.rounds} rounds, {platform.machine()}")
     threads = f"{options.threads} thread(s) each" if options.threads else "as many threads as cores"
@@ -307,7 +335,8 @@ def _show(contestants: list[Contestant], shares: dict[str, list[float]], options
     ours, our_processor = contestants[0].median, statistics.median(contestants[0].processor_rates)
     for contestant in contestants:
         rates = contestant.rates
-        gpu = f", GPU busy {statistics.median(shares[contestant.name]):.0%}" if shares[contestant.name] else ""
+        share = shares.get(contestant.name)
+        gpu = "" if share is None else f", GPU busy {share:.0%}"
         processor = statistics.median(contestant.processor_rates)
         print(
             f"{contestant.name:8s} median {contestant.median:7,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f}), "
