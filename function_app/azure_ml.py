@@ -208,12 +208,16 @@ class AzureMLService:
         with service_errors(what), contextlib.suppress(ResourceNotFoundError):
             self.connection.ml.models.archive(name=model, version=version)
 
+    def model_names(self) -> Sequence[str]:
+        with service_errors("Models cannot be listed"):
+            return sorted(container.name for container in self.connection.ml.models.list())
+
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         """Return versions; of one model all whose version is a number, of every model those with JOB_TAG."""
         with service_errors("Models cannot be listed"):
             if model is not None:
                 return self._versions(model)
-            names = sorted(container.name for container in self.connection.ml.models.list())
+            names = self.model_names()
             return [version for name in names for version in self._versions(name) if JOB_TAG in version.tags]
 
     def computes(self) -> Sequence[Compute]:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
+from itertools import batched
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
@@ -20,12 +22,14 @@ from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.problems import answers
 from function_app.receipt_pages import Position
-from function_app.training_service import RECEIPT_TAG
+from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion
 from function_app.views import ModelDetail, ModelList, ModelView
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 
 MOST = 1000
+_READS = 16
+"""Models that are asked about at once."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _VERSION = re.compile(r"[0-9]{1,18}")
 _ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -93,14 +97,29 @@ def list_models(
 ) -> ModelList:
     """List the registered versions of every model, highest first."""
     last = Position.decoded(after).last if after else ""
-    versions = [one for one in kedja.training.models() if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
-    places = sorted((_place(one.model, one.version), one) for one in versions if _place(one.model, one.version) > last)
-    found = [one for _, one in places[:limit]]
-    champions = {name: kedja.champions.find(name) for name in {one.model for one in found}}
+    with ThreadPoolExecutor(_READS) as pool:
+        versions = _versions_after(last, caller, kedja, pool, most=limit + 1)
+        found = versions[:limit]
+        named = list({one.model: None for one in found})
+        champions = dict(zip(named, pool.map(kedja.champions.find, named), strict=True))
     return ModelList(
         items=[ModelView.of(one, champions[one.model]) for one in found],
-        next=Position(last=places[limit - 1][0]).encoded() if len(places) > limit else None,
+        next=Position(last=_place(found[-1])).encoded() if len(versions) > limit else None,
     )
+
+
+def _versions_after(last: str, caller: Caller, kedja: Kedja, pool: Executor, *, most: int) -> list[ModelVersion]:
+    """Return the versions that the caller sees behind a place, in their order; at least `most`, if there are."""
+    begin = f"{last.rpartition('/')[0]}/" if last else ""
+    names = sorted((name for name in kedja.training.model_names() if f"{name}/" >= begin), key=lambda name: f"{name}/")
+    found: list[ModelVersion] = []
+    for batch in batched(names, _READS, strict=False):
+        for versions in pool.map(kedja.training.models, batch):
+            kedjas = (one for one in versions if JOB_TAG in one.tags and _sees(caller, one.tags.get(RECEIPT_TAG, "")))
+            found += [one for one in kedjas if _place(one) > last]
+        if len(found) >= most:
+            break
+    return found
 
 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
@@ -211,9 +230,9 @@ def _no_model(model: str) -> NotFound:
     return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists those there are.")
 
 
-def _place(model: str, version: str) -> str:
+def _place(version: ModelVersion) -> str:
     """Return a text that sorts by model, and the highest version first."""
-    return f"{model}/{10**18 - int(version):019d}"
+    return f"{version.model}/{10**18 - int(version.version):019d}"
 
 
 def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:

@@ -181,6 +181,9 @@ class TrainingService(Protocol):
         Nothing happens where there is no such version (any more).
         """
 
+    def model_names(self) -> Sequence[str]:
+        """Return the names of all models, in order; of some there may be no version that `models` returns."""
+
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         """Return versions that are not archived, highest version first, of one model or of all Kedja's."""
 

@@ -33,6 +33,11 @@ class ModelRegistry:
         kedjas = (version for version in versions if JOB_TAG in version.tags)
         return sorted(kedjas, key=lambda version: (version.model, -_number(version)))
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all models, in order."""
+        found = self._mlflow.pages("registered-models/search", {"max_results": _PAGE}, "registered_models")
+        return sorted(str(model["name"]) for model in found)
+
     def register(self, registration: ModelRegistration, run_id: str) -> ModelVersion:
         """Create a version from a path among the run's artifacts, and the model with its first one."""
         try:

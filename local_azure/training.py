@@ -134,6 +134,9 @@ class LocalTrainingService:
         """Mark a version in MLflow's registry."""
         ModelRegistry(self.mlflow).archive(model, version)
 
+    def model_names(self) -> Sequence[str]:
+        return ModelRegistry(self.mlflow).names()
+
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         """Return the versions in MLflow's registry that Kedja made."""
         return ModelRegistry(self.mlflow).versions(model)

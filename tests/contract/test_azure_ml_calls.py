@@ -209,6 +209,7 @@ ASKS: dict[str, Callable[[TrainingService], object]] = {
     "find_model": lambda service: service.find_model("busy", "busy"),
     "register_model": lambda service: service.register_model(registration("busy", "busy")),
     "archive_model": lambda service: service.archive_model("busy", "1"),
+    "model_names": lambda service: service.model_names(),
     "models": lambda service: service.models(),
     "computes": lambda service: service.computes(),
 }

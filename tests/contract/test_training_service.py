@@ -386,6 +386,15 @@ class TestModels:
         assert model in listed
         assert foreign not in listed
 
+    def test_models_are_named_in_order(self, backend: Backend, name: str, model: str) -> None:
+        completed(backend, name)
+        for each in (f"{model}-b", f"{model}-a", f"{model}-b"):
+            backend.service.register_model(registration(each, name))
+        assert [each for each in backend.service.model_names() if each.startswith(f"{model}-")] == [
+            f"{model}-a",
+            f"{model}-b",
+        ]
+
 
 class TestComputes:
     def test_says_where_jobs_run(self, service: TrainingService) -> None:

@@ -192,6 +192,10 @@ class MemoryTraining:
             evolve(one, archived=True) if (one.model, one.version) == (model, version) else one for one in self.versions
         ]
 
+    def model_names(self) -> Sequence[str]:
+        self._called("model_names", "")
+        return sorted({one.model for one in self.versions})
+
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         self._called("models", model or "")
         return sorted(self.current(model), key=lambda one: int(one.version), reverse=True)

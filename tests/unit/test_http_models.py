@@ -102,6 +102,33 @@ def test_models_come_in_pages(world: World, client: Client, jobs: list[str]) -> 
     assert seen == ["another:11", "another:10", "another:9", "digits:2", "digits:1"]
 
 
+def test_names_that_begin_alike_come_once_each(world: World, client: Client, jobs: list[str]) -> None:
+    first = world.training.versions[0]
+    names_of_models = ["a", "a-b", "a.c", "a0", "a_d"]
+    world.training.versions[:] = [evolve(first, model=name) for name in names_of_models]
+    seen, after = [], ""
+    while after is not None:
+        page = client.get_json(f"/api/models?limit=1{after and f'&after={after}'}")
+        seen += [item["model"] for item in page["items"]]
+        after = page["next"]
+
+    assert sorted(seen) == names_of_models
+
+
+def test_a_page_asks_about_few_models_however_many_there_are(world: World, client: Client, jobs: list[str]) -> None:
+    first = world.training.versions[0]
+    world.training.versions[:] = [evolve(first, model=f"model{number:03}") for number in range(300)]
+    after = client.get_json("/api/models?limit=100")["next"]
+    world.training.calls.clear()
+    world.blobs.calls.clear()
+
+    items = client.get_json(f"/api/models?limit=5&after={after}")["items"]
+
+    assert [item["model"] for item in items] == [f"model{number:03}" for number in range(100, 105)]
+    assert len([call for call in world.training.calls if call[0] == "models"]) == 16
+    assert len([call for call in world.blobs.calls if call.name.endswith("champion.json")]) == 5
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=x"])
 def test_a_page_that_is_none_is_refused(client: Client, query: str) -> None:
     assert client.get(f"/api/models?{query}").status_code == HTTPStatus.UNPROCESSABLE_ENTITY
