@@ -138,11 +138,11 @@ class Approvals:
         if not self.blobs.delete(names.RECEIPTS, _blob(digest)):
             raise NotFound(f"There is no approval of {digest}. GET /api/approvals lists those there are.")
 
-    def list(self) -> list[Approval]:
-        """Return all approvals."""
-        items = (item for page in pages(self.blobs, names.RECEIPTS, FOLDER) for item in page)
-        digests = (item.name.removeprefix(FOLDER).removesuffix(".json") for item in items)
-        return [approval for digest in digests if (approval := self.find(digest))]
+    def digests(self) -> Iterator[str]:
+        """Yield the digests that have an approval, in their order."""
+        for page in pages(self.blobs, names.RECEIPTS, FOLDER):
+            for item in page:
+                yield item.name.removeprefix(FOLDER).removesuffix(".json")
 
     def waiting(self, digest: str = "") -> Iterator[Pending]:
         """Yield the drops that wait for the approval of this digest, or of any."""

@@ -1,20 +1,26 @@
 """The routes of approvals: who lets code run that others have dropped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
+from itertools import islice
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from function_app.approvals import Approval, Pending
+from function_app.approvals import FOLDER, Approval, Approvals, Pending
 from function_app.http_access import Operator, Service
+from function_app.http_drops import After
 from function_app.problems import answers
+from function_app.receipt_pages import Position
 from function_app.views import drop_address
 
 router = APIRouter(prefix="/api/approvals", tags=["service"])
 
+MOST = 1000
+_READS = 16
 _DIGEST = r"^[0-9a-f]{64}$"
 _LATER = answers(HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -60,11 +66,15 @@ class Approved(ApprovalView):
 
 
 class ApprovalList(BaseModel):
-    """What is approved, and what waits for that. `required` says whether anything does."""
+    """Part of what waits for an approval, and after that of what is approved. `required` says whether any is asked for.
+
+    `next` as the query's `after` reads on; null is the end.
+    """
 
     required: bool
     items: Sequence[ApprovalView]
     waiting: Sequence[PendingView]
+    next: str | None
 
 
 @router.post("", operation_id="approve", status_code=HTTPStatus.CREATED, responses=_LATER)
@@ -75,14 +85,33 @@ def approve(caller: Operator, kedja: Service, request: ApprovalRequest) -> Appro
 
 
 @router.get("", operation_id="list_approvals", responses=_LATER)
-def list_approvals(_caller: Operator, kedja: Service) -> ApprovalList:
-    """List the approvals, and the drops that wait for one."""
+def list_approvals(
+    _caller: Operator,
+    kedja: Service,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most, of both together.")] = 200,
+    after: After = None,
+) -> ApprovalList:
+    """List the drops that wait for an approval, and after them the approvals."""
     approvals = kedja.approver.approvals
+    entries = list(islice(_entries(approvals, Position.decoded(after).last if after else ""), limit + 1))
+    page = entries[:limit]
+    with ThreadPoolExecutor(_READS) as pool:
+        found = pool.map(approvals.find, [entry for _, entry in page if isinstance(entry, str)])
+        items = [ApprovalView.of(approval) for approval in found if approval]
     return ApprovalList(
         required=approvals.required,
-        items=[ApprovalView.of(approval) for approval in approvals.list()],
-        waiting=[PendingView.of(pending) for pending in approvals.waiting()],
+        items=items,
+        waiting=[PendingView.of(entry) for _, entry in page if isinstance(entry, Pending)],
+        next=Position(last=page[-1][0]).encoded() if len(entries) > limit else None,
     )
+
+
+def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, Pending | str]]:
+    """Yield the drops that wait, then the digests that are approved, behind a place, each with its own."""
+    if not last.startswith(FOLDER):
+        yield from ((one.blob, one) for one in approvals.waiting() if one.blob > last)
+        last = FOLDER
+    yield from ((f"{FOLDER}{digest}", digest) for digest in approvals.digests() if f"{FOLDER}{digest}" > last)
 
 
 @router.delete(

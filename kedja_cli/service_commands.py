@@ -193,7 +193,7 @@ def approvals(
 
 def _all_approvals(session: Session) -> Json:
     """Read every page of approvals, as one document."""
-    document = session.api.get("/api/approvals")
+    document: Json = session.api.get("/api/approvals")
     while after := document.get("next"):
         page = session.api.get("/api/approvals", after=after)
         both = {key: [*document[key], *page[key]] for key in ("items", "waiting")}

@@ -86,6 +86,36 @@ def test_approving_sets_it_going_at_once(world: World, client: Client) -> None:
     assert world.blobs.names_in(names.RECEIPTS, ".approvals/") == [f".approvals/{digest}.json"]
 
 
+def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client: Client) -> None:
+    approvals = world.kedja.approver.approvals
+    pending = [
+        approvals_module.Pending(digest=digit * 64, experiment=experiment, drop="d" * 64)
+        for digit in "56"
+        for experiment in ("a", "b")
+    ]
+    for one in pending:
+        assert not approvals.admits(one)
+    for digit in "0123":
+        approvals.approve(digit * 64, by="ada", note=None)
+    world.blobs.upload(names.RECEIPTS, f".approvals/{'4' * 64}.json", b"{")
+    shapes, seen, after = [], [], ""
+    while after is not None:
+        world.blobs.calls.clear()
+        page = client.get_json(f"/api/approvals?limit=3{after and f'&after={after}'}")
+        shapes.append((len(page["waiting"]), len(page["items"])))
+        seen += [(one["digest"], one["experiment"]) for one in page["waiting"]]
+        seen += [(one["digest"], one["by"]) for one in page["items"]]
+        assert len([call for call in world.blobs.calls if call.operation == "read"]) <= 3
+        after = page["next"]
+    assert shapes == [(3, 0), (1, 2), (0, 2)]
+    assert seen == [*((one.digest, one.experiment) for one in pending), *((digit * 64, "ada") for digit in "0123")]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=x"])
+def test_a_page_that_is_none_is_refused(client: Client, query: str) -> None:
+    assert client.get(f"/api/approvals?{query}").status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
 def test_approved_code_runs_on_other_data_without_a_word(world: World) -> None:
     world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
     world.rest()
