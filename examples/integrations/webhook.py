@@ -1,8 +1,12 @@
 """A webhook that acts on registered models: `python webhook.py 8000`, then subscribe its address (docs/integrations.md).
 
-It needs nothing but Python. Put it behind HTTPS in Azure, and let SECRET (`?key=...`) keep strangers out.
+It needs nothing but Python. It listens on this machine alone unless an address is given: `python webhook.py 8000 0.0.0.0`.
+Set WEBHOOK_SECRET, which senders give as `?key=...`; without it everyone who reaches the address is let in, so another
+address than this machine's is refused, and it must not be put behind a proxy either. In Azure, put it behind HTTPS.
 """
 
+import hmac
+import ipaddress
 import json
 import os
 import sys
@@ -39,7 +43,8 @@ class Webhook(BaseHTTPRequestHandler):
         return self.answer(200)  # anything else is sent again, for a day
 
     def is_known(self):
-        return parse_qs(urlsplit(self.path).query).get("key", [""])[0] == SECRET
+        key = parse_qs(urlsplit(self.path).query).get("key", [""])[0]
+        return hmac.compare_digest(key.encode(), SECRET.encode())
 
     def answer(self, status, headers={}):
         self.send_response(status)
@@ -51,7 +56,22 @@ class Webhook(BaseHTTPRequestHandler):
         pass
 
 
+def check(host):
+    """End the program where it would let in everyone on the network."""
+    if not SECRET and not is_local(host):
+        sys.exit(f"WEBHOOK_SECRET is not set, and other machines reach {host}: set it, or listen on 127.0.0.1.")
+
+
+def is_local(host):
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Webhook)
+    host = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+    check(host)
+    server = ThreadingHTTPServer((host, int(sys.argv[1])), Webhook)
     print(f"listening on {server.server_port}", flush=True)
     server.serve_forever()
