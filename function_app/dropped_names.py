@@ -63,7 +63,7 @@ def problem(drop: Drop) -> str | None:
         for file in files:
             if reason := path_problem(file.name) or _script_problem(drop, container, file):
                 return f"{container}/{drop.folder}/{shown(file.name)} {reason}."
-            if (folder := next((up for up in _folders(file.name) if up in taken), None)) is not None:
+            if (folder := next((up for up in folders_of(file.name) if up in taken), None)) is not None:
                 return f"{container}/{drop.folder}/{shown(folder)} is a file, and a folder with {shown(file.name)} too."
     return None
 
@@ -92,6 +92,7 @@ def _script_problem(drop: Drop, container: str, file: DroppedFile) -> str | None
     return f"has more than {room} characters" if len(file.name) > room else None
 
 
-def _folders(name: str) -> Iterable[str]:
+def folders_of(name: str) -> Iterable[str]:
+    """Return the folders that a file lies in, the topmost first."""
     parts = name.split("/")[:-1]
     return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))

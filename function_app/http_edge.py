@@ -48,7 +48,8 @@ class Edge:
             if body is None:
                 await too_large(self._limit)(scope, receive, send_on)
             else:
-                await self._app(scope, _replay(body, receive), send_on)
+                first = {"type": "http.request", "body": body, "more_body": False}
+                await self._app(scope, replayed(first, receive), send_on)
         except Exception:  # the process's edge: whatever it is, its caller gets an answer
             if begun:
                 raise
@@ -70,8 +71,9 @@ class Edge:
                 return bytes(body)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def replayed(message: Message, receive: Receive) -> Receive:
+    """Return what gives a message that was received already, then what comes after it."""
+    messages = [message]
 
     async def replay() -> Message:
         return messages.pop() if messages else await receive()

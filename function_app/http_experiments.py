@@ -6,14 +6,13 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from function_app import names
-from function_app.callers import Caller, Role
 from function_app.deletion import DeletedModel, Deletion, Left, State
 from function_app.errors import NotFound
-from function_app.http_access import DataCaller, Needs, Service
+from function_app.http_access import CodeCaller, DataCaller, Service
 from function_app.http_drops import experiment_name
 from function_app.kedja import Kedja
 from function_app.problems import answers
@@ -24,8 +23,6 @@ router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 
 MOST = 100
 _READS = 16
-
-CodeCaller = Annotated[Caller, Depends(Needs(Role.CODE))]
 
 
 class ExperimentView(BaseModel):

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from function_app.errors import KedjaError, Unauthenticated
 from function_app.http_access import Access
+from function_app.http_edge import replayed
 from function_app.idempotency import HEADER, Claim, IdempotencyKeys, Kept
 from function_app.problems import response_of
 
@@ -40,9 +41,9 @@ class Idempotency:
         if isinstance(found, Kept):
             await _again(found, send)
         elif found is None:
-            await self._app(scope, _first(request, receive), send)
+            await self._app(scope, replayed(request, receive), send)
         else:
-            await self._once(found, target, scope, _first(request, receive), send)
+            await self._once(found, target, scope, replayed(request, receive), send)
 
     def _claim(self, scope: Scope, key: str, target: str, body: bytes) -> Claim | Kept:
         caller = self._access().caller(Request(scope), key_in_query=scope["path"] == "/api/events")
@@ -82,12 +83,3 @@ async def _again(kept: Kept, send: Send) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": kept.status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
-
-
-def _first(message: Message, receive: Receive) -> Receive:
-    messages = [message]
-
-    async def replay() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return replay

@@ -24,7 +24,6 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 LOG_LIMIT = 1 << 20
 """Bytes of a log that one answer has at most."""
 _NOT_SENT = frozenset({Status.WAITING, Status.QUEUED, Status.SUBMITTING})
-_NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-[0-9a-f]{16}-[0-9]{1,6}")
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})?|bytes=(-\d{1,15})")
 
 Spec = Annotated[
@@ -195,7 +194,7 @@ def _log_response(page: LogPage, offset: int, *, is_range: bool) -> Response:
 
 def _check(caller: Caller, name: str) -> None:
     """Raise NotFound where the caller does not see the job's experiment, as where there is no such job."""
-    match = _NAME.fullmatch(name)
+    match = names.JOB_NAME.fullmatch(name)
     if match is None or not caller.sees(match["experiment"]):
         raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
 

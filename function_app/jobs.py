@@ -1,7 +1,6 @@
 """Jobs as people and other systems ask for them: submit, cancel, retry."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,9 +32,6 @@ class TrainingRequest(PutOff):
     spec: Mapping[str, Any]
 
 
-_JOB = re.compile(r"(?P<experiment>[a-z0-9-]+)-(?P<drop>[0-9a-f]{16})-[0-9]+")
-"""What `function_app.names.job_name` makes."""
-
 _RETRIABLE = frozenset({Status.FAILED, Status.CANCELED, Status.SUPERSEDED, Status.NOT_REGISTERED, Status.REGISTERED})
 
 
@@ -63,7 +59,7 @@ class Jobs:
 
     def find(self, name: str) -> Receipt:
         """Return the receipt of a job. Raise NotFound where there is none."""
-        if parts := _JOB.fullmatch(name):
+        if parts := names.JOB_NAME.fullmatch(name):
             slug = parts["experiment"]
             page = self.blobs.page(names.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
             for item in page.items:

@@ -73,6 +73,10 @@ def drop_id(scripts: Iterable[tuple[str, int, str]], data: Iterable[tuple[str, i
     return digest.hexdigest()
 
 
+JOB_NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-(?P<drop>[0-9a-f]{16})-[0-9]{1,6}")
+"""What `job_name` makes."""
+
+
 def job_name(experiment: str, drop: str, attempt: int) -> str:
     """Return `<slug>-<first 16 of the drop id>-<attempt>`, unique in a workspace and at most 67 characters long."""
     return f"{experiment}-{drop[:16]}-{attempt}"

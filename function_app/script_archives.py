@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from function_app import archive_reader, names
 from function_app.archive_reader import LARGEST, ArchiveRefused, is_archive
 from function_app.drop import Drop, Unpacked
+from function_app.dropped_names import folders_of
 from function_app.errors import BlobNotFound
 from function_app.receipt import DroppedFile
 from function_app.snapshot import ChangedMeanwhile
@@ -118,27 +119,21 @@ def _check_places(drop: Drop, archives: Iterable[Unpacked]) -> None:
     """Refuse a file that takes the place of another, also where only a system that ignores case sees it so."""
     loose = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
     taken = {_folded(file.name): file.name for file in loose if not is_top_archive(file.name)}
-    folders = {folder for name in taken for folder in _folders(name)}
+    folders = {folder for name in taken for folder in folders_of(name)}
     for one in archives:
         for file in one.files:
             folded = _folded(file.name)
             if folded in taken:
                 raise _refused(one.archive, f"{file.name!r} takes the place of {taken[folded]!r}")
-            if folded in folders or (clash := next((up for up in _folders(folded) if up in taken), None)):
+            if folded in folders or (clash := next((up for up in folders_of(folded) if up in taken), None)):
                 other = taken[clash] if folded not in folders and clash else file.name
                 raise _refused(one.archive, f"{file.name!r} makes {other!r} a file and a folder")
             taken[folded] = file.name
-            folders.update(_folders(folded))
+            folders.update(folders_of(folded))
 
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _folders(name: str) -> Iterator[str]:
-    """Yield the folders that a file lies in."""
-    parts = name.split("/")
-    return ("/".join(parts[:count]) for count in range(1, len(parts)))
 
 
 def _only_folder(found: Mapping[str, DroppedFile]) -> str:
