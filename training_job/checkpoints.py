@@ -12,15 +12,13 @@ import os
 import re
 import shutil
 import time
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training_job.errors import CheckpointError
-from training_job.files import written
+from training_job.files import DAMAGED_ARRAYS, written
 
 FOLDER_VARIABLE = "KEDJA_CHECKPOINTS"
 SECONDS_VARIABLE = "KEDJA_CHECKPOINT_SECONDS"
@@ -85,6 +83,20 @@ class Store:
             return []
         return sorted(map(int, names), reverse=True)
 
+    def can_read(self, iteration: int) -> bool:
+        """Whether the checkpoint of an iteration can be read."""
+        try:
+            _read(self._folder / f"checkpoint-{iteration:012}.npz", iteration)
+        except CheckpointError:
+            return False
+        return True
+
+    def remove_after(self, iteration: int) -> None:
+        """Remove the checkpoints of later iterations, which would outlive those of a training that goes on here."""
+        for later in self.iterations():
+            if later > iteration:
+                (self._folder / f"checkpoint-{later:012}.npz").unlink(missing_ok=True)
+
     def newest_first(self, among: Collection[int] | None = None) -> Iterator[Checkpoint]:
         """Yield the checkpoints that can be read, and say of each other one that it is passed over."""
         for iteration in self.iterations():
@@ -136,6 +148,6 @@ def _read(path: Path, iteration: int) -> Checkpoint:
         notes = json.loads(content.pop(_NOTES).tobytes())
         arrays = {name.removeprefix(_STATE): array for name, array in content.items()}
         arrays |= {name: np.asarray(None) for name in notes["nones"]}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED_ARRAYS as error:
         raise CheckpointError(f"{path.name} is damaged and is passed over: {error!r}") from error
     return Checkpoint(iteration=iteration, arrays=arrays, notes=notes)

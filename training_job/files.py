@@ -1,11 +1,37 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what a damaged one raises."""
 
 import contextlib
 import json
+import lzma
 import os
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+DAMAGED_ARRAYS = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    # NumPy reads an array's header as Python's literals, and lets through whatever that and the array's shape raise.
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    RuntimeError,
+    NotImplementedError,
+    OverflowError,
+    MemoryError,
+)
+"""What NumPy raises of an archive that is none, or is damaged."""
 
 
 @contextlib.contextmanager

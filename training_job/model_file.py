@@ -21,9 +21,8 @@ import chainer
 import numpy as np
 
 from training_job import networks
-from training_job.datasets import npz
 from training_job.errors import ModelError
-from training_job.files import write_json, written
+from training_job.files import DAMAGED_ARRAYS, write_json, written
 from training_job.inputs import Inputs
 
 WEIGHTS = "model.npz"
@@ -121,7 +120,7 @@ def load_weights(path: Path, network: Any) -> None:  # noqa: ANN401 - Chainer ha
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ModelError(f"{path} is missing") from None
-    except npz.DAMAGED as error:
+    except DAMAGED_ARRAYS as error:
         raise ModelError(f"{path} is damaged, or no file of weights: {error}") from error
     try:
         chainer.serializers.NpzDeserializer(arrays).load(network)

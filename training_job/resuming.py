@@ -71,21 +71,33 @@ class Keeper:
             self._trainer.stop_trigger = inner
 
     def _load(self) -> None:
-        among = None
-        if ranks.size() > 1:
-            every = [set(Store(self._folder / f"rank{rank}").iterations()) for rank in range(ranks.size())]
-            among = set.intersection(*every)
-        for checkpoint in self._store.newest_first(among):
+        for checkpoint in self._store.newest_first(self._shared() if ranks.size() > 1 else None):
             if checkpoint.iteration < self._trainer.updater.iteration:
-                return  # the script has loaded something newer itself
+                break  # the script has loaded something newer itself
             reason = _misfit(self._trainer, checkpoint.arrays)
             if reason is not None:
                 _say(f"the checkpoint of iteration {checkpoint.iteration} is passed over: {reason}")
                 continue
             _fill(self._trainer, checkpoint)
+            self._store.remove_after(checkpoint.iteration)
             self._going_on = checkpoint
             _say(f"going on from the checkpoint of iteration {checkpoint.iteration}")
             return
+        self._store.remove_after(self._trainer.updater.iteration)
+
+    def _shared(self) -> list[int]:
+        """Return the newest iteration of which every rank has a checkpoint that can be read, alike in each rank."""
+        stores = [Store(self._folder / f"rank{rank}") for rank in range(ranks.size())]
+        common = set.intersection(*(set(store.iterations()) for store in stores))
+        for iteration in sorted(common, reverse=True):
+            if all(store.can_read(iteration) for store in stores):
+                return [iteration]
+        if own := self._store.iterations():
+            _say(
+                f"rank {ranks.rank()} has checkpoints of iterations {', '.join(map(str, own))}, and none that every "
+                "rank has and can read: all ranks begin anew"
+            )
+        return []
 
     def _is_over(self, trainer: Any) -> bool:  # noqa: ANN401 - as above
         if self._going_on is not None:

@@ -236,7 +236,9 @@ class Trainer:
 
     def _begin(self, step: Step) -> _Progress:
         """Return where an earlier start of the job was ended, or the beginning."""
-        for checkpoint in self._store.newest_first() if self._store else ():
+        if self._store is None:
+            return _Progress()
+        for checkpoint in self._store.newest_first():
             if checkpoint.notes["training"] != self._identity():
                 continue
             arrays: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "step": {}, "rows": {}}
@@ -249,7 +251,9 @@ class Trainer:
             self._rng.bit_generator.state = checkpoint.notes["rng"]
             notes = checkpoint.notes["progress"]
             notes["epochs"] = [Epoch(**epoch) for epoch in notes["epochs"]]
+            self._store.remove_after(checkpoint.iteration)
             return _Progress(rows=arrays["rows"].get(""), kept=arrays["kept"], **notes)
+        self._store.remove_after(0)
         return _Progress()
 
     def _keep(self, step: Step, progress: _Progress, termination: Termination) -> None:

@@ -1,9 +1,5 @@
 """NumPy archives: arrays `x` and `y`, and maybe `x_test` and `y_test` (Keras' `x_train`, `y_train` as well)."""
 
-import lzma
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +7,10 @@ import numpy as np
 
 from training_job.datasets.table import Table, make_table
 from training_job.errors import DatasetError
+from training_job.files import DAMAGED_ARRAYS
 
 _TRAIN = (("x", "y"), ("x_train", "y_train"))
 _TEST = ("x_test", "y_test")
-DAMAGED = (
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    # NumPy reads an array's header as Python's literals, and lets through whatever that and the array's shape raise.
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    SyntaxError,
-    tokenize.TokenError,
-    RecursionError,
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-    MemoryError,
-)
-"""What NumPy raises of an archive that is none, or is damaged."""
 
 
 def read(path: Path) -> tuple[Table, Table | None]:
@@ -47,7 +23,7 @@ def read(path: Path) -> tuple[Table, Table | None]:
     with path.open("rb") as stream:
         try:
             archive = np.load(stream, allow_pickle=False)
-        except DAMAGED as error:
+        except DAMAGED_ARRAYS as error:
             raise DatasetError(f"{path.name} is no .npz archive, or is truncated: write it with numpy.savez") from error
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DatasetError(f"{path.name} is a single array: write x and y with numpy.savez")
@@ -73,7 +49,7 @@ def _table(archive: Any, source: str, names: tuple[str, str]) -> Table:  # noqa:
 def _array(archive: Any, source: str, name: str) -> Any:  # noqa: ANN401 - as above
     try:
         return archive[name]
-    except DAMAGED as error:
+    except DAMAGED_ARRAYS as error:
         if "allow_pickle" in str(error):
             raise DatasetError(
                 f"{name!r} of {source} holds pickled Python objects, which are never loaded: save an array of numbers"

@@ -8,17 +8,20 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import chainer
 import numpy as np
 import pytest
 from chainer.backends import cuda
+from chainer.training import StandardUpdater, Trainer
 
 from tests.unit.training_job.drops import Drop, Ended, manifest_of
 from training_job import random_state, resuming
-from training_job.checkpoints import Checkpoint
+from training_job.checkpoints import Checkpoint, Store
 from training_job.termination import Termination
 
 SCRIPT = """
@@ -297,6 +300,85 @@ def test_a_forked_worker_ends_at_once() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert termination.is_asked
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.fixture
+def trainer() -> Any:  # noqa: ANN401 - Chainer has no types
+    model = chainer.links.Classifier(chainer.links.Linear(2, 2))
+    optimizer = chainer.optimizers.SGD().setup(model)
+    data = chainer.datasets.TupleDataset(np.zeros((4, 2), np.float32), np.zeros(4, np.int32))
+    trainer = Trainer(StandardUpdater(chainer.iterators.SerialIterator(data, 2), optimizer))
+    trainer._start_at = 0.0  # what a checkpoint holds of a training that has begun
+    return trainer
+
+
+@dataclass
+class Ranks:
+    """Two ranks' checkpoints, kept and loaded in this process."""
+
+    trainer: Any
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def store(self, rank: int) -> Store:
+        return Store(self.folder / f"rank{rank}")
+
+    def keep(self, rank: int, *iterations: int) -> None:
+        for iteration in iterations:
+            self.trainer.updater.iteration = iteration
+            self.store(rank).save(resuming._checkpoint(self.trainer, over=False))
+
+    def load(self, rank: int) -> int:
+        """Begin a rank; return the iteration from which it goes on."""
+        self.monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+        self.monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
+        self.trainer.updater.iteration = 0
+        resuming.Keeper(self.trainer, self.folder, Termination())._load()
+        return int(self.trainer.updater.iteration)
+
+
+@pytest.fixture
+def two_ranks(trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ranks:  # noqa: ANN401 - as above
+    return Ranks(trainer, tmp_path, monkeypatch)
+
+
+def test_two_preemptions_in_one_epoch_leave_what_the_ranks_share(two_ranks: Ranks) -> None:
+    two_ranks.keep(0, 10, 17)
+    two_ranks.keep(1, 10, 18)
+    assert [two_ranks.load(rank) for rank in (0, 1)] == [10, 10]
+    two_ranks.keep(0, 12)
+    two_ranks.keep(1, 13)
+    assert [two_ranks.load(rank) for rank in (0, 1)] == [10, 10]
+
+
+def test_a_checkpoint_that_is_damaged_in_one_rank_is_passed_over_in_all(two_ranks: Ranks) -> None:
+    for rank in (0, 1):
+        two_ranks.keep(rank, 10, 20)
+    newest = two_ranks.folder / "rank1/checkpoint-000000000020.npz"
+    newest.write_bytes(newest.read_bytes()[:-200])
+    assert [two_ranks.load(rank) for rank in (0, 1)] == [10, 10]
+
+
+def test_ranks_that_share_nothing_say_so_and_begin_anew(two_ranks: Ranks, capsys: pytest.CaptureFixture[str]) -> None:
+    two_ranks.keep(0, 17)
+    two_ranks.keep(1, 18)
+    assert [two_ranks.load(rank) for rank in (0, 1)] == [0, 0]
+    assert "rank 0 has checkpoints of iterations 17, and none that every rank has" in capsys.readouterr().err
+    for rank in (0, 1):
+        two_ranks.keep(rank, 1, 2)
+        assert two_ranks.store(rank).iterations() == [2, 1]
+    assert [two_ranks.load(rank) for rank in (0, 1)] == [2, 2]
+
+
+def test_no_change_of_a_byte_in_a_checkpoint_is_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.save(Checkpoint(iteration=1, arrays={"a": np.arange(3), "n": None}, notes={"x": 1}))
+    content = path.read_bytes()
+    read = 0
+    for index in range(len(content)):
+        path.write_bytes(content[:index] + bytes([content[index] ^ 0xFF]) + content[index + 1 :])
+        read += len(list(store.newest_first()))
+    assert 0 < read < len(content) / 2
 
 
 RANKS = """
