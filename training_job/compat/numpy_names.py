@@ -3,7 +3,11 @@
 What each name meant: the release notes of NumPy 1.24, 1.25, 2.0 and 2.4, https://numpy.org/doc/stable/release.html.
 """
 
+import ast
 import contextlib
+import functools
+import math
+import operator
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from training_job.compat import callers
+from training_job.compat import callers, numpy_functions
 from training_job.compat.callers import JOB_VARIABLE
 
 _PYTHON_TYPES: dict[str, Any] = {
@@ -44,11 +48,22 @@ _RENAMED = {
     "cumproduct": "cumprod",
     "sometrue": "any",
     "alltrue": "all",
-    "in1d": "isin",
     "row_stack": "vstack",
     "trapz": "trapezoid",
     "round_": "round",
     "mat": "asmatrix",
+    "int0": "intp",
+    "uint0": "uintp",
+    "str0": "str_",
+    "bytes0": "bytes_",
+    "void0": "void",
+    "object0": "object_",
+    "typeDict": "sctypeDict",
+    "rank": "ndim",
+    "compare_chararrays": "char.compare_chararrays",
+    "format_parser": "rec.format_parser",
+    "byte_bounds": "lib.array_utils.byte_bounds",
+    "DataSource": "lib.npyio.DataSource",
 }
 
 
@@ -62,16 +77,14 @@ def _sctypes() -> dict[str, list[Any]]:
     }
 
 
-def _asscalar(array: Any) -> Any:  # noqa: ANN401 - whatever the array holds
-    return array.item()
-
-
 _MADE: dict[str, Callable[[], Any]] = {
     "sctypes": _sctypes,
     "NINF": lambda: -np.inf,
     "NZERO": lambda: -0.0,
     "PZERO": lambda: 0.0,
-    "asscalar": lambda: _asscalar,
+    "math": lambda: math,
+    "safe_eval": lambda: ast.literal_eval,
+    **{name: functools.partial(getattr, numpy_functions, name) for name in numpy_functions.__all__},
 }
 
 
@@ -84,7 +97,7 @@ def find(name: str) -> Any:  # noqa: ANN401 - a NumPy name can be anything
     if name in _PYTHON_TYPES:
         return _PYTHON_TYPES[name]
     if name in _RENAMED:
-        return getattr(np, _RENAMED[name])
+        return operator.attrgetter(_RENAMED[name])(np)
     if name in _MADE:
         return _MADE[name]()
     raise AttributeError(f"module 'numpy' has no attribute {name!r}")

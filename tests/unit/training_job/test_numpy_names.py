@@ -45,6 +45,41 @@ def test_asscalar() -> None:
     assert ask("asscalar", __name__="__main__")(np.array([3])) == 3
 
 
+CALLS: dict[str, Any] = {
+    "np.in1d([[1, 2], [3, 4]], [2, 4])": [False, True, False, True],
+    "np.in1d([1, 2], [2], invert=True)": [True, False],
+    "np.asfarray([1, 2]).dtype == np.float64": True,
+    "np.asfarray([1], dtype=np.float32).dtype == np.float32": True,
+    "np.asfarray([1], dtype='int32').dtype == np.float64": True,
+    "np.find_common_type([np.float32], [np.int64]) == np.float32": True,
+    "np.find_common_type([np.int64, np.int8], [np.float32]) == np.float64": True,
+    "np.find_common_type([], [np.int8, np.uint8]) == np.int16": True,
+    "np.find_common_type([], []) is None": True,
+    "np.cast['f']([1, 2]).dtype == np.float32": True,
+    "np.nbytes[np.float64]": 8,
+    "np.issubsctype(np.array([1.0]), np.floating)": True,
+    "np.issubsctype('i4', float)": False,
+    "np.obj2sctype(np.array([1, 2], 'i2')) is np.int16": True,
+    "np.obj2sctype(1, default=3)": 3,
+    "np.sctype2char('float32')": "f",
+    "np.issctype(np.int32), np.issctype(object), np.issctype(3)": [True, False, False],
+    "np.issubclass_(bool, int), np.issubclass_(3, int)": [True, False],
+    "np.msort([[3, 1], [1, 2]])": [[1, 1], [3, 2]],
+    "np.alen([1, 2]), np.alen(3)": [2, 1],
+    "np.rank([[1]])": 2,
+    "np.fastCopyAndTranspose(np.array([[1, 2]]))": [[1], [2]],
+    "np.int0 is np.intp": True,
+    "np.math.factorial(3)": 6,
+    "np.safe_eval('[1]')": [1],
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_the_lost_functions_did(call: str) -> None:
+    found = eval(call, {"np": np, "__name__": "__main__"})  # noqa: S307 - as a script calls them
+    assert np.asarray(found).tolist() == CALLS[call]
+
+
 def test_another_package_gets_numpys_own_answer() -> None:
     with pytest.raises(AttributeError, match="deprecated alias"):
         ask("int", __name__="scipy.x", __file__="/lib/site-packages/scipy/x.py")
