@@ -7,6 +7,7 @@ it asks again, with the last id. https://html.spec.whatwg.org/multipage/server-s
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ PAUSE = 1.0
 MEDIA_TYPE = "text/event-stream"
 _MOST_STEPS = 200
 """How many pieces of the journal one look reads at most, where a client was away for long."""
+_MOST_REMEMBERED = 4
+"""How many places of the journal are remembered with what was read there, up to 4 MB each."""
 
 
 @frozen(kw_only=True)
@@ -75,23 +78,27 @@ def _block(message: Message) -> str:
 
 
 class JournalWatch:
-    """The journal as everyone sees it who waits for its next line: however many they are, it is asked once a second."""
+    """The journal as everyone sees it who waits for its next line: however many they are, each part is asked for once.
+
+    What was read from a place, lines or none, is what everyone else reads from there for a second.
+    """
 
     def __init__(self, journal: Journal, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.journal = journal
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._end: Cursor | None = None
-        self._looked = 0.0
+        self._read: dict[Cursor, tuple[float, list[Entry], Cursor]] = {}
 
     def read(self, cursor: Cursor) -> tuple[list[Entry], Cursor]:
-        """Return what `Journal.read` does, or nothing where another has just found nothing there."""
+        """Return what `Journal.read` does, or what another has just read from there."""
         with self._lock:
-            if cursor == self._end and self._monotonic() - self._looked < PAUSE:
-                return [], cursor
-            entries, following = self.journal.read(cursor)
-            if following == cursor:
-                self._end, self._looked = cursor, self._monotonic()
+            looked, entries, following = self._read.pop(cursor, (-math.inf, [], cursor))
+            if self._monotonic() - looked >= PAUSE:
+                entries, following = self.journal.read(cursor)
+                looked = self._monotonic()
+            self._read[cursor] = looked, entries, following
+            if len(self._read) > _MOST_REMEMBERED:
+                del self._read[next(iter(self._read))]
             return entries, following
 
 

@@ -9,8 +9,8 @@ import pytest
 from function_app import names
 from function_app.callers import Role
 from function_app.http_api import create_api
-from function_app.journal import GRACE
-from function_app.live import JournalWatch
+from function_app.journal import GRACE, Cursor, Entry
+from function_app.live import PAUSE, JournalWatch
 from function_app.metric_series import MetricPoint, RunSeries
 from function_app.training_service import JobStatus
 from tests.unit.http_client import Client
@@ -157,6 +157,45 @@ def test_many_who_wait_cost_as_much_as_one(blobs: MemoryBlobs, world: World) -> 
             assert watch.read(cursor) == ([], cursor)
 
     assert len(blobs.calls) == 5
+
+
+def test_new_lines_are_read_once_for_all_who_wait(blobs: MemoryBlobs, world: World) -> None:
+    world.clock.advance(GRACE)
+    now = 0.0
+    watch = JournalWatch(world.kedja.receipts.journal, lambda: now)
+    cursor = watch.journal.end()
+    for number in range(3):
+        watch.journal.append([Entry(kind="drop", experiment="digits", data={"number": number})])
+        blobs.calls.clear()
+        found = [watch.read(cursor) for _ in range(40)]
+        assert [[entry.data["number"] for entry in entries] for entries, _ in found] == [[number]] * 40
+        assert len(blobs.calls) == 1
+        cursor = found[0][1]
+
+
+def test_a_place_that_was_read_is_read_anew_after_a_second(world: World) -> None:
+    world.clock.advance(GRACE)
+    now = 0.0
+    watch = JournalWatch(world.kedja.receipts.journal, lambda: now)
+    cursor = watch.journal.end()
+    for number in range(2):
+        watch.journal.append([Entry(kind="drop", experiment="digits", data={"number": number})])
+        assert [entry.data["number"] for entry in watch.read(cursor)[0]] == list(range(number + 1))
+        now += PAUSE
+
+
+def test_few_places_are_remembered(blobs: MemoryBlobs, world: World) -> None:
+    world.clock.advance(GRACE)
+    watch = JournalWatch(world.kedja.receipts.journal, lambda: 0.0)
+    end = watch.journal.end()
+    first, *_, last = places = [Cursor(slot=end.slot, offset=number) for number in range(10)]
+    for place in places:
+        watch.read(place)
+    blobs.calls.clear()
+    watch.read(last)
+    assert blobs.calls == []
+    watch.read(first)
+    assert len(blobs.calls) == 1
 
 
 # Events.
