@@ -14,13 +14,14 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.artifacts import MODEL_MANIFEST, Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
-from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
+from function_app.errors import BlobNotFound, KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import refusal
 from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.lineage import lineage, shortened
 from function_app.receipt import FILES_LISTED, Artifact, Attempt, Receipt, RegisteredModel, Status
 from function_app.receipts import Receipts
+from function_app.removal import Remover
 from function_app.snapshot import Snapshots
 from function_app.storage import Blobs, Lease
 from function_app.training_service import (
@@ -40,6 +41,8 @@ UPLOAD_DEADLINE = timedelta(minutes=10)
 """How long a training service may take to upload what a completed job made."""
 OUTPUTS = "outputs/"
 DEFAULT_PATH = "model.npz"
+KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
+"""What to do where no model is registered."""
 
 
 class Unfinished(KedjaError):
@@ -56,8 +59,6 @@ class _Work:
 
     receipt: Receipt
     attempt: Attempt
-    job: Job
-    outputs: BlobFolder
     result: JobResult
     options: RegisterOptions
     path: str
@@ -102,21 +103,12 @@ class Registrar:
             try:
                 result = self._result(outputs, waited)
             except UnreadableResult as error:
-                return self._refused(receipt, lease, str(error), carried({}))
+                return self._incomplete(receipt, attempt, options, lease, str(error))
             path, problem = self._path(options, result)
             if path is None:
-                return self._refused(receipt, lease, problem, _measured(options, result))
-            work = _Work(
-                receipt=receipt,
-                attempt=attempt,
-                job=job,
-                outputs=outputs,
-                result=result,
-                options=options,
-                path=path,
-                lease=lease,
-            )
-            return self._register(work)
+                return self._incomplete(receipt, attempt, options, lease, problem, _measured(options, result))
+            work = _Work(receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease)
+            return self._register(work, outputs)
 
     def abandon(self, receipt: Receipt) -> Receipt:
         """End a `completed` receipt whose job was deleted before its model was all there: nobody can copy it any more.
@@ -127,20 +119,56 @@ class Registrar:
         name = names.receipt_blob(receipt.experiment, receipt.drop)
         with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
             current = self.receipts.load(receipt.experiment, receipt.drop)
-            if current.status is not Status.COMPLETED or current.job is None or current.job != receipt.job:
+            attempt = current.attempt
+            if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
                 return current
             options = self.snapshots.spec(current.experiment, current.drop).kedja.registration
-            model = options.model or current.experiment
-            for version in self.training.find_model(model, current.job):
-                self.training.archive_model(model, version.version)
-            reason = f"The training service knows no job {current.job} any more; its model was not all copied."
-            return self._refused(current, lease, reason, carried({}), "Retry it.")
+            reason = f"The training service knows no job {attempt.job} any more; its model was not all copied."
+            return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")
 
-    def _register(self, work: _Work) -> Receipt:
+    def _incomplete(
+        self,
+        receipt: Receipt,
+        attempt: Attempt,
+        options: RegisterOptions,
+        lease: Lease,
+        reason: str,
+        measured: Mapping[str, Any] | None = None,
+        what_to_do: str = KEPT,
+    ) -> Receipt:
+        """End a receipt whose job's outputs lack something now: as registered only where all were copied before.
+
+        Else nothing stays of what an earlier call began: its version is archived, and its copies are deleted.
+        """
+        if receipt.model and (manifest := self._manifest(receipt.model)):
+            result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics)
+            work = _Work(
+                receipt=receipt, attempt=attempt, result=result, options=options, path=manifest.path, lease=lease
+            )
+            return self._finish(work, receipt, receipt.model, manifest.files)
+        model = options.model or receipt.experiment
+        for version in self.training.find_model(model, attempt.job):
+            self._remover.version(model, version.version)
+            lease.renew()
+        return self._refused(receipt, lease, reason, measured or carried({}), what_to_do)
+
+    @property
+    def _remover(self) -> Remover:
+        return Remover(blobs=self.blobs, champions=self.champions, training=self.training)
+
+    def _manifest(self, model: RegisteredModel) -> ModelManifest | None:
+        """Return the manifest of a version, or None where not all of it was copied."""
+        try:
+            data = self.blobs.read(names.MODELS, _manifest_name(model)).data
+        except BlobNotFound:
+            return None
+        return ModelManifest.decoded(data)
+
+    def _register(self, work: _Work, outputs: BlobFolder) -> Receipt:
         model = work.receipt.model
         if model is None:
             # A call that was killed may have come this far: what is registered has passed the gate.
-            found = self.training.find_model(work.model, work.job.name)
+            found = self.training.find_model(work.model, work.attempt.job)
             champion = self.champions.find(work.model)
             no = refusal(work.options.when, work.result.metrics, champion.metrics if champion else None)
             if no and not found:
@@ -156,10 +184,10 @@ class Registrar:
                 path=f"{names.MODELS}/{names.model_prefix(work.model, version.version)}",
             )
         target = names.model_prefix(model.model, model.version)
-        progress = self.artifacts.copy(work.outputs, target, keep_alive=work.lease.renew)
+        progress = self.artifacts.copy(outputs, target, keep_alive=work.lease.renew)
         model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
         receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
-        artifacts = self.artifacts.verified(work.outputs, target, work.result) if progress.done else []
+        artifacts = self.artifacts.verified(outputs, target, work.result) if progress.done else []
         if not artifacts:
             raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", COPY_CHECK)
         return self._finish(work, receipt, model, artifacts)
@@ -197,7 +225,7 @@ class Registrar:
         """
         if not found:
             created = self.training.register_model(self._registration(work))
-            found = self.training.find_model(work.model, work.job.name) or [created]
+            found = self.training.find_model(work.model, work.attempt.job) or [created]
         kept, *others = found
         for other in others:
             self.training.archive_model(work.model, other.version)
@@ -206,26 +234,26 @@ class Registrar:
     def _registration(self, work: _Work) -> ModelRegistration:
         return ModelRegistration(
             model=work.model,
-            job=work.job.name,
+            job=work.attempt.job,
             path=f"{OUTPUTS}{work.path}",
-            description=f"Trained by {work.job.name} on the drop {work.receipt.drop[:16]} of {work.receipt.folder}.",
-            tags={JOB_TAG: work.job.name, RECEIPT_TAG: work.receipt.name, **lineage(work.receipt)},
+            description=f"Trained by {work.attempt.job} on the drop {work.receipt.drop[:16]} of {work.receipt.folder}.",
+            tags={JOB_TAG: work.attempt.job, RECEIPT_TAG: work.receipt.name, **lineage(work.receipt)},
             properties={"kedja_metrics": shortened(work.result.metrics)},
         )
 
-    def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: list[Artifact]) -> Receipt:
+    def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]) -> Receipt:
         work.lease.renew()
         manifest = ModelManifest(
             model=model.model,
             model_version=model.version,
-            job=work.job.name,
+            job=work.attempt.job,
             receipt=receipt.name,
             path=work.path,
             metrics=work.result.metrics,
             lineage=lineage(receipt),
             files=tuple(artifacts),
         )
-        name = f"{names.model_prefix(model.model, model.version)}{MODEL_MANIFEST}"
+        name = _manifest_name(model)
         with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
             self.blobs.create(names.MODELS, name, manifest.encoded())
         now = self.receipts.clock()
@@ -270,7 +298,7 @@ class Registrar:
         lease: Lease,
         reason: str,
         measured: Mapping[str, Any],
-        what_to_do: str = "The job's outputs are kept. Change the gate or the script, and drop again.",
+        what_to_do: str = KEPT,
     ) -> Receipt:
         now = self.receipts.clock()
 
@@ -281,6 +309,10 @@ class Registrar:
             return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
 
         return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
+
+
+def _manifest_name(model: RegisteredModel) -> str:
+    return f"{names.model_prefix(model.model, model.version)}{MODEL_MANIFEST}"
 
 
 def _measured(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:

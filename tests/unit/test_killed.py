@@ -117,6 +117,18 @@ def copies_that_failed(world: World) -> None:
     world.rest()
 
 
+def outputs_that_went_while_they_were_copied(world: World) -> None:
+    world.drop_digits()
+    world.rest()
+    world.blobs.hold_copies = True
+    job = world.live_jobs()[-1].name
+    world.training.finish(job, files={"model.npz": b"weights", "log.txt": b"a log"})
+    world.go_on(8)
+    world.blobs.delete("azureml", f"ExperimentRun/dcid.{job}/outputs/model.npz")
+    world.clock.advance(600)  # for as long as uploads are waited for
+    world.rest()
+
+
 def archived(world: World) -> None:
     world.drop("scripts/digits/code.zip", zipped([("code/train.py", SCRIPT), ("code/lib.py", b"pass")]))
     world.drop("data/digits/digits.npz", b"digits")
@@ -237,6 +249,7 @@ WAYS: list[Callable[[World], None]] = [
     begun_before_its_message_came_again,
     copied_slowly,
     copies_that_failed,
+    outputs_that_went_while_they_were_copied,
     archived,
     approved,
     outside_of_any_folder,

@@ -2,10 +2,13 @@ import json
 import re
 
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.announcements import Announced
 from function_app.artifacts import ModelManifest
+from function_app.champion import Champions
+from function_app.errors import StorageUnavailable
 from function_app.job_result import LONGEST_REASON, METRICS_CARRIED
 from function_app.lineage import LONGEST_VALUE
 from function_app.receipt import Status
@@ -179,6 +182,40 @@ def test_it_does_not_wait_for_ever(submitted: World) -> None:
         Status.NOT_REGISTERED,
         "The job completed, but its outputs lack .kedja-manifest.json.",
     )
+
+
+def test_outputs_that_go_while_they_are_copied_leave_no_version_and_no_copies(submitted: World) -> None:
+    name = job(submitted)
+    submitted.blobs.hold_copies = True
+    submitted.training.finish(name, files=FILES)
+    submitted.go_on(60)
+    assert (len(submitted.training.current()), len(submitted.blobs.names_in(names.MODELS))) == (1, 3)
+    submitted.blobs.delete("azureml", f"ExperimentRun/dcid.{name}/outputs/model.npz")
+    submitted.rest()
+    receipt = submitted.receipt()
+    assert (receipt.status, receipt.reason, receipt.model) == (
+        Status.NOT_REGISTERED,
+        "The job completed, but its outputs lack model.npz.",
+        None,
+    )
+    assert (submitted.training.current(), submitted.blobs.names_in(names.MODELS)) == ([], [])
+
+
+def test_outputs_that_go_when_all_are_copied_are_registered(submitted: World, mocker: MockerFixture) -> None:
+    name = job(submitted)
+    patched = mocker.patch.object(Champions, "challenge", side_effect=StorageUnavailable("Storage is down."))
+    submitted.training.finish(name, files=FILES, metrics={"accuracy": 0.97})
+    submitted.go_on(8)
+    assert submitted.receipt().status is Status.COMPLETED
+    mocker.stop(patched)
+    submitted.blobs.delete("azureml", f"ExperimentRun/dcid.{name}/outputs/model.npz")
+    submitted.rest()
+    receipt = submitted.receipt()
+    assert receipt.model is not None
+    assert receipt.attempt is not None
+    assert (receipt.status, receipt.model.champion, receipt.model.files) == (Status.REGISTERED, True, 3)
+    assert (receipt.attempt.metrics, receipt.attempt.exit_code) == ({"accuracy": 0.97}, 0)
+    assert submitted.publisher.types()[-1] == "Kedja.ModelRegistered"
 
 
 @pytest.mark.parametrize("status", [CopyStatus.SUCCESS, CopyStatus.FAILED])
