@@ -12,8 +12,10 @@ from function_app.drop import Drop
 from function_app.looking_again import PutOff
 from function_app.receipt import RETRIED_BY_DROP, Receipt, Status
 from function_app.receipts import Receipts
+from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
-from function_app.storage import Queues
+from function_app.snapshot import Snapshots
+from function_app.storage import Blobs, Queues
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +38,12 @@ class Approver:
     """Approves code, and lets go on what waited for it."""
 
     approvals: Approvals
+    archives: ScriptArchives
+    blobs: Blobs
     queues: Queues
     receipts: Receipts
     settler: Settler
+    snapshots: Snapshots
 
     def approve(self, digest: str, *, by: str, note: str | None) -> tuple[Approval, list[Pending]]:
         """Approve a digest; return the approval, and the drops that go on now. Safe to repeat."""
@@ -89,9 +94,9 @@ class Approver:
 
     def _take(self, receipt: Receipt) -> Receipt | None:
         """Take the receipt's drop; return None where that is not what lies there now."""
-        drop = self.settler.archives.opened(Drop.take(self.settler.blobs, receipt.folder))
+        drop = self.archives.opened(Drop.take(self.blobs, receipt.folder))
         # The job as the receipt has it: a request may have asked for another than job.yaml says.
-        spec = self.settler.snapshots.spec(receipt.experiment, receipt.drop)
+        spec = self.snapshots.spec(receipt.experiment, receipt.drop)
         if self.settler.id_of(drop, spec) != receipt.drop:
             logger.info("%s is approved, and its files have changed since: they are a drop of their own.", receipt.name)
             return None

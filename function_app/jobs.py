@@ -15,10 +15,12 @@ from function_app.drop import Drop
 from function_app.errors import BlobNotFound, InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.looking_again import PutOff
-from function_app.planning import Ready, Rejected, Waiting
+from function_app.planning import Planner, Ready, Rejected, Waiting
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
+from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
+from function_app.snapshot import Snapshots
 from function_app.storage import Blobs
 from function_app.submission import Submitter, without_secrets
 
@@ -52,9 +54,12 @@ class Jobs:
     """What can be asked about jobs."""
 
     approvals: Approvals
+    archives: ScriptArchives
     blobs: Blobs
+    planner: Planner
     receipts: Receipts
     settler: Settler
+    snapshots: Snapshots
     submitter: Submitter
 
     def find(self, name: str) -> Receipt:
@@ -90,13 +95,12 @@ class Jobs:
     def dry_run(self, request: Mapping[str, object], *, code: bool) -> DryRun:
         """Return what `submit` would do, without doing it. Raises as `submit` does."""
         drop, spec = self._drop(request, code=code)
-        planner = self.settler.planner
-        plan = planner.plan(drop, spec)
+        plan = self.planner.plan(drop, spec)
         drop_id = plan.drop.id(spec.canonical())
         document: Mapping[str, Any] | None = None
         if isinstance(plan, Ready):
             document = without_secrets(
-                planner.document(
+                self.planner.document(
                     spec,
                     experiment=drop.experiment,
                     folder=drop.folder,
@@ -133,7 +137,7 @@ class Jobs:
 
     def _drop(self, request: Mapping[str, object], *, code: bool) -> tuple[Drop, JobSpec]:
         folder = self.check(request, code=code)
-        drop = self.settler.archives.opened(Drop.take(self.blobs, folder))
+        drop = self.archives.opened(Drop.take(self.blobs, folder))
         if drop.is_empty:
             raise NotFound(
                 f"Nothing was dropped for the experiment {folder!r}. Drop files into "
@@ -200,7 +204,7 @@ class Jobs:
     def _check_snapshot(self, receipt: Receipt) -> None:
         """Raise Refused where the snapshot is gone, or its code is not approved (any more) and has to be."""
         try:
-            spec = self.settler.snapshots.spec(receipt.experiment, receipt.drop)
+            spec = self.snapshots.spec(receipt.experiment, receipt.drop)
         except BlobNotFound as gone:
             raise Refused(f"The snapshot of {receipt.name} was deleted: drop the files again.") from gone
         self.approvals.check(receipt, spec)

@@ -78,7 +78,7 @@ class Kedja:
     ) -> Self:
         """Put the parts together over the given ports."""
         receipts = Receipts(blobs, publisher, clock)
-        snapshots, champions = Snapshots(blobs), Champions(blobs)
+        archives, snapshots, champions = ScriptArchives(blobs), Snapshots(blobs), Champions(blobs)
         approvals = Approvals(blobs, required=settings.approvals == "required", clock=clock)
         planner = Planner(settings=settings, training=training)
         intake = Intake(blobs=blobs, queues=queues, account_url=account_url, quiet_period=settings.quiet_period)
@@ -101,7 +101,7 @@ class Kedja:
             snapshots=snapshots,
             submitter=submitter,
             supersession=Supersession(receipts=receipts, training=training, turns=turns),
-            archives=ScriptArchives(blobs),
+            archives=archives,
             approvals=approvals,
             uploads=Uploads(blobs=blobs, clock=clock),
         )
@@ -124,8 +124,25 @@ class Kedja:
             max_preemptions=settings.max_preemptions,
         )
         remover = Remover(blobs=blobs, champions=champions, training=training)
-        approver = Approver(approvals=approvals, queues=queues, receipts=receipts, settler=settler)
-        jobs = Jobs(approvals=approvals, blobs=blobs, receipts=receipts, settler=settler, submitter=submitter)
+        approver = Approver(
+            approvals=approvals,
+            archives=archives,
+            blobs=blobs,
+            queues=queues,
+            receipts=receipts,
+            settler=settler,
+            snapshots=snapshots,
+        )
+        jobs = Jobs(
+            approvals=approvals,
+            archives=archives,
+            blobs=blobs,
+            planner=planner,
+            receipts=receipts,
+            settler=settler,
+            snapshots=snapshots,
+            submitter=submitter,
+        )
         experiments = Experiments(blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training)
         return cls(
             settings=settings,
