@@ -119,9 +119,7 @@ def _check_diagnostics_body(each: Resource) -> None:
 
 
 def check_lines_of_the_app_are_kept_once(infra: Infra) -> None:
-    (each,) = [
-        found for file in infra.files.values() for found in file.resources if found.type == f"{SITE}{DIAGNOSTICS}"
-    ]
+    each = infra.one(f"{SITE}{DIAGNOSTICS}")
     assert "APPLICATIONINSIGHTS_CONNECTION_STRING" in settings(infra), "the host sends its lines there"
     assert infra.one("Microsoft.Insights/components").properties["WorkspaceResourceId"] == Unknown("logs.id")
     assert "logs" not in each.properties, "the workspace would keep, and bill, each line twice"

@@ -305,7 +305,12 @@ MUTANTS = (
     Mutant("poison in silence", NAMES, '"on_settled_poison", ', ""),
     Mutant("the budget's start moves", "main.parameters.json", '"${KEDJA_BUDGET_START}"', '""'),
     Mutant("a module loses a parameter", MAIN, "    appOrigin: appOrigin\n", ""),
-    Mutant("an output that is not there", MAIN, "identities.outputs.jobPrincipalId", "identities.outputs.jobPrincipal"),
+    Mutant(
+        "an output that is not there",
+        MAIN,
+        "Id: identities.outputs.jobPrincipalId",
+        "Id: identities.outputs.jobPrincipal",
+    ),
     Mutant("another default in one place", "main.parameters.json", "KEDJA_GPU_MAX_NODES=1", "KEDJA_GPU_MAX_NODES=4"),
     Mutant("a parameter azd does not know", "main.parameters.json", '"gpuSize"', '"vmSize"'),
     Mutant("a comment as in other languages", TOPICS, "// checkov:skip=CKV_AZURE_193", "#checkov:skip=CKV_AZURE_193"),
