@@ -1,4 +1,6 @@
 // The HTTP API as the page calls it. The key, where one is needed, lives as long as the tab.
+import { presence } from "./presence.js";
+
 const KEY = "kedja-key";
 
 export class Problem extends Error {
@@ -23,7 +25,7 @@ export async function fetched(path, { method = "GET", body, headers = {}, signal
     answer = await fetch(path, { method, headers: sent, body: body && JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { detail: "The service does not answer.", what_to_do: "See whether it runs, then try again." });
+    throw new Problem(0, { detail: "The service does not answer.", what_to_do: "Check that it is running, then try again." });
   }
   if (answer.ok || answer.status === 304) return answer;
   const text = await answer.text();
@@ -46,10 +48,12 @@ export const query = (values) => {
 
 // Yield {event, id, data} for ever: `start` before all that changes from then on, and `failed` where there was no answer.
 // Each answer holds what was new within some seconds and then ends, in the shape of server-sent events; EventSource
-// itself could not send the key.
+// itself could not send the key. While nobody looks at the page nothing is asked; then it goes on from the last id.
 export async function* followed(path, signal, last) {
   let pause = 1000;
-  while (!signal.aborted) {
+  for (;;) {
+    await presence(signal);
+    if (signal.aborted) return;
     let failed = false;
     try {
       const answer = await fetched(path, {

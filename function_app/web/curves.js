@@ -4,12 +4,14 @@ import { useEffect, useRef } from "./vendor/hooks.js";
 import uPlot from "./vendor/uplot.js";
 import { figure } from "./format.js";
 
+const HEIGHT = 240;
+const POINTS = 40; // with fewer, each is marked
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
 const CLOCKS = new Set(["elapsed_time", "epoch", "iteration"]); // what the others are drawn over
 const DASHES = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
 
-// A job's series over its epochs, where it tells of them; else over its iterations.
+// A job's series over its epochs, where it reports them; else over its iterations.
 export function byEpoch({ epoch, ...series }) {
   const epochs = new Map((epoch || []).map((point) => [point.step, point.value]));
   const all = Object.entries(series);
@@ -42,21 +44,23 @@ export function grouped(jobs) {
 
 export const Curves = ({ jobs }) => {
   const charts = grouped(jobs);
-  if (!charts.length) return html`<p class="quiet">No figures yet. Values that Chainer's LogReport writes appear here.</p>`;
+  if (!charts.length) return html`<p class="quiet">No metrics yet. Values that Chainer's LogReport writes appear here.</p>`;
   return html`<div class="charts">${charts.map(([title, lines]) => html`<${Chart} key=${title} title=${title} lines=${lines} />`)}</div>`;
 };
 
 function Chart({ title, lines }) {
   const place = useRef(null);
+  const chart = useRef(null);
+  const latest = useRef(lines);
+  latest.current = lines;
   useEffect(() => {
     const draw = () => {
+      chart.current?.destroy();
       place.current.replaceChildren();
-      plot?.destroy();
-      plot = drawn(place.current, lines);
+      chart.current = drawn(place.current, latest.current);
     };
-    let plot;
     draw();
-    const resized = new ResizeObserver(() => plot.setSize({ width: place.current.clientWidth, height: 240 }));
+    const resized = new ResizeObserver(() => chart.current.setSize({ width: place.current.clientWidth, height: HEIGHT }));
     resized.observe(place.current);
     const system = matchMedia("(prefers-color-scheme: dark)");
     addEventListener("kedja:theme", draw);
@@ -65,9 +69,11 @@ function Chart({ title, lines }) {
       removeEventListener("kedja:theme", draw);
       system.removeEventListener("change", draw);
       resized.disconnect();
-      plot.destroy();
+      chart.current.destroy();
+      chart.current = null;
     };
-  }, [lines]);
+  }, [lines.map(({ label }) => label).join("\n")]);
+  useEffect(() => extend(chart.current, aligned(lines)), [lines]);
   const last = lines.map(({ label, points }) => `${label} ${figure(points.at(-1).value)}`).join(", ");
   return html`<figure>
     <figcaption>${title}</figcaption>
@@ -94,37 +100,53 @@ function Table({ lines }) {
 
 const stepsOf = (lines) => [...new Set(lines.flatMap(({ points }) => points.map((point) => point.step)))].sort((a, b) => a - b);
 
+// Steps, and the values of each line over them: null where a job reported what is no number, which leaves a gap, and
+// undefined where it reported nothing, which is drawn over.
+function aligned(lines) {
+  const steps = stepsOf(lines);
+  return [steps, ...lines.map(({ points }) => {
+    const known = new Map(points.map((point) => [point.step, point.value]));
+    return steps.map((step) => known.get(step));
+  })];
+}
+
+// Show more values in a chart that is there. What somebody zoomed to stays.
+function extend(chart, data) {
+  const [steps] = chart.data;
+  const { min, max } = chart.scales.x;
+  const zoomed = steps.length > 1 && (min > steps[0] || max < steps.at(-1));
+  chart.setData(data, !zoomed);
+  if (zoomed) chart.setScale("x", { min, max });
+}
+
 function drawn(place, lines) {
   const colour = (name) => {
     place.style.color = `var(${name})`; // what the theme makes of it: a canvas knows no variables
     return getComputedStyle(place).color;
   };
-  const steps = stepsOf(lines);
-  const values = lines.map(({ points }) => {
-    const known = new Map(points.map((point) => [point.step, point.value]));
-    return steps.map((step) => known.get(step) ?? null);
-  });
   const several = new Set(lines.map(({ job }) => job)).size > 1;
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule") } };
   const metrics = [...new Set(lines.map(({ metric }) => metric))];
   const options = {
     width: place.clientWidth,
-    height: 240,
+    height: HEIGHT,
     scales: { x: { time: false } },
     axes: [{ ...axis, space: 60, incrs: STEPS }, { ...axis, size: 60, values: (_, ticks) => ticks.map(figure) }],
     series: [
-      { label: "epoch or step" },
+      { label: "epoch or step", value: said },
       ...lines.map(({ label, job, metric }, number) => ({
         label,
         width: 2,
-        spanGaps: true,
         stroke: colour(COLOURS[(several ? job : number) % COLOURS.length]),
         dash: DASHES[several ? metrics.indexOf(metric) % DASHES.length : 0],
-        points: { show: steps.length < 40 },
-        value: (_, value) => (value === null ? "–" : figure(value)),
+        points: { show: (chart) => chart.data[0].length < POINTS },
+        value: said,
       })),
     ],
   };
   place.style.color = "";
-  return new uPlot(options, [steps, ...values], place);
+  return new uPlot(options, aligned(lines), place);
 }
+
+// A value in the legend, where the cursor is; a dash where it is nowhere, or there is none.
+const said = (chart, value, line, at) => (at === null || at === undefined || value === undefined ? "–" : figure(value));

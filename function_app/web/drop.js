@@ -1,15 +1,14 @@
-// A drop: its way, its job's curves and log, its parameters, its lineage, its files.
+// A drop: its progress, its jobs, its lineage, its log, its files.
 import { html } from "./html.js";
-import { useEffect, useState } from "./vendor/hooks.js";
+import { useState } from "./vendor/hooks.js";
+import { dropAddress } from "./address.js";
 import { call, query } from "./api.js";
-import { Curves } from "./curves.js";
-import { bytes, duration, figure, moment, plural, short, words } from "./format.js";
+import { Figures } from "./figures.js";
+import { bytes, plural, short, words } from "./format.js";
 import { Lineage } from "./lineage.js";
 import { Log } from "./log.js";
-import { Action, Facts, Loading, Trouble, When, isTurn, useFollowed, useLoaded } from "./parts.js";
+import { Action, Loading, Trouble, When, isTurn, useFollowed, useLoaded } from "./parts.js";
 import { Badge, Stages, isOver } from "./stages.js";
-
-const METRICS_EVERY = 4000;
 
 export function Drop({ experiment, drop }) {
   const address = `/api/drops/${encodeURIComponent(experiment)}/${drop}`;
@@ -27,6 +26,7 @@ export function Drop({ experiment, drop }) {
       <h1>${receipt.folder} <code>${short(receipt.drop)}</code> <${Badge} status=${receipt.status} /></h1>
       <div class="row"><${Actions} receipt=${receipt} again=${again} /></div>
     </div>
+    <${Trouble} problem=${problem} again=${again} />
     <${Stages} status=${receipt.status} received=${receipt.received_at} history=${receipt.history} large />
     <${Said} receipt=${receipt} />
     ${attempts.length > 1 && html`<${Attempts} attempts=${attempts} chosen=${attempt} choose=${choose} />`}
@@ -56,7 +56,7 @@ function Said({ receipt }) {
     </div>`}
     ${(receipt.attention || []).map((note) => html`<p class="box wait" key=${note}>${note}</p>`)}
     ${receipt.superseded_by &&
-    html`<p class="box">A newer drop took its place: <a href=${`#/drops/${encodeURIComponent(receipt.experiment)}/${receipt.superseded_by}`}>${short(receipt.superseded_by)}</a>.</p>`}`;
+    html`<p class="box">A newer drop took its place: <a href=${dropAddress(receipt.experiment, receipt.superseded_by)}>${short(receipt.superseded_by)}</a>.</p>`}`;
 }
 
 const Attempts = ({ attempts, chosen, choose }) => html`<div class="row">
@@ -66,63 +66,10 @@ const Attempts = ({ attempts, chosen, choose }) => html`<div class="row">
   </select>
 </div>`;
 
-function Figures({ receipt, attempt }) {
-  const [own, set] = useState(null);
-  const [others, lay] = useState([]);
-  const [list] = useLoaded((signal) => call(`/api/jobs${query({ experiment: receipt.experiment, limit: 20 })}`, { signal }), [receipt.experiment]);
-  const goesOn = !isOver(receipt.status) && attempt.job === receipt.attempts.at(-1).job;
-  useEffect(() => {
-    const stop = new AbortController();
-    const look = () => measured(attempt.job, stop.signal).then(set, () => set((before) => before || { name: attempt.job, series: {} }));
-    look();
-    const timer = goesOn && setInterval(look, METRICS_EVERY);
-    return () => (stop.abort(), clearInterval(timer));
-  }, [attempt.job, goesOn]);
-  const compared = (list?.items || []).filter((one) => one.job && one.job !== attempt.job);
-  const toggle = async (event) => {
-    const { value, checked } = event.target;
-    if (!checked) return lay((before) => before.filter((one) => one.name !== value));
-    const found = await measured(value).catch(() => ({ name: value, series: {} }));
-    return lay((before) => [...before, found]);
-  };
-  return html`<section aria-labelledby="figures">
-    <h2 id="figures">Metrics</h2>
-    ${own ? html`<${Curves} jobs=${[own, ...others]} />` : html`<${Loading} />`}
-    ${compared.length > 0 &&
-    html`<details>
-      <summary>Lay other jobs of this experiment over it</summary>
-      <fieldset class="choices">
-        <legend class="unseen">Jobs to compare with</legend>
-        ${compared.map(
-          (one) => html`<label><input type="checkbox" value=${one.job} onChange=${toggle} /> ${one.job} <${Badge} status=${one.status} /></label>`,
-        )}
-      </fieldset>
-    </details>`}
-    <${Parameters} attempt=${attempt} own=${own} />
-  </section>`;
-}
-
-const measured = async (job, signal) => ({ name: job, ...(await call(`/api/jobs/${encodeURIComponent(job)}/metrics`, { signal })) });
-
-function Parameters({ attempt, own }) {
-  const lasted = attempt.started && duration(attempt.started, attempt.ended);
-  const facts = [
-    ["Job", html`<code>${attempt.job}</code>`],
-    ["Why", attempt.why],
-    ["Began", attempt.started && moment(attempt.started)],
-    ["Took", lasted],
-    ["Exit code", attempt.exit_code],
-    ...Object.entries(attempt.metrics || {}).map(([name, value]) => [name, figure(value)]),
-    ...Object.entries(own?.parameters || {}),
-    ...Object.entries(attempt.links || {}).filter(([, address]) => /^https?:/.test(address)).map(([name, address]) => [name, html`<a href=${address} target="_blank" rel="noopener">open</a>`]),
-  ];
-  return html`<h3>Job and parameters</h3>
-    <${Facts} of=${facts} />`;
-}
-
 function Files({ received }) {
+  const settings = received.job_yaml ? [received.job_yaml] : []; // counted with no other file
   const groups = [
-    ["Scripts", received.scripts, received.script_files || []],
+    ["Scripts", received.scripts + settings.length, [...settings, ...(received.script_files || [])]],
     ["Data", received.data, received.data_files || []],
   ].filter(([, count]) => count);
   return html`<section aria-labelledby="files">
@@ -132,7 +79,7 @@ function Files({ received }) {
         <summary>${name}: ${plural(count, "file")}</summary>
         <ul class="paths">
           ${files.map((file) => html`<li><code>${file.name}</code> ${bytes(file.size)}</li>`)}
-          ${count > files.length && html`<li>and ${plural(count - files.length, "more file")}, all named in <code>${received.manifest}</code></li>`}
+          ${count > files.length && html`<li>and ${plural(count - files.length, "more file")}, all listed in <code>${received.manifest}</code></li>`}
         </ul>
       </details>`,
     )}
@@ -145,5 +92,9 @@ const History = ({ receipt }) => html`<section aria-labelledby="history">
     ${(receipt.history || []).map((change) => html`<li><${When} time=${change.at} /> <b>${words(change.status)}</b> ${change.reason || ""}</li>`)}
     ${(receipt.repeats || []).map((repeat) => html`<li><${When} time=${repeat.at} /> ${repeat.outcome}</li>`)}
   </ol>
-  <p class="quiet">Set off by <code>${receipt.trigger}</code>. Receipt: <code>receipts/${receipt.experiment}/${receipt.drop}.json</code></p>
+  <p class="quiet">Triggered by <${Trigger} trigger=${receipt.trigger} />. Receipt: <code>receipts/${receipt.experiment}/${receipt.drop}.json</code></p>
 </section>`;
+
+// The id of the event that a file raised, unless it says by itself what it is, as `http: <caller>` does.
+const Trigger = ({ trigger }) =>
+  /^(reconcile$|http: |event: )/.test(trigger) ? html`<code>${trigger}</code>` : html`event <code>${trigger}</code>`;

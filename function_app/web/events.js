@@ -1,6 +1,7 @@
-// What was told to other systems lately, live.
+// The events that were published lately, live.
 import { html } from "./html.js";
 import { useState } from "./vendor/hooks.js";
+import { dropAddress } from "./address.js";
 import { call, query } from "./api.js";
 import { short } from "./format.js";
 import { Loading, More, Trouble, When, isTurn, useFollowed } from "./parts.js";
@@ -10,12 +11,13 @@ const PAGE = 100;
 export function Events() {
   const [state, set] = useState({});
   const load = async (after) => {
-    set((before) => ({ ...before, busy: true, problem: null }));
+    const failed = after ? "stuck" : "problem"; // in reading on, or in loading the list
+    set((before) => ({ ...before, busy: true, [failed]: null }));
     try {
       const page = await call(`/api/events${query({ limit: PAGE, after })}`);
       set((before) => ({ items: merged(before.items || [], page.items), next: page.next, busy: false }));
     } catch (problem) {
-      set((before) => ({ ...before, problem, busy: false }));
+      set((before) => ({ ...before, [failed]: problem, busy: false }));
     }
   };
   const hear = (message) => {
@@ -26,21 +28,24 @@ export function Events() {
   };
   useFollowed("/api/events/live", hear, []);
   return html`<h1>Events</h1>
-    <p>What Kedja has told its subscribers. Each is told at least once, always with the same id.</p>
+    <p>Events Kedja has published. Each is delivered at least once, always with the same id.</p>
     <${Trouble} problem=${state.problem} again=${() => load()} />
     ${!state.items && !state.problem && html`<${Loading} />`}
-    ${state.items?.length === 0 && html`<p class="box">Nothing was told yet.</p>`}
+    ${state.items?.length === 0 && html`<p class="box">No events yet.</p>`}
     <ul class="events">
       ${(state.items || []).map(
         (event) => html`<li key=${event.id}>
-          <b>${event.type.replace("Kedja.", "")}</b> <${When} time=${event.time} />
-          ${event.data?.drop &&
-          html`<a href=${`#/drops/${encodeURIComponent(event.data.experiment)}/${event.data.drop}`}>${event.data.experiment} <code>${short(event.data.drop)}</code></a>`}
+          <div class="row">
+            <b>${event.type.replace("Kedja.", "")}</b>
+            <${When} time=${event.time} />
+            ${event.data?.drop &&
+            html`<a href=${dropAddress(event.data.experiment, event.data.drop)}>${event.data.experiment} <code>${short(event.data.drop)}</code></a>`}
+          </div>
           <details><summary>Whole event</summary><pre tabindex="0" aria-label=${`Event ${event.id}`}>${JSON.stringify(event, null, 2)}</pre></details>
         </li>`,
       )}
     </ul>
-    ${state.next && html`<${More} reach=${() => load(state.next)} busy=${state.busy} />`}`;
+    ${state.next && html`<${More} reach=${() => load(state.next)} busy=${state.busy} problem=${state.stuck} />`}`;
 }
 
 function merged(first, second) {

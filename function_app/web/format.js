@@ -30,9 +30,20 @@ export function bytes(size) {
 }
 
 export function figure(value) {
+  if (value === null) return "NaN"; // what JSON has for it
   if (typeof value !== "number") return String(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+}
+
+// The metrics to tell of in one line, as [name, value]: counters of steps and time are left out, and paths such as
+// `validation/main/loss` where there are plain names too; of paths those of the validation come first.
+const COUNTERS = new Set(["epoch", "iteration", "elapsed_time"]);
+export function telling(metrics) {
+  const told = Object.entries(metrics || {}).filter(([name]) => !COUNTERS.has(name));
+  const plain = told.filter(([name]) => !name.includes("/"));
+  const rank = ([name]) => (/^val/i.test(name) ? 0 : 1);
+  return (plain.length ? plain : told).sort((a, b) => rank(a) - rank(b) || a[0].localeCompare(b[0]));
 }
 
 export const short = (id) => (id || "").slice(0, 8);

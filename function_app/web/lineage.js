@@ -1,16 +1,18 @@
-// Where a model comes from, as a chain: data and script, as they were → job → model → copies.
+// Where a model comes from, as a chain: data and script → job → model → copies.
 import { html } from "./html.js";
-import { bytes, figure, plural, short } from "./format.js";
+import { modelAddress } from "./address.js";
+import { bytes, figure, plural, short, telling } from "./format.js";
 
 export function Lineage({ receipt, attempt }) {
   const { received, model } = receipt;
+  const without = (used) => (attempt ? used : "none"); // whether it is needed shows only once there is a job
   const links = [
-    ["Data", plural(received.data, "file"), received.data ? short(received.data_sha256) : "none needed", received.manifest],
-    ["Script", plural(received.scripts, "file"), received.scripts ? short(received.scripts_sha256) : "the built-in trainer", ""],
+    ["Data", plural(received.data, "file"), received.data ? short(received.data_sha256) : without("none needed"), received.manifest],
+    ["Script", plural(received.scripts, "file"), received.scripts ? short(received.scripts_sha256) : without("the built-in trainer"), ""],
   ];
-  if (attempt) links.push(["Job", attempt.job, attempt.why, Object.entries(attempt.metrics || {}).map(([name, value]) => `${name} ${figure(value)}`).join(", ")]);
+  if (attempt) links.push(["Job", attempt.job, attempt.why, telling(attempt.metrics).map(([name, value]) => `${name} ${figure(value)}`).join(", ")]);
   if (model) {
-    links.push(["Model", html`<a href=${`#/models/${encodeURIComponent(model.model)}`}>${model.model}:${model.version}</a>`, model.champion ? "champion" : "", ""]);
+    links.push(["Model", html`<a href=${modelAddress(model.model)}>${model.model}:${model.version}</a>`, model.champion ? "champion" : "", ""]);
     links.push(["Copies", plural(model.copied, "file"), bytes(model.size), model.path]);
   }
   return html`<section aria-labelledby="lineage">

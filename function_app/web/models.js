@@ -1,64 +1,96 @@
 // Models, their versions, which one is the champion, and their files.
 import { html } from "./html.js";
 import { useState } from "./vendor/hooks.js";
+import { dropAddress, modelAddress } from "./address.js";
 import { call, query } from "./api.js";
-import { bytes, figure, short } from "./format.js";
-import { Action, Loading, More, Trouble, When, useLoaded } from "./parts.js";
+import { bytes, figure, short, telling } from "./format.js";
+import { Action, Loading, More, Trouble, When, isTurn, useFollowed, useLoaded } from "./parts.js";
+
+const PAGE = 100;
+const METRICS = 6;
+
+// Call `again` at first, and where a version was registered, of this model or of any.
+function useRegistered(again, model) {
+  const hear = (message) => {
+    if (isTurn(message)) again();
+    if (message.event !== "published") return;
+    const { type, data } = JSON.parse(message.data);
+    if (type === "Kedja.ModelRegistered" && (!model || data.model === model)) again();
+  };
+  useFollowed("/api/events/live", hear, [model]);
+}
 
 export function Models() {
   const [pages, set] = useState({ items: [], next: undefined });
-  const [first, problem, again] = useLoaded((signal) => call(`/api/models${query({ limit: 100 })}`, { signal }), []);
-  const [busy, wait] = useState(false);
-  if (!first) return problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<h1>Models</h1><${Loading} />`;
-  const items = [...first.items, ...pages.items];
-  const next = pages.next === undefined ? first.next : pages.next;
+  const [first, problem, again] = useLoaded((signal) => call(`/api/models${query({ limit: PAGE })}`, { signal }), [], { later: true });
+  useRegistered(again);
+  const next = pages.next === undefined ? first?.next : pages.next;
   const more = async () => {
-    wait(true);
-    const page = await call(`/api/models${query({ limit: 100, after: next })}`);
-    set((before) => ({ items: [...before.items, ...page.items], next: page.next || null }));
-    wait(false);
+    set((before) => ({ ...before, busy: true, stuck: null }));
+    try {
+      const page = await call(`/api/models${query({ limit: PAGE, after: next })}`);
+      set((before) => ({ items: [...before.items, ...page.items], next: page.next || null }));
+    } catch (stuck) {
+      set((before) => ({ ...before, busy: false, stuck }));
+    }
   };
-  const names = [...new Set(items.map((one) => one.model))];
   return html`<h1>Models</h1>
-    ${!names.length && html`<p class="box">No model was registered yet.</p>`}
-    <ul class="models">
-      ${names.map((name) => {
-        const versions = items.filter((one) => one.model === name);
-        const best = versions.find((one) => one.champion) || versions[0];
-        return html`<li key=${name}>
-          <a href=${`#/models/${encodeURIComponent(name)}`}>${name}</a>
-          <span>${best.champion ? "champion" : "newest"}: version ${best.version}</span>
-          <${Metrics} metrics=${best.metrics} />
-        </li>`;
-      })}
-    </ul>
-    ${next && html`<${More} reach=${more} busy=${busy} />`}`;
+    <${Trouble} problem=${problem} again=${again} />
+    ${first ? html`<${List} items=${[...first.items, ...pages.items]} />` : !problem && html`<${Loading} />`}
+    ${next && html`<${More} reach=${more} busy=${pages.busy} problem=${pages.stuck} />`}`;
+}
+
+function List({ items }) {
+  const names = [...new Set(items.map((one) => one.model))];
+  if (!names.length) return html`<p class="box">No models yet.</p>`;
+  return html`<ul class="models">
+    ${names.map((name) => {
+      const versions = items.filter((one) => one.model === name);
+      const best = versions.find((one) => one.champion) || versions[0];
+      return html`<li key=${name}>
+        <a href=${modelAddress(name)}>${name}</a>
+        <span>${best.champion ? "champion" : "newest"}: version ${best.version}</span>
+        <${Metrics} metrics=${best.metrics} />
+      </li>`;
+    })}
+  </ul>`;
 }
 
 const Metrics = ({ metrics }) =>
   html`<span class="metrics">
-    ${Object.entries(metrics || {}).slice(0, 6).map(([name, value]) => html`<span>${name} <b>${figure(value)}</b></span>`)}
+    ${telling(metrics).slice(0, METRICS).map(([name, value]) => html`<span>${name} <b>${figure(value)}</b></span>`)}
   </span>`;
 
 export function Model({ model }) {
   const address = `/api/models/${encodeURIComponent(model)}`;
-  const [found, problem, again] = useLoaded((signal) => call(address, { signal }), [address]);
-  if (!found) return problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`;
+  const [found, problem, again] = useLoaded((signal) => call(address, { signal }), [address], { later: true });
+  useRegistered(again, model);
+  const trouble = html`<${Trouble} problem=${problem} again=${again} />`;
+  if (!found) return problem ? trouble : html`<${Loading} />`;
   const { champion, versions } = found;
   return html`<p class="quiet"><a href="#/models">Models</a> / ${model}</p>
+    ${trouble}
     <div class="row between">
       <h1>${model}</h1>
-      ${champion &&
+      ${hasEarlier(champion) &&
       html`<div class="row">
-        <${Action} label="Roll back" ask="Make the champion before this one the champion again?" path=${`${address}/champion/rollback`} done=${again} />
+        <${Action} label="Roll back" ask="Make the previous champion the champion again?" path=${`${address}/champion/rollback`} done=${again} />
       </div>`}
     </div>
     <p>
-      ${champion
-        ? html`Version <b>${champion.version}</b> is the champion since <${When} time=${champion.since} />.`
-        : "No version is the champion."}
+      ${champion ? html`Version <b>${champion.version}</b> became champion <${When} time=${champion.since} />.` : "No version is the champion."}
     </p>
     ${versions.map((one) => html`<${Version} key=${one.version} one=${one} address=${address} again=${again} />`)}`;
+}
+
+// Whether there is a version to roll back to: one that somebody rolled back from is none.
+function hasEarlier(champion) {
+  const passed = new Set([champion?.version]);
+  return [...(champion?.history || [])].reverse().some(({ version, withdrawn }) => {
+    if (!passed.has(version) && !withdrawn) return true;
+    passed.add(version);
+    return false;
+  });
 }
 
 function Version({ one, address, again }) {
@@ -72,7 +104,7 @@ function Version({ one, address, again }) {
     <${Metrics} metrics=${one.metrics} />
     <p class="quiet">
       ${one.created && html`<${When} time=${one.created} />`}
-      ${one.drop && html` · from <a href=${`#/drops/${encodeURIComponent(one.experiment)}/${one.drop}`}>${one.experiment} <code>${short(one.drop)}</code></a>`}
+      ${one.drop && html` · from <a href=${dropAddress(one.experiment, one.drop)}>${one.experiment} <code>${short(one.drop)}</code></a>`}
       ${one.job && html` · job <code>${one.job}</code>`}
     </p>
     <details onToggle=${(event) => show(event.target.open)}>

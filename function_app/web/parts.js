@@ -4,6 +4,8 @@ import { useEffect, useRef, useState } from "./vendor/hooks.js";
 import { call, followed } from "./api.js";
 import { ago, moment } from "./format.js";
 
+const TICK = 10_000;
+
 // Load something, again when one of `inputs` changes; `later` waits for the first `again`. Returns [value, problem, again].
 export function useLoaded(load, inputs, { later = false } = {}) {
   const [state, set] = useState({});
@@ -20,7 +22,7 @@ export function useLoaded(load, inputs, { later = false } = {}) {
   return [state.value, state.problem, () => again((number) => number + 1)];
 }
 
-// Hear what a live address tells, from when the part is shown, or `inputs` change, until it is gone.
+// Hear what a live address sends, from when the part is shown, or `inputs` change, until it is gone.
 export function useFollowed(path, hear, inputs) {
   useEffect(() => {
     const stop = new AbortController();
@@ -31,7 +33,7 @@ export function useFollowed(path, hear, inputs) {
   }, [path, ...inputs]);
 }
 
-// Whether it is time to load what is there: all that changes afterwards is told, or nothing is.
+// Whether it is time to load what is there: every later change is heard, or none is.
 export const isTurn = ({ event }) => event === "start" || event === "failed";
 
 export const Trouble = ({ problem, again }) =>
@@ -43,7 +45,19 @@ export const Trouble = ({ problem, again }) =>
 
 export const Loading = () => html`<p class="quiet" role="status">Loading …</p>`;
 
-export const When = ({ time }) => html`<time datetime=${time} title=${moment(time)}>${ago(time)}</time>`;
+const clocks = new Set();
+setInterval(() => clocks.forEach((tick) => tick()), TICK);
+
+// How long ago something was. All are looked at together, and only those are drawn anew that read differently.
+export function When({ time }) {
+  const [, say] = useState("");
+  useEffect(() => {
+    const tick = () => say(ago(time));
+    clocks.add(tick);
+    return () => clocks.delete(tick);
+  }, [time]);
+  return html`<time datetime=${time} title=${moment(time)}>${ago(time)}</time>`;
+}
 
 // A button that asks the service for something, once at a time, and shows what it refuses.
 export function Action({ label, ask, path, method = "POST", body, done, danger }) {
@@ -65,21 +79,25 @@ export function Action({ label, ask, path, method = "POST", body, done, danger }
     ${state.problem && html`<span class="refused" role="alert">${state.problem.message} ${state.problem.whatToDo}</span>`}`;
 }
 
-// Calls `reach` whenever its place comes into view: how a list goes on without anyone paging.
-export function More({ reach, busy }) {
+// Calls `reach` whenever its place comes into view: how a list goes on without anyone paging. After a `problem` it waits
+// for its button.
+export function More({ reach, busy, problem }) {
   const place = useRef(null);
   const latest = useRef(reach);
   latest.current = reach;
   useEffect(() => {
+    if (busy || problem) return undefined;
     const seen = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && latest.current(), {
       rootMargin: "800px",
     });
     seen.observe(place.current);
     return () => seen.disconnect();
-  }, [busy]);
-  return html`<p ref=${place} class="quiet">
-    <button type="button" disabled=${busy} onClick=${reach}>${busy ? "Loading more …" : "Show more"}</button>
-  </p>`;
+  }, [busy, problem]);
+  return html`<div ref=${place}>
+    ${problem
+      ? html`<${Trouble} problem=${problem} again=${reach} />`
+      : html`<p><button type="button" disabled=${busy} onClick=${reach}>${busy ? "Loading more …" : "Show more"}</button></p>`}
+  </div>`;
 }
 
 export const Facts = ({ of }) =>

@@ -1,4 +1,4 @@
-// The way of a drop, and where on it a drop is.
+// The stages that a drop goes through, and which one it has reached.
 import { html } from "./html.js";
 import { moment, words } from "./format.js";
 
@@ -25,7 +25,8 @@ const ENDED = new Set(["rejected", "failed", "canceled", "superseded", "not_regi
 
 export const STATUSES = Object.keys(AT);
 export const isOver = (status) => ENDED.has(status);
-export const isBad = (status) => BAD.has(status);
+// What somebody may have to do something about.
+export const TROUBLED = ["failed", "rejected", "not_registered"];
 
 export const kind = (status) => {
   if (status === "registered") return "good";
@@ -45,7 +46,7 @@ export function Stages({ status, received, history = [], large = false }) {
       ${STAGES.map((name, number) => html`<i class=${number < at ? "done" : number === at ? "now" : ""}></i>`)}
     </span>`;
   }
-  return html`<ol class=${`way ${kind(status)}`} aria-label="The way of this drop">
+  return html`<ol class=${`way ${kind(status)}`} aria-label="Progress of this drop">
     ${STAGES.map(
       (name, number) => html`<li
         class=${number < at ? "done" : number === at ? "now" : ""}

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import Hold, World, until
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 SCREENSHOTS = "KEDJA_SCREENSHOTS"
 WIDTHS = {"wide": (1600, 1000), "narrow": (360, 800)}
+WHOLE = {"drop", "rejected", "running"}
 MANY = 10_000
 NEWEST = datetime(2026, 11, 23, tzinfo=UTC)
 SLOW = 120_000.0  # milliseconds for a drop's whole way
@@ -53,6 +54,15 @@ SCRIPT = """
     trainer.extend(extensions.PrintReport(["epoch", "main/loss", "validation/main/accuracy"]))
     trainer.run()
     chainer.serializers.save_npz("outputs/model.npz", model)
+    """
+
+WAIT = """
+    def wait(trainer):
+        while trainer.updater.epoch == 6 and not os.path.exists({!r}):
+            time.sleep(0.1)
+
+    trainer.extend(wait, trigger=(1, "epoch"), priority=0)
+    trainer.run()
     """
 
 
@@ -113,7 +123,7 @@ def test_a_folder_dragged_onto_the_page_becomes_a_model_with_its_curve(page: Pag
     expect(field).to_contain_text("1 data file, 1 script file")
     expect(field.get_by_label("Experiment")).to_have_value("dragged")
     field.get_by_role("button", name="Upload").click()
-    expect(field).to_contain_text("2 files of dragged are there")
+    expect(field).to_contain_text("Uploaded 2 files to dragged")
 
     row = page.get_by_role("row").filter(has_text="dragged")
     seen: set[str] = set()
@@ -167,6 +177,11 @@ def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> 
     world.drop({"data/broken/x.csv": b"1", "scripts/broken/job.yaml": b"kedja: {data: maybe}\n"})
     card = page.get_by_role("region", name="Needs attention").get_by_role("listitem").filter(has_text="broken")
     expect(card).to_contain_text("What to do: Mend job.yaml and drop it again.", timeout=SLOW)
+    card.get_by_role("link").click()
+    script = page.get_by_role("region", name="Lineage").get_by_role("listitem").filter(has_text="Script")
+    expect(script).to_contain_text("none")
+    page.get_by_text("Scripts: 1 file").click()
+    expect(page.get_by_role("region", name="Files")).to_contain_text("job.yaml")
 
 
 def test_events_appear_as_they_are_published(page: Page, world: World) -> None:
@@ -223,7 +238,7 @@ def test_a_caller_without_a_key_is_asked_for_one(page: Page) -> None:
 
     page.route("**/api/**", locked)
     page.goto("/")
-    field = page.get_by_label("Key of Kedja's")
+    field = page.get_by_label("Kedja API key")
     expect(field).to_be_visible()
     _check_for_everyone(page, "sign-in")
     field.fill("kedja_0123456789ab_secret")
@@ -237,6 +252,29 @@ def _check_for_everyone(page: Page, name: str) -> None:
     page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": axe})
     found = page.evaluate("async () => (await axe.run()).violations")
     assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], name
+
+
+@pytest.fixture(scope="module")
+def ongoing(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a job that is half done, and stays so while pages are looked at."""
+    parent = tmp_path_factory.mktemp("ongoing")
+    hold = Hold(parent / "go")
+    made = folder(parent, "ongoing")
+    script = (made / "train.py").read_text().replace("import os\n", "import os\nimport time\n", 1)
+    script = script.replace("trainer.run()", textwrap.dedent(WAIT.format(str(hold.path))).strip())
+    points = (made / "points.npz").read_bytes()
+    world.drop({"data/ongoing/points.npz": points, "scripts/ongoing/train.py": script.encode()})
+    (receipt,) = world.wait("ongoing", "running")
+    job = receipt["attempts"][-1]["job"]
+
+    def is_half_done() -> bool:
+        series = world.get(f"/api/jobs/{job}/metrics")["series"]
+        return len(series.get("main/loss", ())) == 6
+
+    until(is_half_done, "six epochs")
+    yield f"/#/drops/ongoing/{receipt['drop']}"
+    hold.release()
+    world.wait("ongoing", "registered")
 
 
 def _addresses(world: World) -> dict[str, str]:
@@ -255,19 +293,21 @@ def _addresses(world: World) -> dict[str, str]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_is_for_everyone_in_each_theme_and_width(
-    browser: Browser, world: World, theme: Literal["light", "dark"], width: str
+    browser: Browser, world: World, ongoing: str, tmp_path: Path, theme: Literal["light", "dark"], width: str
 ) -> None:
     pixels, height = WIDTHS[width]
     with browser.new_context(viewport={"width": pixels, "height": height}, color_scheme=theme) as context:
         page = context.new_page()
-        for name, address in _addresses(world).items():
+        for name, address in {**_addresses(world), "running": ongoing, "upload": "/"}.items():
             page.goto("about:blank")
             page.goto(f"{world.stack.functions_url}{address}")
             page.get_by_role("heading").first.wait_for()
             page.wait_for_timeout(1500)
+            if name == "upload":
+                drag(page, folder(tmp_path, "digits"), page.get_by_role("main"))
+                page.get_by_text("Where each file goes").click()
             assert page.evaluate("document.documentElement.scrollWidth") <= pixels, name
             _check_for_everyone(page, name)
             if os.environ.get(SCREENSHOTS):
-                page.screenshot(
-                    path=IMAGES / f"page-{name}-{theme}-{width}.png", full_page=name in ("drop", "rejected")
-                )
+                whole = width == "narrow" or name in WHOLE
+                page.screenshot(path=IMAGES / f"page-{name}-{theme}-{width}.png", full_page=whole)
