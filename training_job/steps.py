@@ -22,6 +22,8 @@ OPTIMIZERS: dict[str, tuple[float, Callable[[float, float], Any]]] = {
 }
 """Name, default learning rate, and how to make it. Adam's first decay rate is its momentum."""
 
+_MASTER, _SCALE = "master", "scale"
+_SCALING = ("_loss_scale", "_loss_scaling_isnan_ever")
 _BLOCK = 1 << 14  # float32 values: four arrays of them stay in a core's second cache
 
 
@@ -75,10 +77,33 @@ class ChainerStep:
     def state(self) -> dict[str, Any]:
         serializer = chainer.serializers.DictionarySerializer()
         serializer.save(self._optimizer)
-        return {name: np.array(value) for name, value in serializer.target.items()}
+        arrays = {name: np.array(value) for name, value in serializer.target.items()}
+        if not self._mixed:
+            return arrays
+        # What mixed precision has beside that, and Chainer does not keep: the weights in float32, and the scale.
+        masters = {name: rule._fp32_param for name, rule in self._rules()}  # noqa: SLF001 - as above
+        arrays |= {
+            _MASTER + name: chainer.backends.cuda.to_cpu(master.array)
+            for name, master in masters.items()
+            if master is not None
+        }
+        return arrays | {_SCALE: np.array([getattr(self._optimizer, name) for name in _SCALING])}
 
     def load_state(self, arrays: Mapping[str, Any]) -> None:
         chainer.serializers.NpzDeserializer(arrays).load(self._optimizer)
+        if not self._mixed:
+            return
+        for name, rule in self._rules():
+            if _MASTER + name in arrays:
+                master = chainer.Parameter(np.array(arrays[_MASTER + name]), name=name.rpartition("/")[2])
+                master.to_device(self._network.device)
+                rule._fp32_param = master  # noqa: SLF001 - as above
+        scale, was_too_large = arrays[_SCALE].tolist()
+        self._optimizer._loss_scale = scale  # noqa: SLF001 - set_loss_scale would end its growth
+        self._optimizer._loss_scaling_isnan_ever = bool(was_too_large)  # noqa: SLF001 - as above
+
+    def _rules(self) -> list[tuple[str, Any]]:
+        return [(name, parameter.update_rule) for name, parameter in self._network.namedparams()]
 
 
 class MlpStep:

@@ -74,6 +74,25 @@ def test_a_state_that_was_kept_goes_on_as_if_nothing_had_been(optimizer: str, dr
     assert all(np.array_equal(a.array, b.array) for a, b in zip(first.params(), again.params(), strict=True))
 
 
+def test_a_state_of_mixed_precision_keeps_what_float16_does_not() -> None:
+    with chainer.using_config("dtype", chainer.mixed16):
+        first, again = network(), network()
+    step, other = (make_step(one, "momentum", 0.01, 0.9, mixed=True) for one in (first, again))
+    for x, y in batches(4):
+        step.train(x, y, 1e-4)
+    # As the trainer keeps the weights, in float32 made of float16.
+    weights = {name: np.array(value) for name, value in chainer.serializers.npz.serialize(first).items()}
+    other.load_state(step.state())
+    chainer.serializers.NpzDeserializer(weights).load(again)
+    for x, y in batches(8)[4:]:
+        assert other.train(x, y, 1e-4) == step.train(x, y, 1e-4)
+    for mine, theirs in zip(first.params(), again.params(), strict=True):
+        assert np.array_equal(mine.update_rule._fp32_param.array, theirs.update_rule._fp32_param.array)
+    assert {name: value.tolist() for name, value in step.state().items()} == {
+        name: value.tolist() for name, value in other.state().items()
+    }
+
+
 def test_networks_that_chainer_itself_trains() -> None:
     assert isinstance(make_step(network(dropout=0.5), "adam", 0.1, 0.9), ChainerStep)
 
