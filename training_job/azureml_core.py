@@ -38,7 +38,7 @@ class Run:
         self.complete()
 
     @classmethod
-    def get_context(cls, *, allow_offline: bool = True, **kwargs: object) -> "Run":  # noqa: ARG003 - v1's signature
+    def get_context(cls, allow_offline: bool = True, **kwargs: object) -> "Run":  # noqa: ARG003, FBT001, FBT002 - v1's signature
         """Return the run of this process, the same one each time."""
         return _CONTEXT
 

@@ -1,4 +1,7 @@
-"""The one error family of the training job."""
+"""The one error family of the training job, and the exit code for input that is to blame itself."""
+
+REFUSED = 65
+"""EX_DATAERR of sysexits.h."""
 
 
 class TrainingJobError(Exception):

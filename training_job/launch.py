@@ -34,6 +34,7 @@ from training_job import (
 )
 from training_job.compat import STARTUP, callers
 from training_job.errors import (
+    REFUSED,
     ArchiveError,
     ChangedSinceSnapshotError,
     CommandError,
@@ -45,7 +46,6 @@ from training_job.job import Job, parse
 from training_job.manifest import Outcome, Result
 from training_job.run_log import MlflowRun, Reader, RunLog
 
-REFUSED = 65
 _NOT_STARTED = 127
 _LACKS_OF_MEMORY = (
     "MemoryError",

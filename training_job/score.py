@@ -23,7 +23,7 @@ import numpy as np
 
 from training_job import device, model_file, networks
 from training_job.datasets import npz
-from training_job.errors import ModelError, TrainingJobError
+from training_job.errors import REFUSED, ModelError, TrainingJobError
 from training_job.inputs import Inputs
 
 _BATCH = 1000
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = load_model(options.model, network=options.network, gpu=options.gpu_id).predict(table.x)
     except TrainingJobError as error:
         print(f"training_job.score: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        return 65
+        return REFUSED
     accuracy = float(np.mean(found == table.y))
     print(json.dumps({"count": len(table), "accuracy": round(accuracy, 6)}))  # noqa: T201 - the command's output
     return 0

@@ -22,15 +22,12 @@ import numpy as np
 from training_job import checkpoints, device, evaluation, metrics, model_file, networks, onnx_file, plots, ranks
 from training_job.checkpoints import Store
 from training_job.datasets import Split, load
-from training_job.errors import DatasetError, DeviceError, TrainingJobError
+from training_job.errors import REFUSED, DatasetError, DeviceError, TrainingJobError
 from training_job.files import write_json, written
 from training_job.inputs import Inputs, inputs_for
 from training_job.progress import ProgressBar
 from training_job.train_options import parse
 from training_job.training import Epoch, Options, Result, Trainer
-
-REFUSED = 65
-"""The exit code for input that is to blame itself: EX_DATAERR of sysexits.h."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 from training_job.steps import OPTIMIZERS
 from training_job.training import SCHEDULES
 
+_LARGEST_SEED = (1 << 32) - 1  # that NumPy's global generator takes
+
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; ends the process with 2 where they make no sense."""
@@ -18,7 +20,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--epochs", "-e", type=_positive_integer, default=20)
     add("--batchsize", "-b", type=_positive_integer, default=100)
     add("--output_dir", "-o", type=Path, default=Path("outputs"))
-    add("--gpu_id", "-g", type=int, help="-1 is the CPU; by default the first GPU, if one is usable")
+    add("--gpu_id", "-g", type=_integer, help="-1 is the CPU; by default the first GPU, if one is usable")
     add("--network", help="mlp, cnn or one of --networks; by default cnn for pictures of 16 x 16 or more, else mlp")
     add("--networks", type=Path, help="a Python file with networks; ./networks.py by default, where there is one")
     add("--hidden", type=_widths, help="widths of the hidden layers, such as 100,100")
@@ -32,33 +34,54 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--patience", type=_not_negative, default=0, help="epochs without a better one, after which training ends")
     add("--mixed", action="store_true", help="compute in float16 on a GPU, update in float32")
     add("--resume", type=Path, help="model folder whose weights to begin with")
-    add("--seed", type=_not_negative, default=0)
+    add("--seed", type=_seed, default=0)
     return parser.parse_args(argv)
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
 def _positive_integer(text: str) -> int:
-    value = int(text)
+    value = _integer(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
     return value
 
 
 def _not_negative(text: str) -> int:
-    value = int(text)
+    value = _integer(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
 
 
+def _seed(text: str) -> int:
+    value = _not_negative(text)
+    if value > _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is above {_LARGEST_SEED}")
+    return value
+
+
 def _share(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
     return value

@@ -85,6 +85,7 @@ def test_an_upload_stays_under_outputs(run: Run, name: str) -> None:
 
 def test_the_context_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Run.get_context() is Run.get_context(allow_offline=False)
+    assert Run.get_context() is Run.get_context(False)  # noqa: FBT003 - as scripts call it
     monkeypatch.setenv("AZUREML_RUN_ID", "digits-1")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "digits")
     assert (Run().id, Run().experiment.name) == ("digits-1", "digits")

@@ -155,6 +155,29 @@ def test_options_of_a_network_have_a_name_and_a_value(argument: str) -> None:
         train.main(["--option", argument])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--epochs x", "argument --epochs/-e: 'x' is no whole number"),
+        ("--epochs 0", "argument --epochs/-e: 0 is not above 0"),
+        ("--gpu_id first", "argument --gpu_id/-g: 'first' is no whole number"),
+        ("--momentum much", "argument --momentum: 'much' is no number"),
+        ("--learning-rate x", "'x' is no number"),
+        ("--learning-rate inf", "inf is not above 0 and finite"),
+        ("--hidden 10,x", "argument --hidden: 'x' is no whole number"),
+        ("--seed 1.5", "argument --seed: '1.5' is no whole number"),
+        ("--seed 5000000000", "argument --seed: 5000000000 is above 4294967295"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_it_should_be(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train.main(arguments.split())
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_terminal_shows_progress_and_a_log_does_not(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training_job.train", "--data", str(data), "-g", "-1", "-e", "3", "-b", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
