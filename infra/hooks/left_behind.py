@@ -50,7 +50,7 @@ class Deployed:
 
 @frozen(kw_only=True)
 class LeftBehind:
-    """Looks for it in one installation."""
+    """Compares one installation with what its deployment was asked for."""
 
     deployed: Deployed
     target: Target

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """After a deployment: register what jobs run, tell the app, and see that it works: `python -m infra.hooks.release`.
 
-Its settings are what `azd env get-values` prints, in the environment. It needs no key: it is whoever is signed in with
-azd or az. All of it may be run again; what is there already is left as it is.
+Its settings are what `azd env get-values` prints, in the environment. It needs no key: it acts as the
+principal that is signed in with azd or az. All of it may be run again; what is there already is left as it is.
 """
 
 import json
@@ -157,7 +157,7 @@ def remember(settings: Mapping[str, str], environ: Mapping[str, str], say: Calla
 
 
 def credential(environ: Mapping[str, str]) -> TokenCredential:
-    """Return who the hook is. Where azd runs it, that is who azd deploys as: the roles were given to them."""
+    """Return the sign-in to use: azd's first where azd runs the hook, because it deployed, and got the roles, with that."""
     if environ.get("AZURE_ENV_NAME"):
         return ChainedTokenCredential(AzureDeveloperCliCredential(process_timeout=60), DefaultAzureCredential())
     return DefaultAzureCredential()

@@ -17,7 +17,7 @@ MACHINE_LEARNING, WEB, AUTHORIZATION = "2025-12-01", "2025-03-01", "2022-04-01"
 
 @frozen(kw_only=True)
 class ResourceManager:
-    """Asks as whoever `credential` is."""
+    """Calls it as the principal that `credential` signs in."""
 
     http: httpx.Client
     credential: TokenCredential
