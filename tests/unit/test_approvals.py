@@ -595,6 +595,16 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
     assert f"{broken.blob} could not be looked at" in caplog.text
 
 
+def test_no_drop_is_looked_at_after_the_time_of_the_round(world: World) -> None:
+    for number in range(3):
+        world.kedja.approver.approvals.admits(
+            approvals_module.Pending(digest=f"{number}" * 64, experiment="digits", drop="1" * 64)
+        )
+    world.clock.advance(601)
+    world.kedja.approver.carry_on(world.clock() - timedelta(seconds=1))
+    assert len(pending(world)) == 2
+
+
 def test_a_message_that_names_no_digest_is_kept_with_what_is_wrong_with_it(world: World) -> None:
     receipt = waiting(world)
     broken = {"kind": "approved", "experiment": receipt.experiment, "drop": receipt.drop}

@@ -376,6 +376,40 @@ def test_a_long_one_goes_on_in_the_next_round(world: World) -> None:
     assert told(world).state is State.DELETED
 
 
+def begin_two(world: World) -> None:
+    """Begin to delete two experiments whose functions have all ended."""
+    for folder in ("aaa", "zzz"):
+        world.drop(f"scripts/{folder}/train.py", b"print('trained')\n")
+        world.rest()
+        world.kedja.experiments.delete(folder, by="someone", force=False)
+    world.clock.advance(LATER)
+
+
+def test_one_that_fails_in_whatever_way_keeps_no_other_waiting(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    begin_two(world)
+
+    def break_down() -> None:
+        raise ValueError("no JSON")
+
+    other = host(world, training=lambda port: Meanwhile(port, "models", break_down))
+    other.experiments.carry_on(world.clock() + timedelta(minutes=1))
+    assert world.kedja.experiments.deleting() == {"aaa"}
+    assert "The deletion of aaa could not go on" in caplog.text
+
+
+def test_none_is_begun_after_the_time_of_the_round(world: World) -> None:
+    begin_two(world)
+    world.kedja.experiments.carry_on(world.clock() + timedelta(minutes=1))
+    assert world.kedja.experiments.deleting() == set()
+    begin_two(world)
+    before = world.clock() + timedelta(minutes=1)
+    other = host(world, training=lambda port: Meanwhile(port, "models", lambda: world.clock.advance(61)))
+    calls = len(world.training.calls)
+    other.experiments.carry_on(before)
+    assert world.kedja.experiments.deleting() == {"aaa", "zzz"}
+    assert world.training.calls[calls:] == [("models", "")]
+
+
 def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: World) -> None:
     train(world, 1)
     delete(world)

@@ -1,7 +1,9 @@
 """docs/reliability.md says what the code does."""
 
+import json
 import re
 from collections import Counter, defaultdict
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,12 @@ def test_times(what: str, seconds: float) -> None:
     (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| {what}")]
     number, unit = row.split("|")[2].split()
     assert float(number) * {"s": 1, "min": 60, "h": 3600}[unit] == seconds
+
+
+def test_a_round_ends_before_its_function_is_ended() -> None:
+    limit = json.loads(Path("host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = map(int, limit.split(":"))
+    assert timedelta(hours=hours, minutes=minutes, seconds=seconds) - timedelta(minutes=2) >= reconciliation.ROUND
 
 
 def test_deliveries_and_preemptions() -> None:

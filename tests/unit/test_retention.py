@@ -356,3 +356,40 @@ def test_the_version_that_a_rollback_finds_stays_where_one_before_it_is_gone() -
     assert remover.version("digits", "2")
 
     assert remover.is_next_best("digits", "1")
+
+
+def made_two() -> World:
+    """Return a world of two experiments, each of whose first drop is to go."""
+    world = World.make(keep_receipts=1)
+    for folder in ("aaa", "zzz"):
+        for number in range(2):
+            world.drop(f"data/{folder}/digits.npz", f"digits {number}".encode())
+            world.rest()
+            world.run_job(exit_code=1)
+            world.clock.advance(60)
+    world.clock.advance(2 * DAY)
+    return world
+
+
+def left(world: World) -> list[int]:
+    return [len(world.receipts(folder)) for folder in ("aaa", "zzz")]
+
+
+def test_one_experiment_that_fails_in_whatever_way_keeps_no_other_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    world = made_two()
+
+    def break_down() -> None:
+        raise ValueError("no JSON")
+
+    other = host(world, blobs=lambda port: Meanwhile(port, "page", break_down, about="'aaa/"))
+    other.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    assert left(world) == [2, 1]
+    assert "What is old of aaa could not be let go" in caplog.text
+
+
+def test_no_experiment_is_begun_after_the_time_of_the_round() -> None:
+    world = made_two()
+    world.kedja.reconciler.retention.run(world.clock() - timedelta(seconds=1))
+    assert left(world) == [1, 2]
+    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    assert left(world) == [1, 1]
