@@ -157,7 +157,7 @@ def remember(settings: Mapping[str, str], environ: Mapping[str, str], say: Calla
 
 
 def credential(environ: Mapping[str, str]) -> TokenCredential:
-    """Return the sign-in to use. Where azd runs the hook, its own comes first, because the roles were assigned to that."""
+    """Return the sign-in to use: azd's own first where azd runs the hook, because its principal was given the roles."""
     if environ.get("AZURE_ENV_NAME"):
         return ChainedTokenCredential(AzureDeveloperCliCredential(process_timeout=60), DefaultAzureCredential())
     return DefaultAzureCredential()
