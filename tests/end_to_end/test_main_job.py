@@ -181,7 +181,22 @@ def test_an_overwrite_while_the_job_is_queued_takes_its_place(world: World, hold
     world.wait("ahead", "registered")
 
 
-def test_an_overwrite_while_the_job_runs_makes_a_drop_of_its_own(world: World) -> None:
+def test_an_overwrite_before_the_job_has_its_copy_of_the_data_ends_it(world: World, hold: Hold) -> None:
+    world.drop({"data/first/x.bin": b"1", "scripts/first/train.py": hold.before(SCRIPT)})
+    world.wait("first", "running")
+    spec = b"kedja: {drop: {supersede: false}}\n"
+    world.drop({"data/changed/x.bin": b"1", "scripts/changed/train.py": SCRIPT, "scripts/changed/job.yaml": spec})
+    world.wait("changed", "submitted", "starting")
+    world.drop({"data/changed/x.bin": b"2"})
+    until(lambda: [len(receipt["attempts"]) for receipt in world.receipts("changed")] == [1, 1], "the newer drop's job")
+    hold.release()
+    first, second = world.wait("changed", "failed", "registered", count=2)
+    assert (first["status"], first["attempts"][0]["exit_code"]) == ("failed", 65)
+    assert first["reason"].startswith("changed-since-snapshot: data file x.bin ")
+    assert (second["status"], world.versions("changed")) == ("registered", ["1"])
+
+
+def test_an_overwrite_while_the_job_runs_on_its_copy_makes_a_drop_of_its_own(world: World) -> None:
     world.drop({"data/moved/x.bin": b"1", "scripts/moved/train.py": SCRIPT, "scripts/moved/job.yaml": SLOW})
     world.wait("moved", "running")
     world.drop({"data/moved/x.bin": b"2"})
