@@ -114,7 +114,8 @@ function aligned(lines) {
 function extend(chart, data) {
   const [steps] = chart.data;
   const { min, max } = chart.scales.x;
-  const zoomed = steps.length > 1 && (min > steps[0] || max < steps.at(-1));
+  // Before its first drawing a chart has no scale yet.
+  const zoomed = typeof min === "number" && steps.length > 1 && (min > steps[0] || max < steps.at(-1));
   chart.setData(data, !zoomed);
   if (zoomed) chart.setScale("x", { min, max });
 }

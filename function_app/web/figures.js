@@ -67,11 +67,11 @@ function Parameters({ attempt, own }) {
     ["Job", html`<code>${attempt.job}</code>`],
     ["Why", attempt.why],
     ["Started", attempt.started && moment(attempt.started)],
-    ["Took", lasted],
+    [attempt.ended ? "Took" : "Running for", lasted],
     ["Exit code", attempt.exit_code],
     ...Object.entries(attempt.metrics || {}).map(([name, value]) => [name, figure(value)]),
     ...Object.entries(own?.parameters || {}),
-    ...Object.entries(attempt.links || {}).filter(([, address]) => /^https?:/.test(address)).map(([name, address]) => [name, html`<a href=${address} target="_blank" rel="noopener">${`Open in ${SITES[name] || name}`}</a>`]),
+    ...Object.entries(attempt.links || {}).filter(([, address]) => /^https?:/.test(address)).map(([name, address]) => [SITES[name] || name, html`<a href=${address} target="_blank" rel="noopener">${`Open in ${SITES[name] || name}`}</a>`]),
   ];
   return html`<h3>Job and parameters</h3>
     <${Facts} of=${facts} />`;

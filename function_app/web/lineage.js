@@ -3,12 +3,14 @@ import { html } from "./html.js";
 import { modelAddress } from "./address.js";
 import { bytes, figure, plural, short, telling } from "./format.js";
 
+const files = (count, hash, none) => (count ? [plural(count, "file"), short(hash)] : [none, ""]);
+
 export function Lineage({ receipt, attempt }) {
   const { received, model } = receipt;
   const without = (used) => (attempt ? used : "none"); // whether it is needed shows only once there is a job
   const links = [
-    ["Data", plural(received.data, "file"), received.data ? short(received.data_sha256) : without("none needed"), received.manifest],
-    ["Script", plural(received.scripts, "file"), received.scripts ? short(received.scripts_sha256) : without("the built-in trainer"), ""],
+    ["Data", ...files(received.data, received.data_sha256, without("none needed")), received.manifest],
+    ["Script", ...files(received.scripts, received.scripts_sha256, without("the built-in trainer")), ""],
   ];
   if (attempt) links.push(["Job", attempt.job, attempt.why, telling(attempt.metrics).map(([name, value]) => `${name} ${figure(value)}`).join(", ")]);
   if (model) {

@@ -187,7 +187,7 @@ def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> 
 def test_events_appear_as_they_are_published(page: Page, world: World) -> None:
     page.goto("/#/events")
     expect(page.get_by_role("heading", name="Events")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_count(0)
+    expect(page.get_by_role("main").get_by_role("status")).to_have_count(0)
     world.drop({"data/told/x.csv": b"1", "scripts/told/job.yaml": b"kedja: {data: maybe}\n"})
     told = page.get_by_role("listitem").filter(has_text="told").filter(has_text="DropRejected")
     expect(told).to_be_visible(timeout=SLOW)

@@ -19,6 +19,17 @@ HIDE = """({hidden}) => {
     Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
+DRAWN = """(place) => {
+    const canvas = place.querySelector("canvas");
+    const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let at = 0; at < data.length; at += 4) {
+        if (data[at] === 29 && data[at + 1] === 78 && data[at + 2] === 216) count++;
+    }
+    return count;
+}"""
+DRAWN_LEAST = 20
+"""Pixels in the colour of the first line, --line-1 of the light theme."""
 UNAVAILABLE = {"status": 503, "title": "Storage is not available.", "what_to_do": "Try again in a minute."}
 
 
@@ -207,18 +218,19 @@ def series(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def test_a_chart_grows_without_being_made_anew_and_leaves_a_gap_for_what_is_no_number(page: Page) -> None:
-    values: list[float | None] = [1.0, None, 0.5]
+    values: list[float | None] = [1.0, None, 0.5, 0.4]
     answer(page, receipt()["receipt"], receipt(status="running"))
     answer(page, "/api/jobs/shown-1/metrics", lambda _: series(values))
     Live(page, "/api/jobs/shown-1/logs/live")
     page.goto(f"/#/drops/shown/{DROP}")
     chart = page.get_by_role("img", name=re.compile("^Curve of loss"))
-    expect(chart).to_have_accessible_name("Curve of loss. Latest: main/loss 0.5")
+    expect(chart).to_have_accessible_name("Curve of loss. Latest: main/loss 0.4")
     page.get_by_text("loss as a table").click()
     cells = page.get_by_role("region", name="Figures of loss").get_by_role("cell")
-    assert cells.all_inner_texts() == ["1", "NaN", "0.5"]
+    assert cells.all_inner_texts() == ["1", "NaN", "0.5", "0.4"]
     assert chart.evaluate("(place) => place.getElementsByTagName('canvas').length") == 1
     chart.evaluate("(place) => { place.querySelector('canvas').dataset.kept = 'yes' }")
+    assert chart.evaluate(DRAWN) > DRAWN_LEAST
     values.append(0.25)
     expect(chart).to_have_accessible_name("Curve of loss. Latest: main/loss 0.25", timeout=15_000)
     assert chart.evaluate("(place) => place.querySelector('canvas').dataset.kept") == "yes"
