@@ -32,6 +32,7 @@ LOG_TAIL_BYTES = 64 * 1024
 BUSY_DELAY = 15.0
 """Seconds until the next look where another host is registering the job's model right now."""
 DEADLINE = timedelta(hours=24)
+"""How long messages repeat a look; after that each round of `reconcile` looks."""
 
 
 class LookRequest(Document):

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import names
+from function_app import looking_again, names
 from function_app.announcements import Announced
 from function_app.artifacts import MODEL_MANIFEST, Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
@@ -35,7 +35,6 @@ from function_app.training_service import (
 )
 
 LEASE_SECONDS = 60
-COPY_CHECK = 5.0
 UPLOAD_CHECK = 10.0
 UPLOAD_DEADLINE = timedelta(minutes=10)
 """How long a training service may take to upload what a completed job made."""
@@ -189,7 +188,7 @@ class Registrar:
         receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
         artifacts = self.artifacts.verified(outputs, target, work.result) if progress.done else []
         if not artifacts:
-            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", COPY_CHECK)
+            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", looking_again.COPY_CHECK)
         return self._finish(work, receipt, model, artifacts)
 
     def _result(self, outputs: BlobFolder, waited: timedelta) -> JobResult:

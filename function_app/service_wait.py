@@ -10,6 +10,7 @@ from function_app.receipt import Receipt, Status
 REASON = "training service"
 """What such a drop waits for, on its receipt."""
 DEADLINE = timedelta(hours=24)
+"""How long a training service may be unavailable to a drop, or to its submission, before that has failed."""
 SHORTEST_WAIT, LONGEST_WAIT = 30.0, 600.0
 """Seconds between two looks at a folder: from the one to the other, twice as long each time."""
 
@@ -23,6 +24,11 @@ def is_asked_again(receipt: Receipt) -> bool:
 def is_compute(what: str) -> bool:
     """Return whether what a drop waits for is a compute that does not exist."""
     return what.startswith("compute ")
+
+
+def given_up(error: TrainingServiceUnavailable) -> str:
+    """Return the reason of a drop that waited for longer than the deadline."""
+    return f"The training service was not available for {DEADLINE.total_seconds() / 3600:.0f} hours: {error}"
 
 
 def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServiceUnavailable) -> Plan | None:
@@ -39,7 +45,7 @@ def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServ
     if now >= until:
         return Rejected(
             drop=drop,
-            reason=f"The training service was not available for {DEADLINE.total_seconds() / 3600:.0f} hours: {error}",
+            reason=given_up(error),
             what_to_do="Drop it again when the service is back.",
         )
     first = f"{error} Then" if isinstance(error, AppNotAllowed) else "Nothing:"

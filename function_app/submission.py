@@ -3,12 +3,12 @@
 import contextlib
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
 
-from function_app import names
+from function_app import names, service_wait
 from function_app.announcements import Announced
 from function_app.approvals import Approvals, NotApproved
 from function_app.errors import AppNotAllowed, JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
@@ -23,9 +23,6 @@ from function_app.training_service import RECEIPT_TAG, Job, JobRequest, Training
 from function_app.turns import SubmitRequest, Turns
 
 logger = logging.getLogger(__name__)
-
-DEADLINE = timedelta(hours=24)
-"""How long a training service may be unavailable before the drop has failed."""
 
 _UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED, Status.REJECTED})
 """A job that comes to be after its receipt says this is canceled at once."""
@@ -142,8 +139,8 @@ class Submitter:
         self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
     ) -> Receipt:
         now = self.receipts.clock()
-        if now - attempt.claimed > DEADLINE:
-            reason = f"The training service was not available for {DEADLINE}: {error}"
+        if now - attempt.claimed > service_wait.DEADLINE:
+            reason = service_wait.given_up(error)
 
             def give_up(current: Receipt) -> Receipt:
                 if current.status is not Status.SUBMITTING or current.job != attempt.job:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app import completion, looking_again, reconciliation, registration, submission
+from function_app import completion, looking_again, reconciliation, registration, service_wait
 from function_app.receipt import FINAL, MOVES, Status
 from function_app.settings import Settings
 
@@ -57,7 +57,7 @@ def test_the_final_ones_are_named() -> None:
         ("a claimed attempt without a job", reconciliation.LOST_SUBMISSION.total_seconds()),
         ("lease of a registration", registration.LEASE_SECONDS),
         ("a job's uploads", registration.UPLOAD_DEADLINE.total_seconds()),
-        ("the training service may be unavailable", submission.DEADLINE.total_seconds()),
+        ("the training service may be unavailable", service_wait.DEADLINE.total_seconds()),
         ("what goes on after an approval", looking_again.DEADLINE.total_seconds()),
         ("a job's look is repeated", completion.DEADLINE.total_seconds()),
     ],

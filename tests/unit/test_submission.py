@@ -121,6 +121,7 @@ def test_it_is_given_up_after_a_day(unavailable: World) -> None:
     unavailable.go_on(25 * 3600)
     receipt = unavailable.receipt()
     assert (receipt.status, unavailable.queues.messages) == (Status.FAILED, [])
+    assert receipt.reason == "The training service was not available for 24 hours: The training service is down."
     assert unavailable.publisher.types() == ["Kedja.JobFailed"]
     assert unavailable.opened() == []
 

@@ -20,7 +20,6 @@ SHORT: dict[str, object] = {
     "completion.BUSY_DELAY": 1.0,
     "reconciliation.IN_FLIGHT": timedelta(seconds=30),
     "reconciliation.LOST_SUBMISSION": timedelta(seconds=20),
-    "registration.COPY_CHECK": 1.0,
     "registration.LEASE_SECONDS": 15,
     "registration.UPLOAD_CHECK": 1.0,
     "looking_again.COPY_CHECK": 1.0,
