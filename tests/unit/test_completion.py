@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
@@ -65,7 +66,7 @@ def test_a_script_that_exits_1_has_failed(submitted: World) -> None:
 
 @pytest.mark.parametrize("result", [{"exit_code": 1}, {"exit_code": 137, "signal": "SIGKILL"}])
 def test_a_log_that_cannot_be_read_keeps_no_job_from_ending(
-    submitted: World, mocker: MockerFixture, result: dict[str, object]
+    submitted: World, mocker: MockerFixture, result: dict[str, Any]
 ) -> None:
     refused = TrainingServiceError("The log cannot be read: Azure ML answered 403,\nnot for you.")
     mocker.patch.object(MemoryTraining, "logs", side_effect=refused)
