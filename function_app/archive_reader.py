@@ -32,6 +32,8 @@ FREE_BYTES = 8 << 20
 MOST_FILES = 1000
 MOST_MEMBERS = 20_000
 """Files and folders, with those that nobody means to drop, such as .git/."""
+MOST_HEADER = 1 << 20
+"""Bytes of a tar between two members: tarfile keeps a member's header, with its comments, in memory."""
 MOST_MEMORY = 80 << 20
 """Bytes that xz may use: `xz -9` asks for 65 MiB, and a hostile header for gigabytes."""
 
@@ -167,6 +169,7 @@ def _tar_files(name: str, data: bytes, budget: _Budget) -> Iterator[tuple[str, b
     counted = _Counted(_unpacked(name.lower(), data), budget)
     with tarfile.open(fileobj=cast("IO[bytes]", counted), mode="r|", errors="surrogateescape") as opened:
         for member in opened:
+            counted.begin(member)
             path = budget.place(member.name)
             if member.size < 0:
                 raise budget.refused(f"it is damaged: {member.name[:200]!r} has a negative size")
@@ -187,9 +190,19 @@ class _Counted:
     def __init__(self, source: _Source, budget: _Budget) -> None:
         self._source = source
         self._budget = budget
+        self._left = MOST_HEADER
+
+    def begin(self, member: tarfile.TarInfo) -> None:
+        """Say what may come until the next member's header has ended."""
+        has_content = member.isreg() or member.type not in tarfile.SUPPORTED_TYPES
+        self._left = MOST_HEADER + (member.size if has_content else 0)
 
     def read(self, size: int) -> bytes:
-        return self._budget.take(self._source.read(min(size, _BLOCK)))
+        data = self._budget.take(self._source.read(min(size, _BLOCK)))
+        self._left -= len(data)
+        if self._left < 0:
+            raise self._budget.refused(f"a header in it has more than {MOST_HEADER} bytes")
+        return data
 
 
 class _Xz:

@@ -85,11 +85,12 @@ def tarred(members: Iterable[tuple[str, bytes] | tarfile.TarInfo], *, form: int 
     return stream.getvalue()
 
 
-def special(kind: bytes, name: str = "harm.py", target: str = "") -> tarfile.TarInfo:
+def special(kind: bytes, name: str = "harm.py", target: str = "", size: int = 0) -> tarfile.TarInfo:
     """Return a member of a tar that is no file."""
     info = tarfile.TarInfo(name)
     info.type = kind
     info.linkname = target
+    info.size = size
     return info
 
 

@@ -90,7 +90,17 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a bomb in a header": (
         "a.tgz",
         lambda: gzip.compress(tarred([("n" * (15 * MIB), b"x")], form=tarfile.GNU_FORMAT)),
-        "more than 8388608 bytes",
+        "a header in it has more than 1048576 bytes",
+    ),
+    "a bomb in the header behind a hidden file": (
+        "a.tgz",
+        lambda: gzip.compress(tarred([(".git/x", bytes(2 * MIB)), ("n" * (2 * MIB), b"x")])),
+        "a header in it has more than 1048576 bytes",
+    ),
+    "a bomb in the header behind a folder that claims a size": (
+        "a.tgz",
+        lambda: gzip.compress(tarred([special(tarfile.DIRTYPE, "a", size=100 * MIB), ("n" * (2 * MIB), b"x")])),
+        "a header in it has more than 1048576 bytes",
     ),
     "a bomb in what is ignored": (
         "a.tgz",
