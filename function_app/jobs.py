@@ -22,7 +22,7 @@ from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots
 from function_app.storage import Blobs
-from function_app.submission import Submitter, without_secrets
+from function_app.submission import Submitter
 
 
 class TrainingRequest(PutOff):
@@ -97,24 +97,12 @@ class Jobs:
         drop, spec = self._drop(request, code=code)
         plan = self.planner.plan(drop, spec)
         drop_id = plan.drop.id(spec.canonical())
-        document: Mapping[str, Any] | None = None
-        if isinstance(plan, Ready):
-            document = without_secrets(
-                self.planner.document(
-                    spec,
-                    experiment=drop.experiment,
-                    folder=drop.folder,
-                    drop=drop_id,
-                    entry_script=plan.entry_script,
-                    has_data=bool(plan.drop.data),
-                )
-            )
         return DryRun(
             drop=drop_id,
             status={Ready: Status.SUBMITTING, Waiting: Status.WAITING, Rejected: Status.REJECTED}[type(plan)],
             reason=getattr(plan, "reason", getattr(plan, "what", None)),
             what_to_do=getattr(plan, "what_to_do", None),
-            document=document,
+            document=self.submitter.shown(plan, spec, drop_id) if isinstance(plan, Ready) else None,
             existing=self.receipts.find(drop.experiment, drop_id),
         )
 
