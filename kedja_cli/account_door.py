@@ -1,4 +1,4 @@
-"""The storage account itself, for whoever has its key or a role on it: no service is asked."""
+"""The storage account itself, for anyone who has its key or a role on it: no service is asked."""
 
 import base64
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class AccountDoor:
 
 
 def connect(account: str) -> BlobServiceClient:
-    """Return a client of the account: by its connection string, or at its URL as whoever has signed in.
+    """Return a client of the account: by its connection string, or at its URL as the person signed in.
 
     Raises:
         CommandError: where this is neither.

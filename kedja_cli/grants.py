@@ -23,7 +23,7 @@ class Grant:
     `there_modified` is when storage took that.
     """
 
-    url: str | None = field(repr=False)  # it lets in whoever has it
+    url: str | None = field(repr=False)  # anyone who has it may write there
     headers: Mapping[str, str] = {}
     blocks: bool = True
     there_size: int | None = None
@@ -50,7 +50,7 @@ class Door(Protocol):
 
 @frozen
 class ServiceDoor:
-    """Asks the service, so that whoever drops files needs no role in storage."""
+    """Asks the service, so that people who drop files need no role in storage."""
 
     api: Api
     experiment: str

@@ -1,4 +1,4 @@
-"""`kedja keys`: keys of the HTTP API, made and revoked in storage by whoever has a role there."""
+"""`kedja keys`: keys of the HTTP API, created and revoked in storage by anyone with a role there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

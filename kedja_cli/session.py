@@ -87,7 +87,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             screen.note("stopped")
             raise typer.Exit(Exit.INTERRUPTED) from None
-        except BrokenPipeError:  # `kedja jobs | head`: whoever reads has seen enough
+        except BrokenPipeError:  # `kedja jobs | head`: the reader has seen enough
             _silence_stdout()
         finally:
             session.close()
