@@ -23,8 +23,11 @@ export function Attention({ changes, troubled }) {
     <ul class="attention">
       ${found.map(
         (one) => html`<li key=${one.drop}>
-          <a href=${dropAddress(one.experiment, one.drop)}>${one.experiment} <code>${short(one.drop)}</code></a>
-          <${Badge} status=${one.status} /> <${When} time=${one.received_at} />
+          <div class="row">
+            <a href=${dropAddress(one.experiment, one.drop)}>${one.experiment} <code>${short(one.drop)}</code></a>
+            <${Badge} status=${one.status} />
+            <${When} time=${one.received_at} />
+          </div>
           <p>${one.reason}</p>
           ${one.what_to_do && html`<p><strong>What to do:</strong> ${one.what_to_do}</p>`}
         </li>`,
