@@ -64,6 +64,14 @@ def test_an_experiment_from_its_first_file_to_its_model(kedja: Kedja, world: Wor
     log = kedja("logs", "rings").stdout
     assert "validation/main/accuracy" in log
     assert kedja("logs", job["job"], "--follow").stdout == log
+    last = "".join(log.splitlines(keepends=True)[-2:])
+    assert kedja("logs", "rings", "--tail", "2").stdout == kedja("logs", "rings", "-n", "2", "--follow").stdout == last
+    assert kedja("logs", "rings", "--tail", "0", "--follow").stdout == ""
+    assert "validation/main/accuracy" in kedja("metrics", "rings").stdout
+    dry_run = told(kedja("submit", "rings", "--dry-run", "--json"))
+    assert (dry_run["drop"], dry_run["existing"]["name"]) == (receipt["drop"], job["job"])
+    assert told(kedja("submit", "rings", "--json"))["name"] == job["job"]
+    assert kedja("compute", "list").stdout
 
     assert kedja("models", "rings").stdout.startswith("rings:1\tchampion\t")
     assert kedja("download", "rings@champion").stdout == "rings-1\n"
@@ -88,9 +96,17 @@ def test_a_drop_straight_into_the_account_in_blocks(kedja: Kedja, world: World, 
 def test_a_drop_that_brings_no_model_exits_5_with_the_reason(kedja: Kedja, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("raise SystemExit('no such column: label')\n")
     (tmp_path / "job.yaml").write_text("kedja: {entry_script: train.py, data: none}\n")
-    done = kedja("drop", "-s", "train.py", "-s", "job.yaml", "-e", "no-model", "--wait", code=5)
+    drop = ("drop", "train.py", "job.yaml", "-e", "no-model", "--wait")
+    done = kedja(*drop, code=5)
     assert "error: no-model is failed" in done.stderr
     assert "no such column: label" in kedja("status", "no-model").stdout
+
+    again = kedja(*drop, code=5)
+    assert "0 files sent" in again.stderr
+    assert "of the same files is failed: retried as no-model-" in again.stderr
+    (tmp_path / "train.py").write_text("print('good now')\n")
+    kedja(*drop, "--timeout", "0", code=6)
+    assert told(kedja(*drop, "--json", code=5))["receipt"]["status"] == "not_registered"  # it made no file
 
 
 def test_keys_are_made_listed_and_revoked_in_storage(kedja: Kedja, world: World) -> None:
