@@ -571,14 +571,16 @@ def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: Worl
 
 
 def test_a_note_that_is_written_again_meanwhile_stays(world: World) -> None:
-    approvals = world.kedja.approver.approvals
     one = approvals_module.Pending(digest="0" * 64, experiment="digits", drop="1" * 64)
-    approvals.admits(one)
-    (listed,) = approvals.notes()
-    world.clock.advance(1)
-    approvals.admits(one)
-    approvals.settled(one, etag=listed.etag)
-    assert list(approvals.waiting()) == [one]
+    world.kedja.approver.approvals.admits(one)
+    world.clock.advance(601)
+
+    def note_again() -> None:
+        world.kedja.approver.approvals.admits(one)
+
+    other = host(world, blobs=lambda port: Meanwhile(port, "read", note_again, about="digits/1111"))
+    other.approver.carry_on(world.clock())
+    assert list(world.kedja.approver.approvals.waiting()) == [one]
 
 
 def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
