@@ -129,6 +129,10 @@ chainer-suite: .venv/.ready ## Chainer's own tests, with and without Kedja's lay
 	@$(BIN)/python -m tests.chainer_suite.run --uv $(UV) $(if $(CHAINER_SOURCE),--source $(CHAINER_SOURCE)) \
 		--report benchmarks/results/chainer-suite.md $(OPTIONS)
 
+.PHONY: compat-matrix
+compat-matrix: .venv/.ready ## Kedja's tests of the Chainer layer, on each Python and NumPy that docs/chainer.md names
+	@$(BIN)/python -m tests.chainer_suite.matrix --uv $(UV) --report benchmarks/results/compat-matrix.md $(OPTIONS)
+
 # --- maintain
 
 .PHONY: lock

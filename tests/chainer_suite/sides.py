@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +51,21 @@ SIDES = (REFERENCE, MENDED)
 
 def install(side: Side, folder: Path, uv: str) -> Path:
     """Make the side's virtual environment if its requirements changed. Returns its Python."""
+    return environment(side.python, side.requirements.read_text().splitlines(), folder, uv)
+
+
+def environment(version: str, requirements: Iterable[str], folder: Path, uv: str) -> Path:
+    """Make a virtual environment with packages if they are not those that it has. Returns its Python."""
     python = folder / "bin/python"
     mark = folder / "requirements.txt"
-    if mark.is_file() and mark.read_text() == side.requirements.read_text():
+    text = "\n".join(requirements) + "\n"
+    if mark.is_file() and mark.read_text() == text:
         return python
-    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", _interpreter(side.python), str(folder)], check=True)
+    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", _interpreter(version), str(folder)], check=True)
     constraints = ROOT / "training_job/environment/build-constraints.txt"
-    arguments = ["--python", str(python), "--build-constraints", str(constraints), "-r", str(side.requirements)]
-    subprocess.run([uv, "pip", "install", "--quiet", *arguments], check=True)
-    mark.write_text(side.requirements.read_text())
+    arguments = ["--python", str(python), "--build-constraints", str(constraints), "-r", "-"]
+    subprocess.run([uv, "pip", "install", "--quiet", *arguments], input=text, text=True, check=True)
+    mark.write_text(text)
     return python
 
 

@@ -74,6 +74,7 @@ CALLS: dict[str, Any] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a NumPy that still has them
 @pytest.mark.parametrize("call", CALLS)
 def test_what_the_lost_functions_did(call: str) -> None:
     found = eval(call, {"np": np, "__name__": "__main__"})  # noqa: S307 - as a script calls them
