@@ -66,8 +66,8 @@ function merged(first, second) {
     const before = known.get(one.receipt);
     if (!before || exact(before.updated_at) <= exact(one.updated_at)) known.set(one.receipt, one);
   }
-  const time = (one) => exact(one.received_at);
-  return [...known.values()].sort((a, b) => (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : 0));
+  const times = new Map([...known.values()].map((one) => [one, exact(one.received_at)]));
+  return [...times.keys()].sort((a, b) => (times.get(a) < times.get(b) ? 1 : times.get(a) > times.get(b) ? -1 : 0));
 }
 
 // A time as text that sorts: of whole seconds no fraction is told, and a Date would cut microseconds off.
