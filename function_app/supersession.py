@@ -33,7 +33,8 @@ class Supersession:
             latest = self.receipts.advance(receipt)
         if latest.drop != receipt.drop:
             newer = self.receipts.find(receipt.experiment, latest.drop)
-            if newer is not None and newer.attempts and supersede and receipt.status is Status.SUBMITTING:
+            gives_way = supersede and receipt.status is Status.SUBMITTING
+            if gives_way and newer and newer.attempts and _is_of_newer_files(newer, receipt):
                 return self._supersede(receipt, newer)
             return receipt
         if latest.follows is not None:
@@ -41,7 +42,8 @@ class Supersession:
         if receipt.status is Status.SUBMITTING and supersede:
             for experiment, drop in list(self.receipts.opened(receipt.experiment)):
                 older = self.receipts.find(experiment, drop)
-                if older and older.drop != receipt.drop and older.order < receipt.order:
+                is_older = older and older.drop != receipt.drop and older.order < receipt.order
+                if older and is_older and _is_of_newer_files(receipt, older):
                     self._supersede(older, receipt)
         return receipt
 
@@ -53,7 +55,7 @@ class Supersession:
 
         def edit(current: Receipt) -> Receipt:
             followed = current.with_(followed_by=newer.drop)
-            if current.status is not Status.WAITING:
+            if current.status is not Status.WAITING or not _is_of_newer_files(newer, current):
                 return followed
             return followed.moved(
                 Status.SUPERSEDED, self.receipts.clock(), f"The drop {newer.drop[:16]} took its place."
@@ -102,3 +104,11 @@ class Supersession:
             return self.training.get(receipt.job).status not in (JobStatus.STARTING, JobStatus.CANCELING)
         except JobNotFound:
             return False
+
+
+def _is_of_newer_files(newer: Receipt, older: Receipt) -> bool:
+    """Return whether the newest file of the one is no older than that of the other.
+
+    Somebody who retries an older drop wants its job, and not that what was dropped since is never trained on.
+    """
+    return newer.newest_upload >= older.newest_upload

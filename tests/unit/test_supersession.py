@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from function_app import names
@@ -122,3 +124,18 @@ def test_repeated_it_changes_nothing(supersession: Supersession, world: World) -
     before = [world.kedja.receipts.load("digits", letter * 64) for letter in "ab"]
     supersession.advance(newer, supersede=True)
     assert [world.kedja.receipts.load("digits", letter * 64) for letter in "ab"] == before
+
+
+@pytest.mark.parametrize("newer", [Status.WAITING, Status.SUBMITTED])
+def test_an_older_drop_that_is_retried_takes_no_place_of_a_newer_one(
+    supersession: Supersession, world: World, newer: Status
+) -> None:
+    dropped_later = receipt(world, "b", 2, newer)
+    later = dropped_later.newest_upload + timedelta(seconds=60)
+    world.kedja.receipts.change(dropped_later, lambda now: now.with_(newest_upload=later))
+    supersession.advance(world.kedja.receipts.load("digits", "b" * 64), supersede=True)
+    if newer is Status.SUBMITTED:
+        job(world, "b", JobStatus.STARTING)
+    retried = receipt(world, "a", 3, Status.SUBMITTING)
+    assert supersession.advance(retried, supersede=True) == retried
+    assert status(world, "b") is newer
