@@ -279,9 +279,9 @@ def _explained(job: Job, result: JobResult | None, problem: str | None) -> tuple
     if result.out_of_memory:
         return result.reason or "The job ran out of memory.", "Use a smaller batch, or a bigger node."
     if result.result == "refused":
-        return result.reason or "The job refused its input.", "Mend the file and drop it again."
+        return result.reason or "The job refused its input.", "Fix the file and drop it again."
     cause = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
     return (
         result.reason or f"The script ended with {cause}.",
-        "Read the end of the log, mend the script, drop it.",
+        "Read the end of the log, fix the script, drop it.",
     )

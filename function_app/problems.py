@@ -83,7 +83,7 @@ class Kind:
     retry_after: float | None = None
 
 
-_INVALID = "Mend what `problems` names and send it again."
+_INVALID = "Fix what `problems` names and send it again."
 _LATER = "Send the same request again after the time that Retry-After names."
 _UNREADABLE = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request has a wrong value.", _INVALID)
 _INTERNAL = Kind(

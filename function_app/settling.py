@@ -142,7 +142,7 @@ class Settler:
         """
         check_not_deleting(self.blobs, drop.experiment)
         if isinstance(spec, InvalidJobSpec):
-            plan = Rejected(drop=drop, reason=str(spec), what_to_do="Mend job.yaml and drop it again.")
+            plan = Rejected(drop=drop, reason=str(spec), what_to_do="Fix job.yaml and drop it again.")
             canonical = f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"
             spec = JobSpec()
         else:

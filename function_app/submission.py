@@ -62,7 +62,7 @@ class Submitter:
         except NotApproved as error:
             reason, what_to_do = error.reason, "Have it approved (POST /api/approvals), then drop the files again."
         except (JobRefused, JobConflict) as error:
-            reason, what_to_do = str(error), "Mend what the training service names, and drop it again."
+            reason, what_to_do = str(error), "Fix what the training service names, and drop it again."
         else:
             return self._submitted(receipt, document, job)
         receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, reason, what_to_do))

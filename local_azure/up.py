@@ -21,7 +21,7 @@ from local_azure.stack import Ports, Stack
 ROOT = Path(__file__).parent.parent
 _POLL = 0.5  # seconds
 _RESTARTS = 20
-"""Restarts of one component after which something is wrong that another start will not mend."""
+"""Restarts of one component after which something is wrong that another start will not fix."""
 
 Say = Callable[[str], None]
 

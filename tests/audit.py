@@ -50,7 +50,7 @@ class Audit:
                 audit.skipped.append(name)
                 continue
             audit.looked_up += 1
-            audit.vulnerable += [f"{name}: {one['id']}, mended in {_versions(one)}" for one in package["vulns"]]
+            audit.vulnerable += [f"{name}: {one['id']}, fixed in {_versions(one)}" for one in package["vulns"]]
         return audit
 
     def __str__(self) -> str:

@@ -176,7 +176,7 @@ def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> 
     page.goto("/")
     world.drop({"data/broken/x.csv": b"1", "scripts/broken/job.yaml": b"kedja: {data: maybe}\n"})
     card = page.get_by_role("region", name="Needs attention").get_by_role("listitem").filter(has_text="broken")
-    expect(card).to_contain_text("What to do: Mend job.yaml and drop it again.", timeout=SLOW)
+    expect(card).to_contain_text("What to do: Fix job.yaml and drop it again.", timeout=SLOW)
     card.get_by_role("link").click()
     script = page.get_by_role("region", name="Lineage").get_by_role("listitem").filter(has_text="Script")
     expect(script).to_contain_text("none")

@@ -94,7 +94,7 @@ def test_a_log_that_cannot_be_read_now_is_read_later(submitted: World, mocker: M
     [
         ({"signal": "SIGSEGV", "exit_code": 139}, "signal SIGSEGV", "log"),
         ({"out_of_memory": True, "reason": "The GPU's memory is full."}, "The GPU's memory is full.", "batch"),
-        ({"result": "refused", "reason": "No labels."}, "No labels.", "Mend the file"),
+        ({"result": "refused", "reason": "No labels."}, "No labels.", "Fix the file"),
         ({"result": "changed-since-snapshot", "reason": "a.png"}, "changed-since-snapshot: a.png", "drop of its own"),
     ],
 )

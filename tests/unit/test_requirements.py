@@ -57,7 +57,7 @@ def test_node_packages_are_pinned_by_hash() -> None:
         (
             {"dependencies": [{**PACKAGE, "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]},
             VULNERABLE,
-            "a 1: PYSEC-1, mended in 2",
+            "a 1: PYSEC-1, fixed in 2",
         ),
         (None, UNREACHABLE, "could not be reached: no route"),
     ],
