@@ -15,7 +15,5 @@ order = np.random.default_rng(0).permutation(len(x))
 x, y = x[order].astype(np.uint8), y[order].astype(np.uint8)
 folder = Path(__file__).parent / "digits" / "data"
 folder.mkdir(exist_ok=True)
-np.savez_compressed(
-    folder / "digits.npz", x=x[HELD_OUT:], y=y[HELD_OUT:], x_test=x[:HELD_OUT], y_test=y[:HELD_OUT]
-)
+np.savez_compressed(folder / "digits.npz", x=x[HELD_OUT:], y=y[HELD_OUT:], x_test=x[:HELD_OUT], y_test=y[:HELD_OUT])
 print(folder / "digits.npz")
