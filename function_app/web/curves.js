@@ -2,13 +2,12 @@
 import { html } from "./html.js";
 import { useEffect, useRef } from "./vendor/hooks.js";
 import uPlot from "./vendor/uplot.js";
-import { figure } from "./format.js";
+import { COUNTERS, figure } from "./format.js";
 
 const HEIGHT = 240;
 const POINTS = 40; // with fewer, each is marked
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
-const CLOCKS = new Set(["elapsed_time", "epoch", "iteration"]); // what the others are drawn over
 const DASHES = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
 
 // A job's series over its epochs, where it reports them; else over its iterations.
@@ -27,7 +26,7 @@ export function grouped(jobs) {
   const charts = new Map();
   for (const [number, { name, series }] of jobs.entries()) {
     for (const [metric, points] of Object.entries(byEpoch(series || {}))) {
-      if (!points?.length || CLOCKS.has(metric)) continue;
+      if (!points?.length || COUNTERS.has(metric)) continue;
       const title = metric.split("/").at(-1);
       if (!charts.has(title)) charts.set(title, []);
       charts.get(title).push({ label: jobs.length > 1 ? `${metric} · ${name}` : metric, job: number, metric, points });

@@ -38,7 +38,7 @@ export function figure(value) {
 
 // The metrics to tell of in one line, as [name, value]: counters of steps and time are left out, and paths such as
 // `validation/main/loss` where there are plain names too; of paths those of the validation come first.
-const COUNTERS = new Set(["epoch", "iteration", "elapsed_time"]);
+export const COUNTERS = new Set(["epoch", "iteration", "elapsed_time"]);
 export function telling(metrics) {
   const told = Object.entries(metrics || {}).filter(([name]) => !COUNTERS.has(name));
   const plain = told.filter(([name]) => !name.includes("/"));
