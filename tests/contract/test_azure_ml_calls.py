@@ -416,10 +416,6 @@ class TestModels:
         with pytest.raises(TrainingServiceError, match=r"model\.npz does not exist"):
             azure.service.register_model(registration(name, name))
 
-    def test_a_version_that_is_not_there_cannot_be_archived(self, service: AzureMLService) -> None:
-        with pytest.raises(TrainingServiceError, match="no-such-model"):
-            service.archive_model("no-such-model", "3")
-
 
 class TestMetricSeries:
     def test_of_many_values_come_in_pages(self, azure: AzureMLBackend, name: str) -> None:
