@@ -157,8 +157,9 @@ class MlflowRun:
 
         if not records:
             return
+        client = MlflowClient()  # which refuses an address, and no record
         try:
-            MlflowClient().log_batch(
+            client.log_batch(
                 self._run_id,
                 metrics=[one for one in records if isinstance(one, entities.Metric)],
                 params=[one for one in records if isinstance(one, entities.Param)],
