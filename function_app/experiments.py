@@ -17,8 +17,9 @@ from function_app.deletion import IN_FLIGHT, DeletedModel, DeletedReceipt, Delet
 from function_app.drop import Drop
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
 from function_app.jobs import Jobs
+from function_app.latest import Latest
 from function_app.receipt import FINAL, Receipt, Status
-from function_app.receipts import Latest, Receipts
+from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
 from function_app.storage import BlobItem, Blobs, pages
 from function_app.training_service import JOB_TAG, RECEIPT_TAG, TrainingService

@@ -15,9 +15,9 @@ from function_app.errors import NotFound
 from function_app.http_access import CodeCaller, DataCaller, Service
 from function_app.http_drops import experiment_name
 from function_app.kedja import Kedja
+from function_app.latest import Latest
 from function_app.problems import answers
 from function_app.receipt import Status
-from function_app.receipts import Latest
 
 router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 

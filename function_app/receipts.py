@@ -10,10 +10,10 @@ from attrs import field, frozen
 
 from function_app import names
 from function_app.announcements import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
-from function_app.documents import Document
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed
 from function_app.journal import Entry, Journal
-from function_app.receipt import FINAL, Order, Receipt
+from function_app.latest import Latest
+from function_app.receipt import FINAL, Receipt
 from function_app.storage import BlobItem, Blobs, Lease, pages
 
 logger = logging.getLogger(__name__)
@@ -30,40 +30,6 @@ REFUSED_FOR = timedelta(hours=24)
 
 class ReceiptBusy(KedjaError):
     """The receipt is leased by a registration under way: try again in some seconds."""
-
-
-class Latest(Document):
-    """`<experiment>/latest.json`: which drop of an experiment is the newest. It only moves forward.
-
-    `follows` is the drop that was the latest before. `newest_upload` and `listed` are those of the latest listing, also
-    where that was another drop's: an older drop that is tried again is the latest, and knows no more files for that.
-    """
-
-    experiment: str
-    folder: str
-    drop: str
-    receipt: str
-    sequence: int
-    newest_upload: datetime
-    listed: int | None = None
-    follows: str | None = None
-
-    @property
-    def order(self) -> Order:
-        return self.sequence, self.newest_upload, self.drop
-
-    @property
-    def known(self) -> int:
-        """The second of the storage's clock before which all that was written has been listed."""
-        return self.sequence if self.listed is None else self.listed
-
-    def covers(self, receipt: Receipt) -> bool:
-        """Return whether this says all that the receipt would have it say."""
-        return (
-            (self.drop, self.sequence) == (receipt.drop, receipt.sequence)
-            and self.newest_upload >= receipt.newest_upload
-            and self.known >= (receipt.listed or 0)
-        )
 
 
 @frozen(kw_only=True)
@@ -230,38 +196,22 @@ class Receipts:
 
     def latest(self, experiment: str) -> Latest | None:
         """Return which drop is the experiment's latest. Raise Unreadable where what says that is broken."""
-        try:
-            return _latest(self.blobs.read(names.RECEIPTS, names.latest_blob(experiment)).data, experiment)
-        except BlobNotFound:
-            return None
+        found = Latest.read(self.blobs, experiment)
+        return found[0] if found else None
 
     def advance(self, receipt: Receipt) -> Latest:
         """Make the receipt its experiment's latest unless a newer one is; return which one is the latest now."""
-        name = names.latest_blob(receipt.experiment)
-        new = Latest(
-            experiment=receipt.experiment,
-            folder=receipt.folder,
-            drop=receipt.drop,
-            receipt=names.receipt_blob(receipt.experiment, receipt.drop),
-            sequence=receipt.sequence,
-            newest_upload=receipt.newest_upload,
-            listed=receipt.listed,
-        )
+        name, new = names.latest_blob(receipt.experiment), Latest.of(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
+            found = Latest.read(self.blobs, receipt.experiment)
             try:
-                blob = self.blobs.read(names.RECEIPTS, name)
-            except BlobNotFound:
-                try:
+                if found is None:
                     self.blobs.create(names.RECEIPTS, name, new.encoded())
-                except PreconditionFailed:
-                    continue
-                return new
-            before = _latest(blob.data, receipt.experiment)
-            following = _following(before, new)
-            if following == before:
-                return before
-            try:
-                self.blobs.replace(names.RECEIPTS, name, following.encoded(), etag=blob.etag)
+                    return new
+                before, etag = found
+                following = before.or_newer(new)
+                if following != before:
+                    self.blobs.replace(names.RECEIPTS, name, following.encoded(), etag=etag)
             except PreconditionFailed:
                 continue
             return following
@@ -306,22 +256,8 @@ class Receipts:
             metadata = now.metadata
 
 
-def _latest(data: bytes, experiment: str) -> Latest:
-    return Latest.found(data, f"{names.RECEIPTS}/{names.latest_blob(experiment)}")
-
-
 def _is_over(receipt: Receipt) -> bool:
     return receipt.status in FINAL and not receipt.outbox
-
-
-def _following(before: Latest, new: Latest) -> Latest:
-    """Return which of two is the latest, with what either knows of the files."""
-    listed = max(before.known, new.listed or 0)  # the sequence of one without is that of a retry, which lists nothing
-    known = {"newest_upload": max(before.newest_upload, new.newest_upload), "listed": listed}
-    if before.order >= new.order:
-        return before.model_copy(update=known)
-    follows = before.follows if before.drop == new.drop else before.drop
-    return new.model_copy(update={**known, "follows": follows})
 
 
 def _metadata(receipt: Receipt) -> dict[str, str]:

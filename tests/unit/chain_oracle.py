@@ -10,9 +10,9 @@ from function_app import names
 from function_app.champion import Champion
 from function_app.drop import Drop
 from function_app.errors import InvalidJobSpec
+from function_app.latest import Latest
 from function_app.planning import Ready
 from function_app.receipt import FINAL, MOVES, Attempt, Order, Receipt, Status
-from function_app.receipts import Latest
 from function_app.service_wait import is_asked_again
 from function_app.training_service import JOB_TAG, RECEIPT_TAG
 from tests.unit.world import World
