@@ -175,8 +175,8 @@ def test_a_folder_is_chosen_and_followed_with_the_keyboard_alone(page: Page, tmp
 
 def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> None:
     page.goto("/")
-    world.drop({"data/broken/x.csv": b"1", "scripts/broken/job.yaml": b"kedja: {data: maybe}\n"})
-    card = page.get_by_role("region", name="Needs attention").get_by_role("listitem").filter(has_text="broken")
+    world.drop({"data/unclear/x.csv": b"1", "scripts/unclear/job.yaml": b"kedja: {data: maybe}\n"})
+    card = page.get_by_role("region", name="Needs attention").get_by_role("listitem").filter(has_text="unclear")
     expect(card).to_contain_text("What to do: Fix job.yaml and drop it again.", timeout=SLOW)
     card.get_by_role("link").click()
     script = page.get_by_role("region", name="Lineage").get_by_role("listitem").filter(has_text="Script")
@@ -189,8 +189,8 @@ def test_events_appear_as_they_are_published(page: Page, world: World) -> None:
     page.goto("/#/events")
     expect(page.get_by_role("heading", name="Events")).to_be_visible()
     expect(page.get_by_role("main").get_by_role("status")).to_have_count(0)
-    world.drop({"data/told/x.csv": b"1", "scripts/told/job.yaml": b"kedja: {data: maybe}\n"})
-    told = page.get_by_role("listitem").filter(has_text="told").filter(has_text="DropRejected")
+    world.drop({"data/announced/x.csv": b"1", "scripts/announced/job.yaml": b"kedja: {data: maybe}\n"})
+    told = page.get_by_role("listitem").filter(has_text="announced").filter(has_text="DropRejected")
     expect(told).to_be_visible(timeout=SLOW)
 
 
@@ -284,7 +284,7 @@ def _addresses(world: World) -> dict[str, str]:
     return {
         "drops": "/",
         "drop": address["dragged"],
-        "rejected": address["broken"],
+        "rejected": address["unclear"],
         "models": "/#/models",
         "model": "/#/models/dragged",
         "events": "/#/events",

@@ -66,19 +66,19 @@ def test_the_folder_that_was_dropped_last_is_the_one_that_is_uploaded(
     page.goto("/")
     field = page.get_by_role("region", name=FIELD)
     page.get_by_role("heading", name="Drops", exact=True).last.wait_for()
-    drag(page, made(tmp_path, "first", "a.csv", "b.csv"), page.locator("header"))
-    expect(field.get_by_label("Experiment")).to_have_value("first")
-    drag(page, made(tmp_path, "second", "c.csv"), field)
+    drag(page, made(tmp_path, "dropped-first", "a.csv", "b.csv"), page.locator("header"))
+    expect(field.get_by_label("Experiment")).to_have_value("dropped-first")
+    drag(page, made(tmp_path, "dropped-second", "c.csv"), field)
     expect(field).to_contain_text("1 data file, 0 script files")
-    expect(field.get_by_label("Experiment")).to_have_value("second")
+    expect(field.get_by_label("Experiment")).to_have_value("dropped-second")
     field.get_by_role("button", name="Upload").click()
-    expect(field).to_contain_text("Uploaded 1 file to second.")
+    expect(field).to_contain_text("Uploaded 1 file to dropped-second.")
     assert storage.sent == ["c.csv"]
-    assert world.names("data", "second/") == ["second/c.csv"]
-    assert world.names("data", "first/") == []
+    assert world.names("data", "dropped-second/") == ["dropped-second/c.csv"]
+    assert world.names("data", "dropped-first/") == []
 
-    drag(page, made(tmp_path, "third", "d.csv"), field)
-    expect(field.get_by_label("Experiment")).to_have_value("third")
+    drag(page, made(tmp_path, "dropped-third", "d.csv"), field)
+    expect(field.get_by_label("Experiment")).to_have_value("dropped-third")
 
 
 def test_an_upload_goes_on_behind_other_pages_and_can_be_canceled_and_continued(
@@ -87,12 +87,12 @@ def test_an_upload_goes_on_behind_other_pages_and_can_be_canceled_and_continued(
     storage.held = True
     page.goto("/")
     field = page.get_by_role("region", name=FIELD)
-    drag(page, made(tmp_path, "held", "a.csv", "b.csv"), field)
+    drag(page, made(tmp_path, "kept-waiting", "a.csv", "b.csv"), field)
     field.get_by_role("button", name="Upload").click()
     expect(field.get_by_role("button", name="Uploading …")).to_be_disabled()
     drag(page, made(tmp_path, "other", "c.csv"), field)
     expect(field.get_by_role("alert")).to_contain_text("An upload is under way.")
-    expect(field.get_by_label("Experiment")).to_have_value("held")
+    expect(field.get_by_label("Experiment")).to_have_value("kept-waiting")
     assert page.evaluate(LEAVE)
 
     page.get_by_role("link", name="Models").click()
@@ -101,12 +101,12 @@ def test_an_upload_goes_on_behind_other_pages_and_can_be_canceled_and_continued(
     field.get_by_role("button", name="Cancel").click()
     expect(field.get_by_role("status")).to_contain_text("Upload canceled.")
     assert not page.evaluate(LEAVE)
-    assert world.names("data", "held/") == []
+    assert world.names("data", "kept-waiting/") == []
 
     storage.held = False
     field.get_by_role("button", name="Continue").click()
-    expect(field).to_contain_text("Uploaded 2 files to held.")
-    assert world.names("data", "held/") == ["held/a.csv", "held/b.csv"]
+    expect(field).to_contain_text("Uploaded 2 files to kept-waiting.")
+    assert world.names("data", "kept-waiting/") == ["kept-waiting/a.csv", "kept-waiting/b.csv"]
 
 
 def test_a_refused_file_stops_the_upload_which_goes_on_with_what_is_missing(
