@@ -264,7 +264,7 @@ def test_the_whole_log_is_downloaded_with_the_key(page: Page, tmp_path: Path) ->
     page.route("**/api/jobs/shown-1/logs?*", log)
     page.add_init_script("sessionStorage.setItem('kedja-key', 'kedja_0123456789ab_secret')")
     page.goto(f"/#/drops/shown/{DROP}")
-    with page.expect_download() as download:
+    with page.expect_download(timeout=120_000) as download:
         page.get_by_role("button", name="Download the log").click()
     assert download.value.suggested_filename == "shown-1.log"
     download.value.save_as(tmp_path / "log")
