@@ -19,7 +19,7 @@ from function_app import names
 from function_app.documents import Document
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.receipt import Receipt
-from function_app.retrying import backoff
+from function_app.retrying import lost_race
 from function_app.storage import Blobs, pages
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ RUNNING_BLOB = ".running.json"
 QUEUED = ".queued/"
 TRIES = 8
 """How often a write that lost its race is tried again: each loss means that another job got its place."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _PAGE = 5000
 
 
@@ -279,4 +278,4 @@ class Admission:
         return running
 
     def _pause(self, number: int, of: str) -> None:
-        self.sleep(backoff(number, of, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE))
+        self.sleep(lost_race(number, of))

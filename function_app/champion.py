@@ -17,12 +17,11 @@ from function_app.documents import Document
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.gate import refusal
 from function_app.kedja_options import When
-from function_app.retrying import backoff
+from function_app.retrying import lost_race
 from function_app.storage import Blobs
 
 HISTORY = 50
 """How many champions before the present one are remembered."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
 class Tenure(Document):
@@ -208,7 +207,7 @@ class Champions:
                 else:
                     self.blobs.create(names.MODELS, name, changed.encoded())
             except PreconditionFailed:  # someone else was faster, or holds a lease, until its end where it was killed
-                self.sleep(backoff(tries, name, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE))
+                self.sleep(lost_race(tries, name))
                 tries += 1
                 continue
             return changed

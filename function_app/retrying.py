@@ -5,6 +5,7 @@ import hashlib
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 300.0
 _DOUBLINGS = 30
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
 def fraction(of: str) -> float:
@@ -30,3 +31,8 @@ def backoff(
     limit = min(first * 2.0 ** min(max(tries, 0), _DOUBLINGS), LONGEST_DELAY if longest is None else longest)
     spread = fraction(f"{of}/{tries}") * limit / 2
     return limit / 2 + spread if retry_after is None else retry_after + spread
+
+
+def lost_race(tries: int, of: str) -> float:
+    """Return after how many seconds to write a blob again that somebody else was faster with so many times before."""
+    return backoff(tries, of, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
