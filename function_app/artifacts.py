@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
+from typing import Self
 
 from attrs import frozen
 
 from function_app import names
 from function_app.documents import Document
+from function_app.errors import BlobNotFound
 from function_app.job_result import MANIFEST as RESULT
 from function_app.job_result import JobResult
 from function_app.receipt import Artifact
@@ -35,6 +37,19 @@ class ModelManifest(Document):
     metrics: Mapping[str, float]
     lineage: Mapping[str, str]
     files: tuple[Artifact, ...]
+
+    @classmethod
+    def read(cls, blobs: Blobs, model: str, version: str) -> Self | None:
+        """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
+        try:
+            return cls.decoded(blobs.read(names.MODELS, cls.blob(model, version)).data)
+        except BlobNotFound:
+            return None
+
+    @staticmethod
+    def blob(model: str, version: str) -> str:
+        """Return the name of a version's manifest."""
+        return f"{names.model_prefix(model, version)}{MODEL_MANIFEST}"
 
 
 @frozen(kw_only=True)

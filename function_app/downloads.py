@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from function_app import names
-from function_app.artifacts import MODEL_MANIFEST, ModelManifest
-from function_app.errors import BlobNotFound
+from function_app.artifacts import ModelManifest
 from function_app.receipt import Artifact
 from function_app.storage import Blobs, Permission, pages
 
@@ -33,21 +32,14 @@ class Downloads:
 
     def manifest(self, model: str, version: str) -> ModelManifest | None:
         """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
-        try:
-            return ModelManifest.decoded(self.blobs.read(names.MODELS, _prefix(model, version) + MODEL_MANIFEST).data)
-        except BlobNotFound:
-            return None
+        return ModelManifest.read(self.blobs, model, version)
 
     def links(self, manifest: ModelManifest) -> Iterable[Download]:
         """Yield the files that a manifest lists, with links. One listing."""
-        prefix = _prefix(manifest.model, manifest.model_version)
+        prefix = names.model_prefix(manifest.model, manifest.model_version)
         hashes = {item.name: item.md5 for page in pages(self.blobs, names.MODELS, prefix, size=5000) for item in page}
         expires = self.clock().replace(microsecond=0) + LIFETIME
         for file in manifest.files:
             name = f"{prefix}{file.path}"
             url = self.blobs.sign(names.MODELS, name, permission=Permission.READ, expires=expires)
             yield Download(file=file, md5=hashes.get(name), url=url, expires=expires)
-
-
-def _prefix(model: str, version: str) -> str:
-    return names.model_prefix(model, version)

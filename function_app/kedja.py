@@ -105,11 +105,13 @@ class Kedja:
             approvals=approvals,
             uploads=Uploads(blobs=blobs, clock=clock),
         )
+        remover = Remover(blobs=blobs, champions=champions, training=training)
         registrar = Registrar(
             artifacts=Artifacts(blobs=blobs),
             blobs=blobs,
             champions=champions,
             receipts=receipts,
+            remover=remover,
             snapshots=snapshots,
             training=training,
         )
@@ -123,7 +125,6 @@ class Kedja:
             turns=turns,
             max_preemptions=settings.max_preemptions,
         )
-        remover = Remover(blobs=blobs, champions=champions, training=training)
         approver = Approver(
             approvals=approvals,
             archives=archives,

@@ -12,9 +12,9 @@ from attrs import frozen
 
 from function_app import looking_again, names
 from function_app.announcements import Announced
-from function_app.artifacts import MODEL_MANIFEST, Artifacts, ModelManifest
+from function_app.artifacts import Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
-from function_app.errors import BlobNotFound, KedjaError, ModelRefused, PreconditionFailed
+from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import refusal
 from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
@@ -80,6 +80,7 @@ class Registrar:
     blobs: Blobs
     champions: Champions
     receipts: Receipts
+    remover: Remover
     snapshots: Snapshots
     training: TrainingService
 
@@ -139,29 +140,19 @@ class Registrar:
 
         Else nothing stays of what an earlier call began: its version is archived, and its copies are deleted.
         """
-        if receipt.model and (manifest := self._manifest(receipt.model)):
+        copied = receipt.model
+        manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
+        if copied and manifest:
             result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics)
             work = _Work(
                 receipt=receipt, attempt=attempt, result=result, options=options, path=manifest.path, lease=lease
             )
-            return self._finish(work, receipt, receipt.model, manifest.files)
+            return self._finish(work, receipt, copied, manifest.files)
         model = options.model or receipt.experiment
         for version in self.training.find_model(model, attempt.job):
-            self._remover.version(model, version.version)
+            self.remover.version(model, version.version)
             lease.renew()
         return self._refused(receipt, lease, reason, measured or carried({}), what_to_do)
-
-    @property
-    def _remover(self) -> Remover:
-        return Remover(blobs=self.blobs, champions=self.champions, training=self.training)
-
-    def _manifest(self, model: RegisteredModel) -> ModelManifest | None:
-        """Return the manifest of a version, or None where not all of it was copied."""
-        try:
-            data = self.blobs.read(names.MODELS, _manifest_name(model)).data
-        except BlobNotFound:
-            return None
-        return ModelManifest.decoded(data)
 
     def _register(self, work: _Work, outputs: BlobFolder) -> Receipt:
         model = work.receipt.model
@@ -252,7 +243,7 @@ class Registrar:
             lineage=lineage(receipt),
             files=tuple(artifacts),
         )
-        name = _manifest_name(model)
+        name = ModelManifest.blob(model.model, model.version)
         with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
             self.blobs.create(names.MODELS, name, manifest.encoded())
         now = self.receipts.clock()
@@ -308,10 +299,6 @@ class Registrar:
             return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
 
         return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
-
-
-def _manifest_name(model: RegisteredModel) -> str:
-    return f"{names.model_prefix(model.model, model.version)}{MODEL_MANIFEST}"
 
 
 def _measured(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
