@@ -14,7 +14,7 @@ from attrs import frozen
 
 from function_app import names
 from function_app.documents import Document
-from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
+from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import refusal
 from function_app.kedja_options import When
 from function_app.retrying import lost_race
@@ -93,11 +93,7 @@ class Champion(Document):
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
         """Return a model's champion and its ETag, or None where there is none. Raise Unreadable for a broken one."""
-        try:
-            blob = blobs.read(names.MODELS, names.champion_blob(model))
-        except BlobNotFound:
-            return None
-        return cls.found(blob.data, f"{names.MODELS}/{names.champion_blob(model)}"), blob.etag
+        return cls.found(blobs, names.MODELS, names.champion_blob(model))
 
 
 @frozen
@@ -174,14 +170,15 @@ class Champions:
         Raises:
             Refused: where there is none, the present one may not be replaced, or somebody changed it meanwhile.
         """
+        nothing = Refused(f"There is no champion of {model} before the present one: nothing to roll back to.")
         found = Champion.read(self.blobs, model)
-        if found:
-            _check_replaceable(found[0], may_replace)
-        before = (candidate_of(one.version) for one in found[0].before()) if found else iter(())
-        candidate = next((one for one in before if one is not None), None)
-        if found is None or candidate is None:
-            raise Refused(f"There is no champion of {model} before the present one: nothing to roll back to.")
+        if found is None:
+            raise nothing
         present, etag = found
+        _check_replaceable(present, may_replace)
+        candidate = next(filter(None, (candidate_of(one.version) for one in present.before())), None)
+        if candidate is None:
+            raise nothing
         again = Champion(model=model, since=at, by=by, reason=reason, **dict(candidate))
         again = again.following(present, withdrawn=True)
         try:

@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from function_app.errors import Unreadable
+from function_app.errors import BlobNotFound, Unreadable
+from function_app.storage import Blobs
 
 
 class Document(BaseModel):
@@ -22,11 +23,19 @@ class Document(BaseModel):
         return cls.model_validate_json(data)
 
     @classmethod
-    def found(cls, data: bytes, place: str) -> Self:
-        """Return the document that lies at a place. Raise Unreadable where that is none."""
+    def found(cls, blobs: Blobs, container: str, name: str) -> tuple[Self, str] | None:
+        """Return the document in a blob, and the blob's ETag, or None where there is none.
+
+        Raises:
+            Unreadable: where what lies there is no such document.
+        """
         try:
-            return cls.decoded(data)
+            blob = blobs.read(container, name)
+        except BlobNotFound:
+            return None
+        try:
+            return cls.decoded(blob.data), blob.etag
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
             what_to_do = "Restore an earlier version of this blob."
-            raise Unreadable(f"{place} is no {cls.__name__.lower()}: {reason}. {what_to_do}") from error
+            raise Unreadable(f"{container}/{name} is no {cls.__name__.lower()}: {reason}. {what_to_do}") from error

@@ -5,7 +5,6 @@ from typing import Self
 
 from function_app import names
 from function_app.documents import Document
-from function_app.errors import BlobNotFound
 from function_app.receipt import Order, Receipt
 from function_app.storage import Blobs
 
@@ -46,12 +45,7 @@ class Latest(Document):
         Raises:
             Unreadable: where what lies there is broken.
         """
-        name = names.latest_blob(experiment)
-        try:
-            blob = blobs.read(names.RECEIPTS, name)
-        except BlobNotFound:
-            return None
-        return cls.found(blob.data, f"{names.RECEIPTS}/{name}"), blob.etag
+        return cls.found(blobs, names.RECEIPTS, names.latest_blob(experiment))
 
     @property
     def order(self) -> Order:

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from function_app import names
 from function_app.announcements import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
-from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed
+from function_app.errors import KedjaError, NotFound, PreconditionFailed
 from function_app.journal import Entry, Journal
 from function_app.latest import Latest
 from function_app.receipt import FINAL, Receipt
@@ -155,13 +155,13 @@ class Receipts:
         self.journal.append(
             Entry(kind="event", experiment=receipt.experiment, data=one.model_dump(mode="json")) for one in sent
         )
-        note = (
-            f"These events were never published, since the topic refuses them: {', '.join(one.id for one in given_up)}."
-        )
 
         def edit(current: Receipt) -> Receipt:
             emptied = current.without([*sent, *given_up])
-            return emptied.noting(note) if given_up else emptied
+            if not given_up:
+                return emptied
+            ids = ", ".join(one.id for one in given_up)
+            return emptied.noting(f"These events were never published, since the topic refuses them: {ids}.")
 
         return self.change(receipt, edit, lease=lease)
 
@@ -230,11 +230,10 @@ class Receipts:
         return summaries, page.token
 
     def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
-        try:
-            blob = self.blobs.read(names.RECEIPTS, names.receipt_blob(experiment, drop))
-        except BlobNotFound as error:
-            raise NotFound(f"There is no receipt {experiment}/{drop}.") from error
-        return Receipt.found(blob.data, f"{names.RECEIPTS}/{names.receipt_blob(experiment, drop)}"), blob.etag
+        found = Receipt.found(self.blobs, names.RECEIPTS, names.receipt_blob(experiment, drop))
+        if found is None:
+            raise NotFound(f"There is no receipt {experiment}/{drop}.")
+        return found
 
     def index(self, receipt: Receipt) -> None:
         """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile.
