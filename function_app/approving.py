@@ -6,6 +6,7 @@ from datetime import datetime
 from attrs import frozen
 
 from function_app import names
+from function_app.apart import apart
 from function_app.approvals import REASON, Approval, Approvals, Note, Pending
 from function_app.deletion import IN_FLIGHT
 from function_app.drop import Drop
@@ -72,10 +73,8 @@ class Approver:
     def carry_on(self, until: datetime) -> None:
         """Let those go on whose message was lost, and forget those that do not wait any more; begin none after that."""
         for note in self.approvals.notes():
-            try:
+            with apart(f"{note.pending.blob} could not be looked at"):
                 self._carry_on(note)
-            except Exception:
-                logger.exception("%s could not be looked at; the next round tries again.", note.pending.blob)
             if self.receipts.clock() > until:
                 return
 

@@ -13,6 +13,7 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app import names
+from function_app.apart import apart
 from function_app.deletion import IN_FLIGHT, DeletedModel, DeletedReceipt, Deletion, Left, State
 from function_app.drop import Drop
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
@@ -153,10 +154,8 @@ class Experiments:
         """
         until = min(until, self.receipts.clock() + ROUND)
         for experiment in sorted(self.deleting()):
-            try:
+            with apart(f"The deletion of {experiment} could not go on"):
                 self._carry_on(experiment, until)
-            except Exception:
-                logger.exception("The deletion of %s could not go on; the next round tries again.", experiment)
             if self.receipts.clock() > until:
                 return
 

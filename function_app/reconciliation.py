@@ -8,7 +8,6 @@ told of.
 import bisect
 import contextlib
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from function_app import names
 from function_app.answer import sequence
+from function_app.apart import apart
 from function_app.approving import Approver
 from function_app.completion import Watcher
 from function_app.deletion import IN_FLIGHT, deleted_before
@@ -94,21 +94,21 @@ class Reconciler:
         until = self.receipts.clock() + ROUND
         looked_at: set[str] = set()
         going: dict[str, Receipt] = {}
-        with _apart("The open receipts"):
+        with apart("The open receipts could not be looked at"):
             going = self._open(id, looked_at, until)
-        with _apart("The places of jobs"):
+        with apart("The places of jobs could not be looked at"):
             self._places(going, until)
-        with _apart("The training service's jobs"):
+        with apart("The training service's jobs could not be looked at"):
             self._strays(looked_at, until)
-        with _apart("The markers"):
+        with apart("The markers could not be looked at"):
             self._markers(until)
-        with _apart("The deletions"):
+        with apart("The deletions could not be looked at"):
             self.experiments.carry_on(until)
-        with _apart("What was kept for long enough"):
+        with apart("What was kept for long enough could not be looked at"):
             self.retention.run(until)
-        with _apart("The drops that wait for an approval"):
+        with apart("The drops that wait for an approval could not be looked at"):
             self.approver.carry_on(min(until, self.receipts.clock() + APPROVALS))
-        with _apart("The experiments"):
+        with apart("The experiments could not be looked at"):
             self._walk(id, until)
 
     def _open(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
@@ -119,7 +119,7 @@ class Reconciler:
         going: dict[str, Receipt] = {}
         until, last = min(until, self.receipts.clock() + OPEN), ""
         for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
-            with _apart(f"The receipt {experiment}/{drop}"):
+            with apart(f"The receipt {experiment}/{drop} could not be looked at"):
                 receipt = self._receipt(experiment, drop, run, looked_at)
                 if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
                     going[receipt.job] = receipt
@@ -197,7 +197,7 @@ class Reconciler:
         running = self.turns.admission.running()
         for job, receipt in going.items():
             if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.are_off):
-                with _apart(f"The queued receipt {receipt.name}"):
+                with apart(f"The queued receipt {receipt.name} could not be looked at"):
                     going[job] = self.submitter.submit(receipt, again=False)
             if self.receipts.clock() > until:
                 break
@@ -208,7 +208,7 @@ class Reconciler:
         until = min(until, self.receipts.clock() + STRAYS)
         for job in self.training.list():
             if not job.status.is_final and job.name not in looked_at:
-                with _apart(f"The job {job.name}"):
+                with apart(f"The job {job.name} could not be looked at"):
                     self.watcher.look(job.name)
             if self.receipts.clock() > until:
                 break
@@ -217,7 +217,7 @@ class Reconciler:
         """Send the messages again that markers stand for which are older than those can be."""
         listing = self.blobs.list(names.RECEIPTS, names.settling_blob(""))
         for item in listing.items:
-            with _apart(f"The marker {item.name}"):
+            with apart(f"The marker {item.name} could not be looked at"):
                 self._marker(item, listing.now)
             if self.receipts.clock() > until:
                 break
@@ -266,7 +266,7 @@ class Reconciler:
         """Look at the folder in this container alone: the walk comes by it in the other one too."""
         if names.is_ignored(folder):
             return
-        with _apart(f"The folder {container}/{folder}"):
+        with apart(f"The folder {container}/{folder} could not be looked at"):
             newest = newest_upload(self.blobs, container, folder)
             if newest is not None and self._is_new(names.slug(folder), newest):
                 self._settle(folder, run)
@@ -292,15 +292,6 @@ class Reconciler:
             return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()
-
-
-@contextlib.contextmanager
-def _apart(what: str) -> Iterator[None]:
-    """Have whatever fails in here be logged, and keep nothing else waiting."""
-    try:
-        yield
-    except Exception:
-        logger.exception("%s could not be looked at; the next round tries again.", what)
 
 
 def _only_waits(receipt: Receipt) -> bool:

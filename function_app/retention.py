@@ -13,6 +13,7 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app import names
+from function_app.apart import apart
 from function_app.documents import Document
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.receipt import FINAL, Receipt
@@ -108,10 +109,8 @@ class Retention:
             return
         left = self._experiments(cursor.after)
         for experiment in left[:EXPERIMENTS_AT_ONCE]:
-            try:
+            with apart(f"What is old of {experiment} could not be let go", again="the next walk"):
                 self._experiment(experiment)
-            except Exception:
-                logger.exception("What is old of %s could not be let go; the next walk tries again.", experiment)
             cursor = Cursor(after=experiment)
             if self.receipts.clock() > min(until, now + ROUND):
                 break
