@@ -68,11 +68,11 @@ class Store:
                 raise CheckpointError(f"{name} holds Python objects, which no checkpoint can keep")
         notes = json.dumps({**checkpoint.notes, "nones": nones}).encode()
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"checkpoint-{checkpoint.iteration:012}.npz"
+        path = self._path(checkpoint.iteration)
         with written(path) as stream:
             np.savez(stream, **arrays, notes=np.frombuffer(notes, np.uint8))
         for iteration in self.iterations()[_KEPT:]:
-            (self._folder / f"checkpoint-{iteration:012}.npz").unlink(missing_ok=True)
+            self._path(iteration).unlink(missing_ok=True)
         return path
 
     def iterations(self) -> list[int]:
@@ -86,7 +86,7 @@ class Store:
     def can_read(self, iteration: int) -> bool:
         """Whether the checkpoint of an iteration can be read."""
         try:
-            _read(self._folder / f"checkpoint-{iteration:012}.npz", iteration)
+            _read(self._path(iteration), iteration)
         except CheckpointError:
             return False
         return True
@@ -95,18 +95,21 @@ class Store:
         """Remove the checkpoints of later iterations, which would outlive those of a training that goes on here."""
         for later in self.iterations():
             if later > iteration:
-                (self._folder / f"checkpoint-{later:012}.npz").unlink(missing_ok=True)
+                self._path(later).unlink(missing_ok=True)
 
     def newest_first(self, among: Collection[int] | None = None) -> Iterator[Checkpoint]:
         """Yield the checkpoints that can be read, and say of each other one that it is passed over."""
         for iteration in self.iterations():
             if among is not None and iteration not in among:
                 continue
-            path = self._folder / f"checkpoint-{iteration:012}.npz"
+            path = self._path(iteration)
             try:
                 yield _read(path, iteration)
             except CheckpointError as error:
                 logger.warning("%s", error)
+
+    def _path(self, iteration: int) -> Path:
+        return self._folder / f"checkpoint-{iteration:012}.npz"
 
 
 class Pace:

@@ -134,30 +134,31 @@ class MlflowRun:
 
     def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
         """Send one batch, without the records that MLflow refuses."""
-        from mlflow import entities  # noqa: PLC0415 - takes seconds, which the script need not wait for
+        from mlflow import MlflowClient, entities  # noqa: PLC0415 - takes seconds, which the script need not wait for
 
         self._send(
+            MlflowClient(),
             [
                 *(entities.Metric(_clean(one.name), one.value, one.time, one.step) for one in metrics),
                 *(entities.RunTag(_clean(name), value[:_TAG_LENGTH]) for name, value in tags.items()),
-            ]
+            ],
         )
 
     def send_parameters(self, parameters: Mapping[str, str]) -> None:
         """Send the parameters of whose names the run has none, without those that MLflow refuses."""
         from mlflow import MlflowClient, entities  # noqa: PLC0415 - as above
 
-        there = MlflowClient().get_run(self._run_id).data.params
+        client = MlflowClient()
+        there = client.get_run(self._run_id).data.params
         cleaned = {_clean(name): value[:_PARAM_LENGTH] for name, value in parameters.items()}
-        self._send([entities.Param(name, value) for name, value in cleaned.items() if name not in there])
+        self._send(client, [entities.Param(name, value) for name, value in cleaned.items() if name not in there])
 
-    def _send(self, records: Sequence[Any]) -> None:
+    def _send(self, client: Any, records: Sequence[Any]) -> None:  # noqa: ANN401 - its type is loaded here alone
         """Send records; where they are refused, send each half, until the one that is to blame is found."""
-        from mlflow import MlflowClient, entities, exceptions  # noqa: PLC0415 - as above
+        from mlflow import entities, exceptions  # noqa: PLC0415 - as above
 
         if not records:
             return
-        client = MlflowClient()  # which refuses an address, and no record
         try:
             client.log_batch(
                 self._run_id,
@@ -171,8 +172,8 @@ class MlflowRun:
                 raise
             if len(records) > 1:
                 middle = len(records) // 2
-                self._send(records[:middle])
-                self._send(records[middle:])
+                self._send(client, records[:middle])
+                self._send(client, records[middle:])
             elif records[0].key not in self._refused:
                 self._refused.add(records[0].key)
                 logger.warning("MLflow refuses %r, which is left out: %.300s", records[0].key, error)

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """What a release can fail with."""
 
 

@@ -1,6 +1,6 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """What a deployment leaves behind, as it adds and changes and never deletes: role assignments, and the cluster."""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -126,6 +126,7 @@ class LeftBehind:
         )
 
 
+@functools.cache
 def _json(path: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((_INFRA / path).read_text(encoding="utf-8"))
     return content

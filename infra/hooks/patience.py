@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """Trying again what Azure refuses only for a while."""
 
 from collections.abc import Callable

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """After a deployment: register what jobs run, tell the app, and see that it works: `python -m infra.hooks.release`.
 
 Its settings are what `azd env get-values` prints, in the environment. It needs no key: it acts as the

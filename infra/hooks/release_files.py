@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """The files that a release registers with Azure ML, and the version that follows from their content."""
 
 import hashlib

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """Azure's resource manager, as far as a release needs it."""
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - infra/ is a folder of Bicep, and no package
 """The installation that a release goes to."""
 
 from collections.abc import Mapping
