@@ -105,3 +105,6 @@ Operator = Annotated[Caller, Depends(Needs(Role.CODE, everything=True))]
 
 Service = Annotated[Kedja, Depends(connected)]
 """The service. Named after the caller in a route, so that nobody unknown makes it connect."""
+
+READS_AT_ONCE = 16
+"""How many things a route that lists them asks storage or the training service about at the same time."""

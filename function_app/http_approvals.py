@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from function_app.approvals import FOLDER, Approval, Approvals, Pending
-from function_app.http_access import Operator, Service
+from function_app.http_access import READS_AT_ONCE, Operator, Service
 from function_app.http_drops import After
 from function_app.problems import answers
 from function_app.receipt_pages import Position
@@ -20,7 +20,6 @@ from function_app.views import drop_address
 router = APIRouter(prefix="/api/approvals", tags=["service"])
 
 MOST = 1000
-_READS = 16
 _DIGEST = r"^[0-9a-f]{64}$"
 _LATER = answers(HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -95,7 +94,7 @@ def list_approvals(
     approvals = kedja.approver.approvals
     entries = list(islice(_entries(approvals, Position.decoded(after).last if after else ""), limit + 1))
     page = entries[:limit]
-    with ThreadPoolExecutor(_READS) as pool:
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         found = pool.map(approvals.find, [entry for _, entry in page if isinstance(entry, str)])
         items = [ApprovalView.of(approval) for approval in found if approval]
     return ApprovalList(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from function_app import names
 from function_app.deletion import DeletedModel, Deletion, Left, State
 from function_app.errors import NotFound
-from function_app.http_access import CodeCaller, DataCaller, Service
+from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import experiment_name
 from function_app.kedja import Kedja
 from function_app.latest import Latest
@@ -22,7 +22,6 @@ from function_app.receipt import Status
 router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 
 MOST = 100
-_READS = 16
 
 
 class ExperimentView(BaseModel):
@@ -131,7 +130,7 @@ def list_experiments(
         latest = kedja.receipts.latest(name)
         return ExperimentView.of(kedja, latest, deleting=name in deleting) if latest else None
 
-    with ThreadPoolExecutor(_READS) as pool:
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         items = [item for item in pool.map(view, page) if item]
     return ExperimentPage(items=items, next=page[-1] if len(wanted) > limit else None)
 

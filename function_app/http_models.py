@@ -16,7 +16,7 @@ from function_app.callers import Caller
 from function_app.champion import Candidate, Champion
 from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound
-from function_app.http_access import CodeCaller, DataCaller, Service
+from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import After
 from function_app.job_result import carried
 from function_app.kedja import Kedja
@@ -28,8 +28,6 @@ from function_app.views import ModelDetail, ModelList, ModelView
 router = APIRouter(prefix="/api/models", tags=["models"])
 
 MOST = 1000
-_READS = 16
-"""Models that are asked about at once."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _VERSION = re.compile(r"[0-9]{1,18}")
 _ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -97,7 +95,7 @@ def list_models(
 ) -> ModelList:
     """List the registered versions of every model, highest first."""
     last = Position.decoded(after).last if after else ""
-    with ThreadPoolExecutor(_READS) as pool:
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         versions = _versions_after(last, caller, kedja, pool, most=limit + 1)
         found = versions[:limit]
         named = list({one.model: None for one in found})
@@ -113,7 +111,7 @@ def _versions_after(last: str, caller: Caller, kedja: Kedja, pool: Executor, *, 
     begin = f"{last.rpartition('/')[0]}/" if last else ""
     names = sorted((name for name in kedja.training.model_names() if f"{name}/" >= begin), key=lambda name: f"{name}/")
     found: list[ModelVersion] = []
-    for batch in batched(names, _READS, strict=False):
+    for batch in batched(names, READS_AT_ONCE, strict=False):
         for versions in pool.map(kedja.training.models, batch):
             kedjas = (one for one in versions if JOB_TAG in one.tags and _sees(caller, one.tags.get(RECEIPT_TAG, "")))
             found += [one for one in kedjas if _place(one) > last]

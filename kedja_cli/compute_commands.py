@@ -8,6 +8,8 @@ from kedja_cli.command_line import PlainGroup
 from kedja_cli.documents import Json
 from kedja_cli.session import Session, command
 
+_HEADINGS = ("name", "", "state", "size", "nodes", "error")
+
 app = typer.Typer(cls=PlainGroup, help="List clusters that jobs can run on, and create one.", no_args_is_help=True)
 
 
@@ -21,7 +23,7 @@ def list_compute(session: Session) -> None:
         return
     items = sorted(document["items"], key=lambda one: (one["name"] != document["default"], one["name"]))
     rows = [_row(one, "default" if one["name"] == document["default"] else "") for one in items]
-    session.screen.table(("name", "", "state", "size", "nodes", "error"), rows, "there is no cluster")
+    session.screen.table(_HEADINGS, rows, "there is no cluster")
 
 
 @app.command()
@@ -38,7 +40,7 @@ def create(
     if session.screen.as_json:
         session.screen.json(made)
     else:
-        session.screen.table(("name", "", "state", "size", "nodes", "error"), [_row(made, "")], "")
+        session.screen.table(_HEADINGS, [_row(made, "")], "")
 
 
 def _row(one: Json, mark: str) -> tuple[str | None, ...]:

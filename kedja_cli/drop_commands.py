@@ -20,9 +20,40 @@ PANEL = "Drops"
 
 _MOST_TOLD = 10
 
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="Files or folders. What is in data/ or scripts/ goes there; of other files the ending decides.",
+        show_default=False,
+    ),
+]
 Experiment = Annotated[
     str | None,
     typer.Option("--experiment", "-e", metavar="NAME", help="The experiment; by default the name of the folder given."),
+]
+Scripts = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--script",
+        "-s",
+        metavar="PATH",
+        help="A script, job.yaml, or a folder of them; each PATH is data then. Repeatable.",
+    ),
+]
+ToWait = Annotated[bool, typer.Option("--wait", "-w", help="Wait for the model; exit 5 where none comes.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=0, help="With --wait, which it implies: wait no longer than this."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar="KEDJA_STORAGE",
+        show_default=False,
+        metavar="ACCOUNT",
+        help="Write to the account itself: its connection string, or its URL with az login.",
+    ),
 ]
 
 
@@ -34,38 +65,12 @@ def register(app: typer.Typer) -> None:
 def drop(
     session: Session,
     *,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="Files or folders. What is in data/ or scripts/ goes there; of other files the ending decides.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: Paths = None,
     experiment: Experiment = None,
-    script: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--script",
-            "-s",
-            metavar="PATH",
-            help="A script, job.yaml, or a folder of them; each PATH is data then. Repeatable.",
-        ),
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the model; exit 5 where none comes.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", min=0, help="With --wait, which it implies: wait no longer than this."),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KEDJA_STORAGE",
-            show_default=False,
-            metavar="ACCOUNT",
-            help="Write to the account itself: its connection string, or its URL with az login.",
-        ),
-    ] = None,
+    script: Scripts = None,
+    wait: ToWait = False,
+    timeout: Timeout = None,
+    storage: Storage = None,
 ) -> None:
     """Drop data and scripts into an experiment.
 
@@ -81,16 +86,9 @@ def drop(
     retried = _try_again(session, experiment, outcome) if is_there and (wait or not storage) else None
     receipt = _follow(session, experiment, outcome, timeout) if is_there and wait else None
     if session.screen.as_json:
-        told: Json = {
-            "experiment": experiment,
-            "sent": len(outcome.sent),
-            "unchanged": len(outcome.skipped),
-            "bytes": outcome.bytes_sent,
-            "seconds": round(seconds, 3),
-            "failed": [{"file": str(file.path), "error": str(error)} for file, error in outcome.failed],
-        }
         more = {"retried": retried, "receipt": receipt}
-        session.screen.json({**told, **{name: value for name, value in more.items() if value}})
+        told = {"experiment": experiment, **_sent(outcome, seconds), **{name: it for name, it in more.items() if it}}
+        session.screen.json(told)
     _check_sent(outcome, len(files))
     if receipt:
         from kedja_cli.waiting import check_success  # noqa: PLC0415 - each command loads what it needs
@@ -98,6 +96,16 @@ def drop(
         check_success(receipt)
     else:
         session.screen.note(f"follow it: kedja status {experiment}")
+
+
+def _sent(outcome: "Outcome", seconds: float) -> Json:
+    return {
+        "sent": len(outcome.sent),
+        "unchanged": len(outcome.skipped),
+        "bytes": outcome.bytes_sent,
+        "seconds": round(seconds, 3),
+        "failed": [{"file": str(file.path), "error": str(error)} for file, error in outcome.failed],
+    }
 
 
 def _find(session: Session, paths: list[Path], scripts: list[Path]) -> list["LocalFile"]:

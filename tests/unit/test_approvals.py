@@ -275,7 +275,8 @@ def revoke(world: World) -> None:
     world.kedja.approver.approvals.revoke(digest_of(world.receipt()))
 
 
-def test_revoked_code_that_was_queued_is_not_submitted() -> None:
+def refused_in_the_queue() -> World:
+    """Return a world in which a drop was queued, and its code not approved any more when its turn came."""
     world = World.make(approvals="required", max_jobs=1)
     world.drop("data/first/digits.npz", b"digits")
     world.rest()
@@ -284,6 +285,11 @@ def test_revoked_code_that_was_queued_is_not_submitted() -> None:
     assert world.receipt().status is Status.QUEUED
     revoke(world)
     world.run_job()
+    return world
+
+
+def test_revoked_code_that_was_queued_is_not_submitted() -> None:
+    world = refused_in_the_queue()
     receipt = world.receipt()
     assert (receipt.status, receipt.reason) == (
         Status.REJECTED,
@@ -296,13 +302,7 @@ def test_revoked_code_that_was_queued_is_not_submitted() -> None:
 
 
 def test_what_was_refused_for_want_of_an_approval_goes_on_as_it_says() -> None:
-    world = World.make(approvals="required", max_jobs=1)
-    world.drop("data/first/digits.npz", b"digits")
-    world.rest()
-    approved(world)
-    world.rest()
-    revoke(world)
-    world.run_job()
+    world = refused_in_the_queue()
     world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
     world.clock.advance(60)
     world.drop("scripts/digits/train.py", SCRIPT)

@@ -61,11 +61,12 @@ def test_events_are_listed_oldest_first(run: Run, service: FakeService) -> None:
     assert second.endswith("\tKedja.ModelRegistered\tdigits\tdigits:1\t")
 
 
-def test_events_on_a_terminal_are_a_table_that_goes_on(run: Run, service: FakeService, mocker: MockerFixture) -> None:
+def follow_two_events(service: FakeService) -> None:
+    """Have the service tell an event of before again, then a new one, until Ctrl-C."""
+
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    mocker.patch("rich.console.Console.is_terminal", new_callable=mocker.PropertyMock, return_value=True)
     service.routes |= {
         "GET /api/events": {"items": [EVENT], "next": None},
         "GET /api/events/live": [
@@ -74,23 +75,18 @@ def test_events_on_a_terminal_are_a_table_that_goes_on(run: Run, service: FakeSe
             interrupt,  # type: ignore[list-item] # it answers nothing, and raises
         ],
     }
+
+
+def test_events_on_a_terminal_are_a_table_that_goes_on(run: Run, service: FakeService, mocker: MockerFixture) -> None:
+    mocker.patch("rich.console.Console.is_terminal", new_callable=mocker.PropertyMock, return_value=True)
+    follow_two_events(service)
     lines = run("events", "--follow", env={"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["TIME", *(shown.when(str(EVENT["time"])).split()[0],) * 2]
     assert lines[1].split()[2:] == lines[2].split()[2:] == ["Kedja.ModelRegistered", "digits", "digits:1"]
 
 
 def test_events_are_followed_as_lines_until_ctrl_c(run: Run, service: FakeService) -> None:
-    def interrupt(_: object) -> None:
-        raise KeyboardInterrupt
-
-    service.routes |= {
-        "GET /api/events": {"items": [EVENT], "next": None},
-        "GET /api/events/live": [
-            live(("start", "1", {})),
-            live(("published", "2", EVENT), ("published", "3", {**EVENT, "id": "2"})),
-            interrupt,  # type: ignore[list-item] # it answers nothing, and raises
-        ],
-    }
+    follow_two_events(service)
     result = run("events", "--follow", "--json")
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["1", "2"]
     assert result.exit_code == Exit.INTERRUPTED
