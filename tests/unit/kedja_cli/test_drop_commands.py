@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from function_app import names
 from kedja_cli.errors import Exit
 from kedja_cli.local_file import SCRIPT, sort
 from tests.unit.kedja_cli.conftest import Run
@@ -132,6 +133,18 @@ def test_page_and_command_take_the_same_files_for_scripts() -> None:
     (pattern,) = re.findall(r"const SCRIPT = /(.+)/i;", page)
     assert pattern.replace(r"\/", "/") == SCRIPT.pattern
     assert SCRIPT.flags & re.IGNORECASE
+
+
+@pytest.mark.parametrize("above", ["", "digits/"])
+@pytest.mark.parametrize("pattern", names.IGNORED)
+def test_the_page_leaves_out_what_the_service_ignores(pattern: str, above: str) -> None:
+    page = (ROOT / "function_app" / "web" / "folder.js").read_text()
+    (found,) = re.findall(r"const IGNORED = /(.+)/;", page)
+    leaves_out = re.compile(found.replace(r"\/", "/"))
+    name = pattern.replace("*", "a")
+    assert leaves_out.search(f"{above}{name}")
+    assert leaves_out.search(f"{above}{name}/b.csv")
+    assert not leaves_out.search(f"{above}b{name}b.csv")
 
 
 def test_the_example_is_an_experiment(run: Run) -> None:
