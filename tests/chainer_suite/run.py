@@ -13,6 +13,7 @@ import concurrent.futures
 import datetime as dt
 import fnmatch
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -180,7 +181,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--compare-only", action="store_true", help="run nothing, compare what is there")
     parser.add_argument("--work", type=Path, default=sides.ROOT / ".kedja/chainer-suite", help="results, environments")
     parser.add_argument("--uv", default="uv", help="the program that makes the environments")
-    return parser.parse_args()
+    options = parser.parse_args()
+    with_ranks = [suite.name for suite in shards.SUITES if suite.ranks > 1 and suite.name in options.suite]
+    if with_ranks and not options.compare_only and shutil.which("mpirun") is None:
+        others = " ".join(name for name in names if name not in with_ranks)
+        parser.error(f"{', '.join(with_ranks)} needs mpirun (Debian: openmpi-bin). Without it: --suite {others}")
+    return options
 
 
 if __name__ == "__main__":

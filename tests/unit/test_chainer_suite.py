@@ -83,3 +83,19 @@ def test_each_folder_is_a_shard_and_for_mpi_each_file(tmp_path: Path) -> None:
     assert sorted(shard.name for shard in shards.shards(SUITE, tmp_path)) == ["s.a", "s.top"]
     by_file = shards.Suite(name="s", folder="tests/s", ranks=2)
     assert sorted(shard.name for shard in shards.shards(by_file, tmp_path)) == ["s.a.test_x", "s.a.test_y", "s.test_z"]
+
+
+def test_without_mpirun_the_suite_of_two_ranks_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", ["run"])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "chainermn needs mpirun" in capsys.readouterr().err
+
+
+def test_without_mpirun_the_other_suites_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", ["run", "--suite", "chainer", "onnx_chainer"])
+    assert run._parse().suite == ["chainer", "onnx_chainer"]
