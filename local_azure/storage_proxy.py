@@ -101,7 +101,7 @@ def create_app(
     *, upstream: str, event_grid: str, key: str, public_endpoint: str, middleware: Sequence[Middleware] = ()
 ) -> Starlette:
     """Return the proxy as an app. Addresses are without a path; `middleware` stands before it, as in any ASGI app."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=3)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=3)
     # An upload or a copy may take as long as it takes; whether anybody listens is known soon.
     http = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=5), limits=limits, trust_env=False)
     to_event_grid = httpx.AsyncClient(timeout=30, trust_env=False)

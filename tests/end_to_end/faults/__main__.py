@@ -8,6 +8,7 @@ python -m tests.end_to_end.faults --recovery         how long recovery takes wit
 """
 
 import argparse
+import itertools
 import math
 import sys
 import tempfile
@@ -22,8 +23,11 @@ from local_azure.up import ROOT, interrupted_once
 from tests.end_to_end.faults import planted, recovery
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.report import story_of, table_of
-from tests.end_to_end.faults.run import AT_ONCE, run
+from tests.end_to_end.faults.run import AT_ONCE, Outcome, run
 from tests.end_to_end.faults.schedule import Schedule
+
+PER_STACK = 250
+"""Schedules on one stack; then the next begins with an empty one, and what came of these is known."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,11 +52,20 @@ def _run(options: argparse.Namespace, state: Path, console: Console) -> bool:
     is_alone = options.seed is not None
     seeds = [options.seed] if is_alone else range(options.first, options.first + options.count)
     board = Board(record={} if is_alone else None)
-    schedules = [Schedule.of(seed) for seed in seeds]
-    outcomes = run(schedules, state, board=board, at_once=options.at_once, seconds=60 * options.minutes)
-    for outcome in outcomes:
-        if is_alone or not outcome.is_good:
-            console.print(story_of(outcome, board))
+    until = time.monotonic() + 60 * options.minutes
+    outcomes: list[Outcome] = []
+    for some in itertools.batched(seeds, PER_STACK, strict=False):
+        if time.monotonic() > until:
+            break
+        schedules = [Schedule.of(seed) for seed in some]
+        folder = state / f"from-{some[0]}"
+        new = run(schedules, folder, board=board, at_once=options.at_once, seconds=until - time.monotonic())
+        for outcome in new:
+            if is_alone or not outcome.is_good:
+                console.print(story_of(outcome, board))
+        outcomes += new
+        bad = sum(not outcome.is_good for outcome in outcomes)
+        console.print(f"{len(outcomes)} of {len(seeds)} schedules, {bad} of them with a problem")
     console.print(table_of(outcomes, board))
     return all(outcome.is_good for outcome in outcomes)
 

@@ -37,7 +37,7 @@ class Evidence:
     _sas: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._http = httpx.Client(timeout=60, trust_env=False, limits=httpx.Limits(max_connections=64))
+        self._http = httpx.Client(timeout=60, trust_env=False, limits=httpx.Limits(max_keepalive_connections=8))
         self._sas = generate_account_sas(
             self.account.name,
             self.account.key,
@@ -78,9 +78,10 @@ class Evidence:
                 found.append(receipt)
         return sorted(found, key=lambda receipt: str(receipt["received_at"]))
 
-    def open_marks(self, experiment: str) -> list[str]:
-        """Return what says that something is still to happen."""
-        return [*self.names("receipts", f".open/{experiment}/"), *self.names("receipts", f".settling/{experiment}")]
+    def open_marks(self, experiment: str) -> Iterator[str]:
+        """Yield what says that something is still to happen."""
+        for prefix in (f".open/{experiment}/", f".settling/{experiment}"):
+            yield from self.names("receipts", prefix)
 
     def jobs(self, experiment: str) -> list[str]:
         """Return the names of the jobs in the training service, one for each run that MLflow has."""

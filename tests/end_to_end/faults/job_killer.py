@@ -16,7 +16,7 @@ from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.schedule import seed_in
 
 KIND = "kill the job"
-_POLL = 0.05  # seconds
+_POLL = 0.1  # seconds
 
 
 @define(kw_only=True)

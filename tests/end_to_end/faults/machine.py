@@ -34,7 +34,7 @@ AUTOSAVE = 6.5
 START_TIMEOUT = 300.0
 """Seconds; a machine may have other things to do."""
 _POLL = 0.1
-_NO_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=3)
+_NO_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=3)
 
 
 @define(kw_only=True)

@@ -32,7 +32,7 @@ SHORT = Pace(
         "batchSize": 8,
         "newBatchThreshold": 4,
         "maxDequeueCount": 10,
-        "maxPollingInterval": "00:00:00.500",
+        "maxPollingInterval": "00:00:01",
         "messageEncoding": "base64",
         "visibilityTimeout": "00:00:01",
     },

@@ -17,7 +17,7 @@ from tests.end_to_end.faults.door import USER
 from tests.end_to_end.faults.evidence import FINAL, Evidence
 from tests.end_to_end.faults.schedule import Plot, Schedule
 
-POLL = 1.5  # seconds
+POLL = 2.5  # seconds
 RETRIES = 4
 """How often the user asks for a failed job once more; each schedule has fewer kills than that."""
 
@@ -216,12 +216,12 @@ class User:
             self._until("everything to come to rest", self._is_at_rest)
 
     def _is_at_rest(self) -> bool:
-        if self.evidence.open_marks(self.experiment):
+        if any(self.evidence.open_marks(self.experiment)):
             return False
         receipts = self.evidence.receipts(self.experiment)
         has_all = {content_of(one) for one in receipts if not _waits(one)} >= {self.at_rest[-1]}
         final = all(one["status"] in FINAL and not one["outbox"] for one in receipts)
-        return has_all and final and not self.evidence.open_marks(self.experiment)
+        return has_all and final and not any(self.evidence.open_marks(self.experiment))
 
     def _until(self, what: str, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.patience
