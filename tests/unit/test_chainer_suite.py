@@ -1,6 +1,7 @@
 """The comparison that `make chainer-suite` makes, on results made up here."""
 
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def test_each_folder_is_a_shard_and_for_mpi_each_file(tmp_path: Path) -> None:
     assert sorted(shard.name for shard in shards.shards(SUITE, tmp_path)) == ["s.a", "s.top"]
     by_file = shards.Suite(name="s", folder="tests/s", ranks=2)
     assert sorted(shard.name for shard in shards.shards(by_file, tmp_path)) == ["s.a.test_x", "s.a.test_y", "s.test_z"]
+
+
+@pytest.mark.parametrize(("pytests", "ranks"), [(0, 0), (1, 0), (5, 0), (2, 2), (3, 3), (137, 137)])
+def test_a_rank_with_a_failed_test_does_not_end_the_others(pytests: int, ranks: int) -> None:
+    launcher = shards._mpirun(2)
+    rank = launcher[launcher.index("sh") :]
+    assert subprocess.run([*rank, "sh", "-c", f"exit {pytests}"], check=False).returncode == ranks
 
 
 def test_without_mpirun_the_suite_of_two_ranks_is_refused_at_once(
