@@ -31,7 +31,11 @@ export function useDrops(filter, troubled) {
     if (message.event !== "drop") return;
     const drop = JSON.parse(message.data);
     const isTrouble = TROUBLED.includes(drop.status) || troubled.current.has(drop.experiment);
-    set((before) => ({ ...withChange(before, drop, filter), troubles: before.troubles + (isTrouble ? 1 : 0) }));
+    set((before) => ({
+      ...before,
+      items: merged([drop], before.items || []),
+      troubles: before.troubles + (isTrouble ? 1 : 0),
+    }));
   };
   useFollowed(`/api/live${query({ experiment: filter.experiment })}`, hear, inputs);
   const more = async () => {
@@ -45,18 +49,14 @@ export function useDrops(filter, troubled) {
       if (!signal.aborted) set((before) => ({ ...before, busy: false, stuck }));
     }
   };
-  return { ...state, more, again: () => again((number) => number + 1) };
+  // What has left the list is kept: a line about it that comes late is known to be old.
+  const items = state.items?.filter((one) => !filter.status || one.status === filter.status);
+  return { ...state, items, more, again: () => again((number) => number + 1) };
 }
 
 function withFirst(before, page) {
   const { troubles, items = [] } = before;
   return { ...before, problem: null, troubles: troubles + 1, items: merged(page.items, items), next: page.next };
-}
-
-// A line that comes late changes nothing. Whether a drop belongs on the list is for its latest line to say.
-function withChange(before, drop, filter) {
-  const items = merged([drop], before.items || []);
-  return { ...before, items: filter.status ? items.filter((one) => one.status === filter.status) : items };
 }
 
 // Two lists as one, newest first, each drop once: of two lines about it the one that was updated later counts.

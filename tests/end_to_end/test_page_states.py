@@ -135,6 +135,20 @@ def test_a_line_that_comes_late_changes_nothing(page: Page) -> None:
     expect(rows.nth(1).locator(".badge")).to_have_text("registered")
 
 
+def test_what_left_a_list_of_one_status_is_not_brought_back_by_a_line_that_comes_late(page: Page) -> None:
+    live = Live(page, "/api/live")
+    early = line(7, status="running", updated_at="2026-11-23T10:07:00Z")
+    answer(page, "/api/drops", lambda query: {"items": [early] if query["status"] == "running" else [], "next": None})
+    page.goto("/#/?status=running")
+    rows = page.locator("tbody").get_by_role("row")
+    expect(rows).to_have_count(1)
+    live.told += [("drop", line(7))]
+    expect(page.get_by_text("Nothing matches.")).to_be_visible()
+    live.told += [("drop", early), ("drop", line(8, status="running"))]
+    expect(rows).to_have_count(1)
+    expect(rows.get_by_role("link").first).to_have_attribute("href", re.compile(f"{8:064x}"))
+
+
 def test_trouble_with_the_list_is_over_once_it_is_loaded(page: Page) -> None:
     answers = iter([UNAVAILABLE])
     answer(
