@@ -119,9 +119,14 @@ class Deletion(Document):
         return self.model_copy(update={"models": tuple(told.values()), "kept": tuple(stay.values())})
 
 
+def is_deleting(blobs: Blobs, experiment: str) -> bool:
+    """Return whether a deletion is under way."""
+    return blobs.get(names.RECEIPTS, names.deleting_blob(experiment)) is not None
+
+
 def check_not_deleting(blobs: Blobs, experiment: str) -> None:
     """Raise BeingDeleted where a deletion is under way."""
-    if blobs.get(names.RECEIPTS, names.deleting_blob(experiment)) is not None:
+    if is_deleting(blobs, experiment):
         raise BeingDeleted(f"The experiment {experiment} is being deleted. It takes drops again within 15 minutes.")
 
 

@@ -18,7 +18,7 @@ from function_app.answer import sequence
 from function_app.apart import apart
 from function_app.approving import Approver
 from function_app.completion import Watcher
-from function_app.deletion import IN_FLIGHT, deleted_before
+from function_app.deletion import IN_FLIGHT, deleted_before, is_deleting
 from function_app.documents import Document
 from function_app.drop import newest_upload
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
@@ -28,7 +28,7 @@ from function_app.missing_node import MissingNodes
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.retention import Retention
-from function_app.service_wait import is_asked_again
+from function_app.service_wait import only_waits
 from function_app.storage import BlobItem, Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
@@ -137,10 +137,13 @@ class Reconciler:
             return None
         if receipt.outbox:
             receipt = self.receipts.flush(receipt)
+        if not receipt.attempts and not is_deleting(self.blobs, experiment):
+            # Its host may have been killed before the drop was its experiment's latest, as below.
+            receipt = self.supersession.advance(receipt, supersede=False)
         if receipt.status is Status.WAITING:
             self._settle(receipt.folder, run)
-            if not is_asked_again(receipt):
-                return self._close(receipt)
+            if only_waits(receipt):
+                return self.receipts.let_wait(receipt, only_waits)
         elif receipt.status in FINAL:
             return self.receipts.flush(receipt)
         elif receipt.status is Status.SUBMITTING:
@@ -158,14 +161,6 @@ class Reconciler:
             if listing.now - mark.modified > IN_FLIGHT:
                 with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
                     self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
-
-    def _close(self, receipt: Receipt) -> Receipt:
-        """Take the mark off a receipt that is not asked again any more, or whose claim did not come to be."""
-        self.receipts.close(receipt, _only_waits)
-        receipt = self.receipts.load(receipt.experiment, receipt.drop)
-        if not _only_waits(receipt):  # claimed at this moment: its host may have been killed behind that
-            self.receipts.open(receipt.experiment, receipt.drop)
-        return receipt
 
     def _resubmit(self, receipt: Receipt) -> Receipt:
         attempt = receipt.attempt
@@ -292,8 +287,3 @@ class Reconciler:
             return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()
-
-
-def _only_waits(receipt: Receipt) -> bool:
-    """Return whether a receipt waits for something that an event tells of."""
-    return receipt.status is Status.WAITING and not is_asked_again(receipt) and not receipt.outbox

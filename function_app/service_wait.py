@@ -21,6 +21,11 @@ def is_asked_again(receipt: Receipt) -> bool:
     return receipt.status is Status.WAITING and (reason == REASON or is_compute(reason))
 
 
+def only_waits(receipt: Receipt) -> bool:
+    """Return whether a receipt waits for something that an event tells of, so that nothing is to be done about it."""
+    return receipt.status is Status.WAITING and not is_asked_again(receipt) and not receipt.outbox
+
+
 def is_compute(what: str) -> bool:
     """Return whether what a drop waits for is a compute that does not exist."""
     return what.startswith("compute ")

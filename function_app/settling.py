@@ -163,6 +163,8 @@ class Settler:
         receipt = self.supersession.advance(receipt, supersede=spec.kedja.drop.supersede)
         if receipt.status is Status.SUBMITTING:
             return self.submitter.submit(receipt)
+        if service_wait.only_waits(receipt):
+            return self.receipts.let_wait(receipt, service_wait.only_waits)
         return self.receipts.flush(receipt)
 
     def id_of(self, drop: Drop, spec: JobSpec) -> str:
@@ -210,8 +212,9 @@ class Settler:
         )
         if isinstance(plan, Ready):
             self._keep_scripts(drop, drop_id)
-            # Before the claim, so that `reconcile` finds it wherever this is killed; and after it, in `take`.
-            self.receipts.open(receipt.experiment, receipt.drop)
+        # Before the receipt, so that `reconcile` finds it wherever this is killed; and after it, in `take`.
+        self.receipts.open(receipt.experiment, receipt.drop)
+        if isinstance(plan, Ready):
             receipt = receipt.with_(spec=self.submitter.shown(plan, spec, drop_id))
             return self.receipts.create(claim(receipt, "first drop", drop, now))
         return self.receipts.create(answered(receipt, plan, now))
@@ -272,6 +275,7 @@ class Settler:
         )
         if not isinstance(plan, Ready) and answerable and not receipt.attempts:
             answer = functools.partial(_named, plan=plan)
+            self.receipts.open(receipt.experiment, receipt.drop)
             written = self.receipts.change(receipt, lambda current: answer(seen(answered(current, plan, now), drop)))
             self.receipts.index(written)  # a call that was killed may have written the receipt and not its index
             return written

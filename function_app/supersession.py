@@ -33,12 +33,10 @@ class Supersession:
             latest = self.receipts.advance(receipt)
         if latest.drop != receipt.drop:
             newer = self.receipts.find(receipt.experiment, latest.drop)
-            gives_way = supersede and receipt.status is Status.SUBMITTING
-            if gives_way and newer and newer.attempts and _is_of_newer_files(newer, receipt):
-                return self._supersede(receipt, newer)
-            return receipt
-        if latest.follows is not None:
-            self._follow(latest.follows, receipt)
+            return self._overtaken(receipt, newer, supersede=supersede) if newer else receipt
+        older = self.receipts.find(receipt.experiment, latest.follows) if latest.follows else None
+        if older is not None:
+            self._follow(older, receipt)
         if receipt.status is Status.SUBMITTING and supersede:
             for experiment, drop in list(self.receipts.opened(receipt.experiment)):
                 older = self.receipts.find(experiment, drop)
@@ -47,11 +45,18 @@ class Supersession:
                     self._supersede(older, receipt)
         return receipt
 
-    def _follow(self, drop: str, newer: Receipt) -> None:
-        """Tell the drop that was the latest before what followed; one that still waited is over."""
-        older = self.receipts.find(newer.experiment, drop)
-        if older is None or older.order > newer.order:
-            return
+    def _overtaken(self, receipt: Receipt, newer: Receipt, *, supersede: bool) -> Receipt:
+        """Return the receipt of a drop that was not its experiment's latest in time."""
+        gives_way = supersede and receipt.status is Status.SUBMITTING
+        if gives_way and newer.attempts and _is_of_newer_files(newer, receipt):
+            return self._supersede(receipt, newer)
+        # Nobody else tells it: what the latest follows is the one that was the latest before.
+        return receipt if receipt.followed_by else self._follow(receipt, newer)
+
+    def _follow(self, older: Receipt, newer: Receipt) -> Receipt:
+        """Tell an older drop what followed; one that still waited is over."""
+        if older.order > newer.order:
+            return older
 
         def edit(current: Receipt) -> Receipt:
             followed = current.with_(followed_by=newer.drop)
@@ -64,6 +69,7 @@ class Supersession:
         older = self.receipts.change(older, edit)
         if older.status is Status.SUPERSEDED:
             self.receipts.index(older)  # a call that was killed may have written the receipt and not its index
+        return older
 
     def _supersede(self, older: Receipt, newer: Receipt) -> Receipt:
         """Take the place of a drop whose job has not started.

@@ -339,3 +339,32 @@ def test_killed_after_any_call(way: Callable[[World], None]) -> None:
         if not fate.dead:
             assert number > 10, "The service did not run over the ports that kill it."
             return
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"), [(b"", Status.SUPERSEDED), (b"comand: python train.py\n", Status.REJECTED)], ids=str
+)
+def test_a_drop_whose_host_was_killed_is_told_what_followed_before_its_message_came_again(
+    spec: bytes, status: Status
+) -> None:
+    for number in itertools.count(1):
+        world, fate = World.make(), Fate(at=number)
+        world.drop("data/digits/notes.txt", b"no format that is known")
+        world.drop("scripts/digits/job.yaml", spec)
+        doom(world, fate)
+        while world.queues.messages and not fate.dead:
+            world.go_on(1)
+        world.drop("scripts/digits/job.yaml", b"display_name: digits\n")
+        world.drop("scripts/digits/train.py", SCRIPT)
+        world.rest()
+        for _ in range(2):  # a mark without a receipt stays for ten minutes
+            reconcile(world)
+        *older, newest = sorted(world.receipts(), key=lambda receipt: receipt.order)
+        assert [job.name for job in world.live_jobs()] == [newest.job]
+        assert [(one.status, one.followed_by) for one in older] in ([], [(status, newest.drop)]), f"call {number}"
+        rejected = [one.data["drop"] for one in world.publisher.published if one.type == "Kedja.DropRejected"]
+        assert set(rejected) == {one.drop for one in older if one.status is Status.REJECTED}
+        assert world.opened() == [f".open/{newest.name}"]
+        if not fate.dead:
+            assert older, "The first drop was never looked at."
+            return

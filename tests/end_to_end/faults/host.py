@@ -1,4 +1,4 @@
-"""A functions host in which waiting is short and a restart is quick, so that a thousand schedules fit into an hour.
+"""A functions host in which waiting is short and a restart is quick, so that a thousand schedules take two hours.
 
 It is `local_azure.functions_host` over the app's own code. Only the constants that say how long to wait are others,
 and those of the storage client; `recovery` measures with the real ones. The libraries are imported once, by a process

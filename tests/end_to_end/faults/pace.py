@@ -13,7 +13,7 @@ _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 @frozen(kw_only=True)
 class Pace:
-    """How long things take; seconds. `SHORT` lets a thousand schedules fit into an hour, `REAL` is as in Azure."""
+    """How long things take; seconds. `SHORT` lets a thousand schedules take two hours, `REAL` is as in Azure."""
 
     host_module: str
     quiet_period: float

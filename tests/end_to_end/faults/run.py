@@ -25,7 +25,7 @@ from tests.end_to_end.faults.user import Stuck, User
 PATIENCE = 600.0
 """Seconds that a schedule may take to come to rest before it is stuck."""
 AT_ONCE = 12
-RECONCILE_EVERY = 8.0
+RECONCILE_EVERY = 15.0
 
 
 @frozen(kw_only=True)

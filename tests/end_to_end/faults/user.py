@@ -17,7 +17,7 @@ from tests.end_to_end.faults.door import USER
 from tests.end_to_end.faults.evidence import FINAL, Evidence
 from tests.end_to_end.faults.schedule import Plot, Schedule
 
-POLL = 2.5  # seconds
+POLL = 4.0  # seconds
 RETRIES = 4
 """How often the user asks for a failed job once more; each schedule has fewer kills than that."""
 
