@@ -137,9 +137,8 @@ class Reconciler:
             return None
         if receipt.outbox:
             receipt = self.receipts.flush(receipt)
-        if not receipt.attempts and not is_deleting(self.blobs, experiment):
-            # Its host may have been killed before the drop was its experiment's latest, as below.
-            receipt = self.supersession.advance(receipt, supersede=False)
+        if not receipt.attempts:
+            receipt = self._caught_up(receipt)
         if receipt.status is Status.WAITING:
             self._settle(receipt.folder, run)
             if only_waits(receipt):
@@ -161,6 +160,12 @@ class Reconciler:
             if listing.now - mark.modified > IN_FLIGHT:
                 with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
                     self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
+
+    def _caught_up(self, receipt: Receipt) -> Receipt:
+        """Bring on an unclaimed drop whose host may have been killed before it was its experiment's latest."""
+        if receipt.experiment == names.ROOT_EXPERIMENT or is_deleting(self.blobs, receipt.experiment):
+            return receipt  # files outside of any folder follow nothing
+        return self.supersession.advance(receipt, supersede=False)
 
     def _resubmit(self, receipt: Receipt) -> Receipt:
         attempt = receipt.attempt

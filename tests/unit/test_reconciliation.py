@@ -484,3 +484,15 @@ def test_what_is_open_is_looked_at_in_turn_where_there_is_no_time_for_all(world:
         world.reconcile()
         taken.append(sorted(name.removeprefix(".settling/") for name in world.markers()))
     assert taken == [["e0", "e1"], ["e2", "e3"], ["e0", "e4"], ["e1", "e2"]]
+
+
+def test_files_outside_of_any_folder_are_no_experiment_with_a_latest_drop(world: World) -> None:
+    """Also where their host was killed before it took the mark away."""
+    world.drop("data/digits.npz", b"digits")
+    world.rest()
+    (receipt,) = world.receipts(names.ROOT_EXPERIMENT)
+    world.kedja.receipts.open(receipt.experiment, receipt.drop)
+    world.reconcile()
+    assert world.kedja.receipts.latest(names.ROOT_EXPERIMENT) is None
+    assert world.receipts(names.ROOT_EXPERIMENT) == [receipt]
+    assert world.opened() == []
