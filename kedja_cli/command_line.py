@@ -14,6 +14,11 @@ _WrongCommandLine: type[Exception] = typer.BadParameter.__bases__[0]
 """UsageError, which Typer gives no public name."""
 
 
+def storage_option(told: str) -> Any:  # noqa: ANN401 - as Typer's own
+    """Return the option that names the storage account; `told` is its help."""
+    return typer.Option(envvar="KEDJA_STORAGE", show_default=False, metavar="ACCOUNT", help=told)
+
+
 def _plain(parameters: Sequence[Any]) -> None:
     """Give each parameter one word for its value in help, in capitals, and flags none."""
     for one in parameters:

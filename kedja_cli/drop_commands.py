@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kedja_cli import screen as shown
+from kedja_cli.command_line import storage_option
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.session import Session, command
@@ -47,13 +48,7 @@ Timeout = Annotated[
     typer.Option(metavar="SECONDS", min=0, help="With --wait, which it implies: wait no longer than this."),
 ]
 Storage = Annotated[
-    str | None,
-    typer.Option(
-        envvar="KEDJA_STORAGE",
-        show_default=False,
-        metavar="ACCOUNT",
-        help="Write to the account itself: its connection string, or its URL with az login.",
-    ),
+    str | None, storage_option("Write to the account itself: its connection string, or its URL with az login.")
 ]
 
 

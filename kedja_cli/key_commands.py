@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kedja_cli import screen as shown
-from kedja_cli.command_line import PlainGroup
+from kedja_cli.command_line import PlainGroup, storage_option
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.session import Session, command
@@ -23,11 +23,8 @@ _EVERY = "*"
 
 Storage = Annotated[
     str | None,
-    typer.Option(
-        envvar="KEDJA_STORAGE",
-        show_default=False,
-        metavar="ACCOUNT",
-        help="The account: its connection string, or its URL with az login. By default the local one, where --url is.",
+    storage_option(
+        "The account: its connection string, or its URL with az login. By default the local one, where --url is."
     ),
 ]
 

@@ -97,13 +97,18 @@ class StorageProxy:
         )
 
 
+def upstream_client() -> httpx.AsyncClient:
+    """Return a client to hand requests on with. Each request looks at every connection that is kept: keep few."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=3)
+    # An upload or a copy may take as long as it takes; whether anybody listens is known soon.
+    return httpx.AsyncClient(timeout=httpx.Timeout(None, connect=5), limits=limits, trust_env=False)
+
+
 def create_app(
     *, upstream: str, event_grid: str, key: str, public_endpoint: str, middleware: Sequence[Middleware] = ()
 ) -> Starlette:
     """Return the proxy as an app. Addresses are without a path; `middleware` stands before it, as in any ASGI app."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=3)
-    # An upload or a copy may take as long as it takes; whether anybody listens is known soon.
-    http = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=5), limits=limits, trust_env=False)
+    http = upstream_client()
     to_event_grid = httpx.AsyncClient(timeout=30, trust_env=False)
     publisher = BlobChangePublisher(
         topic_url=f"{event_grid.rstrip('/')}/topics/storage/api/events",

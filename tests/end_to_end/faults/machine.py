@@ -19,7 +19,7 @@ from local_azure.component import Component
 from local_azure.event_grid_key import LOCAL_KEY
 from local_azure.job_store import DATABASE, JobStore
 from local_azure.stack import Ports, Stack
-from local_azure.storage_proxy import StorageProxy, create_app
+from local_azure.storage_proxy import StorageProxy, create_app, upstream_client
 from local_azure.up import ROOT
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.door import Door, EventDoor, Gate, open_door, serving
@@ -34,7 +34,6 @@ AUTOSAVE = 6.5
 START_TIMEOUT = 300.0
 """Seconds; a machine may have other things to do."""
 _POLL = 0.1
-_NO_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=3)
 
 
 @define(kw_only=True)
@@ -81,7 +80,7 @@ class Machine:
 
     def doors(self, stack: contextlib.AsyncExitStack) -> list[tuple[ASGIApp, int]]:
         ports, inner = self.stack.ports, self.parts.inner
-        http = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=5), limits=_NO_LIMIT, trust_env=False)
+        http = upstream_client()
         stack.push_async_callback(http.aclose)
         blobs = create_app(
             upstream=url_of(ports.azurite),
