@@ -14,12 +14,14 @@ anew in random order for each pass:
 Each is a process of its own and waits for its turn; a round is one pass of each, one after the other, so that what
 else the machine does falls on all. Medians of the rounds are compared; the fastest and the slowest show the noise. On
 a machine that is busy with other things, `--threads 1` and the processor's time are what can be compared.
-On a GPU every contestant draws its batches in the machine's memory and sends them, and a pass has ended when the GPU
-has. How busy the GPU is comes after the race, over passes of several seconds, as the driver's figure is a mean of one.
+On a GPU, Chainer's example and PyTorch's usual loop draw their batches in the machine's memory and send them;
+`resident` is PyTorch with all data on the GPU, as Kedja's trainer keeps it. A pass has ended when the GPU has. How busy
+the GPU is comes after the race, over passes of several seconds, as the driver's figure is a mean of one.
 OPENBLAS_CORETYPE is left out, as it keeps a current NumPy from the processor's best kernels.
 """
 
 import argparse
+import functools
 import itertools
 import os
 import platform
@@ -33,8 +35,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES, BATCH, WIDTHS, CLASSES = 8192, 128, (784, 1000, 1000), 10
-CONTESTANTS = ("kedja", "chainer", "pytorch", "floor")
+BATCH, WIDTHS, CLASSES = 128, (784, 1000, 1000), 10
+EXAMPLES, EXAMPLES_ON_GPU = 8192, 32768
+CONTESTANTS = ("kedja", "chainer", "pytorch", "resident", "floor")
+_WITH_TORCH = ("pytorch", "resident")
 _SHARE_SECONDS = 1.0  # over which the driver takes its mean, at most
 Pass = Callable[[], None]
 
@@ -42,11 +46,15 @@ Pass = Callable[[], None]
 # --- the contestants; each returns what one pass over the data is
 
 
-def _data() -> tuple[Any, Any]:
+def _examples(device: int) -> int:
+    return EXAMPLES if device < 0 else EXAMPLES_ON_GPU
+
+
+def _data(device: int) -> tuple[Any, Any]:
     import numpy as np
 
-    rng = np.random.default_rng(0)
-    return rng.random((EXAMPLES, WIDTHS[0]), dtype=np.float32), rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
+    rng, count = np.random.default_rng(0), _examples(device)
+    return rng.random((count, WIDTHS[0]), dtype=np.float32), rng.integers(0, CLASSES, count).astype(np.int32)
 
 
 def _network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -64,7 +72,7 @@ def _kedja(network: str, device: int) -> Pass:
     from training_job.inputs import Inputs
     from training_job.training import Options, Trainer
 
-    x, y = _data()
+    x, y = _data(device)
     names = tuple(str(number) for number in range(CLASSES))
     train = Table(x=x, y=y, source="random", classes=names)
     shape = (784,) if network == "mlp" else (1, 28, 28)
@@ -89,7 +97,7 @@ def _chainer(network: str, device: int) -> Pass:
 
     place = devices.choose(device)
     place.use()
-    x, y = _data()
+    x, y = _data(device)
     data = chainer.datasets.TupleDataset(x if network == "mlp" else x.reshape(-1, 1, 28, 28), y)
     model = chainer.links.Classifier(_network(network))
     model.compute_accuracy = False
@@ -105,13 +113,13 @@ def _chainer(network: str, device: int) -> Pass:
     return one_pass
 
 
-def _pytorch(network: str, device: int) -> Pass:
+def _pytorch(network: str, device: int, *, resident: bool = False) -> Pass:
     import importlib
 
     torch = importlib.import_module("torch")
     nn = torch.nn
     place = torch.device("cpu" if device < 0 else f"cuda:{device}")
-    x, y = (torch.from_numpy(array) for array in _data())
+    x, y = (torch.from_numpy(array) for array in _data(device))
     if network == "mlp":
         layers = [nn.Linear(784, 1000), nn.ReLU(), nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, CLASSES)]
     else:
@@ -125,9 +133,11 @@ def _pytorch(network: str, device: int) -> Pass:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     loss_of = nn.CrossEntropyLoss()
     y = y.long()
+    if resident:
+        x, y = x.to(place), y.to(place)
 
     def one_pass() -> None:
-        for rows in torch.randperm(EXAMPLES).split(BATCH):
+        for rows in torch.randperm(len(x), device=x.device).split(BATCH):
             optimizer.zero_grad()
             loss_of(model(x[rows].to(place)), y[rows].to(place)).backward()
             optimizer.step()
@@ -154,7 +164,7 @@ def _floor(network: str, device: int) -> Pass:
     slopes = [xp.empty_like(weight) for weight in weights]
 
     def one_pass() -> None:
-        for _ in range(EXAMPLES // BATCH):
+        for _ in range(_examples(device) // BATCH):
             for index, weight in enumerate(weights):
                 xp.dot(activations[index], weight.T, out=activations[index + 1])
             for index in reversed(range(len(weights))):
@@ -178,12 +188,15 @@ def _wait_for_gpu(device: int) -> None:
 
 def child(name: str, network: str, device: int) -> None:
     """Be one contestant: a pass for each line that comes in, its seconds and its processors' seconds out."""
-    if name != "pytorch":
+    if name not in _WITH_TORCH:
         sys.path.insert(0, str(ROOT))
         import training_job  # noqa: F401 - mends Chainer
 
-    make = {"kedja": _kedja, "chainer": _chainer, "pytorch": _pytorch, "floor": _floor}[name]
-    one_pass = make(network, device)
+    resident = functools.partial(_pytorch, resident=True)
+    makers: dict[str, Callable[[str, int], Pass]] = {
+        "kedja": _kedja, "chainer": _chainer, "pytorch": _pytorch, "resident": resident, "floor": _floor,
+    }  # fmt: skip
+    one_pass = makers[name](network, device)
     one_pass()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -200,6 +213,7 @@ class Contestant:
 
     def __init__(self, name: str, python: Path, options: argparse.Namespace) -> None:
         self.name = name
+        self._examples = _examples(options.device)
         self.rates: list[float] = []
         self.processor_rates: list[float] = []
         left_out = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -225,8 +239,8 @@ class Contestant:
 
     def race(self) -> None:
         seconds, processor = self._run_pass()
-        self.rates.append(EXAMPLES / seconds)
-        self.processor_rates.append(EXAMPLES / processor)
+        self.rates.append(self._examples / seconds)
+        self.processor_rates.append(self._examples / processor)
 
     def keep_busy(self, seconds: float) -> None:
         """Run passes, which do not count, for so long."""
@@ -285,7 +299,7 @@ def _versions(python: Path) -> str:
     code = (
         "import importlib.metadata as m, sys\n"
         "found = [sys.version.split()[0]]\n"
-        "for p in ('numpy', 'chainer', 'cupy-cuda12x', 'torch'):\n"
+        "for p in ('numpy', 'chainer', 'cupy-cuda12x', 'cupy-cuda13x', 'torch'):\n"
         "    try: found.append(p + ' ' + m.version(p))\n"
         "    except m.PackageNotFoundError: pass\n"
         "print(', '.join(found))"
@@ -305,13 +319,15 @@ def main() -> None:
     if options.child:
         child(options.child, options.network, options.device)
         return
-    pythons = {"pytorch": options.torch_python}
-    names = [name for name in CONTESTANTS if name != "pytorch" or options.torch_python]
+    pythons = dict.fromkeys(_WITH_TORCH, options.torch_python)
+    names = [name for name in CONTESTANTS if name not in _WITH_TORCH or options.torch_python]
     if options.device >= 0 and not _has_gpu(options.training_python):
         print("skipped: no GPU can be used here")
         return
     if options.network != "mlp":
         names.remove("floor")
+    if options.device < 0 and "resident" in names:
+        names.remove("resident")
     if "pytorch" not in names:
         print("pytorch is left out: name a Python that has torch with --torch-python")
     contestants = [Contestant(name, pythons.get(name, options.training_python), options) for name in names]
@@ -327,7 +343,8 @@ def main() -> None:
 
 def _show(contestants: list[Contestant], shares: dict[str, float | None], options: argparse.Namespace) -> None:
     network = "784-1000-1000-10" if options.network == "mlp" else "the built-in CNN"
-    print(f"{network}, Adam, batch {BATCH}, {EXAMPLES} images a pass, {options.rounds} rounds, {platform.machine()}")
+    images = f"{_examples(options.device):,} images a pass"
+    print(f"{network}, Adam, batch {BATCH}, {images}, {options.rounds} rounds, {platform.machine()}")
     threads = f"{options.threads} thread(s) each" if options.threads else "as many threads as cores"
     print(f"{os.cpu_count()} cores, {threads}, load {os.getloadavg()[0]:.1f}; {_versions(options.training_python)}")
     if options.torch_python:

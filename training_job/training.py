@@ -11,6 +11,7 @@ import chainer.functions as F  # noqa: N812 - as everyone writes it
 import numpy as np
 
 from training_job import random_state
+from training_job.batches import Batches
 from training_job.checkpoints import Checkpoint, Pace, Store
 from training_job.datasets import Split, Table
 from training_job.inputs import Inputs
@@ -18,7 +19,6 @@ from training_job.steps import OPTIMIZERS, Step, make_step
 from training_job.termination import EXIT_CODE, Termination
 
 _MEASURE_BATCH = 1000
-_PREPARED_BYTES = 2 << 30  # of training data that is kept ready as float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,16 @@ class _Progress:
 
     number: int = 1
     index: int = 0
-    rows: Any = None
+    plan: Any = None
     loss_sum: float = 0.0
     right: int = 0
     epochs: list[Epoch] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, loss: float, right: int) -> None:
+        """Count what a step has summed up."""
+        self.loss_sum += loss
+        self.right += right
 
     @property
     def best(self) -> Epoch:
@@ -127,9 +132,7 @@ class Trainer:
         self._watch = watch
         self._rng = np.random.default_rng(options.seed)
         self._rate = OPTIMIZERS[options.optimizer][0] if options.learning_rate is None else options.learning_rate
-        self._prepared: Any = None
-        if split.train.x.size * 4 <= _PREPARED_BYTES:
-            self._prepared = inputs.prepare(split.train.x)
+        self._batches = Batches(split.train, inputs, device, shift=options.shift)
         self._pace = Pace()
 
     def run(self, report: Callable[[Epoch], None]) -> Result:
@@ -151,7 +154,7 @@ class Trainer:
                 progress.epochs.append(epoch)
                 if progress.best is epoch:
                     progress.kept = self._weights()
-                progress.number, progress.index, progress.rows = progress.number + 1, 0, None
+                progress.number, progress.index, progress.plan = progress.number + 1, 0, None
                 report(epoch)
                 self._keep(step, progress, termination)
         last = self._weights()
@@ -166,35 +169,25 @@ class Trainer:
         return 0 < patience <= len(progress.epochs) - (progress.best.number if progress.epochs else 0)
 
     def _train(self, step: Step, progress: _Progress, termination: Termination) -> None:
-        if progress.rows is None:
-            progress.rows = self._rng.permutation(len(self._split.train))
+        if progress.plan is None:
+            progress.plan = self._batches.draw(self._rng)
             progress.loss_sum, progress.right = 0.0, 0
+        self._batches.begin(progress.plan)
         size = self._options.batch_size
-        count = -(-len(progress.rows) // size)
-        shift = self._options.shift if self._inputs.are_pictures else 0
+        count = -(-len(self._split.train) // size)
         while progress.index < count:
             start = progress.index * size
-            x, y = self._batch(progress.rows[start : start + size], shift)
+            x, y = self._batches.take(slice(start, start + size))
             rate = self._rate_at((progress.number - 1 + progress.index / count) / self._options.epochs)
-            loss, right = step.train(x, y, rate)
-            progress.loss_sum += loss
-            progress.right += right
+            step.train(x, y, rate)
             progress.index += 1
             self._watch(progress.number, progress.index / count)
             if progress.index < count:
                 self._keep(step, progress, termination)
-
-    def _batch(self, rows: Any, shift: int) -> tuple[Any, Any]:  # noqa: ANN401 - arrays
-        if self._prepared is None:
-            x = self._inputs.prepare(self._split.train.x[rows])
-        else:
-            x = self._prepared.take(rows, axis=0)
-        if shift:
-            x = shifted(x, shift, self._rng)
-        return self._device.send(x), self._device.send(self._split.train.y.take(rows))
+        progress.add(*step.take_sums())
 
     def _measured(self, progress: _Progress) -> Epoch:
-        count = len(progress.rows)
+        count = len(self._split.train)
         validation_loss, accuracy = self._measure(self._split.held_out)
         return Epoch(
             number=progress.number,
@@ -241,7 +234,7 @@ class Trainer:
         for checkpoint in self._store.newest_first():
             if checkpoint.notes["training"] != self._identity():
                 continue
-            arrays: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "step": {}, "rows": {}}
+            arrays: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "step": {}, "plan": {}}
             for name, value in checkpoint.arrays.items():
                 part, _, rest = name.partition("/")
                 arrays[part][rest] = value
@@ -252,13 +245,14 @@ class Trainer:
             notes = checkpoint.notes["progress"]
             notes["epochs"] = [Epoch(**epoch) for epoch in notes["epochs"]]
             self._store.remove_after(checkpoint.iteration)
-            return _Progress(rows=arrays["rows"].get(""), kept=arrays["kept"], **notes)
+            return _Progress(plan=arrays["plan"].get(""), kept=arrays["kept"], **notes)
         self._store.remove_after(0)
         return _Progress()
 
     def _keep(self, step: Step, progress: _Progress, termination: Termination) -> None:
         if self._store is not None and (self._pace.is_due() or termination.is_asked):
             with self._pace.writing():
+                progress.add(*step.take_sums())
                 self._store.save(self._checkpoint(step, progress))
         if termination.is_asked:
             sys.exit(EXIT_CODE)
@@ -266,8 +260,8 @@ class Trainer:
     def _checkpoint(self, step: Step, progress: _Progress) -> Checkpoint:
         parts = {"network": self._weights(), "kept": progress.kept, "step": step.state()}
         arrays = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
-        if progress.rows is not None:
-            arrays["rows/"] = progress.rows
+        if progress.plan is not None:
+            arrays["plan/"] = progress.plan
         batches = -(-len(self._split.train) // self._options.batch_size)
         return Checkpoint(
             iteration=(progress.number - 1) * batches + progress.index,
@@ -294,12 +288,3 @@ class Trainer:
             "shapes": {name: list(value.shape) for name, value in self._weights().items()},
             "examples": [len(self._split.train), len(self._split.held_out)],
         }
-
-
-def shifted(x: Any, most: int, rng: Any) -> Any:  # noqa: ANN401 - arrays, and NumPy's generator
-    """Return the pictures (N, channels, height, width), each moved by up to `most` pixels each way; 0 fills the gap."""
-    count, _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-    down, right = rng.integers(0, 2 * most + 1, (2, count))
-    return np.ascontiguousarray(windows[np.arange(count), :, down, right])

@@ -14,7 +14,7 @@ from training_job import device, model_file, networks, score, train
 from training_job.datasets import Split, Table
 from training_job.errors import DeviceError, ModelError
 from training_job.inputs import Inputs, inputs_for
-from training_job.training import Epoch, Options, Trainer, shifted
+from training_job.training import Epoch, Options, Trainer
 
 
 def blobs(count: int = 120, seed: int = 0) -> tuple[Any, Any]:
@@ -90,15 +90,6 @@ def test_inputs_survive_json() -> None:
     inputs = inputs_for(blobs()[0])
     again = Inputs.from_json(json.loads(json.dumps(inputs.to_json())))
     assert np.array_equal(again.prepare(blobs()[0]), inputs.prepare(blobs()[0]))
-
-
-def test_a_shifted_picture_is_the_same_picture() -> None:
-    x: Any = np.zeros((50, 1, 5, 5), np.float32)
-    x[:, 0, 2, 2] = 1
-    moved = shifted(x, 1, np.random.default_rng(0))
-    assert (moved.sum(axis=(1, 2, 3)) == 1).all()
-    assert len({tuple(np.argwhere(picture[0])[0]) for picture in moved}) == 9
-    assert moved[:, 0, 1:4, 1:4].sum() == 50
 
 
 def test_training_writes_a_model_that_scores(
