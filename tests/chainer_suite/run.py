@@ -12,22 +12,18 @@ import argparse
 import concurrent.futures
 import datetime as dt
 import fnmatch
-import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chainer_suite import digits, shards, sides
+from tests.chainer_suite import digits, expected, families, shards, sides
 
 VERSION = "v7.8.1"
 _REPOSITORY = "https://github.com/chainer/chainer"
-# What Chainer's and ChainerMN's generated tests have in their names beside what was written.
-_FAMILY = re.compile(r"_\{.*\}|_param_\d+|_use_chainerx_\w+?(?=_param|::)|\[param\d+\]| \[rank \d+\]", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +106,7 @@ def _line(difference: Difference) -> str:
 def _short(differences: Iterable[Difference]) -> list[str]:
     """Return one line for all tests that differ in their parameters (or rank) alone."""
     groups = Counter(
-        (_FAMILY.sub("", difference.test), difference.reference, difference.mended, difference.reason or "")
+        (families.of(difference.test), difference.reference, difference.mended, difference.reason or "")
         for difference in differences
     )
     return [
@@ -129,24 +125,13 @@ def _gather(
 
 
 def _compare(reference: dict[str, tuple[str, str]], mended: dict[str, tuple[str, str]]) -> Iterable[Difference]:
-    reasons = tomllib.loads((sides.HERE / "expected.toml").read_text())["difference"]
     for test in reference.keys() | mended.keys():
         old, old_message = reference.get(test, ("missing", ""))
         new, new_message = mended.get(test, ("missing", ""))
         if old == new or "passed" not in {old, new}:
             continue
         message = new_message if new != "passed" else old_message
-        known = (
-            each["reason"]
-            for each in reasons
-            if fnmatch.fnmatchcase(test, _pattern(each["test"])) and each.get("message", "") in message
-        )
-        yield Difference(test=test, reference=old, mended=new, message=message, reason=next(known, None))
-
-
-def _pattern(text: str) -> str:
-    """Return a pattern in which `*` alone is special, as the names of Chainer's tests are full of brackets."""
-    return text.replace("[", "[[]")
+        yield Difference(test=test, reference=old, mended=new, message=message, reason=expected.reason(test, message))
 
 
 def _counts(found: Iterable[tuple[str, str]]) -> str:

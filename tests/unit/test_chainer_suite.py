@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
-from tests.chainer_suite import run, shards, sides, suite_plugin
+from tests.chainer_suite import expected, gpu, run, shards, sides, suite_plugin
 
 SUITE = shards.Suite(name="s", folder="tests/s")
 
@@ -66,7 +67,7 @@ def test_a_known_defect_needs_its_name_and_its_error(tmp_path: Path) -> None:
 
 
 def test_brackets_in_names_are_plain_text() -> None:
-    assert run._pattern("t.py::a[1]*") == "t.py::a[[]1]*"
+    assert expected._pattern("t.py::a[1]*") == "t.py::a[[]1]*"
 
 
 def test_a_change_of_the_layer_is_noticed_on_its_side_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,3 +108,38 @@ def test_without_mpirun_the_other_suites_can_be_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("sys.argv", ["run", "--suite", "chainer", "onnx_chainer"])
     assert run._parse().suite == ["chainer", "onnx_chainer"]
+
+
+def gpu_results(folder: Path, name: str, outcomes: Mapping[str, tuple[str, str]], *, finished: bool = True) -> Path:
+    lines = [json.dumps({"id": test, "outcome": how, "message": why}) for test, (how, why) in outcomes.items()]
+    lines += [json.dumps({"finished": 1})] if finished else []
+    (folder / f"{name}.0").write_text("\n".join(lines))
+    return folder / name
+
+
+def test_on_a_gpu_a_failure_needs_a_reason(tmp_path: Path) -> None:
+    det = "chainer_tests/functions_tests/math_tests/test_det.py::DetFunctionTest_param_{}::test_det_scaling_gpu"
+    known = ("failed", "TypeError: only 0-dimensional arrays can be converted to Python scalars")
+    second = ("failed", "(caused by) | TypeError: an integer is required")
+    ended = gpu_results(
+        tmp_path, "a.py", {"a": ("passed", ""), "b": second, det.format(0): known, det.format(1): known}
+    )
+    cut_off = gpu_results(tmp_path, "b.py", {"c": ("error", "why")}, finished=False)
+    lines, unexplained = gpu._report([ended, cut_off, tmp_path / "c.py"])
+    assert "- test files: 1 cut off, 1 not begun, 1 run to the end" in lines
+    assert "- tests: 1 error, 2 failed, 1 needs a second GPU, 1 passed" in lines
+    assert unexplained == 1
+    assert "- 1 of `c`: UNEXPLAINED: why" in lines
+    assert any(
+        line.startswith("- 2 of ") and "DetFunctionTest::test_det_scaling_gpu`: The test" in line for line in lines
+    )
+
+
+def test_without_a_gpu_its_tests_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
+    mocker.patch("training_job.gpu.visible", return_value=0)
+    monkeypatch.setattr("sys.argv", ["gpu", "--source", "chainer"])
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "no GPU can be used here" in capsys.readouterr().err
