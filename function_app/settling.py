@@ -143,8 +143,7 @@ class Settler:
         check_not_deleting(self.blobs, drop.experiment)
         if isinstance(spec, InvalidJobSpec):
             plan = Rejected(drop=drop, reason=str(spec), what_to_do="Fix job.yaml and drop it again.")
-            canonical = f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"
-            spec = JobSpec()
+            canonical, spec = canonical_of_invalid(drop), JobSpec()
         else:
             plan, canonical = plan or self.planner.plan(drop, spec), spec.canonical()
         drop_id = plan.drop.id(canonical)
@@ -293,6 +292,11 @@ class Settler:
         receipt = self._first(plan, spec, drop_id, request.trigger, describe)
         self.receipts.open(receipt.experiment, receipt.drop)
         return self.receipts.flush(receipt)
+
+
+def canonical_of_invalid(drop: Drop) -> str:
+    """Return what a drop whose job.yaml cannot be read has in place of its spec's canonical text."""
+    return f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"
 
 
 def _named(receipt: Receipt, plan: Plan) -> Receipt:

@@ -14,6 +14,7 @@ from function_app.latest import Latest
 from function_app.planning import Ready
 from function_app.receipt import FINAL, MOVES, Attempt, Order, Receipt, Status
 from function_app.service_wait import is_asked_again
+from function_app.settling import canonical_of_invalid
 from function_app.training_service import JOB_TAG, RECEIPT_TAG
 from tests.unit.world import World
 
@@ -139,7 +140,9 @@ class Oracle:
         settler = self.world.kedja.settler
         spec = settler.spec(drop)
         if isinstance(spec, InvalidJobSpec):
-            assert self.world.kedja.receipts.load(drop.experiment, latest.drop).status is Status.REJECTED
+            # Not always the latest: somebody may have retried an older drop since.
+            rejected = self.world.kedja.receipts.load(drop.experiment, drop.id(canonical_of_invalid(drop)))
+            assert rejected.status is Status.REJECTED, f"{rejected.name} is {rejected.status}."
             return
         plan = settler.planner.plan(drop, spec)
         receipt = self.world.kedja.receipts.find(drop.experiment, plan.drop.id(spec.canonical()))

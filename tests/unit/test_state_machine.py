@@ -27,6 +27,7 @@ from function_app import names
 from function_app.errors import KedjaError, TrainingServiceUnavailable
 from function_app.kedja import Kedja
 from function_app.pause import Pauses
+from function_app.receipt import Status
 from function_app.training_service import JobStatus
 from tests.unit.chain_oracle import Oracle, all_receipts
 from tests.unit.meanwhile import Meanwhile, host
@@ -335,3 +336,20 @@ def test_chain(mocker: MockerFixture) -> None:
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+def test_an_older_drop_that_is_retried_after_one_was_rejected_is_the_latest() -> None:
+    """A program that `test_chain` found: the retry is submitted after the rejected drop was looked at again."""
+    state = Chain()
+    state.begin(limit=10, skew=0, folder="digits", seconds=100)
+    state.job(pick=0, to="completes", tells=True)
+    state.drop(file=("data/{}/digits.npz", b"some digits"), folder="digits", late=45, seconds=0, times=1)
+    state.drop(file=("scripts/{}/job.yaml", b"comand: python train.py\n"), folder="digits", late=0, seconds=0, times=1)
+    state.switch(what="training fails", on=True)
+    state.time_passes(seconds=31, delivers=True)
+    state.ask(what="retry", pick=0, at=1)
+    state.teardown()
+    receipts = {one.status: one for one in all_receipts(state.world)}
+    latest = state.world.kedja.receipts.latest("digits")
+    assert latest is not None
+    assert latest.drop == receipts[Status.REGISTERED].drop == receipts[Status.REJECTED].followed_by
