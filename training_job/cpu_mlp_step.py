@@ -26,8 +26,7 @@ class CpuMlpStep(MlpStep):
 
     def _make_room(self, count: int) -> None:
         super()._make_room(count)
-        if not self._masks or len(self._masks[0]) != count:
-            self._masks = [np.empty(output.shape, bool) for output in self._outputs]
+        self._masks = [np.empty(output.shape, bool) for output in self._outputs]
 
     def _add_bias(self, output: Any, bias: Any, *, rectify: bool) -> None:  # noqa: ANN401 - arrays
         output += bias

@@ -31,12 +31,11 @@ class GpuMlpStep(MlpStep):
             self._rights = self._xp.append(self._rights, self._xp.zeros(more, np.int64))
 
     def _add_bias(self, output: Any, bias: Any, *, rectify: bool) -> None:  # noqa: ANN401 - arrays
-        sum_of = "output + bias"
-        cuda.elementwise(
-            "T bias", "T output",
-            f"output = {f'max({sum_of}, (T)0)' if rectify else sum_of}",
-            f"kedja_bias{'_relu' if rectify else ''}",
-        )(bias, output)  # fmt: skip
+        if rectify:
+            kernel = cuda.elementwise("T bias", "T output", "output = max(output + bias, (T)0)", "kedja_bias_relu")
+        else:
+            kernel = cuda.elementwise("T bias", "T output", "output = output + bias", "kedja_bias")
+        kernel(bias, output)
 
     def _mask(self, index: int) -> None:
         cuda.elementwise("T output", "T error", "if (!(output > 0)) error = 0", "kedja_mask")(

@@ -47,7 +47,8 @@ class MlpStep(ABC):
 
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
         x = x.reshape(len(x), -1)
-        self._make_room(len(x))
+        if not self._outputs or len(self._outputs[0]) != len(x):
+            self._make_room(len(x))
         self._forward(x)
         self._judge(y)
         self._backward(x)
@@ -64,8 +65,7 @@ class MlpStep(ABC):
             moment[...] = self._xp.asarray(arrays[f"moment{index}"])
 
     def _make_room(self, count: int) -> None:
-        if self._outputs and len(self._outputs[0]) == count:
-            return
+        """Make the arrays for batches of so many examples."""
         widths = [weights.shape[0] for weights, _ in self._weights]
         self._outputs, self._errors = (
             [self._xp.empty((count, width), np.float32) for width in widths] for _ in range(2)

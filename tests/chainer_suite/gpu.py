@@ -11,15 +11,16 @@ no reason.
 import argparse
 import concurrent.futures
 import datetime as dt
-import json
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from tests.chainer_suite import expected, families, sides
+from tests.chainer_suite import expected, families, shards, sides
+from tests.chainer_suite.run import VERSION
 from training_job import gpu
 
 MARKERS = "gpu and not multi_gpu and not cudnn and not slow and not ideep and not chainerx"
@@ -49,20 +50,21 @@ def _name(file: Path, root: Path) -> str:
     return str(file.relative_to(root)).replace("/", ".")
 
 
+def _results(path: Path) -> Path:
+    """Return where `suite_plugin` writes for a run that was told this path: the first, and here only, MPI rank's."""
+    return path.with_name(f"{path.name}.0")
+
+
 def _run(file: Path, root: Path, results: Path, until: float) -> None:
     """Run the tests of a file, unless the time is over."""
     seconds = until - time.monotonic()
     if seconds <= 0:
         return
     path = results / _name(file, root)
-    path.with_name(f"{path.name}.0").unlink(missing_ok=True)  # where `suite_plugin` writes
+    _results(path).unlink(missing_ok=True)
     source = root.parent.parent
     environment = sides.MENDED.environment(source, path, results.parent / "datasets")
-    command = [
-        sys.executable, "-m", "pytest", "-p", "suite_plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider",
-        "-c", str(sides.HERE / "pytest.ini"), "--rootdir", str(source / "tests"), "-q", "--color=no",
-        "-m", MARKERS, str(file),
-    ]  # fmt: skip
+    command = [*shards.pytest_command(Path(sys.executable), source, MARKERS), "-p", "pytest_timeout", str(file)]
     with path.with_name(f"{path.name}.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=results, env=environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -81,8 +83,9 @@ def _report(paths: Sequence[Path]) -> tuple[list[str], int]:
     failed: Counter[tuple[str, str]] = Counter()
     ends: Counter[str] = Counter()
     for path in paths:
-        ends[_end(path)] += 1
-        for test, outcome, message in _outcomes(path):
+        lines = shards.recorded(_results(path))
+        ends[_end(lines)] += 1
+        for test, outcome, message in ((one["id"], one["outcome"], one["message"]) for one in lines if "id" in one):
             if outcome not in {"failed", "error"}:
                 counts[outcome] += 1
             elif any(word in message for word in _NO_SECOND_GPU):
@@ -91,36 +94,24 @@ def _report(paths: Sequence[Path]) -> tuple[list[str], int]:
                 counts[outcome] += 1
                 failed[families.of(test), expected.reason(test, message) or f"UNEXPLAINED: {message}"] += 1
     unexplained = sum(count for (_, why), count in failed.items() if why.startswith("UNEXPLAINED"))
-    lines = ["# Chainer's own GPU tests (v7.8.1) with `training_job.compat`", ""]
-    lines += [f"{dt.datetime.now(dt.UTC):%Y-%m-%d}. Markers: `{MARKERS}`.", ""]
-    lines += [f"- test files: {', '.join(f'{count} {end}' for end, count in sorted(ends.items()))}"]
-    lines += [f"- tests: {', '.join(f'{count:,} {outcome}' for outcome, count in sorted(counts.items()))}"]
-    lines += [f"- failed without a known reason: {unexplained}", ""]
-    lines += [f"- {count} of `{test}`: {why}" for (test, why), count in failed.items()]
-    return lines, unexplained
+    report = [f"# Chainer's own GPU tests ({VERSION}) with `training_job.compat`", ""]
+    report += [f"{dt.datetime.now(dt.UTC):%Y-%m-%d}. Markers: `{MARKERS}`.", ""]
+    report += [f"- test files: {', '.join(f'{count} {end}' for end, count in sorted(ends.items()))}"]
+    report += [f"- tests: {', '.join(f'{count:,} {outcome}' for outcome, count in sorted(counts.items()))}"]
+    report += [f"- failed without a known reason: {unexplained}", ""]
+    report += [f"- {count} of `{test}`: {why}" for (test, why), count in failed.items()]
+    return report, unexplained
 
 
-def _outcomes(path: Path) -> Iterator[tuple[str, str, str]]:
-    for line in _lines(path):
-        if "id" in line:
-            yield line["id"], line["outcome"], line["message"]
-
-
-def _end(path: Path) -> str:
-    lines = _lines(path)
+def _end(lines: Sequence[Mapping[str, Any]]) -> str:
     if not lines:
         return "not begun"
     return "run to the end" if "finished" in lines[-1] else "cut off"
 
 
-def _lines(path: Path) -> list[dict[str, str]]:
-    recorded = path.with_name(f"{path.name}.0")
-    return [json.loads(line) for line in recorded.read_text().splitlines()] if recorded.is_file() else []
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run Chainer's own GPU tests with Kedja's layer.")
-    parser.add_argument("--source", type=Path, required=True, help="a checkout of chainer/chainer at v7.8.1")
+    parser.add_argument("--source", type=Path, required=True, help=f"a checkout of chainer/chainer at {VERSION}")
     parser.add_argument("--processes", type=int, default=8, help="test files at once, all on the same GPU")
     parser.add_argument("--minutes", type=float, default=10, help="end then, with what there is")
     parser.add_argument("--report", type=Path, help="write what is printed into this file, too")

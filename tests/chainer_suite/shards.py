@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.chainer_suite import sides
 
@@ -71,14 +72,19 @@ def run(shard: Shard, side: sides.Side, python: Path, source: Path, work: Path) 
     overdue = contextlib.suppress(subprocess.TimeoutExpired)  # what is missing then counts as a failure
     with results.with_suffix(results.suffix + ".log").open("wb") as log, overdue:
         subprocess.run(
-            ["nice", "-n", "19", *launcher, str(python), "-m", "pytest", "-p", "suite_plugin",
-             "-p", "no:cacheprovider", "-c", str(sides.HERE / "pytest.ini"), "--rootdir", str(source / "tests"),
+            ["nice", "-n", "19", *launcher, *pytest_command(python, source, MARKERS),
              *(["--timeout=120", "--timeout-method=thread"] if launcher else []),
-             "-q", "--color=no", "--continue-on-collection-errors", "-m", MARKERS, *map(str, shard.files)],
+             "--continue-on-collection-errors", *map(str, shard.files)],
             cwd=scratch, env=side.environment(source, results, work / "datasets"), stdout=log, stderr=subprocess.STDOUT,
             timeout=_LONGEST_S, check=False,
         )  # fmt: skip
     fingerprint.write_text(ground)
+
+
+def pytest_command(python: Path, source: Path, markers: str) -> list[str]:
+    """Return how pytest runs Chainer's tests, without the files."""
+    ours = ["-p", "suite_plugin", "-p", "no:cacheprovider", "-c", str(sides.HERE / "pytest.ini")]
+    return [str(python), "-m", "pytest", *ours, "--rootdir", str(source / "tests"), "-q", "--color=no", "-m", markers]
 
 
 def _mpirun(ranks: int) -> list[str]:
@@ -92,12 +98,16 @@ def outcomes(shard: Shard, side: sides.Side, work: Path) -> dict[str, tuple[str,
     """Return how each test ended and why, by id; a pytest that was cut off is a test of the shard's name."""
     found: dict[str, tuple[str, str]] = {}
     for rank in range(shard.suite.ranks):
-        path = work / side.name / f"{shard.name}.{rank}"
         label = f" [rank {rank}]" if shard.suite.ranks > 1 else ""
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        lines = recorded(work / side.name / f"{shard.name}.{rank}")
         for line in lines:
             if "id" in line:
                 found[f"{line['id']}{label}"] = (line["outcome"], line["message"])
         if not lines or lines[-1].get("finished") not in _ORDERLY:
             found[f"{shard.name}{label}"] = (_CRASHED, "pytest did not come to its end")
     return found
+
+
+def recorded(path: Path) -> list[dict[str, Any]]:
+    """Return what `suite_plugin` has written: a line for each test, and a last one where it came to its end."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
