@@ -1,14 +1,13 @@
 """Approving: drops that waited for an approval go on once it is there."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
 from function_app import names
 from function_app.apart import apart
 from function_app.approvals import REASON, Approval, Approvals, Note, Pending
-from function_app.deletion import IN_FLIGHT
 from function_app.drop import Drop
 from function_app.looking_again import PutOff
 from function_app.receipt import RETRIED_BY_DROP, Receipt, Status
@@ -17,12 +16,12 @@ from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots
 from function_app.storage import Blobs, Queues
+from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)
 
 LOOKS = 6
-LOOK_AGAIN = 10.0
-"""A receipt that is about to be written is looked for so often, so many seconds apart."""
+"""How often a receipt that is about to be written is looked for."""
 
 
 class ApprovedRequest(PutOff):
@@ -45,6 +44,7 @@ class Approver:
     receipts: Receipts
     settler: Settler
     snapshots: Snapshots
+    timing: Timing
 
     def approve(self, digest: str, *, by: str, note: str | None) -> tuple[Approval, list[Pending]]:
         """Approve a digest; return the approval, and the drops that go on now. Safe to repeat."""
@@ -63,7 +63,7 @@ class Approver:
         receipt = self.receipts.find(request.experiment, request.drop)
         if receipt is None:
             if request.tries < LOOKS:
-                self._send(request.model_copy(update={"tries": request.tries + 1}), delay=LOOK_AGAIN)
+                self._send(request.model_copy(update={"tries": request.tries + 1}), delay=self.timing.approval_check)
             return None  # `reconcile` goes on with it, or forgets it
         taken = self._take(receipt)  # in whatever state it is: the host may have been killed behind the claim
         if taken is None or taken.status is not Status.WAITING:
@@ -88,7 +88,9 @@ class Approver:
                 self._send(_request(pending, again=False))
         elif receipt and receipt.status in RETRIED_BY_DROP and receipt.followed_by is None and not allowed:
             return  # it was dropped again: here is which digest it takes
-        elif note.age > IN_FLIGHT:  # else its receipt may be about to be written
+        elif note.age > timedelta(
+            seconds=self.timing.max_function_runtime
+        ):  # else its receipt may be about to be written
             self.approvals.settled(pending, etag=note.etag)
 
     def _take(self, receipt: Receipt) -> Receipt | None:

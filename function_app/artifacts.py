@@ -20,8 +20,6 @@ from function_app.training_service import BlobFolder
 
 MODEL_MANIFEST = "manifest.json"
 COPIES_AT_ONCE = 16
-TIME_FOR_COPIES = 240.0
-"""Seconds that one call spends on starting copies, well below a function's time limit; the next call goes on."""
 _STEPS_ASIDE = re.compile(rf"(outputs/)*{re.escape(MODEL_MANIFEST)}")
 
 
@@ -74,9 +72,10 @@ def target_name(path: str) -> str:
 
 @frozen(kw_only=True)
 class Artifacts:
-    """Copies artifacts within the storage account."""
+    """Copies artifacts within the storage account. One call starts copies for `max_runtime` seconds."""
 
     blobs: Blobs
+    max_runtime: float
     clock: Callable[[], float] = time.monotonic
 
     def missing(self, outputs: BlobFolder, result: JobResult) -> list[str]:
@@ -91,7 +90,7 @@ class Artifacts:
         """
         there = {item.name: item for page in pages(self.blobs, names.MODELS, target) for item in page}
         copied = total = 0
-        until = self.clock() + TIME_FOR_COPIES
+        until = self.clock() + self.max_runtime
         with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
             for batch in batched(self._made(outputs), COPIES_AT_ONCE, strict=False):
                 keep_alive()

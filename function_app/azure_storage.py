@@ -24,10 +24,9 @@ from function_app.azure_storage_errors import translated
 from function_app.blob_signer import BlobSigner
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError
 from function_app.storage import BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
+from function_app.timing import Timing
 
 NEVER_EXPIRES = -1
-RENEW_AFTER = 15.0
-"""Seconds after which a held lease is renewed, a quarter of the longest that storage grants."""
 
 
 class _Clock:
@@ -69,11 +68,15 @@ def _copy_status(status: str | None) -> CopyStatus:
 
 
 class HeldLease:
-    """A lease on a blob that its holder keeps by calling `renew` between steps."""
+    """A lease on a blob that its holder keeps by calling `renew` between steps.
 
-    def __init__(self, client: BlobLeaseClient, name: str) -> None:
+    Within `renew_after` seconds of the last renewal, `renew` does nothing.
+    """
+
+    def __init__(self, client: BlobLeaseClient, name: str, *, renew_after: float) -> None:
         self._client = client
         self._name = name
+        self._renew_after = renew_after
         self._renewed = time.monotonic()
         self._lock = threading.Lock()
 
@@ -83,7 +86,7 @@ class HeldLease:
 
     def renew(self) -> None:
         with self._lock:
-            if time.monotonic() - self._renewed < RENEW_AFTER:
+            if time.monotonic() - self._renewed < self._renew_after:
                 return
             with translated(f"renew the lease on {self._name}"):
                 self._client.renew()
@@ -95,6 +98,7 @@ class AzureBlobs:
     """Blobs of an account, through the real client."""
 
     client: BlobServiceClient = field(repr=False)
+    timing: Timing = field(factory=Timing)
     signer: BlobSigner = field(init=False, repr=False, eq=False)
 
     @signer.default
@@ -241,7 +245,7 @@ class AzureBlobs:
         with translated(f"lease {label}"):
             client = self.client.get_blob_client(container, name).acquire_lease(lease_duration=seconds)
         try:
-            yield HeldLease(client, label)
+            yield HeldLease(client, label, renew_after=self.timing.lease_renewal)
         finally:
             try:
                 with translated(f"release the lease on {label}"):
@@ -273,16 +277,31 @@ class StorageAccount:
     queues: AzureQueues
 
     @classmethod
-    def connect(cls, environ: Mapping[str, str], credential: TokenCredential | None, *, prefix: str) -> Self:
+    def connect(
+        cls,
+        environ: Mapping[str, str],
+        credential: TokenCredential | None,
+        *,
+        prefix: str,
+        timing: Timing | None = None,
+    ) -> Self:
         """Connect by connection string (`<prefix>`), or by identity (`<prefix>__blobServiceUri`, `…__queueServiceUri`).
 
         Raises:
             InvalidSettings: where neither is set.
         """
-        options: dict[str, Any] = {"retry_total": 3, "connection_timeout": 10, "read_timeout": 60}
+        timing = timing or Timing()
+        options: dict[str, Any] = {
+            "retry_total": 3,
+            "initial_backoff": timing.storage_retry,
+            "increment_base": timing.storage_retry / 5,
+            "random_jitter_range": timing.storage_retry / 5,
+            "connection_timeout": 10,
+            "read_timeout": 60,
+        }
         if connection := environ.get(prefix):
             return cls(
-                AzureBlobs(BlobServiceClient.from_connection_string(connection, **options)),
+                AzureBlobs(BlobServiceClient.from_connection_string(connection, **options), timing),
                 AzureQueues(QueueServiceClient.from_connection_string(connection, **options)),
             )
         blob_uri, queue_uri = (environ.get(f"{prefix}__{kind}ServiceUri") for kind in ("blob", "queue"))
@@ -292,6 +311,6 @@ class StorageAccount:
                 f"(identity), or {prefix} (a connection string, for one machine)."
             )
         return cls(
-            AzureBlobs(BlobServiceClient(blob_uri, credential, **options)),
+            AzureBlobs(BlobServiceClient(blob_uri, credential, **options), timing),
             AzureQueues(QueueServiceClient(queue_uri, credential, **options)),
         )

@@ -22,6 +22,7 @@ from function_app.registration import Registrar, Unfinished
 from function_app.retrying import backoff
 from function_app.storage import Blobs, Queues
 from function_app.submission import Submitter, with_job
+from function_app.timing import Timing
 from function_app.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
 from function_app.turns import Turns
 
@@ -29,10 +30,6 @@ logger = logging.getLogger(__name__)
 
 LOG_TAIL_LINES = 50
 LOG_TAIL_BYTES = 64 * 1024
-BUSY_DELAY = 15.0
-"""Seconds until the next look where another host is registering the job's model right now."""
-DEADLINE = timedelta(hours=24)
-"""How long messages repeat a look; after that each round of `reconcile` looks."""
 
 
 class LookRequest(Document):
@@ -56,6 +53,7 @@ class Watcher:
     training: TrainingService
     turns: Turns
     max_preemptions: int
+    timing: Timing
 
     def look(self, name: str, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
         """Bring the receipt of a job up to date; return None where the job is none of Kedja's.
@@ -69,7 +67,7 @@ class Watcher:
             return None  # another workspace's, or a child run that has no job of its own
         except TrainingServiceUnavailable as error:
             if again:
-                self._later(name, tries, since, backoff(tries, name, retry_after=error.retry_after))
+                self._later(name, tries, since, self._delay(name, tries, error))
             return None
         return self.follow(job, tries=tries, since=since, again=again)
 
@@ -83,9 +81,9 @@ class Watcher:
             return self._follow(receipt, job)
         except (ReceiptBusy, PreconditionFailed) as busy:
             logger.info("%s: %s", job.name, busy)
-            delay = BUSY_DELAY
+            delay = self.timing.busy_check
         except TrainingServiceUnavailable as error:
-            delay = backoff(tries, job.name, retry_after=error.retry_after)
+            delay = self._delay(job.name, tries, error)
         except Unfinished as unfinished:
             delay = unfinished.delay
         if again:
@@ -96,9 +94,14 @@ class Watcher:
         experiment, _, drop = job.tags.get(RECEIPT_TAG, "").partition("/")
         return self.receipts.find(experiment, drop) if drop else None
 
+    def _delay(self, job: str, tries: int, error: TrainingServiceUnavailable) -> float:
+        first, longest = self.timing.first_retry, self.timing.max_retry
+        return backoff(tries, job, first=first, longest=longest, retry_after=error.retry_after)
+
     def _later(self, job: str, tries: int, since: datetime, delay: float) -> None:
-        if self.receipts.clock() - since > DEADLINE:
-            logger.error("%s could not be followed for %s; reconcile goes on with it.", job, DEADLINE)
+        deadline = timedelta(seconds=self.timing.look_deadline)
+        if self.receipts.clock() - since > deadline:
+            logger.error("%s could not be followed for %s; reconcile goes on with it.", job, deadline)
             return
         request = LookRequest(job=job, tries=tries + 1, since=since)
         self.queues.send(names.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)

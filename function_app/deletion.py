@@ -6,7 +6,7 @@
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from function_app import names
@@ -14,9 +14,6 @@ from function_app.documents import Document
 from function_app.receipt import Receipt, Status
 from function_app.receipts import ReceiptBusy
 from function_app.storage import Blobs
-
-IN_FLIGHT = timedelta(minutes=10)
-"""How long a function may run (host.json): what began before a deletion has ended after this time."""
 
 _SEQUENCE = "sequence"
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from function_app import names
 from function_app.apart import apart
-from function_app.deletion import IN_FLIGHT, DeletedModel, DeletedReceipt, Deletion, Left, State
+from function_app.deletion import DeletedModel, DeletedReceipt, Deletion, Left, State
 from function_app.drop import Drop
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
 from function_app.jobs import Jobs
@@ -23,12 +23,11 @@ from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
 from function_app.storage import BlobItem, Blobs, pages
+from function_app.timing import Timing
 from function_app.training_service import JOB_TAG, RECEIPT_TAG, TrainingService
 
 logger = logging.getLogger(__name__)
 
-ROUND = timedelta(minutes=2)
-"""A round of `reconcile` begins no batch after this time."""
 BATCH = 100
 _READS = 16
 _LATEST = "latest.json"
@@ -52,6 +51,7 @@ class Experiments:
     receipts: Receipts
     remover: Remover
     training: TrainingService
+    timing: Timing
 
     def names(self) -> Iterator[str]:
         """Yield the experiments' names, in their order."""
@@ -150,9 +150,9 @@ class Experiments:
     def carry_on(self, until: datetime) -> None:
         """Go on with every deletion under way. What fails with one does not keep the others waiting.
 
-        Nothing is begun after `until`, or ROUND.
+        Nothing is begun after `until`, or the time of a round of deletions.
         """
-        until = min(until, self.receipts.clock() + ROUND)
+        until = min(until, self.receipts.clock() + timedelta(seconds=self.timing.deletion_round))
         for experiment in sorted(self.deleting()):
             with apart(f"The deletion of {experiment} could not go on"):
                 self._carry_on(experiment, until)
@@ -162,8 +162,9 @@ class Experiments:
     def _carry_on(self, experiment: str, until: datetime) -> None:
         blob = self.blobs.read(names.RECEIPTS, names.deleting_blob(experiment))
         deletion = Deletion.decoded(blob.data)
-        if self._still_live(experiment) or blob.now - deletion.at < IN_FLIGHT:
-            return
+        in_flight = timedelta(seconds=self.timing.max_function_runtime)
+        if self._still_live(experiment) or blob.now - deletion.at < in_flight:
+            return  # a function that began before the deletion may still take a drop
         deletion, etag = self._delete_models(deletion, blob.etag)
         deletion, etag = self._delete_drops(deletion, etag, until)
         if any(True for _ in self._receipts(experiment)):

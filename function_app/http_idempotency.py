@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from datetime import timedelta
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -74,7 +75,8 @@ class Idempotency:
 
     def _keys(self) -> IdempotencyKeys:
         kedja = self._access().kedja()
-        return IdempotencyKeys(blobs=kedja.blobs, clock=kedja.receipts.clock)
+        max_runtime = timedelta(seconds=kedja.settings.timing.max_request_runtime)
+        return IdempotencyKeys(blobs=kedja.blobs, clock=kedja.receipts.clock, max_runtime=max_runtime)
 
 
 async def _again(kept: Kept, send: Send) -> None:

@@ -20,9 +20,6 @@ from function_app.storage import Blobs
 
 HEADER = "Idempotency-Key"
 FOLDER = ".idempotency/"
-UNDER_WAY = timedelta(minutes=9)
-"""How long a request may be under way. A function has ten minutes (host.json), and a request behind Azure's load
-balancer four: one that is older was killed."""
 REMEMBERED = timedelta(days=1)
 LONGEST_KEY = 255
 LARGEST = 1 << 20
@@ -68,10 +65,11 @@ class Claim:
 
 @frozen(kw_only=True)
 class IdempotencyKeys:
-    """The keys that were sent lately."""
+    """The keys that were sent lately. A request older than `max_runtime` was killed."""
 
     blobs: Blobs
     clock: Callable[[], datetime]
+    max_runtime: timedelta
 
     def claim(self, caller: str, key: str, method: str, target: str, body: bytes) -> Claim | Kept:
         """Return the answer to the same request before, or a claim on working on it now.
@@ -101,7 +99,7 @@ class IdempotencyKeys:
                 raise KeyReused(f"The {HEADER} {key} came with another request before. Take a new one for each.")
             if kept.state == "done" and not _SECRETS.fullmatch(target.partition("?")[0]):
                 return kept
-            if kept.state == "in-progress" and age < UNDER_WAY:
+            if kept.state == "in-progress" and age < self.max_runtime:
                 raise KeyInProgress(_busy(key))
         try:
             etag = self.blobs.replace(names.RECEIPTS, name, mark, etag=blob.etag)

@@ -77,6 +77,7 @@ class Kedja:
         clock: Clock = utc_now,
     ) -> Self:
         """Put the parts together over the given ports."""
+        timing = settings.timing
         receipts = Receipts(blobs, publisher, clock)
         archives, snapshots, champions = ScriptArchives(blobs), Snapshots(blobs), Champions(blobs)
         approvals = Approvals(blobs, required=settings.approvals == "required", clock=clock)
@@ -92,6 +93,7 @@ class Kedja:
             snapshots=snapshots,
             training=training,
             turns=turns,
+            timing=timing,
         )
         settler = Settler(
             blobs=blobs,
@@ -104,16 +106,18 @@ class Kedja:
             archives=archives,
             approvals=approvals,
             uploads=Uploads(blobs=blobs, clock=clock),
+            timing=timing,
         )
         remover = Remover(blobs=blobs, champions=champions, training=training)
         registrar = Registrar(
-            artifacts=Artifacts(blobs=blobs),
+            artifacts=Artifacts(blobs=blobs, max_runtime=timing.max_copy_runtime),
             blobs=blobs,
             champions=champions,
             receipts=receipts,
             remover=remover,
             snapshots=snapshots,
             training=training,
+            timing=timing,
         )
         watcher = Watcher(
             blobs=blobs,
@@ -124,6 +128,7 @@ class Kedja:
             training=training,
             turns=turns,
             max_preemptions=settings.max_preemptions,
+            timing=timing,
         )
         approver = Approver(
             approvals=approvals,
@@ -133,6 +138,7 @@ class Kedja:
             receipts=receipts,
             settler=settler,
             snapshots=snapshots,
+            timing=timing,
         )
         jobs = Jobs(
             approvals=approvals,
@@ -144,7 +150,9 @@ class Kedja:
             snapshots=snapshots,
             submitter=submitter,
         )
-        experiments = Experiments(blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training)
+        experiments = Experiments(
+            blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training, timing=timing
+        )
         return cls(
             settings=settings,
             blobs=blobs,
@@ -170,6 +178,7 @@ class Kedja:
                 retention=Retention(
                     blobs=blobs, receipts=receipts, remover=remover, settings=settings, training=training
                 ),
+                timing=timing,
             ),
             jobs=jobs,
             experiments=experiments,
@@ -187,7 +196,7 @@ class Kedja:
         """
         settings = Settings.read(environ)
         credential = None if environ.get(STORAGE) else connections.credential(settings)
-        account = StorageAccount.connect(environ, credential, prefix=STORAGE)
+        account = StorageAccount.connect(environ, credential, prefix=STORAGE, timing=settings.timing)
         account_url = account.blobs.client.url.rstrip("/")
         return cls.assemble(
             settings,
@@ -225,7 +234,7 @@ class Kedja:
         except looking_again.REASONS as reason:
             logger.info("%s", reason)
             if request.again:
-                following, delay = looking_again.later(request, reason, self.receipts.clock())
+                following, delay = looking_again.later(request, reason, self.receipts.clock(), self.settings.timing)
                 self.queues.send(names.SETTLED_DROPS, following.model_dump(mode="json"), delay=delay)
 
     def on_run_event(self, body: bytes) -> None:

@@ -18,44 +18,31 @@ from function_app.answer import sequence
 from function_app.apart import apart
 from function_app.approving import Approver
 from function_app.completion import Watcher
-from function_app.deletion import IN_FLIGHT, deleted_before, is_deleting
+from function_app.deletion import deleted_before, is_deleting
 from function_app.documents import Document
 from function_app.drop import newest_upload
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
 from function_app.experiments import Experiments
 from function_app.intake import Intake, Marker, SettleRequest
 from function_app.missing_node import MissingNodes
-from function_app.receipt import FINAL, Receipt, Status
+from function_app.receipt import FINAL, Attempt, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.retention import Retention
 from function_app.service_wait import only_waits
 from function_app.storage import BlobItem, Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
+from function_app.timing import Timing
 from function_app.training_service import TrainingService
 from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 CURSOR = ".reconcile"
-ROUND = timedelta(minutes=8)
-"""A round begins nothing after this time, but for one folder of its walk: a function has ten minutes (host.json)."""
 EXPERIMENTS_AT_ONCE = 20
 """Experiments on a page of the walk: what a round does at least."""
-WALK = timedelta(minutes=2)
-"""A round's walk begins no page after this time; the next round goes on where it was."""
-LONGEST_WALK = timedelta(minutes=5)
-"""Nor does it begin a folder after this time: a page of huge ones may take longer than a function has."""
 STALE_MARKER = 2.0
 """Quiet periods after which a marker is taken for one whose message was lost."""
-OPEN = timedelta(minutes=2)
-"""A round looks at no further open receipt after this time; the next one goes on there."""
-APPROVALS = timedelta(minutes=1)
-"""A round looks at no further drop that waits for an approval after this time."""
-STRAYS = timedelta(minutes=1)
-"""A round looks at no further job that no open receipt waits for after this time."""
-LOST_SUBMISSION = timedelta(minutes=4)
-"""A claimed attempt without a job is taken for lost after this time."""
 TRIGGER = "reconcile"
 
 
@@ -88,10 +75,11 @@ class Reconciler:
     approver: Approver
     experiments: Experiments
     retention: Retention
+    timing: Timing
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
         """Do one round. What fails with one thing, in whatever way, does not keep the others waiting."""
-        until = self.receipts.clock() + ROUND
+        until = self._in(self.timing.reconcile_round)
         looked_at: set[str] = set()
         going: dict[str, Receipt] = {}
         with apart("The open receipts could not be looked at"):
@@ -107,9 +95,16 @@ class Reconciler:
         with apart("What was kept for long enough could not be looked at"):
             self.retention.run(until)
         with apart("The drops that wait for an approval could not be looked at"):
-            self.approver.carry_on(min(until, self.receipts.clock() + APPROVALS))
+            self.approver.carry_on(min(until, self._in(self.timing.approval_round)))
         with apart("The experiments could not be looked at"):
             self._walk(id, until)
+
+    def _in(self, seconds: float) -> datetime:
+        return self.receipts.clock() + timedelta(seconds=seconds)
+
+    def _is_lost(self, attempt: Attempt) -> bool:
+        """Return whether an attempt was claimed so long ago that its job would exist if it had been submitted."""
+        return self.receipts.clock() - attempt.claimed > timedelta(seconds=self.timing.lost_submission)
 
     def _open(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
         """Look at open receipts, those first that the round before had no time for; return those that go on."""
@@ -117,7 +112,7 @@ class Reconciler:
         opened = list(self.receipts.opened())
         turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
         going: dict[str, Receipt] = {}
-        until, last = min(until, self.receipts.clock() + OPEN), ""
+        until, last = min(until, self._in(self.timing.open_round)), ""
         for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
             with apart(f"The receipt {experiment}/{drop} could not be looked at"):
                 receipt = self._receipt(experiment, drop, run, looked_at)
@@ -157,7 +152,7 @@ class Reconciler:
         name = names.open_blob(experiment, drop)
         listing = self.blobs.list(names.RECEIPTS, name)
         for mark in listing.items:
-            if listing.now - mark.modified > IN_FLIGHT:
+            if listing.now - mark.modified > timedelta(seconds=self.timing.max_function_runtime):
                 with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
                     self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
 
@@ -168,8 +163,7 @@ class Reconciler:
         return self.supersession.advance(receipt, supersede=False)
 
     def _resubmit(self, receipt: Receipt) -> Receipt:
-        attempt = receipt.attempt
-        if attempt and self.receipts.clock() - attempt.claimed > LOST_SUBMISSION:
+        if receipt.attempt and self._is_lost(receipt.attempt):
             # Its host may have been killed before the drop was its experiment's latest.
             spec = self.submitter.snapshots.spec(receipt.experiment, receipt.drop)
             receipt = self.supersession.advance(receipt, supersede=spec.kedja.drop.supersede)
@@ -182,8 +176,7 @@ class Reconciler:
         try:
             job = self.training.get(name)
         except JobNotFound:
-            attempt = receipt.attempt
-            if attempt is None or self.receipts.clock() - attempt.claimed <= LOST_SUBMISSION:
+            if receipt.attempt is None or not self._is_lost(receipt.attempt):
                 return receipt
             if receipt.status is Status.COMPLETED:
                 return self.watcher.registrar.abandon(receipt)
@@ -205,7 +198,7 @@ class Reconciler:
 
     def _strays(self, looked_at: set[str], until: datetime) -> None:
         """Look at the jobs that go on though no open receipt waits for them: nobody wants these any more."""
-        until = min(until, self.receipts.clock() + STRAYS)
+        until = min(until, self._in(self.timing.stray_round))
         for job in self.training.list():
             if not job.status.is_final and job.name not in looked_at:
                 with apart(f"The job {job.name} could not be looked at"):
@@ -241,13 +234,14 @@ class Reconciler:
 
     def _walk(self, run: str, until: datetime) -> None:
         """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
-        began = self.receipts.clock()
+        pages_until = min(until, self._in(self.timing.walk_round))
+        folders_until = min(until, self._in(self.timing.max_walk_round))
         kept = self._cursor()
         cursor: Cursor | None = kept
         while cursor is not None:
-            cursor = self._walk_page(cursor, run, until=min(until, began + LONGEST_WALK))
+            cursor = self._walk_page(cursor, run, until=folders_until)
             self._keep((cursor or Cursor()).model_copy(update={"opened": kept.opened}))
-            if self.receipts.clock() > min(until, began + WALK):
+            if self.receipts.clock() > pages_until:
                 break
 
     def _walk_page(self, cursor: Cursor, run: str, *, until: datetime) -> Cursor | None:

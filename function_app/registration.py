@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import looking_again, names
+from function_app import names
 from function_app.announcements import Announced
 from function_app.artifacts import Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
@@ -24,6 +24,7 @@ from function_app.receipts import Receipts
 from function_app.removal import Remover
 from function_app.snapshot import Snapshots
 from function_app.storage import Blobs, Lease
+from function_app.timing import Timing
 from function_app.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -34,10 +35,6 @@ from function_app.training_service import (
     TrainingService,
 )
 
-LEASE_SECONDS = 60
-UPLOAD_CHECK = 10.0
-UPLOAD_DEADLINE = timedelta(minutes=10)
-"""How long a training service may take to upload what a completed job made."""
 OUTPUTS = "outputs/"
 DEFAULT_PATH = "model.npz"
 KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
@@ -83,6 +80,7 @@ class Registrar:
     remover: Remover
     snapshots: Snapshots
     training: TrainingService
+    timing: Timing
 
     def register(self, receipt: Receipt, job: Job) -> Receipt:
         """Register the model of a job whose receipt is `completed`.
@@ -92,7 +90,7 @@ class Registrar:
             Unfinished: where files are still being uploaded or copied.
         """
         name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
+        with self.blobs.lease(names.RECEIPTS, name, self.timing.lease) as lease:
             receipt = self.receipts.load(receipt.experiment, receipt.drop)
             attempt = receipt.attempt
             if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
@@ -117,7 +115,7 @@ class Registrar:
             PreconditionFailed: where another host registers it right now.
         """
         name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
+        with self.blobs.lease(names.RECEIPTS, name, self.timing.lease) as lease:
             current = self.receipts.load(receipt.experiment, receipt.drop)
             attempt = current.attempt
             if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
@@ -179,7 +177,7 @@ class Registrar:
         receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
         artifacts = self.artifacts.verified(outputs, target, work.result) if progress.done else []
         if not artifacts:
-            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", looking_again.COPY_CHECK)
+            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", self.timing.copy_check)
         return self._finish(work, receipt, model, artifacts)
 
     def _result(self, outputs: BlobFolder, waited: timedelta) -> JobResult:
@@ -188,8 +186,8 @@ class Registrar:
         missing = self.artifacts.missing(outputs, result) if result else [".kedja-manifest.json"]
         if result and not missing:
             return result
-        if waited < UPLOAD_DEADLINE:
-            raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", UPLOAD_CHECK)
+        if waited < timedelta(seconds=self.timing.upload_deadline):
+            raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
         raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
 
     def _path(self, options: RegisterOptions, result: JobResult) -> tuple[str | None, str]:

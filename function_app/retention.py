@@ -29,10 +29,6 @@ CURSOR = ".retention"
 EXPERIMENTS_AT_ONCE = 20
 DROPS_AT_ONCE = 50
 """Drops of one experiment that a round works on at most."""
-ROUND = timedelta(minutes=1)
-PAUSE = timedelta(hours=1)
-"""From the end of a walk over all experiments to the next."""
-LEASE_SECONDS = 60
 MODEL, SNAPSHOT, RECEIPT = "model", "snapshot", "receipt"
 
 
@@ -102,7 +98,7 @@ class Retention:
         }
 
     def run(self, until: datetime) -> None:
-        """Do one round, where the settings ask for any. No experiment is begun after `until`, or ROUND."""
+        """Do one round, where the settings ask for any. No experiment is begun after `until`, or its own time."""
         now = self.receipts.clock()
         cursor = self._cursor() if any(self.policy.values()) else None
         if cursor is None or (cursor.not_before and now < cursor.not_before):
@@ -112,10 +108,10 @@ class Retention:
             with apart(f"What is old of {experiment} could not be let go", again="the next walk"):
                 self._experiment(experiment)
             cursor = Cursor(after=experiment)
-            if self.receipts.clock() > min(until, now + ROUND):
+            if self.receipts.clock() > min(until, now + timedelta(seconds=self.settings.timing.retention_round)):
                 break
         if not left or cursor.after == left[-1]:
-            cursor = Cursor(not_before=now + PAUSE)
+            cursor = Cursor(not_before=now + timedelta(seconds=self.settings.timing.retention_pause))
         self.blobs.replace(names.RECEIPTS, CURSOR, cursor.encoded())
 
     def _experiments(self, after: str) -> list[str]:
@@ -231,7 +227,7 @@ class Retention:
         """
         receipt = due.receipt
         name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self.blobs.lease(names.RECEIPTS, name, LEASE_SECONDS) as lease:
+        with self.blobs.lease(names.RECEIPTS, name, self.settings.timing.lease) as lease:
             if self.blobs.read(names.RECEIPTS, name).etag != due.etag:
                 return  # somebody was faster
             for model, version in due.versions:

@@ -2,8 +2,6 @@
 
 import hashlib
 
-FIRST_DELAY = 5.0
-LONGEST_DELAY = 300.0
 _DOUBLINGS = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
@@ -17,18 +15,16 @@ def backoff(
     tries: int,
     of: str,
     *,
-    first: float | None = None,
-    longest: float | None = None,
+    first: float,
+    longest: float,
     retry_after: float | None = None,
 ) -> float:
     """Return after how many seconds to try again what has this name and was tried so many times before.
 
-    The longest time doubles with each try, from `first` to `longest` (FIRST_DELAY and LONGEST_DELAY where they are not
-    given); the delay lies in its upper half. Where a service has named a time, it is not before that, and up to half of
-    the delay after it.
+    The longest time doubles with each try, from `first` to `longest`; the delay lies in its upper half. Where a service
+    has named a time, it is not before that, and up to half of the delay after it.
     """
-    first = FIRST_DELAY if first is None else first
-    limit = min(first * 2.0 ** min(max(tries, 0), _DOUBLINGS), LONGEST_DELAY if longest is None else longest)
+    limit = min(first * 2.0 ** min(max(tries, 0), _DOUBLINGS), longest)
     spread = fraction(f"{of}/{tries}") * limit / 2
     return limit / 2 + spread if retry_after is None else retry_after + spread
 

@@ -6,13 +6,10 @@ from function_app.drop import Drop
 from function_app.errors import AppNotAllowed, TrainingServiceUnavailable
 from function_app.planning import Plan, Rejected, Waiting
 from function_app.receipt import Receipt, Status
+from function_app.timing import Timing
 
 REASON = "training service"
 """What such a drop waits for, on its receipt."""
-DEADLINE = timedelta(hours=24)
-"""How long a training service may be unavailable to a drop, or to its submission, before that has failed."""
-SHORTEST_WAIT, LONGEST_WAIT = 30.0, 600.0
-"""Seconds between two looks at a folder: from the one to the other, twice as long each time."""
 
 
 def is_asked_again(receipt: Receipt) -> bool:
@@ -31,12 +28,14 @@ def is_compute(what: str) -> bool:
     return what.startswith("compute ")
 
 
-def given_up(error: TrainingServiceUnavailable) -> str:
+def given_up(error: TrainingServiceUnavailable, timing: Timing) -> str:
     """Return the reason of a drop that waited for longer than the deadline."""
-    return f"The training service was not available for {DEADLINE.total_seconds() / 3600:.0f} hours: {error}"
+    return f"The training service was not available for {timing.outage_deadline / 3600:g} hours: {error}"
 
 
-def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServiceUnavailable) -> Plan | None:
+def plan(
+    drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServiceUnavailable, timing: Timing
+) -> Plan | None:
     """Return what to write on a drop's receipt while the service does not answer, or None where that says enough.
 
     Only a drop that nothing has been said about yet is told: whatever else a receipt says stays true meanwhile.
@@ -46,17 +45,17 @@ def plan(drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServ
         if receipt.status is not Status.WAITING or receipt.reason != REASON:
             return None
         since = receipt.history[-1].at
-    until = since + DEADLINE
+    until = since + timedelta(seconds=timing.outage_deadline)
     if now >= until:
         return Rejected(
             drop=drop,
-            reason=given_up(error),
+            reason=given_up(error, timing),
             what_to_do="Drop it again when the service is back.",
         )
     first = f"{error} Then" if isinstance(error, AppNotAllowed) else "Nothing:"
     return Waiting(
         drop=drop,
         what=REASON,
-        what_to_do=f"{first} the service is asked again, every {LONGEST_WAIT / 60:.0f} minutes at least, until "
-        f"{until:%Y-%m-%d %H:%M} UTC. /api/health tells whether it answers.",
+        what_to_do=f"{first} the service is asked again, every {timing.max_outage_check / 60:g} minutes at least, "
+        f"until {until:%Y-%m-%d %H:%M} UTC. /api/health tells whether it answers.",
     )

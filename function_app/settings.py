@@ -6,6 +6,8 @@ from typing import Self
 from attrs import field, frozen
 
 from function_app.errors import InvalidSettings
+from function_app.timing import SETTING as TIMING
+from function_app.timing import Timing
 
 STORAGE = "KedjaStorage"
 """Prefix of the settings of the account that users drop files into."""
@@ -53,6 +55,8 @@ class Settings:
     """KEDJA_AUTH: how callers of the HTTP API are known: `easy-auth`, `keys`, both with a comma, or `local`."""
     event_origins: tuple[str, ...] = ()
     """KEDJA_EVENT_ORIGINS: who may send CloudEvents to /api/events, by the names in their handshakes, with commas."""
+    timing: Timing = field(factory=Timing)
+    """KEDJA_TIMING: checks, rounds, leases, retries and deadlines, as a JSON object; for tests and local stacks."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
@@ -81,6 +85,7 @@ class Settings:
             approvals=_choice(environ, "KEDJA_APPROVALS", ("none", "required")),
             auth=environ.get("KEDJA_AUTH") or None,
             event_origins=_words(environ.get("KEDJA_EVENT_ORIGINS", "")),
+            timing=Timing.read(environ.get(TIMING)),
         )
 
 

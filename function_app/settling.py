@@ -25,6 +25,7 @@ from function_app.snapshot import Snapshots
 from function_app.storage import Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
+from function_app.timing import Timing
 from function_app.uploaders import UploadRecords, uploaded_by
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Settler:
     archives: ScriptArchives
     approvals: Approvals
     uploads: UploadRecords
+    timing: Timing
 
     def settle(self, request: SettleRequest, *, message: str) -> Receipt | None:
         """Take the folder as a drop if it has come to rest, else look again later.
@@ -62,7 +64,7 @@ class Settler:
         if self.blobs.get(names.RECEIPTS, names.PAUSED_BLOB) is not None:
             # The time of the pause is not time that was waited for files.
             paused = request.model_copy(update={"since": None})
-            self.intake.postpone(paused, message=message, delay=looking_again.PAUSE_CHECK)
+            self.intake.postpone(paused, message=message, delay=self.timing.paused_check)
             return None
         if request.experiment == names.ROOT_EXPERIMENT:
             return self._reject_outsider(request)
@@ -80,7 +82,7 @@ class Settler:
             logger.info("%s", nothing)
         except looking_again.REASONS as reason:
             logger.info("%s", reason)
-            delay = looking_again.delay(reason, request.tries, of=request.marker)
+            delay = looking_again.delay(reason, request.tries, of=request.marker, timing=self.timing)
             self.intake.postpone(request.model_copy(update={"tries": request.tries + 1}), message=message, delay=delay)
         return None
 
@@ -93,7 +95,7 @@ class Settler:
                 raise
             subject = self.planner.subject(drop, spec)
             receipt = self.receipts.find(drop.experiment, subject.id(spec.canonical()))
-            plan = service_wait.plan(subject, receipt, self.receipts.clock(), error)
+            plan = service_wait.plan(subject, receipt, self.receipts.clock(), error, self.timing)
             if plan is None:
                 raise
             told = self.take(drop, spec, trigger=request.trigger, asked=False, plan=plan)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import frozen
@@ -19,6 +19,7 @@ from function_app.receipts import Receipts
 from function_app.retrying import backoff
 from function_app.snapshot import Snapshots
 from function_app.storage import Queues
+from function_app.timing import Timing
 from function_app.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.turns import SubmitRequest, Turns
 
@@ -39,6 +40,7 @@ class Submitter:
     snapshots: Snapshots
     training: TrainingService
     turns: Turns
+    timing: Timing
 
     def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
         """Submit the receipt's last attempt and write down what came of it.
@@ -138,9 +140,9 @@ class Submitter:
     def _later(
         self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
     ) -> Receipt:
-        now = self.receipts.clock()
-        if now - attempt.claimed > service_wait.DEADLINE:
-            reason = service_wait.given_up(error)
+        now, timing = self.receipts.clock(), self.timing
+        if now - attempt.claimed > timedelta(seconds=timing.outage_deadline):
+            reason = service_wait.given_up(error, timing)
 
             def give_up(current: Receipt) -> Receipt:
                 if current.status is not Status.SUBMITTING or current.job != attempt.job:
@@ -155,7 +157,8 @@ class Submitter:
             receipt = self.receipts.change(receipt, lambda current: _not_allowed(current, attempt, now, what_to_do))
         if tries is None:
             return receipt
-        delay = backoff(tries, attempt.job, retry_after=error.retry_after)
+        first, longest = timing.first_retry, timing.max_retry
+        delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=error.retry_after)
         again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(names.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
         logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)

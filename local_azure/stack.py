@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient, CorsRule
 from azure.storage.queue import QueueServiceClient
@@ -82,6 +82,8 @@ class Stack:
     ports: Ports = Ports()
     training_python: Path
     quiet_period: float = 10.0
+    timing: Mapping[str, float] = field(factory=dict)
+    """The app's `KEDJA_TIMING`: fields of `function_app.timing.Timing` that differ from their defaults; seconds."""
 
     @property
     def account(self) -> AzuriteAccount:
@@ -103,7 +105,7 @@ class Stack:
     def settings(self) -> dict[str, str]:
         """Return the app's settings, as Bicep writes them in Azure."""
         connection = self.account.connection_string
-        return {
+        settings = {
             "AzureWebJobsStorage": connection,
             "AzureWebJobsDisableHomepage": "true",
             "PYTHON_SCRIPT_FILE_NAME": "app.py",
@@ -116,6 +118,7 @@ class Stack:
             "KEDJA_EVENT_GRID_ENDPOINT": f"{self.event_grid_url}/topics/kedja/api/events",
             "KEDJA_EVENT_GRID_KEY": LOCAL_KEY,
         }
+        return {**settings, "KEDJA_TIMING": json.dumps(dict(self.timing))} if self.timing else settings
 
     def write_settings(self) -> Path:
         """Write `local.settings.json` in the state folder, in the format of the Functions tools."""

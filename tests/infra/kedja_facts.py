@@ -16,6 +16,7 @@ NOT_FROM_BICEP = {
     "KEDJA_MAX_WAIT": "its default serves",
     "KEDJA_QUIET_PERIOD": "its default serves",
     "KEDJA_START_DEADLINE": "its default serves",
+    "KEDJA_TIMING": "for tests and local stacks",
     "KEDJA_TRAINING_SERVICE": "its default is Azure ML",
     "KEDJA_WORKSPACE_CONFIG": "a file, for people's own machines",
     "KEDJA_LOCAL_TRAINING": "one machine",

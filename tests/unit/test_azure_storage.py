@@ -14,6 +14,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobProperties, BlobServiceClient, StorageErrorCode
 from azure.storage.queue import QueueServiceClient
 from pytest_mock import MockerFixture, MockType
@@ -21,6 +22,7 @@ from pytest_mock import MockerFixture, MockType
 from function_app.azure_storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError, StorageUnavailable
 from function_app.storage import CopyStatus
+from function_app.timing import Timing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = base64.b64encode(b"key").decode()
@@ -149,16 +151,27 @@ class TestLease:
 
     def test_is_renewed_now_and_then(self, lease: MockType, mocker: MockerFixture) -> None:
         clock = mocker.patch("function_app.azure_storage.time.monotonic", return_value=100.0)
-        held = HeldLease(lease, "receipts/a")
+        held = HeldLease(lease, "receipts/a", renew_after=15)
         held.renew()
         clock.return_value = 116.0
         held.renew()
         held.renew()
         assert lease.renew.call_count == 1
 
+    def test_is_renewed_as_often_as_the_timing_says(self, client: MockType, mocker: MockerFixture) -> None:
+        clock = mocker.patch("function_app.azure_storage.time.monotonic", return_value=100.0)
+        lease = client.get_blob_client.return_value.acquire_lease.return_value
+        with AzureBlobs(client, Timing(lease_renewal=4.0)).lease("receipts", "a", 15) as held:
+            clock.return_value = 103.0
+            held.renew()
+            assert lease.renew.call_count == 0
+            clock.return_value = 105.0
+            held.renew()
+            assert lease.renew.call_count == 1
+
     def test_that_was_lost_says_so(self, lease: MockType, mocker: MockerFixture) -> None:
         clock = mocker.patch("function_app.azure_storage.time.monotonic", return_value=100.0)
-        held = HeldLease(lease, "receipts/a")
+        held = HeldLease(lease, "receipts/a", renew_after=15)
         clock.return_value = 200.0
         lease.renew.side_effect = error(HttpResponseError, 409, "LeaseIdMismatchWithLeaseOperation", mocker)
         with pytest.raises(PreconditionFailed, match="renew the lease on receipts/a"):
@@ -189,6 +202,26 @@ class TestConnect:
         assert account.blobs.client.url.rstrip("/") == "https://kedja.blob.core.windows.net"
         assert account.queues.client.url.rstrip("/") == "https://kedja.queue.core.windows.net"
         assert KEY not in repr(account)
+
+    @pytest.mark.parametrize(
+        ("timing", "first", "last"),
+        [(Timing(), (15, 21), (39, 45)), (Timing(storage_retry=0.2), (0.1, 0.3), (0.1, 0.3))],
+    )
+    def test_failed_requests_are_repeated_after_the_given_time(
+        self, mocker: MockerFixture, timing: Timing, first: tuple[float, float], last: tuple[float, float]
+    ) -> None:
+        mocker.patch.object(RequestsTransport, "send", autospec=True, side_effect=ServiceRequestError("refused"))
+        slept = mocker.patch("time.sleep")
+        text = f"DefaultEndpointsProtocol=https;AccountName=kedja;AccountKey={KEY};EndpointSuffix=core.windows.net"
+        account = StorageAccount.connect({"KedjaStorage": text}, None, prefix="KedjaStorage", timing=timing)
+        for ask in (lambda: account.blobs.read("data", "x"), lambda: account.queues.send("q", {"a": 1})):
+            slept.reset_mock()
+            with pytest.raises(StorageUnavailable):
+                ask()
+            pauses = [call.args[0] for call in slept.call_args_list]
+            assert len(pauses) == 3
+            assert first[0] <= pauses[0] <= first[1]
+            assert last[0] <= pauses[-1] <= last[1]
 
     def test_by_identity(self, mocker: MockerFixture) -> None:
         settings = {

@@ -7,16 +7,18 @@ import pytest
 from attrs import evolve
 
 from function_app import names
-from function_app.deletion import IN_FLIGHT, BeingDeleted, Deletion, State
+from function_app.deletion import BeingDeleted, Deletion, State
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.jobs import TrainingRequest
 from function_app.receipt import Status
 from function_app.removal import DEPLOYED_TAG
+from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.mortal import Fate, doom
 from tests.unit.world import Killed, World
 
-LATER = IN_FLIGHT.total_seconds() + 60
+IN_FLIGHT = Timing().max_function_runtime
+LATER = IN_FLIGHT + 60
 
 
 def train(world: World, times: int = 2) -> None:
@@ -58,7 +60,7 @@ CHAMPION = ["digits/2/manifest.json", "digits/2/model.npz", "digits/champion.jso
 def test_the_grace_is_as_long_as_a_function_may_run() -> None:
     host_json = json.loads(Path("host.json").read_text())
 
-    assert host_json["functionTimeout"] == f"0{IN_FLIGHT}"
+    assert host_json["functionTimeout"] == f"0{timedelta(seconds=IN_FLIGHT)}"
 
 
 class TestDelete:
@@ -107,7 +109,7 @@ class TestDelete:
         train(world)
         before = remains(world)
         delete(world)
-        world.clock.advance(IN_FLIGHT.total_seconds() - 60)
+        world.clock.advance(IN_FLIGHT - 60)
         world.reconcile()
 
         assert set(remains(world)) == {*before, ".deleting/digits"}

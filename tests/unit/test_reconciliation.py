@@ -5,13 +5,16 @@ from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.receipt import Status
-from function_app.reconciliation import LONGEST_WALK, OPEN, ROUND, WALK, Reconciler
+from function_app.reconciliation import Reconciler
 from function_app.storage import Blob, Folders, Page
+from function_app.timing import Timing
 from function_app.training_service import JobStatus
 from function_app.turns import Turns
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import MemoryBlobs
 from tests.unit.world import SCRIPT, World
+
+TIMING = Timing()
 
 
 def rounds(world: World, number: int = 1) -> None:
@@ -313,7 +316,7 @@ def test_a_round_begins_nothing_after_its_time_but_one_folder(world: World, mock
 
     def slow(blobs: MemoryBlobs, container: str, name: str, **options: Any) -> Blob:  # noqa: ANN401 - the port's
         if name.startswith(".settling/"):
-            world.clock.advance(ROUND.total_seconds() + 1)
+            world.clock.advance(TIMING.reconcile_round + 1)
         return read(blobs, container, name, **options)
 
     mocker.patch.object(MemoryBlobs, "read", slow)
@@ -355,7 +358,7 @@ class TestWalk:
         folders = MemoryBlobs.folders
 
         def slow(blobs: MemoryBlobs, container: str, *, size: int, token: str | None = None) -> Folders:
-            world.clock.advance(WALK.total_seconds() + 1)
+            world.clock.advance(TIMING.walk_round + 1)
             return folders(blobs, container, size=size, token=token)
 
         mocker.patch.object(MemoryBlobs, "folders", slow)
@@ -374,7 +377,7 @@ class TestWalk:
 
         def slow(blobs: MemoryBlobs, container: str, prefix: str, **options: Any) -> Page:  # noqa: ANN401 - the port's
             if container == names.DATA:
-                world.clock.advance(0.6 * LONGEST_WALK.total_seconds())
+                world.clock.advance(0.6 * TIMING.max_walk_round)
             return page(blobs, container, prefix, **options)
 
         mocker.patch.object(MemoryBlobs, "page", slow)
@@ -473,7 +476,7 @@ def test_what_is_open_is_looked_at_in_turn_where_there_is_no_time_for_all(world:
 
     def slow(blobs: MemoryBlobs, container: str, name: str, **options: Any) -> Blob:  # noqa: ANN401 - the port's
         if container == names.RECEIPTS and name.startswith("e") and not name.endswith("latest.json"):
-            world.clock.advance(0.6 * OPEN.total_seconds())
+            world.clock.advance(0.6 * TIMING.open_round)
         return read(blobs, container, name, **options)
 
     mocker.patch.object(MemoryBlobs, "read", slow)

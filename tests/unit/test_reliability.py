@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from function_app import completion, looking_again, reconciliation, registration, service_wait
+from function_app import reconciliation
 from function_app.receipt import FINAL, MOVES, Status
 from function_app.settings import Settings
+from function_app.timing import Timing
 
 TEXT = Path("docs/reliability.md").read_text()
 WRITERS = {"settling", "submission", "completion", "registration", "supersession", "a caller"}
@@ -53,13 +54,13 @@ def test_the_final_ones_are_named() -> None:
         ("quiet period: ", Settings().quiet_period),
         ("longest wait for a folder", Settings().max_wait),
         ("a job without a node", Settings().start_deadline),
-        ("a round of `reconcile` begins nothing more", reconciliation.ROUND.total_seconds()),
-        ("a claimed attempt without a job", reconciliation.LOST_SUBMISSION.total_seconds()),
-        ("lease of a registration", registration.LEASE_SECONDS),
-        ("a job's uploads", registration.UPLOAD_DEADLINE.total_seconds()),
-        ("the training service may be unavailable", service_wait.DEADLINE.total_seconds()),
-        ("what goes on after an approval", looking_again.DEADLINE.total_seconds()),
-        ("a job's look is repeated", completion.DEADLINE.total_seconds()),
+        ("a round of `reconcile` begins nothing more", Timing().reconcile_round),
+        ("a claimed attempt without a job", Timing().lost_submission),
+        ("lease of a registration", Timing().lease),
+        ("a job's uploads", Timing().upload_deadline),
+        ("the training service may be unavailable", Timing().outage_deadline),
+        ("what goes on after an approval", Timing().outage_deadline),
+        ("a job's look is repeated", Timing().look_deadline),
     ],
 )
 def test_times(what: str, seconds: float) -> None:
@@ -71,7 +72,8 @@ def test_times(what: str, seconds: float) -> None:
 def test_a_round_ends_before_its_function_is_ended() -> None:
     limit = json.loads(Path("host.json").read_text())["functionTimeout"]
     hours, minutes, seconds = map(int, limit.split(":"))
-    assert timedelta(hours=hours, minutes=minutes, seconds=seconds) - timedelta(minutes=2) >= reconciliation.ROUND
+    round_ = timedelta(seconds=Timing().reconcile_round)
+    assert timedelta(hours=hours, minutes=minutes, seconds=seconds) - timedelta(minutes=2) >= round_
 
 
 def test_deliveries_and_preemptions() -> None:

@@ -10,7 +10,8 @@ from function_app.deletion import State
 from function_app.errors import Refused, TrainingServiceError, TrainingServiceUnavailable
 from function_app.receipt import Receipt, Status
 from function_app.removal import DEPLOYED_TAG
-from function_app.retention import PAUSE, Retirement
+from function_app.retention import Retirement
+from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.mortal import Fate, doom
@@ -287,7 +288,7 @@ def test_looks_again_after_a_pause() -> None:
     calls = len(world.blobs.calls)
     world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
     assert len(world.blobs.calls) == calls + 1
-    world.clock.advance(PAUSE.total_seconds() + 1)
+    world.clock.advance(Timing().retention_pause + 1)
     world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
     assert len(world.blobs.calls) > calls + 2
 

@@ -62,6 +62,7 @@ class Machine:
             ports=Ports(**named),
             training_python=ROOT / ".venv-training" / "bin" / "python",
             quiet_period=pace.quiet_period,
+            timing=pace.timing,
         )
         parts = Parts(stack=stack, inner=InnerPorts.of(ports), pace=pace, app=app)
         machine = cls(parts=parts, board=board)

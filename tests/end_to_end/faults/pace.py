@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -17,6 +18,8 @@ class Pace:
 
     host_module: str
     quiet_period: float
+    timing: Mapping[str, float]
+    """What of `function_app.timing.Timing` differs from production."""
     message_lease: int
     timeout: float
     queues: dict[str, object] | None
@@ -26,6 +29,19 @@ class Pace:
 SHORT = Pace(
     host_module="tests.end_to_end.faults.host",
     quiet_period=0.4,
+    timing={
+        "storage_retry": 0.2,
+        "first_retry": 0.5,
+        "max_retry": 5.0,
+        "copy_check": 1.0,
+        "outage_check": 1.0,
+        "busy_check": 1.0,
+        "upload_check": 1.0,
+        "lease": 15,
+        "lease_renewal": 4.0,
+        "max_function_runtime": 30.0,
+        "lost_submission": 20.0,
+    },
     message_lease=12,
     timeout=3.0,
     queues={
@@ -40,6 +56,7 @@ SHORT = Pace(
 REAL = Pace(
     host_module="local_azure.functions_host",
     quiet_period=10.0,
+    timing={},
     message_lease=int(REAL_LEASE),
     timeout=70.0,
     queues=None,

@@ -3,11 +3,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from azure.core.exceptions import ResourceExistsError
 from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.settings import STORAGE, Settings
+from function_app.timing import Timing
 from local_azure import stack as module
 from local_azure.stack import PortInUseError, Ports, Stack
 
@@ -46,6 +48,12 @@ def test_the_settings_are_those_that_the_service_reads(stack: Stack) -> None:
     assert settings.event_grid_endpoint == "http://127.0.0.1:6500/topics/kedja/api/events"
     assert "BlobEndpoint=http://127.0.0.1:10000/" in values[STORAGE]
     assert values["PYTHON_SCRIPT_FILE_NAME"] == "app.py"
+
+
+def test_the_timing_is_what_the_service_reads(stack: Stack) -> None:
+    assert Settings.read(stack.settings()).timing == Timing()
+    short = evolve(stack, timing={"copy_check": 0.5, "lease": 15})
+    assert Settings.read(short.settings()).timing == Timing(copy_check=0.5, lease=15)
 
 
 def test_blobs_go_through_the_proxy_and_the_proxy_to_azurite(stack: Stack) -> None:

@@ -1,0 +1,120 @@
+"""Timing: how long the service waits, retries and works. Production, local stacks and tests read this one value."""
+
+import json
+from typing import Any, Self
+
+from attrs import asdict, frozen
+
+from function_app.errors import InvalidSettings
+
+SETTING = "KEDJA_TIMING"
+LEASE_RANGE = (15, 60)
+"""What Azure Storage grants for a lease, in seconds."""
+_MAX_SECONDS = 36_500 * 86_400
+"""A century: with longer times no date can be calculated."""
+
+
+@frozen(kw_only=True)
+class Timing:
+    """Durations in seconds. The defaults suit production; KEDJA_TIMING shortens them for tests and local stacks."""
+
+    storage_retry: float = 15.0
+    """Base delay before the storage client repeats a failed request; jitter and increment base are a fifth of it."""
+    first_retry: float = 5.0
+    """Max delay before the first retry of a submission or a look at a job; it doubles with each further try."""
+    max_retry: float = 300.0
+    """Max delay before any such retry."""
+
+    paused_check: float = 60.0
+    """Interval between looks at a folder while intake is paused or its experiment is being deleted."""
+    copy_check: float = 5.0
+    """Min delay before the next look if a copy is in progress or another host writes the receipt."""
+    outage_check: float = 30.0
+    """Min delay before the next look at a folder if the training service is unavailable; it doubles each time."""
+    max_outage_check: float = 600.0
+    """Max delay before that look."""
+    busy_check: float = 15.0
+    """Delay before the next look at a job if another host is registering its model."""
+    upload_check: float = 10.0
+    """Interval between looks at a completed job's outputs until all are uploaded."""
+    approval_check: float = 10.0
+    """Interval between looks for the receipt of an approved drop if that is not written yet."""
+
+    outage_deadline: float = 86_400.0
+    """How long a drop or a submission waits for the training service, and a message for whatever blocks it."""
+    look_deadline: float = 86_400.0
+    """How long messages repeat the look at a job; after that only `reconcile` does."""
+    upload_deadline: float = 600.0
+    """How long after its completion a job's outputs may be uploaded."""
+
+    lease: int = 60
+    """Duration of the lease on a receipt during registration and retention; whole seconds from 15 to 60."""
+    lease_renewal: float = 15.0
+    """Age at which a held lease is renewed; at most a quarter of `lease` leaves time for retries."""
+
+    max_function_runtime: float = 600.0
+    """How long a function may run (`functionTimeout` in host.json): what began earlier than that has ended."""
+    max_request_runtime: float = 540.0
+    """How long an HTTP request with an Idempotency-Key may run; an older one was killed and may be repeated.
+
+    Less than a function's time; in Azure the load balancer ends a request after four minutes.
+    """
+    max_copy_runtime: float = 240.0
+    """How long one registration call starts copies of artifacts; the next call continues."""
+
+    lost_submission: float = 240.0
+    """Age at which a claimed attempt without a job is taken for lost."""
+    reconcile_round: float = 480.0
+    """A round of `reconcile` begins nothing after this time, except one folder of its walk."""
+    open_round: float = 120.0
+    """A round looks at no further open receipt after this time; the next round continues there."""
+    stray_round: float = 60.0
+    """A round looks at no further job without an open receipt after this time."""
+    deletion_round: float = 120.0
+    """A round begins no further batch of deletions after this time."""
+    retention_round: float = 60.0
+    """A round applies retention to no further experiment after this time."""
+    retention_pause: float = 3600.0
+    """Pause between two passes of retention over all experiments."""
+    approval_round: float = 60.0
+    """A round looks at no further drop that waits for an approval after this time."""
+    walk_round: float = 120.0
+    """A round's walk over all experiments begins no further page after this time; the next round continues there."""
+    max_walk_round: float = 300.0
+    """A round's walk begins no further folder of its page after this time."""
+
+    @classmethod
+    def read(cls, text: str | None) -> Self:
+        """Return the defaults, changed by a JSON object of field names to seconds.
+
+        Raises:
+            InvalidSettings: naming the field, its value and what it may be.
+        """
+        if not text:
+            return cls()
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidSettings(f"{SETTING} is not valid JSON: {error}.") from error
+        if not isinstance(values, dict):
+            raise InvalidSettings(f"{SETTING} must be a JSON object of field names to seconds.")
+        known = asdict(cls())
+        for name, value in values.items():
+            if name not in known:
+                raise InvalidSettings(f"{SETTING} has an unknown field {name!r}. Its fields: {', '.join(known)}.")
+            _check(name, value)
+        return cls(**values)
+
+
+def _check(name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name == "lease":
+        least, longest = LEASE_RANGE
+        if not isinstance(value, int) or not is_number or not least <= value <= longest:
+            raise InvalidSettings(
+                f"{SETTING}: lease is {value!r}; it must be a whole number of seconds from {least} to {longest}."
+            )
+    elif not is_number or not 0 < value <= _MAX_SECONDS:
+        raise InvalidSettings(
+            f"{SETTING}: {name} is {value!r}; it must be a number of seconds, more than 0 and at most {_MAX_SECONDS}."
+        )
