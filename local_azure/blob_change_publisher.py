@@ -15,11 +15,24 @@ from local_azure.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from local_azure.blob_change import BlobChange, BlobFacts, event_of
 
 _BATCH = 64  # events in one request: below 1 MB whatever their names
-_COPY_POLL = 0.5  # seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to reach Event Grid
 _CLIENT_ERRORS = range(400, 500)
 
 _log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Pauses:
+    """Pauses of a publisher, in seconds."""
+
+    copy: float = 0.5
+    """Interval between looks at a pending copy."""
+    first: float = 0.1
+    """Delay before the second attempt to reach Event Grid; it doubles with each further one."""
+    longest: float = 5.0
+    """Max delay between two attempts."""
+
+
+PAUSES = Pauses()
 
 
 class BlobChangePublisher:
@@ -38,11 +51,13 @@ class BlobChangePublisher:
         upstream: str,
         http: httpx.AsyncClient,
         capacity: int = 10_000,
+        pauses: Pauses = PAUSES,
     ) -> None:
         self._topic_url = topic_url
         self._topic_key = topic_key
         self._public_endpoint = public_endpoint
         self._http = http
+        self._pauses = pauses
         credential = {"account_name": ACCOUNT_NAME, "account_key": ACCOUNT_KEY}
         self._blobs = BlobServiceClient(f"{upstream.rstrip('/')}/{ACCOUNT_NAME}", credential=credential)
         self._queue: asyncio.Queue[BlobChange] = asyncio.Queue(capacity)
@@ -88,7 +103,7 @@ class BlobChangePublisher:
     async def _add_when_copied(self, change: BlobChange) -> None:
         blob = self._blobs.get_blob_client(change.operation.container, change.operation.blob)
         while True:
-            await asyncio.sleep(_COPY_POLL)
+            await asyncio.sleep(self._pauses.copy)
             try:
                 status = (await asyncio.to_thread(blob.get_blob_properties)).copy.status
             except AzureError as error:
@@ -119,7 +134,7 @@ class BlobChangePublisher:
 
     async def _publish(self, events: Iterable[dict[str, Any]]) -> None:
         events = list(events)
-        pause = _FIRST_PAUSE
+        pause = self._pauses.first
         while True:
             try:
                 response = await self._http.post(
@@ -139,7 +154,7 @@ class BlobChangePublisher:
                     return
             _log.warning("Event Grid at %s does not take events; again in %g s: %s", self._topic_url, pause, problem)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, self._pauses.longest)
 
 
 def _name(change: BlobChange) -> str:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from local_azure.blob_change import BlobChange, operation_of
-from local_azure.blob_change_publisher import BlobChangePublisher
+from local_azure.blob_change_publisher import BlobChangePublisher, Pauses
 from local_azure.storage_proxy import StorageProxy
 
 BLOB = "/devstoreaccount1/data/digits/%C3%A5%20b%2Fc.txt"
@@ -200,6 +200,7 @@ def publish(
     *changes: BlobChange,
     capacity: int = 100,
     flush: float = 5,
+    first_pause: float = 0.1,
     asked: Callable[[], bool] = lambda: True,
 ) -> None:
     """Publish changes, and flush once `asked` says that all was asked that is to be."""
@@ -213,6 +214,7 @@ def publish(
                 upstream="http://azurite",
                 http=http,
                 capacity=capacity,
+                pauses=Pauses(copy=0.001, first=first_pause),
             )
             for change in changes:
                 publisher.add(change)
@@ -238,11 +240,10 @@ def test_events_come_in_the_order_of_the_changes() -> None:
     assert [event["subject"][-4:] for event in grid.events] == [f"a{number:03}" for number in range(100)]
 
 
-def test_an_event_grid_that_is_down_gets_them_later(mocker: MockerFixture) -> None:
-    mocker.patch("local_azure.blob_change_publisher._FIRST_PAUSE", 0.001)
+def test_an_event_grid_that_is_down_gets_them_later() -> None:
     grid = EventGrid()
     grid.statuses = [httpx.ConnectError("refused"), 503, 500]
-    publish(grid, put("a"))
+    publish(grid, put("a"), first_pause=0.001)
     assert len(grid.events) == 1
 
 
@@ -295,7 +296,6 @@ def test_a_blob_that_is_gone_has_its_event_all_the_same(mocker: MockerFixture) -
 
 @pytest.mark.parametrize(("end", "count"), [("success", 1), ("failed", 0), ("aborted", 0)])
 def test_a_pending_copy_is_told_once_it_is_done(mocker: MockerFixture, end: str, count: int) -> None:
-    mocker.patch("local_azure.blob_change_publisher._COPY_POLL", 0.001)
     states = [properties(9, "pending"), properties(9, "pending"), properties(9, end), properties(9, end)]
     asked = mocker.patch.object(BlobClient, "get_blob_properties", side_effect=states)
     grid = EventGrid()
