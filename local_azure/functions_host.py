@@ -32,7 +32,7 @@ from local_azure.errors import LocalAzureError
 from local_azure.event_grid_webhook import EventGridWebhook
 from local_azure.host_admin import HostAdmin
 from local_azure.host_log import log_to_stderr
-from local_azure.host_settings import HostSettings, load_local_settings, queue_client, resolve
+from local_azure.host_settings import HostSettings, is_disabled, load_local_settings, queue_client, resolve
 from local_azure.http_front import HttpFront, HttpTrigger
 from local_azure.http_server import address_of, listen
 from local_azure.queue_listener import POISON_SUFFIX, REAL_LEASE, QueueListener, QueueTrigger
@@ -69,16 +69,24 @@ class FunctionsHost:
         self._settings = settings
         self._options = options
         self._clock = clock
-        queues = [self._queue(function) for function in _of_kind(worker, "queuetrigger")]
+        # The admin API can start a disabled function, as it can on the real host.
         self._timers = {function.name: self._timer(function) for function in _of_kind(worker, "timertrigger")}
-        self._listeners: list[QueueListener | TimerListener] = [*queues, *self._timers.values()]
+        queues = [
+            self._queue(function) for function in _of_kind(worker, "queuetrigger") if not is_disabled(function.name)
+        ]
+        timers = [timer for name, timer in self._timers.items() if not is_disabled(name)]
+        self._listeners: list[QueueListener | TimerListener] = [*queues, *timers]
 
     def app(self) -> Starlette:
         """Return the ASGI app: the admin API, the Event Grid webhook, then the functions' routes."""
         admin = HostAdmin(self._worker, self._timers)
         front = HttpFront(
             self._worker,
-            [HttpTrigger.of(item, self._settings.route_prefix) for item in _of_kind(self._worker, "httptrigger")],
+            [
+                HttpTrigger.of(function, self._settings.route_prefix)
+                for function in _of_kind(self._worker, "httptrigger")
+                if not is_disabled(function.name)
+            ],
             homepage=os.environ.get("AzureWebJobsDisableHomepage", "").lower() not in ("true", "1"),  # noqa: SIM112 - the real host's name
         )
         webhook = EventGridWebhook(self._worker).answer

@@ -95,6 +95,14 @@ def resolve(text: str, environment: Mapping[str, str] = os.environ) -> str:
     return re.sub(r"%([^%]+)%", setting, text)
 
 
+def is_disabled(function: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the app setting `AzureWebJobs.<function>.Disabled` disables a function: it has no listener then.
+
+    Source: https://learn.microsoft.com/azure/azure-functions/disable-function.
+    """
+    return environment.get(f"AzureWebJobs.{function}.Disabled", "").lower() in ("true", "1")
+
+
 def queue_client(queue: str, connection: str, environment: Mapping[str, str] = os.environ) -> QueueClient:
     """Return a client for a queue, over the account that the connection's name stands for; messages as they are stored.
 

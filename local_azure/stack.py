@@ -84,6 +84,8 @@ class Stack:
     quiet_period: float = 10.0
     timing: Mapping[str, float] = field(factory=dict)
     """The app's `KEDJA_TIMING`: fields of `function_app.timing.Timing` that differ from their defaults; seconds."""
+    concurrency: int = 1
+    """Jobs that run at once."""
 
     @property
     def account(self) -> AzuriteAccount:
@@ -172,6 +174,7 @@ class Stack:
             *("--state", str(self.state / "training"), "--blob", self.account.connection_string),
             *("--mlflow", self.mlflow_url, "--python", str(self.training_python)),
             *("--event-grid", self.event_grid_url, "--event-grid-key", LOCAL_KEY),
+            *("--concurrency", str(self.concurrency)),
             port=None,
         )
         functions = self._python(

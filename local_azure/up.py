@@ -150,6 +150,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=int, default=one.default, metavar="PORT", help="default: %(default)s")
     parser.add_argument("--state", type=Path, default=ROOT / ".kedja", help="where everything is kept")
     parser.add_argument("--quiet-period", type=float, default=10.0, metavar="SECONDS", help="default: %(default)g")
+    parser.add_argument("--concurrency", type=_count, default=1, metavar="JOBS", help="jobs at once; default: 1")
     parser.add_argument(
         "--training-python",
         type=Path,
@@ -167,7 +168,14 @@ def stack_of(options: argparse.Namespace) -> Stack:
         ports=ports,
         training_python=options.training_python.absolute(),
         quiet_period=options.quiet_period,
+        concurrency=options.concurrency,
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def addresses(stack: Stack) -> Table:

@@ -114,6 +114,21 @@ def test_what_is_not_modelled_or_wrong_is_refused_at_start(
         host_with(mocker, options, Function(name="odd", id="1", bindings=bindings))
 
 
+def test_a_disabled_function_has_no_listener_and_no_route_and_can_be_started_by_hand(
+    mocker: MockerFixture, options: HostOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for function in (QUEUE, TIMER, HTTP):
+        monkeypatch.setenv(f"AzureWebJobs.{function.name}.Disabled", "true")
+    host, worker = host_with(mocker, options, QUEUE, TIMER, HTTP)
+    assert host.listeners() == []
+    assert ask(host, "GET", "/api/hello").status_code == 404
+    assert ask(host, "POST", "/admin/functions/tick", json={"input": ""}).status_code == 202
+    assert worker.invoke.call_args.args[0] == "tick"
+    monkeypatch.setenv("AzureWebJobs.tick.Disabled", "false")
+    host, _ = host_with(mocker, options, QUEUE, TIMER, HTTP)
+    assert len(host.listeners()) == 1
+
+
 def test_the_status_names_the_functions(mocker: MockerFixture, options: HostOptions) -> None:
     host, _ = host_with(mocker, options, QUEUE, TIMER)
     assert ask(host, "GET", "/admin/host/status").json() == {

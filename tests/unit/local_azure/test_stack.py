@@ -75,3 +75,10 @@ def test_it_provisions_what_bicep_does(stack: Stack, mocker: MockerFixture) -> N
     assert set(made) == {*names.CONTAINERS, "azureml"}
     made = [call.args[0] for call in queues.create_queue.call_args_list]
     assert set(made) == {name for queue in names.QUEUES for name in (queue, f"{queue}-poison")}
+
+
+def test_as_many_jobs_run_at_once_as_it_is_told(stack: Stack) -> None:
+    (runner,) = [
+        list(part.command) for part in evolve(stack, concurrency=3).service_components() if "runner" in part.name
+    ]
+    assert runner[runner.index("--concurrency") + 1] == "3"

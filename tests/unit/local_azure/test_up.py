@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local_azure.up import interrupted_once
+from local_azure.up import interrupted_once, main
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,3 +25,10 @@ def test_the_first_signal_interrupts_and_a_later_one_does_not_interrupt_the_stop
         os.kill(os.getpid(), first)
     for number in SIGNALS:
         os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("count", ["0", "1.5", "many"])
+def test_a_count_of_jobs_that_is_none_is_refused(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--concurrency", count])
+    assert f"{count!r} is not a whole number from 1" in capsys.readouterr().err
