@@ -1,5 +1,5 @@
 # make demo   a drop of handwritten digits becomes a registered model, on this machine
-# make test   every test
+# make test   the tests, in a few minutes
 # make up     the whole system in the foreground, until Ctrl-C
 # make help   the rest
 
@@ -7,6 +7,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Without bytecode on the disk, each of the stack's processes compiles every library anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Python 3.13, wherever it is: on the path, or where pyenv keeps it. Else uv fetches it.
 PYTHON := $(shell for p in python3.13 $(wildcard $(PYENV_ROOT)/versions/3.13*/bin/python3.13) \
@@ -20,6 +22,7 @@ BIN := .venv/bin
 TRAINING := training_job/environment
 WEB := function_app/web/vendor
 OPTIONS ?=
+ARGS ?=
 SEED ?=
 COUNT ?= 1000
 
@@ -28,7 +31,7 @@ COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --g
 
 .PHONY: help
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 18
 
 # --- set-up: each step runs again only when its lock file has changed
 
@@ -95,14 +98,43 @@ browser:
 		> /dev/null; } || echo "The tests of the web page are left out: they need Chromium (apt-get install chromium)."
 
 .PHONY: test
-test: setup .venv-infra/.ready browser ## Every test
-	@$(BIN)/python -m pytest tests/unit tests/contract --ignore tests/unit/training_job -q -n 2 --dist loadfile
-	@$(BIN)/python -m pytest tests/fuzz -q
-	@.venv-training/bin/python -m pytest --confcutdir=tests/fuzz tests/fuzz/test_weights.py -q
-	@.venv-training/bin/python -m pytest --confcutdir=tests/unit/training_job tests/unit/training_job -q
-	@.venv-training/bin/python -m pytest --confcutdir=tests/gpu tests/gpu -q
-	@$(BIN)/python -m pytest tests/infra -q
-	@$(BIN)/python -m pytest tests/end_to_end -q
+test: setup .venv-infra/.ready browser ## The tests, in a few minutes
+	@$(BIN)/python -m tests.suites fast
+
+.PHONY: test-all
+test-all: setup .venv-infra/.ready browser ## The tests, with those that `make test` leaves out
+	@$(BIN)/python -m tests.suites all
+
+.PHONY: ci
+ci: setup .venv-infra/.ready browser ## Style, types and every test, as .ci/run does
+	@$(BIN)/python -m tests.suites ci
+
+# One suite: all of it, or what ARGS names, such as ARGS='-k gate' or ARGS=tests/unit/test_gate.py.
+whole = $(if $(filter tests/%,$(ARGS)),,$(1)) $(if $(ARGS),$(ARGS),-n auto --dist loadgroup)
+
+.PHONY: test-unit
+test-unit: .venv/.ready ## Unit tests of the service, the command and the local stack (ARGS='-k gate')
+	@$(BIN)/python -m pytest -q --ignore tests/unit/training_job $(call whole,tests/unit)
+
+.PHONY: test-contract
+test-contract: setup ## Contract tests: storage, training services, calls of Azure (ARGS=...)
+	@$(BIN)/python -m pytest -q $(call whole,tests/contract)
+
+.PHONY: test-training
+test-training: .venv-training/.ready ## Tests of what runs in a job (ARGS=...)
+	@.venv-training/bin/python -m pytest -q --confcutdir=tests/unit/training_job $(call whole,tests/unit/training_job)
+
+.PHONY: test-infra
+test-infra: .venv/.ready .venv-infra/.ready ## Tests of the Bicep and of the deployment hooks (ARGS=...)
+	@$(BIN)/python -m pytest -q $(call whole,tests/infra)
+
+.PHONY: test-end-to-end
+test-end-to-end: setup browser ## Tests over whole local stacks (ARGS='-k registered')
+	@$(BIN)/python -m pytest -q $(if $(filter tests/%,$(ARGS)),,tests/end_to_end) $(or $(ARGS),-n 4 --dist loadgroup)
+
+.PHONY: test-gpu
+test-gpu: .venv-training/.ready ## Tests that need a GPU (ARGS=...)
+	@.venv-training/bin/python -m pytest -q --confcutdir=tests/gpu $(call whole,tests/gpu)
 
 .PHONY: faults
 faults: setup ## Seeded schedules of faults (COUNT=100, SEED=123, OPTIONS='--planted', '--recovery' or '--minutes 30')
@@ -110,7 +142,7 @@ faults: setup ## Seeded schedules of faults (COUNT=100, SEED=123, OPTIONS='--pla
 
 .PHONY: fuzz
 fuzz: setup ## Hostile inputs, for ten minutes (KEDJA_FUZZ_SECONDS=...)
-	@KEDJA_FUZZ_SECONDS=$${KEDJA_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz -q
+	@KEDJA_FUZZ_SECONDS=$${KEDJA_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz -q -n auto
 
 .PHONY: audit
 audit: .venv/.ready ## Known weaknesses in everything pinned (exit 3: the advisories cannot be reached)

@@ -1,181 +1,63 @@
-"""The whole local stack, once for all tests of it, and what a user does to it."""
+"""Fixtures of the end-to-end tests: whole stacks, a user of them, and a browser.
 
-import json
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+`world` is a user of a stack that all tests share, also those that run beside it. `world_alone` has a stack to itself,
+for tests that change how all of it works; xdist runs them one after the other.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from attrs import define, field, frozen
-from azure.storage.blob import BlobServiceClient
-from azure.storage.queue import QueueClient
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from local_azure.stack import Ports, Stack
-from local_azure.up import ROOT, Supervisor, running
-from local_azure.webhook_receiver import WebhookReceiver
+from tests.end_to_end.stacks import ALONE, SHARED, StackKind, using
+from tests.end_to_end.world import Hold, World
 
-QUIET = 4.0  # seconds; storage tells times in whole ones, so a folder may count as quiet one second earlier
-TIMER = 300  # seconds
-FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
+_FOLDER = Path(__file__).parent
 
 
-@define
-class World:
-    """A user with an ordinary storage client, before a stack that is up."""
-
-    stack: Stack
-    supervisor: Supervisor
-    storage: BlobServiceClient
-    receiver: WebhookReceiver
-    http: httpx.Client = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.stack.functions_url, timeout=60, trust_env=False)
-
-    def drop(self, files: Mapping[str, bytes], *, parallel: int = 4) -> None:
-        """Write files, `<container>/<experiment>/<name>` → content."""
-
-        def write(item: tuple[str, bytes]) -> None:
-            container, _, name = item[0].partition("/")
-            self.storage.get_blob_client(container, name).upload_blob(item[1], overwrite=True)
-
-        with ThreadPoolExecutor(parallel) as pool:
-            list(pool.map(write, files.items()))
-
-    def names(self, container: str, prefix: str) -> list[str]:
-        return [blob.name for blob in self.storage.get_container_client(container).list_blobs(name_starts_with=prefix)]
-
-    def read(self, container: str, name: str) -> bytes:
-        content: bytes = self.storage.get_blob_client(container, name).download_blob().readall()
-        return content
-
-    def receipts(self, experiment: str) -> list[dict[str, Any]]:
-        """Return the experiment's receipts, oldest first."""
-        found = [
-            json.loads(self.read("receipts", name))
-            for name in self.names("receipts", f"{experiment}/")
-            if not name.endswith("/latest.json")
-        ]
-        return sorted(found, key=lambda receipt: str(receipt["received_at"]))
-
-    def wait(self, experiment: str, *statuses: str, count: int = 1, timeout: float = 120) -> list[dict[str, Any]]:
-        """Wait until the experiment has `count` receipts and each has one of the statuses."""
-        deadline = time.monotonic() + timeout
-        found: list[dict[str, Any]] = []
-        while time.monotonic() < deadline:
-            found = self.receipts(experiment)
-            if len(found) >= count and all(receipt["status"] in statuses for receipt in found):
-                return found
-            time.sleep(0.3)
-        shown = [(receipt["status"], receipt.get("reason")) for receipt in found]
-        raise AssertionError(f"{experiment}: waited {timeout} s for {count} of {statuses}; there is {shown}")
-
-    def calm(self) -> None:
-        """Wait until every queue has been empty for longer than a folder takes to settle."""
-        quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < QUIET + 2:
-            if any(self.waiting(queue) for queue in ("blob-events", "settled-drops", "run-events")):
-                quiet_since = time.monotonic()
-            time.sleep(0.3)
-
-    def waiting(self, queue: str) -> int:
-        with QueueClient.from_connection_string(self.stack.account.connection_string, queue) as client:
-            return client.get_queue_properties().approximate_message_count or 0
-
-    def jobs(self, experiment: str) -> list[dict[str, Any]]:
-        """Return the jobs that exist in the training service itself, as MLflow knows them."""
-        with httpx.Client(base_url=self.stack.mlflow_url, timeout=30, trust_env=False) as mlflow:
-            found = mlflow.get("/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": experiment})
-            if found.status_code == httpx.codes.NOT_FOUND:
-                return []
-            wanted = {"experiment_ids": [found.json()["experiment"]["experiment_id"]], "max_results": 100}
-            runs: list[dict[str, Any]] = mlflow.post("/api/2.0/mlflow/runs/search", json=wanted).json().get("runs", [])
-            return runs
-
-    def versions(self, model: str) -> list[str]:
-        """Return the versions that the registry has of a model."""
-        models = self.get(f"/api/models/{model}", missing=True)
-        return [version["version"] for version in models["versions"]] if models else []
-
-    def get(self, path: str, *, missing: bool = False) -> dict[str, Any]:
-        answer = self.http.get(path)
-        if missing and answer.status_code == httpx.codes.NOT_FOUND:
-            return {}
-        assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def post(self, path: str, values: Mapping[str, Any] | None = None) -> httpx.Response:
-        return self.http.post(path, json=values)
-
-    def clear_of_timer(self, seconds: float = 90) -> None:
-        """Wait, if need be, until the timer that is due every five minutes does not come for so long."""
-        left = TIMER - time.time() % TIMER
-        if left < seconds:
-            time.sleep(left + 1)
-
-    def reconcile(self) -> None:
-        """Poke the timer, as a person does through the host's admin API."""
-        answer = self.http.post("/admin/functions/reconcile", json={"input": ""})
-        assert answer.is_success, answer.text
-
-    @contextmanager
-    def faults(self, **subscriptions: Mapping[str, Any]) -> Iterator[None]:
-        """Let deliveries of events go wrong: `storage_data={"duplicate": 3}`."""
-        plan = {"seed": 7, "subscriptions": {name.replace("_", "/"): dict(one) for name, one in subscriptions.items()}}
-        with httpx.Client(base_url=self.stack.event_grid_url, timeout=30, trust_env=False) as grid:
-            assert grid.put("/faults", json=plan).is_success
-            try:
-                yield
-            finally:
-                assert grid.put("/faults", json={}).is_success
-
-    def events(self, experiment: str) -> list[Mapping[str, Any]]:
-        return [event for event in self.receiver.events if event["data"].get("experiment") == experiment]
-
-    def kill_host(self) -> None:
-        """`kill -9` the functions host; whoever watches the stack starts it again."""
-        host = next(one for one in self.supervisor.components if one.name == "functions-host")
-        host.kill()
-
-    def close(self) -> None:
-        self.http.close()
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have `make test` run the few that are marked `smoke`, and keep together what shares a fixture."""
+    for item in items:
+        if not item.path.is_relative_to(_FOLDER):
+            continue
+        names = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("smoke") is None:
+            item.add_marker(pytest.mark.slow)
+        if "browser" in names:
+            item.add_marker(pytest.mark.browser)
+        if "world_alone" in names:
+            item.add_marker(pytest.mark.xdist_group("alone"))
 
 
-def until(found: Callable[[], Any], what: str, *, timeout: float = 120, every: float = 0.1) -> Any:  # noqa: ANN401 - whatever is found
-    """Wait until something is found, and return it."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
-        time.sleep(every)
-    raise AssertionError(f"{what}: not within {timeout} s")
+def _stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all workers of this run share."""
+    mine = tmp_path_factory.getbasetemp()
+    return mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
 
 
-@frozen
-class Hold:
-    """Keeps scripts waiting until a test has seen what it wanted to see."""
+def _world(kind: StackKind, factory: pytest.TempPathFactory) -> Iterator[World]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with (
+        using(kind, _stacks(factory)) as (stack, supervisor),
+        World.before(stack, supervisor, f"tests-{worker}") as world,
+    ):
+        yield world
 
-    path: Path
 
-    def before(self, script: bytes) -> bytes:
-        """Return the script with a wait at its beginning, which ends by itself after four minutes."""
-        lines = (
-            "import pathlib, time",
-            "for _ in range(2400):",
-            f"    if pathlib.Path({str(self.path)!r}).exists(): break",
-            "    time.sleep(0.1)",
-        )
-        return "\n".join(lines).encode() + b"\n" + script
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A user of the stack that all tests share."""
+    yield from _world(SHARED, tmp_path_factory)
 
-    def release(self) -> None:
-        self.path.touch()
+
+@pytest.fixture(scope="session")
+def world_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A user who has a stack to itself, which runs one job at a time and reconciles when it is asked to."""
+    yield from _world(ALONE, tmp_path_factory)
 
 
 @pytest.fixture
@@ -185,68 +67,27 @@ def hold(tmp_path: Path) -> Iterator[Hold]:
     hold.release()
 
 
-def free_ports(count: int) -> Sequence[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-@contextmanager
-def _watched(supervisor: Supervisor) -> Iterator[None]:
-    """Start again what dies, as `make up` does."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.3):
-            supervisor.watch()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    state: Path = tmp_path_factory.mktemp("kedja")
-    blob, queue, table, functions, mlflow, event_grid, azurite = free_ports(7)
-    stack = Stack(
-        root=ROOT,
-        state=state,
-        ports=Ports(
-            blob=blob,
-            queue=queue,
-            table=table,
-            functions=functions,
-            mlflow=mlflow,
-            event_grid=event_grid,
-            azurite=azurite,
-        ),
-        training_python=ROOT / ".venv-training" / "bin" / "python",
-        quiet_period=QUIET,
-    )
-    with (
-        running(stack, lambda _: None) as supervisor,
-        _watched(supervisor),
-        WebhookReceiver.running() as receiver,
-        BlobServiceClient.from_connection_string(stack.account.connection_string) as storage,
-    ):
-        subscription = {
-            "destination": {"endpointType": "WebHook", "properties": {"endpointUrl": receiver.url}},
-            "eventDeliverySchema": "CloudEventSchemaV1_0",
-        }
-        address = f"{stack.event_grid_url}/topics/kedja/subscriptions/tests"
-        assert httpx.put(address, json=subscription, timeout=30, trust_env=False).is_success
-        world = World(stack, supervisor, storage, receiver)
-        try:
-            yield world
-        finally:
-            world.close()
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    expect.set_options(timeout=30_000)  # milliseconds; other things may run beside the browser
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, world: World) -> Iterator[Page]:
+    """A page of the shared stack, in which no script may fail."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=world.stack.functions_url)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    # A browser reports every answer that is not 2xx; those to a lease or a poll that the test ended don't matter.
+    assert [problem for problem in problems if "Failed to load resource" not in problem] == []

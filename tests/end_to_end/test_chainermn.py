@@ -110,7 +110,8 @@ def run(folder: Path, *command: str) -> tuple[subprocess.CompletedProcess[str], 
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        # mpirun kills a rank one second after its SIGTERM; on a busy machine the manifest takes longer.
+        env={**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PRTE_MCA_odls_base_sigkill_timeout": "30"},
         capture_output=True,
         text=True,
         timeout=200,

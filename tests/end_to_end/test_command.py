@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local_azure.up import ROOT
-from tests.end_to_end.conftest import World
+from tests.end_to_end.world import World
 
 type Kedja = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -18,6 +18,7 @@ KILLED = Schedule(seed=910_000, plot=Plot.AGAIN_AT_ONCE, faults=(), events=Event
 """A job that takes seconds; its process is killed after one second, and that of the next attempt at once."""
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(1200)
 def test_a_few_schedules_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     board = Board()
@@ -30,6 +31,7 @@ def test_a_few_schedules_lose_nothing_and_double_nothing(tmp_path: Path) -> None
     assert (board.count(KILLED.seed, KIND), killed.jobs, killed.models) == (2, 3, 1)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(1200)
 def test_each_planted_bug_is_found_by_what_it_does(tmp_path: Path) -> None:
     tree = planted.with_bugs(ROOT, tmp_path / "tree", *planted.SCHEDULES)

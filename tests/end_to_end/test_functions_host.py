@@ -98,7 +98,7 @@ class Host:
         return file.read_text().splitlines() if file.exists() else []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteAccount]:
     with running_azurite(tmp_path_factory.mktemp("azurite")) as account:
         yield account

@@ -38,6 +38,8 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 from local_azure.azurite import AzuriteAccount, running_azurite
 from local_azure.event_grid_key import LOCAL_KEY
 
+pytestmark = pytest.mark.xdist_group("event-grid")
+
 ROOT = Path(__file__).parents[2]
 RUN_EVENT = json.loads((ROOT / "tests/events/run_completed.json").read_text())
 HOSTILE = "digits/å ä+b&c=d 50% #1?.txt"

@@ -22,6 +22,8 @@ from local_azure.mlflow_server import running_mlflow
 from local_azure.training import LocalTrainingService, connect
 from tests.contract.local_backend import free_port, runner
 
+pytestmark = pytest.mark.xdist_group("local-training")
+
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from function_app.http_api import create_api
-from tests.end_to_end.conftest import World
+from tests.end_to_end.world import World
 from tests.unit.test_http_api import LOCAL
 
 EXAMPLES = 12  # for each route; CI is to know in a minute
@@ -31,11 +31,11 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def description(world: World) -> Iterator[BaseSchema]:
+def description(world_alone: World) -> Iterator[BaseSchema]:
+    world = world_alone  # among what is made up are pauses and deletions
     world.drop({"data/described/x.bin": b"1", "scripts/described/train.py": b"print('no model')\n"})
     world.wait("described", "not_registered", "registered", "failed")
     yield schemathesis.openapi.from_url(f"{world.stack.functions_url}/api/openapi.json")
-    # Among what was made up are pauses: the tests that come after this want their drops to be taken.
     assert world.http.delete("/api/pause").is_success
 
 

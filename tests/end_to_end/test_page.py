@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.end_to_end.conftest import Hold, World, until
+from tests.end_to_end.browsing import drag, folder
+from tests.end_to_end.world import Hold, World, until
+
+pytestmark = pytest.mark.xdist_group("page")  # later tests look at what earlier ones dropped
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -24,38 +25,6 @@ WHOLE = {"drop", "rejected", "running"}
 MANY = 10_000
 NEWEST = datetime(2026, 11, 23, tzinfo=UTC)
 SLOW = 120_000.0  # milliseconds for a drop's whole way
-SCRIPT = """
-    import chainer
-    import chainer.functions as F
-    import chainer.links as L
-    import numpy as np
-    from chainer import training
-    from chainer.training import extensions
-
-    class Net(chainer.Chain):
-        def __init__(self):
-            super(Net, self).__init__()
-            with self.init_scope():
-                self.l1 = L.Linear(4, 16)
-                self.l2 = L.Linear(16, 3)
-
-        def __call__(self, x):
-            return self.l2(F.relu(self.l1(x)))
-
-    with np.load("points.npz") as points:
-        whole = chainer.datasets.TupleDataset(points["x"], points["y"])
-    train, test = chainer.datasets.split_dataset_random(whole, 150, seed=0)
-    iterator = chainer.iterators.SerialIterator(train, 10)
-    model = L.Classifier(Net())
-    optimizer = chainer.optimizers.Adam(0.01).setup(model)
-    trainer = training.Trainer(training.StandardUpdater(iterator, optimizer), (12, "epoch"), out="outputs")
-    trainer.extend(extensions.Evaluator(chainer.iterators.SerialIterator(test, 50, repeat=False), model))
-    trainer.extend(extensions.LogReport())
-    trainer.extend(extensions.PrintReport(["epoch", "main/loss", "validation/main/accuracy"]))
-    trainer.run()
-    chainer.serializers.save_npz("outputs/model.npz", model)
-    """
-
 WAIT = """
     def wait(trainer):
         while trainer.updater.epoch == 6 and not os.path.exists({!r}):
@@ -64,57 +33,6 @@ WAIT = """
     trainer.extend(wait, trigger=(1, "epoch"), priority=0)
     trainer.run()
     """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    expect.set_options(timeout=30_000)  # milliseconds; other things may run beside the browser
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, world: World) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=world.stack.functions_url)
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    yield page
-    context.close()
-    # A browser tells of every answer that is not 2xx; those to a lease or a poll that the test ended are no news.
-    assert [problem for problem in problems if "Failed to load resource" not in problem] == []
-
-
-def folder(parent: Path, name: str) -> Path:
-    """Make a folder as somebody has it lying about: data, a script, and a file that nobody means."""
-    made = parent / name
-    made.mkdir()
-    chance = np.random.default_rng(0)
-    x = chance.normal(size=(200, 4)).astype("f")
-    np.savez(made / "points.npz", x=x, y=x[:, :3].argmax(axis=1).astype("i"))
-    (made / "train.py").write_text(
-        textwrap.dedent(SCRIPT)
-        .replace('"points.npz"', "os.path.join(os.environ['KEDJA_DATA'], 'points.npz')")
-        .replace("import chainer\n", "import os\n\nimport chainer\n", 1)
-    )
-    (made / ".DS_Store").write_bytes(b"junk")
-    return made
-
-
-def drag(page: Page, path: Path, target: Locator) -> None:
-    """Drag a folder from outside of the browser onto an element, as the system does."""
-    box = target.bounding_box()
-    assert box is not None
-    session = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 40, "y": box["y"] + 20, "data": data})
 
 
 def test_a_folder_dragged_onto_the_page_becomes_a_model_with_its_curve(page: Page, tmp_path: Path) -> None:

@@ -9,10 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.end_to_end.test_page import browser, page
-
-__all__ = ["browser", "page"]
-
 DROP = f"{7:064x}"
 SOME_FRAMES = "async () => { for (let i = 0; i < 40; i++) await new Promise(requestAnimationFrame) }"
 HIDE = """({hidden}) => {

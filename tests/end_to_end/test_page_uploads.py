@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.end_to_end.conftest import World
-from tests.end_to_end.test_page import browser, drag, page
-
-__all__ = ["browser", "page"]
+from tests.end_to_end.browsing import drag
+from tests.end_to_end.world import World
 
 FIELD = "Start a training"
 LEAVE = """() => {

@@ -1,20 +1,13 @@
-"""A process that is killed from outside, and more drops than may run, over the whole local stack."""
+"""A script whose process is killed from outside, over the whole local stack."""
 
 import contextlib
-import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
-import pytest
 
 from local_azure.job_folder import JOBS
-from local_azure.job_store import DATABASE, JobStore
-from tests.end_to_end.conftest import Hold, World, until
-from tests.end_to_end.test_main_job import one
+from tests.end_to_end.drops import one
+from tests.end_to_end.world import Hold, World, until
 
 EPOCHS = 8
 CHAINER_SCRIPT = f"""
@@ -49,12 +42,6 @@ print("begins", flush=True)
 trainer.run()
 chainer.serializers.save_npz("outputs/model.npz", model)
 """
-MAKER = b"""
-import pathlib
-
-pathlib.Path("outputs/model.npz").write_bytes(b"weights")
-"""
-SIDE_BY_SIDE = b"kedja: {data: none, drop: {supersede: false}}\n"
 
 
 def log_of(world: World, job: str) -> str:
@@ -104,46 +91,3 @@ def test_a_script_that_is_killed_goes_on_from_its_checkpoint(world: World, hold:
     kinds = [event["type"].removeprefix("Kedja.") for event in {e["id"]: e for e in world.events("preempted")}.values()]
     assert sorted(kinds) == ["JobCompleted", "JobSubmitted", "JobSubmitted", "ModelRegistered"]
     assert world.names("azureml", "kedja-checkpoints/preempted/") == []  # nobody goes on from a job that is done
-
-
-@contextmanager
-def settings(world: World, **values: str) -> Iterator[None]:
-    """Have the functions host run with other settings."""
-    path: Path = world.stack.write_settings()
-    document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "Values": {**document["Values"], **values}}))
-    world.kill_host()
-    try:
-        yield
-    finally:
-        world.stack.write_settings()
-        world.kill_host()
-
-
-@pytest.mark.timeout(600)
-def test_five_drops_never_run_more_than_two_at_once(world: World, hold: Hold) -> None:
-    store = JobStore(world.stack.state / "training" / DATABASE)
-    counts, done = [0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            counts.append(sum(job.experiment == "crowd" for job in store.unfinished()))
-
-    watcher = threading.Thread(target=watch)
-    with settings(world, KEDJA_MAX_JOBS_PER_EXPERIMENT="2"):
-        watcher.start()
-        try:
-            for number in range(1, 6):
-                script = hold.before(MAKER) + f"# {number}\n".encode()
-                world.drop({"scripts/crowd/train.py": script, "scripts/crowd/job.yaml": SIDE_BY_SIDE})
-                until(lambda: len(world.receipts("crowd")) == number, f"receipt {number}")  # noqa: B023 - called at once
-            assert "queued" in {receipt["status"] for receipt in world.receipts("crowd")}
-            hold.release()
-            receipts = world.wait("crowd", "registered", "failed", count=5, timeout=240)
-        finally:
-            done.set()
-            watcher.join()
-    assert [receipt["status"] for receipt in receipts] == ["registered"] * 5
-    assert max(counts) == 2
-    assert [len(receipt["attempts"]) for receipt in receipts] == [1] * 5
-    assert world.names("receipts", ".queued/crowd/") == []

