@@ -28,7 +28,6 @@ from training_job import (
     manifest,
     metrics,
     node,
-    packages,
     ranks,
     snapshot,
 )
@@ -44,7 +43,8 @@ from training_job.errors import (
 )
 from training_job.job import Job, parse
 from training_job.manifest import Outcome, Result
-from training_job.run_log import MlflowRun, Reader, RunLog
+from training_job.mlflow_run import MlflowRun
+from training_job.run_log import Reader, RunLog
 
 _NOT_STARTED = 127
 _LACKS_OF_MEMORY = (
@@ -116,6 +116,8 @@ def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
     installed = job.state / "packages"
     requirements = job.folder / "requirements.txt"
     if requirements.is_file():
+        from training_job import packages  # noqa: PLC0415 - what it imports takes a tenth of a job's start
+
         packages.install(requirements, installed)
     if not job.is_shell:
         gpu.check(job.command, installed, with_chainer=callers.imports_chainer(str(job.folder)))

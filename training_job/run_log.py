@@ -11,8 +11,6 @@ parameter can be written once, and a script's own `mlflow.log_param` must not fa
 import json
 import logging
 import math
-import os
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,26 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from training_job.tracking import Metric
+
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
 _BATCH = 1000  # what MLflow takes in one request: https://mlflow.org/docs/latest/rest-api.html#log-batch
 _PARAMS, _TAGS = 100, 100
-_NAME_LENGTH, _PARAM_LENGTH, _TAG_LENGTH = 250, 6000, 5000
-_NOT_IN_NAMES = re.compile(r"[^\w.\- /]")
-_REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
-"""The error codes of MLflow that say that a record is to blame, so that sending it again is of no use."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One value of one metric. `time` is in milliseconds since 1970."""
-
-    name: str
-    value: float
-    step: int
-    time: int
 
 
 @dataclass
@@ -112,77 +98,6 @@ class Sink(Protocol):
 
     def send_parameters(self, parameters: Mapping[str, str]) -> None:
         """Send the parameters of whose names the run has none; any exception means that they did not arrive."""
-
-
-class MlflowRun:
-    """A run of an MLflow tracking server, by the variables that Azure ML and Kedja's local stack set."""
-
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-        self._refused: set[str] = set()  # names that a warning was given for
-
-    @classmethod
-    def from_environment(cls) -> "MlflowRun | None":
-        """Return the run that MLFLOW_TRACKING_URI and MLFLOW_RUN_ID name, or None."""
-        run_id = os.environ.get("MLFLOW_RUN_ID")
-        if run_id is None or "MLFLOW_TRACKING_URI" not in os.environ:
-            return None
-        # MLflow's own defaults keep a job that has ended waiting for minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        return cls(run_id)
-
-    def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
-        """Send one batch, without the records that MLflow refuses."""
-        from mlflow import MlflowClient, entities  # noqa: PLC0415 - takes seconds, which the script need not wait for
-
-        self._send(
-            MlflowClient(),
-            [
-                *(entities.Metric(_clean(one.name), one.value, one.time, one.step) for one in metrics),
-                *(entities.RunTag(_clean(name), value[:_TAG_LENGTH]) for name, value in tags.items()),
-            ],
-        )
-
-    def send_parameters(self, parameters: Mapping[str, str]) -> None:
-        """Send the parameters of whose names the run has none, without those that MLflow refuses."""
-        from mlflow import MlflowClient, entities  # noqa: PLC0415 - as above
-
-        client = MlflowClient()
-        there = client.get_run(self._run_id).data.params
-        cleaned = {_clean(name): value[:_PARAM_LENGTH] for name, value in parameters.items()}
-        self._send(client, [entities.Param(name, value) for name, value in cleaned.items() if name not in there])
-
-    def _send(self, client: Any, records: Sequence[Any]) -> None:  # noqa: ANN401 - its type is loaded here alone
-        """Send records; where they are refused, send each half, until the one that is to blame is found."""
-        from mlflow import entities, exceptions  # noqa: PLC0415 - as above
-
-        if not records:
-            return
-        try:
-            client.log_batch(
-                self._run_id,
-                metrics=[one for one in records if isinstance(one, entities.Metric)],
-                params=[one for one in records if isinstance(one, entities.Param)],
-                tags=[one for one in records if isinstance(one, entities.RunTag)],
-            )
-        except (exceptions.MlflowException, ValueError, OverflowError) as error:
-            # The last two are of numbers too large for the request.
-            if isinstance(error, exceptions.MlflowException) and error.error_code not in _REFUSALS:
-                raise
-            if len(records) > 1:
-                middle = len(records) // 2
-                self._send(client, records[:middle])
-                self._send(client, records[middle:])
-            elif records[0].key not in self._refused:
-                self._refused.add(records[0].key)
-                logger.warning("MLflow refuses %r, which is left out: %.300s", records[0].key, error)
-
-
-def _clean(name: str) -> str:
-    """Return a name that MLflow takes: its characters alone, and as a path no other name than itself."""
-    parts = _NOT_IN_NAMES.sub("_", name)[:_NAME_LENGTH].split("/")
-    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
 class RunLog:

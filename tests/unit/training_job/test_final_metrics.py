@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from training_job import final_metrics
-from training_job.run_log import Metric, Records
+from training_job.run_log import Records
+from training_job.tracking import Metric
 
 Read = Callable[[], list[dict[str, Any]]]
 

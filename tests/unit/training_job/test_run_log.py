@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run, RunData
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from training_job import run_log
-from training_job.run_log import Metric, MlflowRun, Reader, RunLog
+from training_job.run_log import Reader, RunLog
+from training_job.tracking import Metric
 
 
 class Sent:
@@ -146,98 +143,3 @@ def test_without_a_sink_records_are_read(file: Path) -> None:
     log = RunLog(file, None)
     assert log.drain().latest() == {"a": 1.0}
     log.close()
-
-
-def test_the_run_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "MLFLOW_RUN_ID",
-        "MLFLOW_TRACKING_URI",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    assert MlflowRun.from_environment() is None
-    monkeypatch.setenv("MLFLOW_RUN_ID", "r")
-    assert MlflowRun.from_environment() is None
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:x")
-    assert MlflowRun.from_environment() is not None
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a run in MLflow's own store of files, which needs no server."""
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlflow").as_uri())
-    client = MlflowClient()
-    return client.create_run(client.create_experiment("digits"))
-
-
-def stored(run: Run) -> RunData:
-    return MlflowClient().get_run(run.info.run_id).data
-
-
-@pytest.mark.parametrize(
-    ("name", "cleaned"),
-    [
-        ("Accuracy (%)", "Accuracy ___"),
-        ("main//loss", "main/loss"),
-        ("/main/./loss/", "main/loss"),
-        ("../..", "_"),
-        ("", "_"),
-        ("a:b", "a_b"),
-        ("x" * 300, "x" * 250),
-        ("x" * 249 + "/y", "x" * 249),
-    ],
-)
-def test_mlflow_gets_names_it_takes(run: Run, name: str, cleaned: str, caplog: pytest.LogCaptureFixture) -> None:
-    sink = MlflowRun(run.info.run_id)
-    sink.send([Metric(name=name, value=1, step=2, time=3)], {name: "x" * 7000})
-    sink.send_parameters({name: "x" * 7000})
-    data = stored(run)
-    assert data.metrics == {cleaned: 1}
-    assert len(data.tags[cleaned]) == 5000
-    assert {key: len(value) for key, value in data.params.items()} == {cleaned: 6000}
-    assert caplog.records == []
-
-
-def test_what_mlflow_refuses_is_left_out(
-    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    take = MlflowClient.log_batch
-
-    def log_batch(self: MlflowClient, run_id: str, metrics: Sequence[Any], **more: Any) -> None:  # noqa: ANN401
-        if any(one.step >= 1 << 63 for one in metrics):
-            raise ValueError(f"Value out of range: {1 << 63}")  # as the request to a server is made
-        if any(one.key == "refused" for one in metrics):
-            raise MlflowException("no such metric here", error_code=INVALID_PARAMETER_VALUE)
-        take(self, run_id, metrics, **more)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-    late = [Metric(name="late", value=step, step=1 << 63, time=1) for step in range(2)]
-    good = [Metric(name=f"m{number}", value=number, step=0, time=1) for number in range(9)]
-    refused = Metric(name="refused", value=1, step=0, time=1)
-    MlflowRun(run.info.run_id).send([*good[:4], *late, refused, *good[4:]], {"t": "v"})
-    assert stored(run).metrics == {f"m{number}": number for number in range(9)}
-    assert stored(run).tags["t"] == "v"
-    assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "MLflow refuses 'late', which is left out",
-        "MLflow refuses 'refused', which is left out",
-    ]
-
-
-def test_an_mlflow_that_cannot_answer_refuses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def log_batch(*_: object, **__: object) -> None:
-        raise MlflowException("busy", error_code=TEMPORARILY_UNAVAILABLE)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-    with pytest.raises(MlflowException, match="busy"):
-        MlflowRun(run.info.run_id).send([], {"t": "v"})
-
-
-def test_a_scripts_own_parameters_go_before_the_arguments(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    sink = MlflowRun(run.info.run_id)
-    sink.send_parameters({"a (1)": "1"})
-    MlflowClient().log_param(run.info.run_id, "verbose", True)  # noqa: FBT003 - MLflow's signature
-    sink.send_parameters({"verbose": "true", "epochs": "3", "a (1)": "2"})
-    assert stored(run).params == {"verbose": "True", "epochs": "3", "a _1_": "1"}
-    assert caplog.records == []
