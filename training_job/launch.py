@@ -128,10 +128,12 @@ def _run_script(job: Job, data: Path | None, run_log: RunLog) -> child.End:
     words = job.command_with_data(data)
     command = ("/bin/bash", "-c", *words) if job.is_shell else words
     parameters = {"command": job.command[0]} if job.is_shell else environment_facts.parameters(job.command)
-    tags = environment_facts.tags() if ranks.rank() == 0 else {}
-    return child.run(
-        command, _environment(job, data), is_shell=job.is_shell, started=lambda: run_log.start(parameters, tags)
-    )
+
+    def follow() -> None:
+        # Asked for while the script runs already: with GPUs, nvidia-smi can take seconds.
+        run_log.start(parameters, environment_facts.tags() if ranks.rank() == 0 else {})
+
+    return child.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
 
 
 def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:

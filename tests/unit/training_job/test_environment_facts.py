@@ -1,6 +1,9 @@
+import os
+
 import pytest
 from pytest_mock import MockerFixture
 
+from tests.unit.training_job.drops import Drop
 from training_job import environment_facts
 
 
@@ -28,3 +31,16 @@ def test_versions_and_gpus(mocker: MockerFixture) -> None:
 def test_without_a_driver_there_is_no_gpu(mocker: MockerFixture) -> None:
     mocker.patch("subprocess.run", side_effect=FileNotFoundError)
     assert "environment.gpu" not in environment_facts.tags()
+
+
+@pytest.mark.timeout(60)
+def test_a_script_starts_while_nvidia_smi_runs(drop: Drop) -> None:
+    # This nvidia-smi answers what the script writes, so neither of them ends without the other.
+    pipe, program = drop.root / "pipe", drop.root / "bin/nvidia-smi"
+    os.mkfifo(pipe)
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nread gpu < {pipe}\necho $gpu\n")
+    program.chmod(0o755)
+    drop.scripts = {"train.py": f"open({str(pipe)!r}, 'w').write('A GPU')"}
+    ended = drop.launch("python", "train.py", PATH=os.pathsep.join([str(program.parent), os.environ["PATH"]]))
+    assert (ended.code, ended.errors) == (0, "")
