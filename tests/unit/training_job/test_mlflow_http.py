@@ -109,6 +109,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Network:
         {"MLFLOW_TRACKING_URI": "https://mlflow.test/base/path"},
         {"MLFLOW_TRACKING_URI": "https://ada:l0ve%40lace@mlflow.test"},
         {"MLFLOW_TRACKING_TOKEN": "t0ken"},
+        {"MLFLOW_TRACKING_TOKEN": " tökên "},
         {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "pass:wörd"},
         {"MLFLOW_TRACKING_USERNAME": "ada"},
         {"MLFLOW_TRACKING_PASSWORD": "password", "MLFLOW_TRACKING_TOKEN": "t0ken"},
@@ -321,6 +322,8 @@ def test_a_connection_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("MLFLOW_TRACKING_TOKEN", "t0ken\n", "has a character that no HTTP header can hold, such as a line break"),
+        ("MLFLOW_TRACKING_TOKEN", "t0ken\N{SNOWMAN}", "has a character that no HTTP header can hold"),
         ("MLFLOW_TRACKING_INSECURE_TLS", "maybe", "is 'maybe'; it must be true or false"),
         ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon", "is 'soon'; it must be a number from 1 to"),
         ("MLFLOW_HTTP_REQUEST_TIMEOUT", "0", "is '0'; it must be a number from 1 to"),
