@@ -187,4 +187,6 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    # Nothing that is imported from here on may be a dropped file, such as a requests.py of the script's own.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).absolute() != Path.cwd()]
     sys.exit(main())

@@ -375,6 +375,10 @@ def test_settings_that_mlflow_alone_follows_are_left_to_it(name: str) -> None:
     assert not can_reach({"MLFLOW_TRACKING_URI": URI, name: "x"})
 
 
+def test_what_mlflow_notes_for_itself_is_no_setting() -> None:
+    assert can_reach({"MLFLOW_TRACKING_URI": URI, "_MLFLOW_TELEMETRY_SESSION_ID": "x"})
+
+
 def test_mlflows_file_of_credentials_is_left_to_it(tmp_path: Path) -> None:
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow/credentials").write_text("[mlflow]\nmlflow_tracking_username = ada\n")

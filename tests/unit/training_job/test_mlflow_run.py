@@ -11,7 +11,7 @@ from mlflow.entities import Run, RunData
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
-from tests.unit.training_job.drops import ROOT
+from tests.unit.training_job.drops import ROOT, Drop
 from tests.unit.training_job.mlflow_server import RUN, Network, Server
 from training_job.mlflow_http import Connection, MlflowHttp
 from training_job.mlflow_run import MlflowRun
@@ -215,3 +215,16 @@ print(json.dumps([at_start, network.bodies, [name for name in heavy if name in s
     assert at_start == []
     assert bodies == [{"run_id": RUN, "tags": [{"key": "t", "value": "v"}]}]
     assert heavy == ["requests"]
+
+
+def test_dropped_files_stand_in_for_no_library_of_the_launcher(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": "import packaging, requests; print(packaging.WORD, requests.WORD)",
+        "packaging.py": "WORD = 'mine'",
+        "requests.py": "WORD = 'mine too'",
+        "requirements.txt": "numpy",
+    }
+    # That is no address, which `requests` notices before it connects to anything.
+    ended = drop.launch("python", "train.py", MLFLOW_TRACKING_URI="http://mlflow.test:port", MLFLOW_RUN_ID=RUN)
+    assert (ended.code, ended.output) == (0, "mine mine too\n"), ended.errors
+    assert "cannot be asked (InvalidURL)" in ended.errors
