@@ -77,6 +77,7 @@ SCRIPT = """
     """
 SERIAL = "chainer.iterators.SerialIterator(noisy, 10, order_sampler=sampler)"
 SNAPSHOTS = 'trainer.extend(extensions.snapshot(autoload=True), trigger=(10, "iteration"))'
+SLOW = pytest.mark.slow
 
 
 def script(more: str = "", iterator: str = SERIAL) -> str:
@@ -136,7 +137,7 @@ def again(job: Killed, **environment: str) -> Ended:
     return job.drop.launch("python", "train.py", **environment)
 
 
-@pytest.mark.parametrize("after", [1, 23, 59])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=SLOW), 23, pytest.param(59, marks=SLOW)])
 def test_sigterm_makes_a_checkpoint_at_the_end_of_the_iteration(drop: Drop, straight: Path, after: int) -> None:
     job = Killed(drop)
     code, errors = job.end(signal.SIGTERM, after=after)
@@ -151,6 +152,7 @@ def test_sigterm_makes_a_checkpoint_at_the_end_of_the_iteration(drop: Drop, stra
     assert same(ended.folder / "outputs/model.npz", straight)
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_the_workers_of_an_iterator_to_the_script(drop: Drop) -> None:
     # Slow, so that the workers are at work when the signal comes: a pool whose worker is lost then waits for ever.
     slow = "chainer.datasets.TransformDataset(noisy, lambda one: time.sleep(0.05 * ('HOLD_AT' in os.environ)) or one)"
@@ -161,7 +163,9 @@ def test_sigterm_leaves_the_workers_of_an_iterator_to_the_script(drop: Drop) -> 
     assert (ended.code, ended.output.splitlines()[0]) == (0, "iteration 6"), ended.errors
 
 
-@pytest.mark.parametrize("line", ["python train.py && echo done", "(true; python train.py) && echo done"])
+@pytest.mark.parametrize(
+    "line", ["python train.py && echo done", pytest.param("(true; python train.py) && echo done", marks=SLOW)]
+)
 def test_sigterm_reaches_what_a_shell_runs(drop: Drop, straight: Path, line: str) -> None:
     job = Killed(drop, shell=line)
     code, errors = job.end(signal.SIGTERM, after=23)
