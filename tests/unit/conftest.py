@@ -1,10 +1,14 @@
 """Fixtures of the unit tests: the service over ports in memory. No test here opens a socket."""
 
+import sys
+
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app.kedja import Kedja
 from tests.unit.memory import MemoryBlobs, MemoryQueues, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
+from tests.unit.mortal import InOrder
 from tests.unit.world import World
 
 
@@ -42,3 +46,12 @@ def publisher(world: World) -> MemoryPublisher:
 @pytest.fixture
 def kedja(world: World) -> Kedja:
     return world.kedja
+
+
+@pytest.fixture
+def in_order(request: pytest.FixtureRequest, mocker: MockerFixture) -> None:
+    """Have the service do one by one what it otherwise does at once; a parameter says in which order."""
+    order: type[InOrder] = getattr(request, "param", InOrder)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("function_app.") and hasattr(module, "ThreadPoolExecutor"):
+            mocker.patch.object(module, "ThreadPoolExecutor", order)

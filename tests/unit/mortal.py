@@ -1,12 +1,16 @@
 """Ports that kill the process which calls them, after its n-th call has had its effect."""
 
 import functools
+import hashlib
+import itertools
+import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Self, cast
 
-from attrs import define, field
+import attrs
+from attrs import define, field, frozen
 
 from function_app.storage import Blobs, Lease, Queues
 from function_app.training_service import TrainingService
@@ -69,3 +73,122 @@ def doom(world: World, fate: Fate) -> None:
         cast("MemoryPublisher", Mortal(world.publisher, fate)),
         world.clock,
     )
+
+
+# A process that dies leaves nothing but the state of its world: what outlives it. So there are as many deaths to try as
+# there are states, which are fewer than calls, of which most only read.
+
+_NOT_STATE = {
+    "kedja",  # what dies,
+    "next_process",  # and what has not begun
+    "calls",  # a log that tests count
+    "lock",
+    "listeners",  # the world itself
+}
+
+
+def state(world: World) -> str:
+    """Return a digest of everything in a world that outlives a process.
+
+    That is every field of the world and of its ports, but for those named above: one that is added later counts, too.
+    Different digests may stand for states whose difference means nothing; equal ones are of equal states.
+    """
+    ports = (world.clock, world.blobs, world.queues, world.training, world.publisher)
+    parts = [_fields(port, without=ports) for port in ports]
+    return hashlib.sha256(repr([_fields(world, without=ports), *parts]).encode()).hexdigest()
+
+
+def _fields(thing: attrs.AttrsInstance, *, without: Sequence[object]) -> dict[str, object]:
+    """Return the state in an object's fields, the objects `without` left out."""
+    found = {one.name: getattr(thing, one.name) for one in attrs.fields(type(thing)) if one.name not in _NOT_STATE}
+    return {
+        name: value.getstate() if isinstance(value, random.Random) else value
+        for name, value in found.items()
+        if not any(value is one for one in without)
+    }
+
+
+@define
+class _Observed(Fate):
+    """A fate that notes the state of the world after the call that kills, or after each where none does."""
+
+    world: World | None = None
+    states: list[str] = field(factory=list)
+
+    def call[T](self, function: Callable[..., T], *args: object, **options: object) -> T:
+        def observed() -> T:
+            try:
+                return function(*args, **options)
+            finally:
+                if self.world is not None and self.at in (NEVER, self.calls):
+                    self.states.append(state(self.world))
+
+        return super().call(observed)
+
+
+NEVER = 0
+
+
+@frozen(kw_only=True)
+class Rehearsal[T]:
+    """A run in a process that lives, which tells where dying makes a difference.
+
+    `make` returns a world and `run` has its service do something, both the same each time: `in_order` keeps threads
+    from making it another one. Whoever calls the service in a run does so through the world, which counts its calls.
+    """
+
+    make: Callable[[], World]
+    run: Callable[[World, Fate], T]
+    world: World
+    result: T
+    states: Sequence[str]
+    """The world's state after each call of a port."""
+
+    @classmethod
+    def of(cls, make: Callable[[], World], run: Callable[[World, Fate], T]) -> Self:
+        world, result, fate = _run(make, run, NEVER)
+        return cls(make=make, run=run, world=world, result=result, states=fate.states)
+
+    @property
+    def deaths(self) -> list[int]:
+        """The numbers of the calls that left another state than the call before: dying after any other is no news."""
+        pairs = itertools.pairwise(["", *self.states])
+        return [number for number, (before, after) in enumerate(pairs, start=1) if after != before]
+
+    def killed(self, number: int) -> tuple[World, T]:
+        """Run again in a process that dies after a call; return the world in the end, and what the run returned."""
+        world, result, fate = _run(self.make, self.run, number)
+        assert fate.dead, f"The process outlived its call {number}."
+        assert fate.states == [self.states[number - 1]], f"Call {number} was another one than in the rehearsal."
+        return world, result
+
+
+def _run[T](make: Callable[[], World], run: Callable[[World, Fate], T], number: int) -> tuple[World, T, _Observed]:
+    world = make()
+    fate = _Observed(at=number, world=world)
+    doom(world, fate)
+    return world, run(world, fate), fate
+
+
+class InOrder:
+    """An executor that does one thing after the other, so that the n-th call of a port is the same one every time."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map[A, R](self, function: Callable[[A], R], *items: Iterable[A]) -> Iterator[R]:
+        return map(function, *items)
+
+
+class LastFirst(InOrder):
+    """An executor that begins with the last."""
+
+    def map[A, R](self, function: Callable[[A], R], *items: Iterable[A]) -> Iterator[R]:
+        every = list(zip(*items, strict=True))
+        return reversed([function(*one) for one in reversed(every)])

@@ -1,4 +1,3 @@
-import itertools
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +13,8 @@ from function_app.receipt import Status
 from function_app.removal import DEPLOYED_TAG
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
-from tests.unit.mortal import Fate, doom
-from tests.unit.world import Killed, World
+from tests.unit.mortal import InOrder, LastFirst, Rehearsal
+from tests.unit.world import World
 
 IN_FLIGHT = Timing().max_function_runtime
 LATER = IN_FLIGHT + 60
@@ -334,31 +333,29 @@ def outcome(world: World) -> object:
 
 def rounds(world: World) -> None:
     """Ask until it is begun, and let the timer come; what killed the host does not kill the next."""
-    try:
-        delete(world, force=True)
-    except Killed:
-        world.kedja = world.next_process or world.kedja
+    if not world.ask(lambda kedja: kedja.experiments.delete("digits", by="someone", force=True)):
         delete(world, force=True)
     world.rest()
     finish(world, 4)
 
 
+def made() -> World:
+    world = World.make()
+    deleted(world)
+    return world
+
+
+@pytest.mark.usefixtures("in_order")
+@pytest.mark.parametrize("in_order", [InOrder, LastFirst], indirect=True)
 def test_killed_after_any_call() -> None:
-    undisturbed = World.make()
-    deleted(undisturbed)
-    rounds(undisturbed)
-    expected = outcome(undisturbed)
-    assert undisturbed.failures == []
-    for number in itertools.count(1):
-        world, fate = World.make(), Fate(at=number)
-        deleted(world)
-        doom(world, fate)
-        rounds(world)
+    rehearsed = Rehearsal.of(made, lambda world, _: rounds(world))
+    expected = outcome(rehearsed.world)
+    assert rehearsed.world.failures == []
+    assert len(rehearsed.states) > 100
+    for number in rehearsed.deaths:
+        world, _ = rehearsed.killed(number)
         assert outcome(world) == expected, f"killed after call {number}"
         assert world.failures == []
-        if not fate.dead:
-            assert number > 100
-            return
 
 
 def test_a_long_one_goes_on_in_the_next_round(world: World) -> None:

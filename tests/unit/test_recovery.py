@@ -4,8 +4,6 @@ The message of a killed host comes again when its lease of ten minutes ends, one
 reconcile runs every five minutes. Jobs take no time here, so that what is measured is Kedja's own.
 """
 
-import itertools
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,7 +11,7 @@ from attrs import frozen
 
 from function_app.receipt import FINAL
 from function_app.training_service import JobStatus
-from tests.unit.mortal import Fate, doom
+from tests.unit.mortal import Fate, Rehearsal
 from tests.unit.world import World
 
 LEASE = timedelta(minutes=10)
@@ -35,16 +33,14 @@ class Story:
         return self.over - (self.killed or self.over)
 
 
-def story(at: int, first_round: float) -> Story:
-    """Drop digits before a process that dies at its `at`-th call; the timer is due first in so many seconds."""
-    world, fate = World.make(), Fate(at)
-    doom(world, fate)
+def story(world: World, fate: Fate, first_round: float) -> Story:
+    """Drop digits before a process that may die; the timer is due first in so many seconds."""
     began = world.clock()
     timer = began + timedelta(seconds=first_round)
     killed: datetime | None = None
     world.drop_digits()
     while not _is_over(world):
-        assert world.clock() - began < _END, f"killed at call {at}, it is not over after {_END}"
+        assert world.clock() - began < _END, f"killed at call {fate.at}, it is not over after {_END}"
         for job in world.live_jobs():
             if job.status is JobStatus.STARTING:
                 world.training.move(job.name, JobStatus.RUNNING)
@@ -70,23 +66,33 @@ def _is_over(world: World) -> bool:
     return ended and not world.opened() and not world.live_jobs()
 
 
-def stories(first_round: float) -> Iterator[Story]:
-    """Yield the story of each call until a process outlives the drop."""
-    for at in itertools.count(1):
-        told = story(at, first_round)
-        if told.killed is None:
-            return
-        yield told
+def rehearsal(first_round: float) -> Rehearsal[Story]:
+    return Rehearsal.of(World.make, lambda world, fate: story(world, fate, first_round))
 
 
+@pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("first_round", [1, 11, 60, 180, 249, 299])
 def test_a_host_that_is_killed_at_any_call_is_recovered_from_within_ten_minutes(first_round: float) -> None:
-    told = list(stories(first_round))
-    assert len(told) > 50
-    assert max(one.recovery for one in told) < LIMIT
+    rehearsed = rehearsal(first_round)
+    assert rehearsed.result.killed is None
+    assert len(rehearsed.states) > 50
+    for number in rehearsed.deaths:
+        _, told = rehearsed.killed(number)
+        assert told.killed is not None
+        assert told.recovery < LIMIT, f"killed after call {number}"
+
+
+@pytest.mark.usefixtures("in_order")
+def test_recovery_from_a_death_after_a_call_that_changed_nothing_takes_as_long_as_after_the_call_before() -> None:
+    rehearsed = rehearsal(60)
+    told = [rehearsed.killed(number)[1] for number in range(1, len(rehearsed.states) + 1)]
+    unchanged = [number for number in range(1, len(told) + 1) if number not in rehearsed.deaths]
+    assert len(unchanged) > 10
+    for number in unchanged:
+        assert told[number - 1] == told[number - 2], f"killed after call {number}"
 
 
 def test_an_undisturbed_drop_takes_no_longer_than_the_quiet_period() -> None:
-    calm = story(10_000, 299)
+    calm = rehearsal(299).result
     assert calm.killed is None
     assert calm.over - calm.began <= timedelta(seconds=15)

@@ -1,4 +1,3 @@
-import itertools
 from datetime import timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from function_app.retention import Retirement
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
-from tests.unit.mortal import Fate, doom
+from tests.unit.mortal import Fate, Rehearsal
 from tests.unit.world import World
 
 DAY = 86_400.0
@@ -305,22 +304,18 @@ def outcome(world: World) -> object:
     )
 
 
+@pytest.mark.usefixtures("in_order")
 def test_killed_after_any_call() -> None:
-    def way(world: World) -> None:
-        for _ in range(3):
-            age(world, 40)
+    def way(world: World, _: Fate) -> None:
+        for days in (40, 40, 40):
+            age(world, days)
 
-    undisturbed = made(keep_snapshots=30, keep_models=30, keep_receipts=60)
-    way(undisturbed)
-    expected = outcome(undisturbed)
-    for number in itertools.count(1):
-        world, fate = made(keep_snapshots=30, keep_models=30, keep_receipts=60), Fate(at=number)
-        doom(world, fate)
-        way(world)
+    rehearsed = Rehearsal.of(lambda: made(keep_snapshots=30, keep_models=30, keep_receipts=60), way)
+    expected = outcome(rehearsed.world)
+    assert len(rehearsed.states) > 50
+    for number in rehearsed.deaths:
+        world, _ = rehearsed.killed(number)
         assert outcome(world) == expected, f"killed after call {number}"
-        if not fate.dead:
-            assert number > 50
-            return
 
 
 def let_go_without_a_word(world: World, receipt: Receipt) -> None:

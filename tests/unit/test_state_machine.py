@@ -6,10 +6,10 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Self
 
+import pytest
 from attrs import define
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.errors import KedjaError, TrainingServiceUnavailable
@@ -310,24 +309,8 @@ class Chain(RuleBasedStateMachine):
             del training.jobs[name]
 
 
-class OneByOne:
-    """An executor whose work is done in order, so that the n-th call is the same one every time."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map[T, R](self, function: Callable[[T], R], *items: Iterable[T]) -> Iterator[R]:
-        return map(function, *items)
-
-
-def test_chain(mocker: MockerFixture) -> None:
-    mocker.patch("function_app.artifacts.ThreadPoolExecutor", OneByOne)
+@pytest.mark.usefixtures("in_order")
+def test_chain() -> None:
     run_state_machine_as_test(
         Chain,
         settings=settings(

@@ -51,6 +51,8 @@ class World:
     """The service of the process that takes the place of one that is killed."""
     failures: list[str] = field(factory=list)
     """What functions raised, in the order of their failing."""
+    asked: int = 0
+    """How often the service was called, by a message, the timer or a person."""
 
     @classmethod
     def make(cls, **settings: Any) -> Self:  # noqa: ANN401 - those of Settings
@@ -123,6 +125,7 @@ class World:
 
     def call(self, message: Message) -> None:
         """Call the function of a message."""
+        self.asked += 1
         if message.queue.endswith("-poison"):
             self.kedja.on_poison(message.queue.removesuffix("-poison"), message.body, message=message.id)
         elif message.queue == names.BLOB_EVENTS:
@@ -134,10 +137,17 @@ class World:
 
     def reconcile(self) -> None:
         """Let the timer come."""
+        self.ask(lambda kedja: kedja.reconciler.run(id=self.clock().isoformat()))
+
+    def ask(self, call: Callable[[Kedja], object]) -> bool:
+        """Call the service; return whether its process lived to answer. If not, the next one takes its place."""
+        self.asked += 1
         try:
-            self.kedja.reconciler.run(id=self.clock().isoformat())
+            call(self.kedja)
         except Killed:
             self.kedja = self.next_process or self.kedja
+            return False
+        return True
 
     def run_job(self, name: str | None = None, **result: Any) -> str:  # noqa: ANN401 - those of MemoryTraining.finish
         """Let a job, or the newest that has not ended, run to its end; return its name."""
