@@ -1,5 +1,6 @@
 """What must hold of a world whatever happened in it, read from storage, the registry and the published events alone."""
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterable
@@ -34,10 +35,16 @@ FIRST = ("first drop", "complete now")
 
 def all_receipts(world: World) -> list[Receipt]:
     return [
-        Receipt.decoded(world.blobs.stored[names.RECEIPTS, name].data)
+        _receipt(world.blobs.stored[names.RECEIPTS, name].data)
         for name in world.blobs.names_in(names.RECEIPTS)
         if not name.startswith(".") and not name.endswith("/latest.json")
     ]
+
+
+@functools.lru_cache(maxsize=100)
+def _receipt(data: bytes) -> Receipt:
+    """Return a receipt, whose content is looked at after each step and seldom another."""
+    return Receipt.decoded(data)
 
 
 @define

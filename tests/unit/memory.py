@@ -8,6 +8,8 @@ import hashlib
 import itertools
 import json
 import threading
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,6 +62,30 @@ class _Stored:
     leased_until: datetime = LONG_AGO
 
 
+class _Account(dict[tuple[str, str], _Stored]):
+    """Blobs by container and name, with the names of each container in order, as listings have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: defaultdict[str, list[str]] = defaultdict(list)
+
+    def __setitem__(self, place: tuple[str, str], stored: _Stored) -> None:
+        container, name = place
+        if place not in self:
+            insort(self._names[container], name)
+        super().__setitem__(place, stored)
+
+    def __delitem__(self, place: tuple[str, str]) -> None:
+        super().__delitem__(place)
+        container, name = place
+        del self._names[container][bisect_left(self._names[container], name)]
+
+    def names_in(self, container: str, prefix: str) -> list[str]:
+        found = self._names[container]
+        first = bisect_left(found, prefix)
+        return list(itertools.takewhile(lambda name: name.startswith(prefix), itertools.islice(found, first, None)))
+
+
 @frozen
 class MemoryLease:
     """A lease that lasts while its blob has its id and its time is not over."""
@@ -102,7 +128,7 @@ class MemoryBlobs:
     skew: timedelta = timedelta()
     hold_copies: bool = False
     """Whether copies stay pending until `end_copies`."""
-    stored: dict[tuple[str, str], _Stored] = field(factory=dict)
+    stored: _Account = field(factory=_Account)
     containers: set[str] = field(factory=lambda: {*names.CONTAINERS, "azureml"})
     calls: Calls = field(factory=Calls)
     lock: threading.RLock = field(factory=threading.RLock, repr=False)
@@ -130,7 +156,7 @@ class MemoryBlobs:
 
     def names_in(self, container: str, prefix: str = "") -> Names:
         """Return the names of all blobs there."""
-        return sorted(name for where, name in self.stored if where == container and name.startswith(prefix))
+        return self.stored.names_in(container, prefix)
 
     def end_copies(self, status: CopyStatus = CopyStatus.SUCCESS) -> None:
         """Bring all pending copies to an end."""
@@ -320,7 +346,7 @@ class MemoryBlobs:
         return f"0x{next(self._numbers):X}"
 
 
-@define
+@define(eq=False)
 class Message:
     """A message on a queue. `deliveries` counts how often it was taken."""
 

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -24,6 +25,8 @@ VISIBILITY = 30.0
 MOST_DELIVERIES = 10
 PATIENCE = 6 * 3600.0
 """Seconds within which the world has to come to rest."""
+
+_VISIBLE = attrgetter("visible")
 
 SCRIPT = b"print('trained')\n"
 
@@ -94,7 +97,7 @@ class World:
         """Deliver messages for so many seconds."""
         until = self.clock() + timedelta(seconds=seconds)
         while self.queues.messages:
-            due = min(message.visible for message in self.queues.messages)
+            due = min(map(_VISIBLE, self.queues.messages))
             if due > until:
                 self.clock.now = until
                 return
@@ -102,8 +105,9 @@ class World:
             self.deliver(self._next())
 
     def _next(self) -> Message:
-        due = [message for message in self.queues.messages if message.visible <= self.clock()]
-        return self.chance.choice(due) if self.shuffled else min(due, key=lambda message: message.visible)
+        now = self.clock()
+        due = [message for message in self.queues.messages if message.visible <= now]
+        return self.chance.choice(due) if self.shuffled else min(due, key=_VISIBLE)
 
     def deliver(self, message: Message) -> None:
         """Call the function of a message as the host does: take it off the queue, or let it come again."""
