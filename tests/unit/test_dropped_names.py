@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from function_app import dropped_names, names
 from function_app.receipt import Status
+from tests.profiles import examples
 from tests.unit.world import SCRIPT, World
 
 FINE = [
@@ -149,7 +150,7 @@ def test_a_file_that_is_a_folder_too_is_refused(world: World, container: str) ->
     assert world.receipts()[-1].reason == f'{container}/digits/"a" is a file, and a folder with "a/b/c" too.'
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.text(min_size=1, max_size=300))
 def test_any_name_is_fine_or_has_a_reason(name: str) -> None:
     reason = dropped_names.path_problem(name)

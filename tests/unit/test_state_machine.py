@@ -28,6 +28,7 @@ from function_app.kedja import Kedja
 from function_app.pause import Pauses
 from function_app.receipt import Status
 from function_app.training_service import JobStatus
+from tests.profiles import examples
 from tests.unit.chain_oracle import Oracle, all_receipts
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import Message
@@ -314,7 +315,7 @@ def test_chain() -> None:
     run_state_machine_as_test(
         Chain,
         settings=settings(
-            max_examples=20_000 if LONG else 300,
+            max_examples=20_000 if LONG else examples(300),
             stateful_step_count=80 if LONG else 50,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

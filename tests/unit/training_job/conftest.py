@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 import training_job  # noqa: F401 - mends Chainer before any test imports it
+from tests.generated import pytest_collection_modifyitems
 from tests.unit.training_job.drops import Drop
+
+__all__ = ["pytest_collection_modifyitems"]
 
 # In the service's environment there is no Chainer, and nothing here to collect.
 collect_ignore_glob = [] if importlib.util.find_spec("chainer") else ["test_*.py"]

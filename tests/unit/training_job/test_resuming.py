@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ SCRIPT = """
 SERIAL = "chainer.iterators.SerialIterator(noisy, 10, order_sampler=sampler)"
 SNAPSHOTS = 'trainer.extend(extensions.snapshot(autoload=True), trigger=(10, "iteration"))'
 SLOW = pytest.mark.slow
+# Beside this Python, where its packages bring it, or on the path.
+MPIRUN = shutil.which("mpirun", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
 
 
 def script(more: str = "", iterator: str = SERIAL) -> str:
@@ -417,12 +420,12 @@ RANKS = """
 
 
 @pytest.mark.skipif(
-    shutil.which("mpirun") is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpirun and mpi4py"
+    MPIRUN is None or importlib.util.find_spec("mpi4py") is None, reason="needs Open MPI's mpirun, and mpi4py"
 )
 def test_ranks_go_on_from_the_same_epoch(drop: Drop) -> None:
     drop.scripts = {"train.py": RANKS}
     drop.write()
-    mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"]
+    mpirun = [str(MPIRUN), "--allow-run-as-root", "--oversubscribe", "-n", "2"]
 
     def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         folder.mkdir(exist_ok=True)
