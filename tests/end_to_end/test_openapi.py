@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from function_app.http_api import create_api
 from tests.end_to_end.world import World
-from tests.unit.test_http_api import LOCAL
+from tests.unit.api import LOCAL
 
 EXAMPLES = 12  # for each route; CI is to know in a minute
 

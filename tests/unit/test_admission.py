@@ -14,7 +14,7 @@ from function_app.receipt import Receipt, Status
 from function_app.storage import Blobs
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs
-from tests.unit.test_receipt import make
+from tests.unit.sample_receipt import make
 
 
 def queued(experiment: str, order: int) -> Queued:

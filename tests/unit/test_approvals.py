@@ -16,18 +16,16 @@ from function_app.api_keys import ApiKeys
 from function_app.callers import Role
 from function_app.drop import Drop
 from function_app.errors import Refused, TrainingServiceUnavailable
-from function_app.http_api import create_api
 from function_app.job_spec import JobSpec, parse_job_yaml
 from function_app.kedja import Kedja
 from function_app.receipt import Receipt, Status
 from function_app.settings import Settings
 from function_app.training_service import JobStatus
+from tests.unit.api import KEYS, LOCAL, api_over
 from tests.unit.hostile_archives import zipped
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import MOST_DELIVERIES, SCRIPT, World, assembled
-
-LOCAL = {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def world() -> World:
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def waiting(world: World) -> Receipt:
@@ -244,7 +242,7 @@ def test_only_whoever_may_run_everything_approves(world: World) -> None:
     digest = digest_of(waiting(world))
     for role, experiments in ((Role.DATA, ("*",)), (Role.CODE, ("digits",))):
         text, _ = ApiKeys(blobs=world.blobs).create("robot", role, experiments=experiments)
-        robot = Client(create_api(lambda: world.kedja, {"KEDJA_AUTH": "keys"}), {"X-Kedja-Key": text})
+        robot = Client(api_over(lambda: world.kedja, KEYS), {"X-Kedja-Key": text})
         assert robot.post("/api/approvals", json={"digest": digest}).status_code == HTTPStatus.FORBIDDEN
         assert robot.get("/api/approvals").status_code == HTTPStatus.FORBIDDEN
         assert robot.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.FORBIDDEN

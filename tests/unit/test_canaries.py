@@ -21,6 +21,7 @@ from function_app.job_spec import parse_job_json, parse_job_yaml
 from function_app.kedja import Kedja
 from function_app.receipt import Status
 from function_app.settings import Settings
+from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.world import World, blob_created
 
@@ -157,9 +158,7 @@ def test_a_drop_tells_none_of_its_jobs_variables(world: World, ending: str) -> N
     world.reconcile()
     silent(all_that_is_told(world))
     client = Client(
-        create_api(
-            lambda: world.kedja, {**SETTINGS, "KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
-        )
+        api_over(lambda: world.kedja, {**SETTINGS, "KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"})
     )
     for path in (f"/api/drops/digits/{world.receipt().drop}", "/api/drops", "/api/jobs", "/api/health?deep=true"):
         silent(client.get(path).text)
@@ -210,9 +209,7 @@ def test_a_wrong_request_is_refused_without_them(world: World, value: object) ->
     with pytest.raises(InvalidJobSpec) as caught:
         parse_job_json({"environment_variables": value})
     silent(str(caught.value))
-    client = Client(
-        create_api(lambda: world.kedja, {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"})
-    )
+    client = Client(api_over(lambda: world.kedja, LOCAL))
     answer = client.post("/api/jobs", json={"experiment_name": "digits", "environment_variables": value})
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     silent(answer.text)
@@ -237,7 +234,7 @@ def test_a_wrong_request_is_refused_without_them(world: World, value: object) ->
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_callers_show_is_told_nowhere(world: World, method: str, path: str, headers: dict[str, str]) -> None:
-    client = Client(create_api(lambda: world.kedja, {**SETTINGS, "KEDJA_AUTH": "keys"}), headers)
+    client = Client(api_over(lambda: world.kedja, {**SETTINGS, "KEDJA_AUTH": "keys"}), headers)
     answer = client.request(method, path, json={})
     assert answer.status_code >= HTTPStatus.BAD_REQUEST
     silent(answer.text, answer.headers, all_that_is_told(world))
@@ -245,9 +242,7 @@ def test_what_callers_show_is_told_nowhere(world: World, method: str, path: str,
 
 def test_a_failure_of_its_own_tells_none(world: World, mocker: MockerFixture) -> None:
     mocker.patch.object(type(world.kedja.jobs), "submit", side_effect=ZeroDivisionError("by zero"))
-    client = Client(
-        create_api(lambda: world.kedja, {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"})
-    )
+    client = Client(api_over(lambda: world.kedja, LOCAL))
     answer = client.post(
         f"/api/jobs?x={CANARY}", json={"experiment_name": "digits", **JOB}, headers={"X-Kedja-Key": API_KEY}
     )

@@ -10,10 +10,9 @@ from pytest_mock import MockerFixture
 from function_app import names
 from function_app.callers import Role
 from function_app.errors import StorageUnavailable
-from function_app.http_api import create_api
+from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import LARGEST_MESSAGE, MemoryQueues
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import World, blob_created, encoded, run_status_changed
 
 Body = bytes | list[dict[str, Any]] | dict[str, Any]
@@ -33,7 +32,7 @@ BATCH = "application/cloudevents-batch+json"
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def post(client: Client, events: Body, content_type: str = "application/json", **headers: str) -> httpx.Response:
@@ -204,7 +203,7 @@ def test_the_handshake_of_cloud_events_is_open_on_one_machine(client: Client) ->
 def test_elsewhere_only_origins_on_the_list_are_let_in(world: World) -> None:
     keyed = limited(world, Role.DATA)
     settings = {"KEDJA_AUTH": "keys", "KEDJA_EVENT_ORIGINS": "eventgrid.azure.net, example.com"}
-    listed = Client(create_api(lambda: world.kedja, settings), keyed.headers)
+    listed = Client(api_over(lambda: world.kedja, settings), keyed.headers)
 
     assert options(listed, WebHook_Request_Origin="example.com").headers["webhook-allowed-origin"] == "example.com"
     refused = options(listed, WebHook_Request_Origin="evil.example.com")

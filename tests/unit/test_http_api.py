@@ -1,6 +1,6 @@
 """The API over the service in memory: who may come in, what each route answers, and how errors are told."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 from pytest_mock import MockerFixture
 
 from function_app import names
-from function_app.api_keys import ApiKeys
 from function_app.callers import Role
 from function_app.errors import (
     AppNotAllowed,
@@ -42,32 +40,15 @@ from function_app.problems import KINDS
 from function_app.receipt import IllegalMove
 from function_app.receipts import ReceiptBusy
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World
 
-LOCAL = {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
-KEYS = {"KEDJA_AUTH": "keys"}
-
 
 @pytest.fixture
 def client(kedja: Kedja) -> Client:
-    return Client(create_api(lambda: kedja, LOCAL))
-
-
-def limited(world: World, role: Role, *experiments: str) -> Client:
-    """Return a client with a key."""
-    text, _ = ApiKeys(blobs=world.blobs, clock=world.clock).create("robot", role, experiments=experiments or ("*",))
-    return Client(create_api(lambda: world.kedja, KEYS), {"X-Kedja-Key": text})
-
-
-def routes_of(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
-    """Yield each route of an app with its name, those of included routers too."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield f"{'/'.join(sorted(route.methods or ()))} {prefix}{route.path}", route
-        else:
-            yield from routes_of(route.original_router.routes)
+    return Client(api_over(lambda: kedja, LOCAL))
 
 
 def needs_of(dependant: Dependant) -> list[Needs]:
@@ -75,8 +56,6 @@ def needs_of(dependant: Dependant) -> list[Needs]:
     return [*own, *(needs for inner in dependant.dependencies for needs in needs_of(inner))]
 
 
-API = create_api(lambda: pytest.fail("Nothing may connect before a request."), LOCAL)
-ROUTES = {name: route for name, route in routes_of(API.routes) if "/api/" in name}
 ANONYMOUS = "GET /api/health"
 
 
@@ -92,7 +71,7 @@ def test_each_route_says_once_what_its_caller_needs(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ROUTES))
 def test_nobody_unknown_gets_anything(name: str) -> None:
-    api = create_api(lambda: pytest.fail("Nothing may connect for somebody unknown."), KEYS)
+    api = api_over(lambda: pytest.fail("Nothing may connect for somebody unknown."), KEYS)
     method, path = name.split(" ")
 
     answer = Client(api).request(method, path.replace("{", "").replace("}", ""), json={})
@@ -104,11 +83,11 @@ def test_nobody_unknown_gets_anything(name: str) -> None:
 
 
 def test_deep_health_takes_a_caller(world: World) -> None:
-    assert Client(create_api(lambda: world.kedja, KEYS)).get("/api/health?deep=true").status_code == 401
+    assert Client(api_over(lambda: world.kedja, KEYS)).get("/api/health?deep=true").status_code == 401
 
 
 def test_where_nothing_is_set_everyone_is_told_what_to_set(world: World) -> None:
-    answer = Client(create_api(lambda: world.kedja, {})).get("/api/drops")
+    answer = Client(api_over(lambda: world.kedja, {})).get("/api/drops")
 
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
     assert "KEDJA_AUTH is not set" in answer.json()["detail"]
@@ -153,7 +132,7 @@ def test_code_for_some_experiments_does_not_pause_them_all(world: World) -> None
 
 
 def test_easy_auth_is_read_from_the_headers_of_the_request(world: World) -> None:
-    api = create_api(
+    api = api_over(
         lambda: world.kedja, {"KEDJA_AUTH": "easy-auth", "WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}
     )
 

@@ -6,18 +6,17 @@ import pytest
 
 from function_app import names
 from function_app.callers import Role
-from function_app.http_api import create_api
 from function_app.receipt_pages import InvalidToken, newest
 from function_app.receipts import Summary
 from function_app.training_service import JobStatus
+from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import World
 
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 @pytest.fixture

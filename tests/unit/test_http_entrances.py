@@ -10,9 +10,8 @@ import pytest
 from attrs import frozen
 
 from function_app.callers import Role
-from function_app.http_api import create_api
+from tests.unit.api import API, KEYS, api_over, limited
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import KEYS, LOCAL, limited
 from tests.unit.world import World
 
 DIGEST = "0" * 64
@@ -94,12 +93,12 @@ ENTRANCES: Mapping[str, Entrance] = {
 }
 
 
-API = create_api(lambda: pytest.fail("Nothing may connect before a request."), LOCAL).openapi()
+PATHS = API.openapi()["paths"]
 
 
 def operations() -> Iterator[tuple[str, str, str]]:
     """Yield (operationId, method, path) of each operation that the API describes."""
-    for path, methods in API["paths"].items():
+    for path, methods in PATHS.items():
         for method, operation in methods.items():
             yield operation["operationId"], method.upper(), path
 
@@ -145,7 +144,7 @@ def test_every_entrance_is_known() -> None:
 
 @pytest.mark.parametrize("operation", sorted(ENTRANCES))
 def test_without_a_key(trained: World, cursor: str, operation: str) -> None:
-    answer = send(Client(create_api(lambda: trained.kedja, KEYS)), trained, operation, cursor)
+    answer = send(Client(api_over(lambda: trained.kedja, KEYS)), trained, operation, cursor)
 
     if ENTRANCES[operation].door is Door.OPEN:
         assert answer.status_code == HTTPStatus.OK
@@ -200,7 +199,7 @@ def test_with_a_key_for_code(trained: World, cursor: str, operation: str) -> Non
     assert answer.status_code not in STATUSES_OF_THE_DOOR
     assert answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
     method, path = OPERATIONS[operation]
-    assert str(answer.status_code) in API["paths"][path][method.lower()]["responses"], answer.text
+    assert str(answer.status_code) in PATHS[path][method.lower()]["responses"], answer.text
 
 
 def test_a_key_for_data_gets_no_link_for_scripts(trained: World) -> None:

@@ -6,15 +6,14 @@ import pytest
 from function_app import names
 from function_app.api_keys import ApiKeys
 from function_app.callers import Role
-from function_app.http_api import create_api
+from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import LOCAL
 from tests.unit.world import World
 
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def trained(world: World) -> World:
 
 
 def keyed(world: World, role: Role, experiments: tuple[str, ...]) -> Client:
-    api = create_api(lambda: world.kedja, {**LOCAL, "KEDJA_AUTH": "keys"})
+    api = api_over(lambda: world.kedja, {**LOCAL, "KEDJA_AUTH": "keys"})
     key, _ = ApiKeys(blobs=world.blobs).create("someone", role, experiments=experiments)
     return Client(api, {"X-Kedja-Key": key})
 

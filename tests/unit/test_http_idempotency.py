@@ -6,11 +6,10 @@ import pytest
 from function_app import names
 from function_app.callers import Role
 from function_app.errors import StorageUnavailable
-from function_app.http_api import create_api
 from function_app.idempotency import InvalidKey, parsed
+from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import SCRIPT, World
 
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
@@ -21,7 +20,7 @@ DIGITS = {"experiment_name": "digits"}
 def client(world: World) -> Client:
     world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
     world.blobs.upload(names.DATA, "digits/digits.npz", b"digits")
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def kept(world: World) -> list[str]:

@@ -7,11 +7,10 @@ from pytest_mock import MockerFixture
 from function_app import names
 from function_app.callers import Role
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.http_api import create_api
 from function_app.training_service import JobStatus
+from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import SCRIPT, World, encoded, run_status_changed
 
 DIGITS = {"experiment_name": "digits"}
@@ -19,7 +18,7 @@ DIGITS = {"experiment_name": "digits"}
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 @pytest.fixture

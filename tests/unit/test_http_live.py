@@ -8,14 +8,13 @@ import pytest
 
 from function_app import names
 from function_app.callers import Role
-from function_app.http_api import create_api
 from function_app.journal import GRACE, Cursor, Entry
 from function_app.live import PAUSE, JournalWatch
 from function_app.metric_series import MetricPoint, RunSeries
 from function_app.training_service import JobStatus
+from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import World
 
 QUICK = 5.0
@@ -24,7 +23,7 @@ QUICK = 5.0
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def told(text: str) -> list[tuple[str, Any, str | None]]:

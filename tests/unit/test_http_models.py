@@ -7,16 +7,15 @@ from attrs import evolve
 from function_app import names
 from function_app.callers import Role
 from function_app.champion import Champion
-from function_app.http_api import create_api
 from function_app.training_service import JobStatus
+from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import World
 
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 @pytest.fixture
@@ -244,4 +243,4 @@ def test_a_champion_of_an_experiment_that_the_caller_may_not_see_stays(world: Wo
     assert refused.status_code == HTTPStatus.CONFLICT
     assert "secret" not in refused.text
     assert world.kedja.champions.find("digits") == foreign
-    assert promote(Client(create_api(lambda: world.kedja, LOCAL)), "1").status_code == HTTPStatus.OK
+    assert promote(Client(api_over(lambda: world.kedja, LOCAL)), "1").status_code == HTTPStatus.OK

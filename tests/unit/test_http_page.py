@@ -4,10 +4,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from function_app.http_api import create_api
 from function_app.http_page import FOLDER, content_policy, page_files
+from tests.unit.api import KEYS, LOCAL, api_over
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import KEYS, LOCAL
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
@@ -22,7 +21,7 @@ OWN = sorted(path for path in FOLDER.glob("*.*") if path.suffix in (".js", ".css
 
 @pytest.fixture
 def client() -> Client:
-    return Client(create_api(lambda: pytest.fail("The page needs no service to be loaded."), KEYS))
+    return Client(api_over(lambda: pytest.fail("The page needs no service to be loaded."), KEYS))
 
 
 def test_everyone_may_load_the_page_and_each_file_that_it_names(client: Client) -> None:
@@ -83,7 +82,7 @@ def test_the_policy_lets_the_page_reach_its_service_and_its_storage(environ: dic
 
 
 def test_the_policy_is_sent_with_the_page() -> None:
-    page = Client(create_api(lambda: pytest.fail("not needed"), LOCAL)).get("/")
+    page = Client(api_over(lambda: pytest.fail("not needed"), LOCAL)).get("/")
     assert page.headers["content-security-policy"] == content_policy(LOCAL)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from function_app import names
-from function_app.http_api import create_api
+from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
-from tests.unit.test_http_api import LOCAL
 from tests.unit.world import SCRIPT, World, blob_created, run_status_changed
 
 LETTER = "KEDJA-BLOBS/2026/3/1/12/0b5e.json"
@@ -16,7 +15,7 @@ LETTER = "KEDJA-BLOBS/2026/3/1/12/0b5e.json"
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def dead(world: World, *events: dict[str, Any], name: str = LETTER) -> str:
@@ -118,7 +117,7 @@ def test_killed_in_between_nothing_is_lost(world: World, client: Client, operati
             clock=world.clock,
         )
     )
-    assert Client(create_api(lambda: broken, LOCAL)).post("/api/replay", json={"ids": ids}).is_server_error
+    assert Client(api_over(lambda: broken, LOCAL)).post("/api/replay", json={"ids": ids}).is_server_error
 
     waiting = {item["id"] for item in client.get_json("/api/replay")["items"]}
     assert len(waiting) + len(world.queues.messages) >= 2

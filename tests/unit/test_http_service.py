@@ -9,13 +9,12 @@ from pytest_mock import MockerFixture
 import function_app
 from function_app import names
 from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
-from function_app.http_api import create_api
 from function_app.http_service import DEPENDENCIES
 from function_app.kedja import Kedja
+from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
 from tests.unit.memory_training import MemoryTraining
-from tests.unit.test_http_api import LOCAL
 from tests.unit.world import World
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
@@ -23,7 +22,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def test_computes_are_listed_with_the_default(client: Client) -> None:
@@ -70,7 +69,7 @@ def test_a_pause_has_a_reason(world: World, client: Client, body: dict[str, str]
 
 
 def test_health_has_versions_and_connects_to_nothing() -> None:
-    answer = Client(create_api(lambda: pytest.fail("never"), LOCAL)).get_json("/api/health")
+    answer = Client(api_over(lambda: pytest.fail("never"), LOCAL)).get_json("/api/health")
 
     assert answer["status"] == "ok"
     assert set(answer["packages"]) == set(DEPENDENCIES)
@@ -114,7 +113,7 @@ def test_deep_health_tells_of_settings_that_do_not_connect() -> None:
     def connect() -> Kedja:
         raise InvalidSettings("Storage is not configured.")
 
-    answer = Client(create_api(connect, LOCAL)).get("/api/health?deep=true")
+    answer = Client(api_over(connect, LOCAL)).get("/api/health?deep=true")
 
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert answer.json()["checks"]["settings"]["error"] == "Storage is not configured."

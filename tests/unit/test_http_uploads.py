@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from function_app import names
-from function_app.http_api import create_api
 from function_app.uploads import Uploads
+from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import LOCAL
 from tests.unit.world import World
 
 MD5 = "CY9rzUYh03PK3k6DJie09g=="
@@ -16,7 +15,7 @@ MD5 = "CY9rzUYh03PK3k6DJie09g=="
 
 @pytest.fixture
 def client(world: World) -> Client:
-    return Client(create_api(lambda: world.kedja, LOCAL))
+    return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def ask(client: Client, *files: dict[str, Any], experiment: str = "digits") -> Any:  # noqa: ANN401 - JSON

@@ -8,10 +8,9 @@ import pytest
 from fastapi.routing import APIRoute
 
 from function_app import names
-from function_app.http_api import create_api
 from function_app.http_edge import BODY_LIMIT
+from tests.unit.api import LOCAL, ROUTES, api_over
 from tests.unit.http_client import Client
-from tests.unit.test_http_api import LOCAL, ROUTES
 from tests.unit.world import World, blob_created, run_status_changed
 
 CALLS = [(method, name.split(" ")[1]) for name in sorted(ROUTES) for method in name.split(" ")[0].split("/")]
@@ -21,7 +20,7 @@ CALLS = [(method, name.split(" ")[1]) for name in sorted(ROUTES) for method in n
 @pytest.mark.parametrize("in_pieces", [False, True])
 def test_a_body_too_long_is_refused_on_every_route(method: str, path: str, in_pieces: bool) -> None:  # noqa: FBT001
     """Before anything connects, and whoever sends it: nobody has to be known for that."""
-    api = create_api(lambda: pytest.fail("Nothing may connect for a body that is too long."), {"KEDJA_AUTH": "keys"})
+    api = api_over(lambda: pytest.fail("Nothing may connect for a body that is too long."), {"KEDJA_AUTH": "keys"})
 
     async def pieces() -> Any:  # noqa: ANN401 - what httpx takes
         for _ in range(3):
@@ -35,7 +34,7 @@ def test_a_body_too_long_is_refused_on_every_route(method: str, path: str, in_pi
 
 
 def test_a_length_that_lies_helps_nobody(world: World) -> None:
-    answer = Client(create_api(lambda: world.kedja, LOCAL)).post(
+    answer = Client(api_over(lambda: world.kedja, LOCAL)).post(
         "/api/events", content=b"x" * (BODY_LIMIT + 1), headers={"content-length": "1"}
     )
     assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE

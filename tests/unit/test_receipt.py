@@ -4,29 +4,10 @@ from itertools import product
 import pytest
 
 from function_app.announcements import Announced
-from function_app.receipt import FINAL, MOVES, NOT_STARTED, Attempt, IllegalMove, Receipt, Received, Status
+from function_app.receipt import FINAL, MOVES, NOT_STARTED, IllegalMove, Receipt, Status
+from tests.unit.sample_receipt import NOW, make
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-def make(status: Status = Status.SUBMITTING, *, attempts: int = 1) -> Receipt:
-    return Receipt(
-        experiment="digits",
-        folder="Digits",
-        drop="d" * 64,
-        sequence=1,
-        status=status,
-        received_at=NOW,
-        updated_at=NOW,
-        newest_upload=NOW,
-        trigger="t",
-        received=Received(scripts=0, data=0, size=0, manifest="m", scripts_sha256="s", data_sha256="d"),
-        attempts=tuple(
-            Attempt(number=number, job=f"digits-{number}", why="first drop", claimed=NOW, sequence=1)
-            for number in range(1, attempts + 1)
-        ),
-    )
 
 
 def test_every_status_says_which_may_follow() -> None:

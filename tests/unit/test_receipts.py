@@ -9,7 +9,7 @@ from function_app.receipt import Receipt, Status
 from function_app.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
 from tests.unit.memory import MemoryBlobs
 from tests.unit.memory_training import MemoryPublisher
-from tests.unit.test_receipt import NOW, make
+from tests.unit.sample_receipt import NOW, make
 from tests.unit.world import World
 
 DROP = "d" * 64

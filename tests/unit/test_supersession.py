@@ -6,7 +6,7 @@ from function_app import names
 from function_app.receipt import NOT_STARTED, Receipt, Status
 from function_app.supersession import Supersession
 from function_app.training_service import JobRequest, JobStatus
-from tests.unit.test_receipt import make
+from tests.unit.sample_receipt import make
 from tests.unit.world import World
 
 
