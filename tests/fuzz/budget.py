@@ -4,6 +4,7 @@ Hypothesis makes the inputs from seeds 0, 1, 2, …, so that two runs try the sa
 how far they come. `KEDJA_FUZZ_SECONDS` is the time for all kinds together.
 """
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -39,6 +40,10 @@ tried: Counter[str] = Counter()
 """How many inputs of each kind were tried."""
 
 
+class _TimeIsUp(BaseException):
+    """The kind's time is over. No Exception, for Hypothesis would take it for a failure."""
+
+
 def fuzz[T](kind: str, inputs: SearchStrategy[T], check: Callable[[T], object]) -> None:
     """Try inputs until the kind's time is over. `check` raises where one does what it should not."""
     until = time.monotonic() + SECONDS * SHARES[kind] / sum(SHARES.values())
@@ -55,17 +60,19 @@ def fuzz[T](kind: str, inputs: SearchStrategy[T], check: Callable[[T], object]) 
     @given(inputs)
     def one(value: T) -> None:
         nonlocal failed
-        if failed or time.monotonic() < until:  # a failure is made small, however long it takes
-            tried[kind] += 1
-            try:
-                check(value)
-            except BaseException:
-                failed = True
-                raise
+        if not failed and time.monotonic() >= until:  # a failure is made small, however long it takes
+            raise _TimeIsUp
+        tried[kind] += 1
+        try:
+            check(value)
+        except BaseException:
+            failed = True
+            raise
 
-    while time.monotonic() < until:
-        seed(number)(one)()
-        number += 1
+    with contextlib.suppress(_TimeIsUp):
+        while True:
+            seed(number)(one)()
+            number += 1
 
 
 def outcome[T, E: Exception](refuses: type[E], work: Callable[[], T]) -> T | E:

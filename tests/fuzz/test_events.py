@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,11 +14,10 @@ from function_app.job_result import JobResult, UnreadableResult
 from function_app.training_service import BlobFolder
 from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, outcome, tried
+from tests.fuzz.examples import EVENTS
 from tests.unit.memory import LARGEST_MESSAGE
 from tests.unit.world import World, blob_created
 
-RECORDED = [json.loads(path.read_text()) for path in sorted(Path("tests/events").glob("*.json"))]
-EVENTS = [event for recorded in RECORDED for event in (recorded if isinstance(recorded, list) else [recorded])]
 OWN = [blob_created("data/digits/more.npz"), blob_created("scripts/é/train.py"), blob_created("data/outside.npz")]
 MESSAGES: list[Mapping[str, Any]] = [
     {"kind": "settle", "experiment": "digits", "folder": "digits", "trigger": "t", "since": "2026-03-01T12:00:00Z"},

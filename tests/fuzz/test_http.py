@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from function_app.http_api import create_api
 from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, tried
-from tests.fuzz.test_events import EVENTS
-from tests.fuzz.test_job_yaml import VALUES
+from tests.fuzz.examples import EVENTS, VALUES
+from tests.unit.api import LOCAL
 from tests.unit.world import World, blob_created
 
 KIND = "HTTP requests"
-LOCAL = {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
 ANY_ROUTE = {400, 401, 403, 404, 405, 413, 422}
 """What the edge, the framework or the check of a caller may answer anywhere."""
 TRANSIENT = {502, 503}

@@ -1,8 +1,6 @@
 """job.yaml and the same keys in a request: read to a job that says the same when it is written, or refused."""
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,9 +10,8 @@ from function_app.errors import InvalidJobSpec
 from function_app.job_spec import JobSpec, parse_job_json, parse_job_yaml
 from tests.fuzz import inputs
 from tests.fuzz.budget import fuzz, outcome
+from tests.fuzz.examples import DOCUMENTED, VALUES
 
-DOCUMENTED = re.findall(r"```yaml\n(.*?)```", Path("docs/job-yaml.md").read_text(), re.DOTALL)
-VALUES = [value for text in DOCUMENTED if isinstance(value := yaml.safe_load(text), dict)]
 PIECES = [
     "&a ",
     "*a",

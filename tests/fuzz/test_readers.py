@@ -1,18 +1,14 @@
 """What a training job reads of the drop: archives and data sets. Each is read, or refused by the job's own error."""
 
-import bz2
 import csv
 import gzip
 import io
 import itertools
-import lzma
 import shutil
 import struct
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.fuzz import inputs
+from tests.fuzz.archive_inputs import archive_bytes
+from tests.fuzz.array_inputs import npy_arrays, saved
 from tests.fuzz.budget import fuzz, outcome
 from training_job import archives
 from training_job.datasets import load
@@ -29,24 +27,6 @@ from training_job.errors import ArchiveError, DatasetError
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 Files = dict[str, bytes]
-NAMES = [
-    "a.txt",
-    "b/c.txt",
-    "b",
-    "../x",
-    "/abs",
-    "a/../../x",
-    "a\\b",
-    ".",
-    "..",
-    "",
-    "a//b",
-    "é",
-    "x" * 300,
-    "a" * 5000,
-]
-member_names = st.one_of(st.sampled_from(NAMES), inputs.texts)
-contents = st.one_of(st.binary(max_size=40), st.just(b"\0" * 100_000))
 
 
 def written(folder: Path, files: Files) -> Path:
@@ -58,40 +38,6 @@ def written(folder: Path, files: Files) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return folder
-
-
-@st.composite
-def zips(draw: st.DrawFn) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", draw(st.sampled_from([0, 8, 12, 14]))) as archive:
-        for name in draw(st.lists(member_names, max_size=5)):
-            info = zipfile.ZipInfo("x")
-            info.filename = name.encode("utf-8", "replace").decode()
-            info.external_attr = draw(st.sampled_from([0, 0o100644, 0o040755, 0o120777, 0o020666, 0o010666])) << 16
-            info.compress_type = archive.compression
-            archive.writestr(info, draw(contents))
-    return stream.getvalue()
-
-
-@st.composite
-def tars(draw: st.DrawFn) -> bytes:
-    stream = io.BytesIO()
-    formats = st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-    with tarfile.open(fileobj=stream, mode="w", format=draw(formats), errors="replace") as archive:
-        for name in draw(st.lists(member_names, max_size=5)):
-            info = tarfile.TarInfo(
-                name.replace("\0", "")[:90].encode("utf-8", "replace")[:90].decode("utf-8", "replace")
-            )
-            data = draw(contents)
-            info.type = draw(st.sampled_from([b"0", b"0", b"0", b"1", b"2", b"3", b"5", b"6", b"7", b"S"]))
-            info.size, info.linkname = len(data), draw(st.sampled_from(["", "a.txt", "../x", "/etc/passwd"]))
-            archive.addfile(info, io.BytesIO(data))
-    packed: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gz": gzip.compress, "bz2": bz2.compress}
-    packed["xz"] = lzma.compress
-    return packed[draw(st.sampled_from(sorted(packed)))](stream.getvalue())
-
-
-archive_bytes = st.one_of(zips(), tars(), inputs.corrupted(zips()), inputs.corrupted(tars()), st.binary(max_size=600))
 
 
 def test_dropped_archives(tmp_path: Path) -> None:
@@ -203,42 +149,11 @@ def test_csv(tmp_path: Path) -> None:
     fuzz("CSV", files, loaded(tmp_path))
 
 
-def npy(header: str, data: bytes = b"\0" * 64) -> bytes:
-    """Return a .npy file with this header (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
-    text = header.encode("latin-1", "replace")[:65000]
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
-
-
-def _saved(array: Any) -> bytes:  # noqa: ANN401 - an array
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
-
-
-headers = st.builds(
-    "{{'descr': {}, 'fortran_order': {}, 'shape': {}}}".format,
-    st.sampled_from(["'<f4'", "'|O'", "'|u1'", "'<U9'", "'<M8[s]'", "[('a','<f4')]", "'<f16'", "'|V8'", "0", "'x'"]),
-    st.sampled_from(["False", "True", "0", "None"]),
-    st.sampled_from(
-        ["(4, 2)", "(4,)", "()", "(-1,)", "(1 << 62,)", "(4611686018427387904, 4)", "(99999999999,)", "(1.5,)", "7"]
-    ),
-)
-npy_arrays = st.one_of(
-    headers.map(npy),
-    st.sampled_from(["{", "__import__('os')", "(" * 500, "[" * 9000, "\0", "{}", "{'a': 1}"]).map(npy),
-    st.sampled_from(
-        [np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1]), np.array([{}], object), np.zeros((2, 0))]
-    ).map(_saved),
-    inputs.corrupted(st.just(_saved(np.arange(8.0).reshape(4, 2)))),
-    st.binary(max_size=100),
-)
-
-
 def test_npz(tmp_path: Path) -> None:
     member = st.sampled_from(
         ["x.npy", "y.npy", "x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy", "x", "../x.npy"]
     )
-    fine = {"x.npy": _saved(np.arange(8.0).reshape(4, 2)), "y.npy": _saved(np.array([0, 1, 0, 1]))}
+    fine = {"x.npy": saved(np.arange(8.0).reshape(4, 2)), "y.npy": saved(np.array([0, 1, 0, 1]))}
 
     @st.composite
     def packed(draw: st.DrawFn) -> Files:

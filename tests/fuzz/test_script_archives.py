@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from function_app import archive_reader, names
 from function_app.archive_reader import ArchiveRefused
 from function_app.dropped_names import path_problem
+from tests.fuzz.archive_inputs import archive_bytes
 from tests.fuzz.budget import fuzz, outcome
-from tests.fuzz.test_readers import archive_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # zipfile warns of the names that are in these archives twice
 

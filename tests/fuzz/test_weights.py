@@ -13,8 +13,8 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.fuzz import inputs
+from tests.fuzz.array_inputs import npy_arrays
 from tests.fuzz.budget import fuzz, outcome
-from tests.fuzz.test_readers import npy_arrays
 from training_job import model_file, networks
 from training_job.errors import ModelError
 
