@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -18,6 +18,7 @@ ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 _PROGRAM = Path(__file__).parent.parent / "node_modules" / ".bin" / "azurite"
+_GUARD = Path(__file__).with_name("azurite_guard.cjs")
 _LISTENS = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at http://[^\s:]+:(\d+)")
 _SERVICES = ("Blob", "Queue", "Table")
 _POLL = 0.05  # seconds
@@ -61,9 +62,21 @@ class AzuriteAccount:
         )
 
 
-def command(folder: Path, *, blob_port: int, queue_port: int, table_port: int, program: Path = _PROGRAM) -> list[str]:
-    """Return the command that serves the data in `folder` on these ports of the loopback interface."""
-    words = [str(program), "--silent", "--disableTelemetry", "--location", str(folder)]
+def command(
+    folder: Path,
+    *,
+    blob_port: int,
+    queue_port: int,
+    table_port: int,
+    pages: Collection[str] = (),
+    program: Path = _PROGRAM,
+) -> list[str]:
+    """Return the command that serves the data in `folder` on these ports of the loopback interface.
+
+    `pages` are the origins of the web pages that may call (see `local_azure.port_guard`).
+    """
+    words = ["node", str(_GUARD), ",".join(sorted(pages)), str(program)]
+    words += ["--silent", "--disableTelemetry", "--location", str(folder)]
     # The clients speak a newer version of the API than Azurite knows by name.
     words += ["--skipApiVersionCheck"]
     for service, port in (("blob", blob_port), ("queue", queue_port), ("table", table_port)):
@@ -90,8 +103,13 @@ class Azurite:
 
     @property
     def _command(self) -> list[str]:
-        ports = {"blob_port": self.blob_port, "queue_port": self.queue_port, "table_port": self.table_port}
-        return command(self.folder, program=self.program, **ports)
+        return command(
+            self.folder,
+            blob_port=self.blob_port,
+            queue_port=self.queue_port,
+            table_port=self.table_port,
+            program=self.program,
+        )
 
     @property
     def is_running(self) -> bool:
@@ -99,13 +117,16 @@ class Azurite:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process and return at once. Raises AzuriteError where the program is not installed."""
+        """Start the process and return at once. Raises AzuriteError if Azurite or Node.js is not installed."""
         if not self.program.exists():
             raise AzuriteError(f"Azurite is not installed at {self.program}. Run `npm ci` in the project's folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             # Its own session: a Ctrl-C in the terminal reaches whoever started it, who then stops things in order.
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+            try:
+                self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+            except FileNotFoundError as error:
+                raise AzuriteError("Node.js is not on the path. Install Node.js 20 or newer.") from error
 
     def wait_until_healthy(self, timeout: float = 60) -> AzuriteAccount:
         """Return the account once all three services listen.

@@ -45,17 +45,26 @@ class Component:
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start the process in a session of its own, so that a Ctrl-C reaches whoever stops all of them in order."""
+        """Start the process in a session of its own, so that a Ctrl-C reaches whoever stops all of them in order.
+
+        Raises:
+            ComponentError: if its program is not installed.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self.environment,
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self.environment,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise ComponentError(
+                    f"{self.name} cannot start: {self.command[0]} is not installed. `kedja doctor` says what to do."
+                ) from error
 
     def wait_until_healthy(self) -> None:
         """Wait until the process can be used.

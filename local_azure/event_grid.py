@@ -8,7 +8,8 @@
     GET    /faults, PUT /faults                   what goes wrong on purpose, until the server ends
     GET    /health                                200 where the server runs
 
-Publishing needs the topic's key; the rest does not, as the server listens on the loopback interface alone.
+Publishing needs the topic's key. The rest does not: the server listens on the loopback interface alone, and the port's
+guard keeps web pages out.
 """
 
 import argparse

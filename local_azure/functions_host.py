@@ -35,6 +35,7 @@ from local_azure.host_log import log_to_stderr
 from local_azure.host_settings import HostSettings, is_disabled, load_local_settings, queue_client, resolve
 from local_azure.http_front import HttpFront, HttpTrigger
 from local_azure.http_server import address_of, listen
+from local_azure.port_guard import PortGuard, page_origins
 from local_azure.queue_listener import POISON_SUFFIX, REAL_LEASE, QueueListener, QueueTrigger
 from local_azure.timer_listener import ScheduleFile, TimerListener, TimerTrigger
 from local_azure.timer_schedule import TimerSchedule
@@ -186,7 +187,7 @@ async def _serve(
     host: FunctionsHost, listening: socket.socket, ready: Callable[[], None], stop: asyncio.Event, drain: float
 ) -> None:
     config = uvicorn.Config(
-        host.app(),
+        PortGuard(host.app(), page_origins(listening.getsockname()[1])),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -1,7 +1,7 @@
 """The Functions host's admin API, as far as one machine needs it: its status, and starting a function by hand.
 
 Source of the forms: https://learn.microsoft.com/azure/azure-functions/functions-manually-run-non-http. The master key
-is not modelled: everyone on this machine may call it.
+is not modelled: every program on this machine may call it, and no web page but the app's own (`port_guard`).
 """
 
 import json

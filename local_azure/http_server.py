@@ -4,6 +4,7 @@ import contextlib
 import signal
 import socket
 import sys
+from collections.abc import Collection
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from local_azure.errors import LocalAzureError
+from local_azure.port_guard import PortGuard
 
 RAW_HEADERS = "kedja.raw_headers"
 """Key in a request's `scope["extensions"]`: its headers as they were sent, with the case of their names."""
@@ -72,10 +74,13 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{_HOST}:{listener.getsockname()[1]}"
 
 
-def config_for(app: ASGIApp) -> uvicorn.Config:
-    """Return how the stand-ins are served: quietly, and without headers of our own."""
+def config_for(app: ASGIApp, pages: Collection[str] = ()) -> uvicorn.Config:
+    """Return how the stand-ins are served: guarded, quietly, and without headers of our own.
+
+    `pages` are the origins of the web pages that may call (see `local_azure.port_guard`).
+    """
     return uvicorn.Config(
-        app,
+        PortGuard(app, pages),
         http=RawHeadersProtocol,
         lifespan="on",
         log_level="warning",
@@ -87,8 +92,11 @@ def config_for(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def serve(app: ASGIApp, listener: socket.socket, name: str) -> None:
-    """Serve until SIGTERM or SIGINT; then finish the answers in progress and the app's own ending, and return."""
+def serve(app: ASGIApp, listener: socket.socket, name: str, pages: Collection[str] = ()) -> None:
+    """Serve until SIGTERM or SIGINT; then finish the answers in progress and the app's own ending, and return.
+
+    `pages` are as in `config_for`.
+    """
 
     def ignore(_number: int, _frame: FrameType | None) -> None:
         """Take the signal that uvicorn raises again once it is done: this process ends well."""
@@ -98,7 +106,7 @@ def serve(app: ASGIApp, listener: socket.socket, name: str) -> None:
     sys.stdout.flush()
     try:
         with contextlib.closing(listener):
-            uvicorn.Server(config_for(app)).run(sockets=[listener])
+            uvicorn.Server(config_for(app, pages)).run(sockets=[listener])
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -15,11 +15,13 @@ import httpx
 
 from function_app.errors import TrainingServiceError
 from local_azure.errors import LocalAzureError
+from local_azure.port_guard import GuardedProtocol
 
 ARTIFACTS_CONTAINER = "azureml"
 ARTIFACTS_FOLDER = "ExperimentRun"
 """The folder of all runs in that container: Azure ML's name for it."""
 
+_ROOT = Path(__file__).parents[1]
 _SCHEME = "mlflow-artifacts:/"
 _START_TIMEOUT = 240.0  # seconds; a start takes 8 s on two idle cores, and makes the database at the first one
 _STOP_TIMEOUT = 10.0  # seconds
@@ -48,7 +50,9 @@ def command(folder: Path, port: int) -> list[str]:
     destination = f"wasbs://{ARTIFACTS_CONTAINER}@devstoreaccount1.blob.core.windows.net/{ARTIFACTS_FOLDER}"
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--no-access-log"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        # MLflow's own checks let in any page of this machine, and guard its API alone.
+        *("--uvicorn-opts", f"--no-access-log --http {GuardedProtocol.__module__}:{GuardedProtocol.__name__}"),
         *("--backend-store-uri", f"sqlite:///{database}"),
         *("--artifacts-destination", destination),
     ]
@@ -63,6 +67,7 @@ def environment(storage: str, inherited: Mapping[str, str]) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), inherited.get("PYTHONPATH")))),  # for the guard
         "PYTHONWARNINGS": "ignore",
     }
 

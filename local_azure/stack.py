@@ -21,6 +21,7 @@ from local_azure.azurite import AzuriteAccount
 from local_azure.component import Component
 from local_azure.errors import LocalAzureError
 from local_azure.event_grid_key import LOCAL_KEY
+from local_azure.port_guard import page_origins
 
 _CORS_HEADERS = {
     "allowed_headers": ["content-md5", "content-type", "if-none-match", "x-ms-*"],
@@ -97,6 +98,11 @@ class Stack:
         return f"http://127.0.0.1:{self.ports.functions}"
 
     @property
+    def pages(self) -> frozenset[str]:
+        """The origins of Kedja's web page, which uploads to storage."""
+        return page_origins(self.ports.functions)
+
+    @property
     def mlflow_url(self) -> str:
         return f"http://127.0.0.1:{self.ports.mlflow}"
 
@@ -136,7 +142,11 @@ class Stack:
         storage = Component(
             name="azurite",
             command=azurite.command(
-                self.state / "azurite", blob_port=ports.azurite, queue_port=ports.queue, table_port=ports.table
+                self.state / "azurite",
+                blob_port=ports.azurite,
+                queue_port=ports.queue,
+                table_port=ports.table,
+                pages=self.pages,
             ),
             log=self._log("azurite"),
             environment=os.environ,
@@ -155,6 +165,7 @@ class Stack:
             "local_azure.storage_proxy",
             *("--port", str(ports.blob), "--upstream", f"http://127.0.0.1:{ports.azurite}"),
             *("--event-grid", self.event_grid_url),
+            *(word for page in sorted(self.pages) for word in ("--page", page)),
             port=ports.blob,
         )
         return [storage, event_grid, proxy]
@@ -192,8 +203,9 @@ class Stack:
         """Make the containers and queues that Bicep makes in Azure."""
         with BlobServiceClient.from_connection_string(self.account.connection_string) as blobs:
             # The web page uploads from the browser, which asks storage whether the page's address may.
-            origins = [self.functions_url, f"http://localhost:{self.ports.functions}"]
-            rule = CorsRule(origins, ["GET", "HEAD", "OPTIONS", "PUT"], **_CORS_HEADERS, max_age_in_seconds=3600)
+            rule = CorsRule(
+                sorted(self.pages), ["GET", "HEAD", "OPTIONS", "PUT"], **_CORS_HEADERS, max_age_in_seconds=3600
+            )
             blobs.set_service_properties(cors=[rule])
             for container in (*names.CONTAINERS, mlflow_server.ARTIFACTS_CONTAINER):
                 with contextlib.suppress(ResourceExistsError):  # an earlier start made it

@@ -172,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--event-grid", default="http://127.0.0.1:6500", help="the local Event Grid")
     parser.add_argument("--key", default=LOCAL_KEY, help="the access key of its topics")
     parser.add_argument("--public-url", help="the address in events; by default that of the port")
+    parser.add_argument("--page", action="append", default=[], help="origin of a page that may upload (repeatable)")
     options = parser.parse_args(arguments)
     try:
         listener = listen(options.port)
@@ -184,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key=options.key,
         public_endpoint=options.public_url or address_of(listener),
     )
-    serve(app, listener, "Blob storage")
+    serve(app, listener, "Blob storage", options.page)
     return 0
 
 

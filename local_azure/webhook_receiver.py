@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from attrs import define, field
 
+from local_azure.port_guard import refusal
+
 POLL = 0.1  # seconds
 
 
@@ -65,6 +67,15 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers the handshake of CloudEvents webhooks, and takes events."""
 
     receivers: dict[int, WebhookReceiver] = {}  # noqa: RUF012 - one server class, as http.server wants it
+
+    def parse_request(self) -> bool:
+        """Read a request's head, and let it in only if no foreign web page sent it."""
+        if not super().parse_request():
+            return False
+        reason = refusal(self.command, self.headers.items(), pages=())
+        if reason is not None:
+            self.send_error(HTTPStatus.FORBIDDEN, explain=reason)
+        return reason is None
 
     def do_OPTIONS(self) -> None:
         """Allow whoever asks to send (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md)."""

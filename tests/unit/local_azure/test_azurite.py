@@ -7,8 +7,7 @@ from local_azure.azurite import ACCOUNT_KEY, Azurite, AzuriteAccount, AzuriteErr
 
 def program(folder: Path, script: str) -> Path:
     path = folder / "azurite"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+    path.write_text(script)
     return path
 
 
@@ -17,7 +16,10 @@ def listening(port: int) -> str:
         f"Azurite {name} service is successfully listening at http://127.0.0.1:{port + number}"
         for number, name in enumerate(("Blob", "Queue", "Table"))
     )
-    return "\n".join(f"echo '{line}'" for line in lines)
+    return "".join(f"console.log('{line}');" for line in lines)
+
+
+SLEEP = "setTimeout(() => {}, 60_000);"
 
 
 def test_the_connection_string_is_what_clients_take() -> None:
@@ -31,7 +33,7 @@ def test_the_connection_string_is_what_clients_take() -> None:
 
 
 def test_the_ports_are_those_that_it_prints(tmp_path: Path) -> None:
-    azurite = Azurite(tmp_path / "data", program=program(tmp_path, f"{listening(4000)}\nexec sleep 60"))
+    azurite = Azurite(tmp_path / "data", program=program(tmp_path, listening(4000) + SLEEP))
     azurite.start()
     try:
         assert azurite.wait_until_healthy() == AzuriteAccount(blob_port=4000, queue_port=4001, table_port=4002)
@@ -43,14 +45,16 @@ def test_the_ports_are_those_that_it_prints(tmp_path: Path) -> None:
 
 
 def test_what_it_printed_is_told_where_it_ends_at_once(tmp_path: Path) -> None:
-    azurite = Azurite(tmp_path / "data", program=program(tmp_path, "echo 'listen EADDRINUSE 10001'; exit 1"))
+    azurite = Azurite(
+        tmp_path / "data", program=program(tmp_path, "console.log('listen EADDRINUSE 10001'); process.exit(1);")
+    )
     azurite.start()
     with pytest.raises(AzuriteError, match="EADDRINUSE 10001"):
         azurite.wait_until_healthy()
 
 
 def test_one_that_never_listens_is_an_error(tmp_path: Path) -> None:
-    azurite = Azurite(tmp_path / "data", program=program(tmp_path, "exec sleep 60"))
+    azurite = Azurite(tmp_path / "data", program=program(tmp_path, SLEEP))
     azurite.start()
     try:
         with pytest.raises(AzuriteError, match="does not listen"):
@@ -60,7 +64,7 @@ def test_one_that_never_listens_is_an_error(tmp_path: Path) -> None:
 
 
 def test_one_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
-    script = f"trap '' TERM\n{listening(4000)}\nwhile :; do sleep 0.05; done"
+    script = f"process.on('SIGTERM', () => {{}});{listening(4000)}{SLEEP}"
     azurite = Azurite(tmp_path / "data", program=program(tmp_path, script))
     azurite.start()
     azurite.wait_until_healthy()
@@ -71,3 +75,10 @@ def test_one_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
 def test_a_missing_program_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(AzuriteError, match="npm ci"):
         Azurite(tmp_path, program=tmp_path / "absent").start()
+
+
+def test_a_missing_node_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    azurite = Azurite(tmp_path / "data", program=program(tmp_path, SLEEP))
+    with pytest.raises(AzuriteError, match=r"Install Node\.js"):
+        azurite.start()

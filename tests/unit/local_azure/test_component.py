@@ -39,6 +39,13 @@ def test_says_how_a_process_ended_that_did_not_start(tmp_path: Path) -> None:
         part.wait_until_healthy()
 
 
+def test_says_when_its_program_is_not_installed(tmp_path: Path) -> None:
+    part = component(tmp_path, NAP)
+    part.command = ["no-such-program"]
+    with pytest.raises(ComponentError, match="part cannot start: no-such-program is not installed"):
+        part.start()
+
+
 def test_says_when_a_process_takes_too_long(tmp_path: Path) -> None:
     part = component(tmp_path, NAP, healthy=False, start_timeout=0.3)
     part.start()
