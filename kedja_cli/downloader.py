@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from attrs import define, field, frozen
 from rich.console import Console
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from urllib3.exceptions import HTTPError
 
 from kedja_cli.documents import Json
+from kedja_cli.download_path import check_inside, places
 from kedja_cli.errors import CommandError
 from kedja_cli.storage_wire import StorageWire, unreachable
 
@@ -59,9 +60,10 @@ class RemoteFile:
 
 @define
 class Download:
-    """One file on its way to `target`: which of its pieces are there."""
+    """One file on its way to `target` in `folder`: which of its pieces are there."""
 
     file: RemoteFile
+    folder: Path
     target: Path
     missing: list[int] = field(factory=list)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -75,7 +77,13 @@ class Download:
         return self.target.with_name(f".{self.target.name}.pieces")
 
     def open(self) -> None:
-        """Find out what is there of it, or begin."""
+        """Find out what is there of it, or begin.
+
+        Raises:
+            CommandError: if a link leads out of the folder.
+        """
+        for path in (self.target, self.part, self._pieces):
+            check_inside(path, self.folder)
         count = -(-self.file.size // PIECE)
         head = {"size": self.file.size, "sha256": self.file.sha256, "md5": self.file.md5, "piece": PIECE}
         there: set[int] = set()
@@ -123,11 +131,13 @@ class Downloader:
 
     @classmethod
     def of(cls, listing: Json, folder: Path) -> "Downloader":
-        """Take the files of an answer of `/api/models/{model}/{version}/files`."""
-        names = [item["path"] for item in listing["items"]]
-        for name in names:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-                raise CommandError(f"{name!r} would lie outside of {folder}: nothing was downloaded.")
+        """Take the files of an answer of `/api/models/{model}/{version}/files`.
+
+        Raises:
+            CommandError: if a file's name cannot be one in the folder.
+        """
+        for path in places(folder, (item["path"] for item in listing["items"])):
+            check_inside(path, folder)
         return cls(
             [
                 RemoteFile(path=one["path"], size=one["size"], sha256=one["sha256"], md5=one["md5"], url=one["url"])
@@ -163,12 +173,12 @@ class Downloader:
     def _wanted(self, progress: Progress, bar: TaskID) -> Iterator[Download]:
         """Yield what is not there, each with the pieces that it lacks."""
         for file in self.files:
-            target = self.folder / file.path
+            target = self.folder.joinpath(*file.path.split("/"))
             if file.is_at(target):
                 self.unchanged += 1
                 progress.advance(bar, file.size)
                 continue
-            one = Download(file, target)
+            one = Download(file, self.folder, target)
             one.open()
             progress.advance(bar, file.size - sum(file.length(index) for index in one.missing))
             yield one

@@ -105,11 +105,12 @@ def download(
 
     A file gets its name only once it is complete. What is there already is not fetched again.
     """
-    from kedja_cli.downloader import Downloader  # noqa: PLC0415 - each command loads what it needs
+    from kedja_cli.download_path import places  # noqa: PLC0415 - each command loads what it needs
+    from kedja_cli.downloader import Downloader  # noqa: PLC0415 - as above
 
     name, version = reference(model)
     listing = session.api.get(f"/api/models/{name}/{version or 'champion'}/files")
-    folder = to or Path(f"{name}-{listing['version']}")
+    (folder,) = [to] if to else places(Path(), [f"{name}-{listing['version']}"])
     done = Downloader.of(listing, folder).run(session.screen.err)
     told: Json = {
         "model": listing["model"],

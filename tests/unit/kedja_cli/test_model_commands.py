@@ -1,10 +1,13 @@
 import hashlib
 import json
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
+from kedja_cli.download_path import places
 from kedja_cli.downloader import PIECE
 from kedja_cli.errors import Exit
 from tests.unit.kedja_cli.conftest import Run
@@ -139,6 +142,47 @@ def test_download_stays_in_its_folder(run: Run, service: FakeService, storage: F
     result = run("download", "digits")
     assert result.exit_code == Exit.FAILED
     assert "nothing was downloaded" in result.stderr
+    assert storage.requests == []
+
+
+@pytest.mark.parametrize("path", ["C:/Users/evil.exe", "c:evil", "a:stream", "NUL", "a/con.txt"])
+def test_download_stays_in_its_folder_on_windows(
+    run: Run, service: FakeService, storage: FakeStorage, mocker: MockerFixture, path: str
+) -> None:
+    def as_on_windows(folder: PurePath, names: Iterable[str]) -> Sequence[PurePath]:
+        return places(PureWindowsPath(folder), names)
+
+    mocker.patch("kedja_cli.downloader.places", as_on_windows)
+    told = listing(storage, a=b"x")
+    told["items"][0]["path"] = path
+    service.routes[FILES] = told
+    result = run("download", "digits")
+    assert result.exit_code == Exit.FAILED
+    assert "nothing was downloaded" in result.stderr
+    assert storage.requests == []
+
+
+@pytest.mark.parametrize("link", ["plots", "plots/a.png", "plots/.a.png.part", "plots/.a.png.pieces"])
+def test_download_writes_through_no_link_that_leads_out(
+    run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path, link: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = tmp_path / "digits-2" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(outside if link == "plots" else outside / "file")
+    service.routes[FILES] = listing(storage, **{"plots__a.png": b"x"})
+    result = run("download", "digits")
+    assert result.exit_code == Exit.FAILED
+    assert "outside of digits-2" in result.stderr
+    assert list(outside.iterdir()) == []
+
+
+def test_download_names_its_folder_after_a_version_and_nothing_else(
+    run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
+) -> None:
+    service.routes[FILES] = listing(storage, a=b"x") | {"version": "/../../evil"}
+    assert run("download", "digits").exit_code == Exit.FAILED
     assert storage.requests == []
 
 
