@@ -10,6 +10,7 @@ from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
+from kedja_cli.address import check_storage
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.grants import Grant
 from kedja_cli.local_file import LocalFile
@@ -80,16 +81,34 @@ def connect(account: str) -> BlobServiceClient:
     """Return a client of the account: by its connection string, or at its URL as the person signed in.
 
     Raises:
-        CommandError: where this is neither.
+        CommandError: where this is neither, or what is sent there could be read on the way.
     """
     if account.startswith(("https://", "http://")):
-        return BlobServiceClient(account, credential=DefaultAzureCredential())
+        check_storage(account)
+        return _as_signed_in(account)
     try:
-        return BlobServiceClient.from_connection_string(account)
+        service = BlobServiceClient.from_connection_string(account)
     except ValueError as error:
         raise CommandError(
             "This is neither a connection string nor the URL of a storage account.",
             "Give --storage https://<account>.blob.core.windows.net after az login, or UseDevelopmentStorage=true.",
+            code=Exit.USAGE,
+        ) from error
+    try:
+        check_storage(service.url)
+    except CommandError:
+        service.close()
+        raise
+    return service
+
+
+def _as_signed_in(url: str) -> BlobServiceClient:
+    try:
+        return BlobServiceClient(url, credential=DefaultAzureCredential())
+    except ValueError as error:  # the client library's own rule
+        raise CommandError(
+            f"{url} cannot be used as the person signed in: {error}",
+            "Give the emulator's connection string: --storage UseDevelopmentStorage=true.",
             code=Exit.USAGE,
         ) from error
 

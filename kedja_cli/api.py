@@ -5,11 +5,11 @@ import time
 import uuid
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from attrs import define, field, frozen
 
+from kedja_cli.address import is_loopback
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit, ServiceAway
 from kedja_cli.outage import Outage
@@ -49,7 +49,7 @@ class Api:
 
     @property
     def is_local(self) -> bool:
-        return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+        return is_loopback(self.url)
 
     @property
     def _client(self) -> httpx.Client:

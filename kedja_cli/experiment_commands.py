@@ -108,7 +108,7 @@ def delete(
             return
         if session.screen.as_json or not session.screen.err.is_terminal:
             raise CommandError("Nobody is here to ask.", "Give --yes.", code=Exit.USAGE)
-        if not typer.confirm(f"Delete {experiment}?", err=True):
+        if not typer.confirm(shown.plain(f"Delete {experiment}?"), err=True):
             raise CommandError("Nothing was deleted.")
     done = session.api.delete(path, force=force or None)
     if session.screen.as_json:

@@ -1,12 +1,17 @@
-"""What the command prints: tables for people, tabs for pipes, JSON for programs. Everything else goes to stderr."""
+"""What the command prints: tables for people, tabs for pipes, JSON for programs. Everything else goes to stderr.
+
+Logs, names and reasons come from jobs and from whoever dropped files, so nothing of them reaches a terminal but text:
+see `plain`.
+"""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, field
 
 from kedja_cli.errors import CommandError
 
@@ -35,6 +40,11 @@ STYLES = {
 
 _COUNTERS = ("epoch", "iteration", "elapsed_time")
 
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, marks that turn the direction of text, and what no encoding can print."""
+_FOLDED = str.maketrans("\t\n", "  ")
+
 type Row = Sequence[str | None]
 
 
@@ -43,6 +53,7 @@ class Screen:
     """Where output goes. With `as_json` stdout has JSON alone, without markup."""
 
     as_json: bool = False
+    _ended_with_return: bool = field(default=False, init=False)
 
     @cached_property
     def out(self) -> "Console":
@@ -58,23 +69,23 @@ class Screen:
 
     def json(self, document: object) -> None:
         """Print one document."""
-        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
+        print(_json(document, indent=2))  # noqa: T201 - this is the output
 
     def json_line(self, document: object) -> None:
         """Print one of many documents, and at once."""
-        print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - as above
+        print(_json(document), flush=True)  # noqa: T201 - as above
 
     def table(self, headings: Sequence[str], rows: Iterable[Row], empty: str) -> None:
         """Print rows; `empty` is said where there are none. Into a pipe they go with tabs and without headings.
 
         Without `headings` they are rows that follow others, which were printed before.
         """
-        found = [[cell or "" for cell in row] for row in rows]
+        found = [[plain(cell or "") for cell in row] for row in rows]
         if not found:
             self.note(empty)
         elif not self.out.is_terminal:
             for row in found:
-                self.write("\t".join(row) + "\n")
+                self.write("\t".join(cell.translate(_FOLDED) for cell in row) + "\n")
         elif not headings:
             for row in found:
                 self.line("  ".join(row).rstrip())
@@ -95,20 +106,23 @@ class Screen:
         width = max(map(len, told), default=0)
         for name, value in told.items():
             self.out.print(f"{name:<{width}}", style="dim", end="  ")
-            self.out.print(value, style=STYLES.get(value, ""))
+            self.out.print(plain(value), style=STYLES.get(value, ""))
 
     def line(self, text: str, style: str = "") -> None:
-        self.out.print(text, style=style)
+        self.out.print(plain(text), style=style)
 
     def write(self, text: str) -> None:
-        """Write text as it is, such as a log."""
-        sys.stdout.write(text)
+        """Write a piece of a longer text, such as a log."""
+        if self._ended_with_return:  # which was a line's end by itself; with this line feed it is still one
+            text = text.removeprefix("\n")
+        self._ended_with_return = text.endswith("\r")
+        sys.stdout.write(plain(text))
         sys.stdout.flush()
 
     def note(self, text: str, style: str = "dim") -> None:
         """Say something beside the output, to people only."""
         if not self.as_json:
-            self.err.print(text, style=style)
+            self.err.print(plain(text), style=style)
 
     def error(self, error: CommandError) -> None:
         """Say why the command cannot go on, and what to do."""
@@ -119,14 +133,30 @@ class Screen:
                 "what_to_do": error.what_to_do,
                 "exit_code": int(error.code),
             }
-            print(json.dumps(told, ensure_ascii=False), file=sys.stderr)  # noqa: T201 - as above
+            print(_json(told), file=sys.stderr)  # noqa: T201 - as above
             return
         self.err.print("error: ", style="bold red", end="")
-        self.err.print(str(error))
+        self.err.print(plain(str(error)))
         for detail in error.details:
-            self.err.print(f"  {detail}")
+            self.err.print(plain(f"  {detail}"))
         if error.what_to_do:
-            self.err.print(error.what_to_do, style="dim")
+            self.err.print(plain(str(error.what_to_do)), style="dim")
+
+
+def plain(text: str) -> str:
+    r"""Return text that a terminal only shows: what it would obey is left out or written as an escape, such as `\x1b`.
+
+    Colours are left out. A carriage return, with which a line could overwrite itself, begins a new line. Tabs and line
+    feeds stay.
+    """
+    lines = _COLOUR.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), lines)
+
+
+def _json(document: object, indent: int | None = None) -> str:
+    """Return JSON in which the same characters are escaped: JSON itself demands that only of the first 32."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def size(count: float) -> str:

@@ -6,19 +6,16 @@ import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from attrs import define, field
 
+from kedja_cli.address import LOCAL, check_service
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.screen import Screen
 
 if TYPE_CHECKING:
     from kedja_cli.api import Api
-
-
-LOCAL = "http://127.0.0.1:7071"
 
 
 @define
@@ -36,7 +33,7 @@ class Session:
         if self._api is None:
             from kedja_cli.api import Api  # noqa: PLC0415 - takes as long to load as all else
 
-            _check_address(self.url)
+            check_service(self.url)
             self._api = Api(self.url, self.key, self.screen.note)
         return self._api
 
@@ -103,21 +100,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     del run.__wrapped__
     return run
-
-
-def _check_address(url: str) -> None:
-    """Raise CommandError where this is not the address of a service."""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return
-    except ValueError:
-        pass  # brackets or a port that cannot be
-    raise CommandError(
-        f"--url (KEDJA_URL) is {url!r}, which is not the address of a service.",
-        f"Write it with its scheme, such as {LOCAL} or https://<app>.azurewebsites.net.",
-        code=Exit.USAGE,
-    )
 
 
 def _silence_stdout() -> None:

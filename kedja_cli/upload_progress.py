@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from kedja_cli.local_file import LocalFile
+from kedja_cli.screen import plain
 from kedja_cli.uploader import Watcher
 
 _MOST_BARS = 8
@@ -52,7 +53,7 @@ class UploadProgress(Watcher):
     def begins(self, file: LocalFile) -> None:
         with self._lock:
             if len(self._bars) < _MOST_BARS:
-                self._bars[file] = self.progress.add_task(f"  {file.name}", total=file.size)
+                self._bars[file] = self.progress.add_task(plain(f"  {file.name}"), total=file.size)
 
     def moves(self, file: LocalFile, size: int) -> None:
         self.progress.advance(self.everything, size)

@@ -49,6 +49,20 @@ def test_log_is_read_to_its_end(run: Run, service: FakeService) -> None:
     assert [one.url.params["offset"] for one in service.requests] == ["0", "8", "15"]
 
 
+def test_log_commands_no_terminal(run: Run, service: FakeService) -> None:
+    pieces = [log("\x1b]0;mine\x07one\r", 8), log("\n\x1b[2Jtwo\n", 15), log("", 15)]
+    service.routes[f"GET /api/jobs/{JOB}/logs"] = list(pieces)
+    assert run("logs", JOB).stdout == "\\x1b]0;mine\\x07one\n\\x1b[2Jtwo\n"
+    service.routes[f"GET /api/jobs/{JOB}/logs"] = list(pieces)
+    first, second = map(json.loads, run("logs", JOB, "--json").stdout.splitlines())
+    assert first["text"] + second["text"] == "\x1b]0;mine\x07one\r\n\x1b[2Jtwo\n"
+
+
+def test_problem_commands_no_terminal(run: Run, service: FakeService) -> None:
+    service.routes[f"GET /api/jobs/{JOB}/logs"] = problem(409, "\x1b[2JIt cannot be.", "\x1b[8mDo this.")
+    assert run("logs", JOB).stderr == "error: \\x1b[2JIt cannot be.\nDo this.\n"
+
+
 def test_log_of_an_experiment_is_that_of_its_latest_job(run: Run, service: FakeService) -> None:
     service.routes |= {
         "GET /api/drops/digits/latest": {"status": "running", "attempts": [{"job": JOB}]},
@@ -104,7 +118,7 @@ def test_tail_is_of_so_many_whole_lines(
     text = "line 1\nline 2\n\x0cline 3\nl\u00efne 4\nline 5\n"
     service.routes[f"GET /api/jobs/{JOB}/logs"] = served(text + "half a li", limit=12)
     result = run("logs", JOB, "--tail", lines)
-    assert (result.exit_code, result.stdout) == (0, text if said is None else said)
+    assert (result.exit_code, result.stdout) == (0, text.replace("\x0c", "\\x0c") if said is None else said)
 
 
 def test_tail_of_an_empty_log_is_nothing(run: Run, service: FakeService) -> None:

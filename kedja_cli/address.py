@@ -1,0 +1,64 @@
+"""Addresses that the command talks to: what is on this machine, and what may be sent to anything else."""
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from kedja_cli.errors import CommandError, Exit
+
+LOCAL = "http://127.0.0.1:7071"
+"""The local stack's HTTP API."""
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_service(url: str) -> None:
+    """Check the address of the service.
+
+    Raises:
+        CommandError: if it is no address, or a key or token sent there could be read on the way.
+    """
+    parts = _parts(url)
+    if parts is None:
+        raise CommandError(
+            f"--url (KEDJA_URL) is {url!r}, which is not the address of a service.",
+            f"Write it with its scheme, such as {LOCAL} or https://<app>.azurewebsites.net.",
+            code=Exit.USAGE,
+        )
+    if parts.scheme == "http":
+        _check_plain("--url (KEDJA_URL)", url, "a key or token")
+
+
+def check_storage(url: str) -> None:
+    """Check the address of a storage account's blobs.
+
+    Raises:
+        CommandError: if a token or a signed link sent there could be read on the way.
+    """
+    if urlsplit(url).scheme == "http":
+        _check_plain("--storage (KEDJA_STORAGE)", url, "a token or signed link")
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets or a port that cannot be
+        return None
+    return parts if is_address else None
+
+
+def _check_plain(option: str, url: str, secret: str) -> None:
+    if not is_loopback(url):
+        raise CommandError(
+            f"{option} leads to http://{urlsplit(url).hostname}: without TLS, {secret} could be read on the way there.",
+            "Write https://. Plain http is for this machine alone (localhost, 127.0.0.1): to reach a service elsewhere "
+            "by it, open a tunnel, such as ssh -L 7071:127.0.0.1:7071, and use its local end.",
+            code=Exit.USAGE,
+        )
