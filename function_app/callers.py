@@ -32,6 +32,12 @@ class Role(enum.StrEnum):
     """Also decide what code runs, and pause the service."""
 
 
+OPEN_PATHS = frozenset({"/api/health"})
+"""Paths that Easy Auth lets everyone reach (`excludedPaths` in infra/modules/sign-in.bicep).
+
+There its headers prove nothing: whoever sends the request may have written them.
+"""
+
 APP_ROLES = {"Kedja.Data": Role.DATA, "Kedja.Code": Role.CODE}
 """The app roles of the registration in Entra ID that stand behind Easy Auth."""
 
@@ -116,10 +122,18 @@ class Callers:
     def is_local(self) -> bool:
         return Method.LOCAL in self.methods
 
-    def identify(self, headers: Mapping[str, str], key: str | None, find_key: Callable[[str], Caller | None]) -> Caller:
+    def identify(
+        self,
+        headers: Mapping[str, str],
+        key: str | None,
+        find_key: Callable[[str], Caller | None],
+        *,
+        path: str = "",
+    ) -> Caller:
         """Return who sent these headers, and this key if any.
 
-        `headers` has names in lower case. A key that is no good is refused even where something else would do.
+        `headers` has names in lower case; `path` is what they asked for. A key that is no good is refused even where
+        something else would do.
 
         Raises:
             Unauthenticated: where nobody can be told, with what to do.
@@ -134,20 +148,23 @@ class Callers:
         # From here on a browser says who calls, without being asked: a page of another site could have it call.
         if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
             raise Unauthenticated("A page of another site sent this: send a key of Kedja's in the header X-Kedja-Key.")
-        if Method.EASY_AUTH in self.methods and "x-ms-client-principal-id" in headers:
+        ways = self.methods - {Method.EASY_AUTH} if path in OPEN_PATHS else self.methods
+        if Method.EASY_AUTH in ways and "x-ms-client-principal-id" in headers:
             return _principal(headers)
         if Method.LOCAL in self.methods:
             host = headers.get("host", "localhost")
             if not _is_loopback(f"//{host}"):  # a name of somebody else's that leads to this machine
                 raise Unauthenticated(f"{host} is not this machine's name: call it localhost or 127.0.0.1.")
             return Caller(name="local", role=Role.CODE)
-        ways = {
+        if not ways:
+            raise Unauthenticated(
+                f"{path} is open to everyone, so a sign-in is not read there: ask GET /api/checks for the same."
+            )
+        words = {
             Method.EASY_AUTH: "sign in through the app's authentication (Authorization: Bearer <token of Entra ID>)",
             Method.KEYS: "send a key of Kedja's in the header X-Kedja-Key",
         }
-        raise Unauthenticated(
-            f"Who calls? To be known, {', or '.join(ways[method] for method in sorted(self.methods))}."
-        )
+        raise Unauthenticated(f"Who calls? To be known, {', or '.join(words[method] for method in sorted(ways))}.")
 
 
 def _principal(headers: Mapping[str, str]) -> Caller:

@@ -44,7 +44,7 @@ class Access:
         key = request.headers.get("X-Kedja-Key") or _bearer_key(request.headers.get("Authorization", ""))
         if key is None and key_in_query:
             key = request.query_params.get("key")
-        return self.callers.identify(request.headers, key, self._find)
+        return self.callers.identify(request.headers, key, self._find, path=request.scope["path"])
 
 
 def access_of(request: Request) -> Access:

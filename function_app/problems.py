@@ -90,7 +90,7 @@ _INTERNAL = Kind(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal",
     "Kedja failed.",
-    "Look into the service's log, or ask whoever runs it. GET /api/health?deep=true says what works.",
+    "Look into the service's log, or ask whoever runs it. GET /api/checks says what works.",
 )
 
 KINDS: Mapping[type[KedjaError], Kind] = {

@@ -203,7 +203,7 @@ def _clock(skew: float) -> Finding:
 
 def _parts(api: Api) -> Iterator[Finding]:
     try:
-        checks = document(api.request("GET", "/api/health", query={"deep": True}, accept=(503,))).get("checks") or {}
+        checks = document(api.request("GET", "/api/checks", accept=(503,))).get("checks") or {}
     except CommandError as error:
         state: Literal["warning", "failed"] = "warning" if error.code is Exit.NOT_ALLOWED else "failed"
         yield Finding(name="access", state=state, found=str(error), fix=error.what_to_do)

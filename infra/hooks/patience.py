@@ -12,15 +12,20 @@ DEADLINE = 600.0
 """Seconds: a role that was just assigned is in force everywhere within ten minutes."""
 
 PAUSE = 10.0
-_PASSING = (403, 408, 429)
+PASSING = frozenset({403, 408, 429})
+"""Statuses that may pass, beside those from 500 up."""
 
 
 @frozen(kw_only=True)
 class Patience:
-    """Waits for roles that are new, for limits of rate, and for services and networks that fail for a moment."""
+    """Waits for roles that are new, for limits of rate, and for services and networks that fail for a moment.
+
+    `passing` are the statuses below 500 that are worth another try.
+    """
 
     say: Callable[[str], None]
     sleep: Callable[[float], None]
+    passing: frozenset[int] = PASSING
 
     def until_it_works[T](self, work: Callable[[], T]) -> T:
         """Return what `work` returns, tried again until `DEADLINE`.
@@ -33,7 +38,7 @@ class Patience:
             try:
                 return work()
             except (Refusal, HttpResponseError) as error:
-                if waited >= DEADLINE or not _passes(error.status_code):
+                if waited >= DEADLINE or not self._passes(error.status_code):
                     raise
                 reason = f"Azure answers {error.status_code}"
             except (httpx.TransportError, ServiceRequestError, ServiceResponseError) as error:
@@ -45,6 +50,5 @@ class Patience:
             self.sleep(PAUSE)
             waited += PAUSE
 
-
-def _passes(status: int | None) -> bool:
-    return status is not None and (status in _PASSING or status >= httpx.codes.INTERNAL_SERVER_ERROR)
+    def _passes(self, status: int | None) -> bool:
+        return status is not None and (status in self.passing or status >= httpx.codes.INTERNAL_SERVER_ERROR)

@@ -26,6 +26,7 @@ from azure.storage.blob import BlobServiceClient
 
 from function_app import names
 from infra.hooks.errors import ReleaseError
+from infra.hooks.forged_sign_in import ForgedSignIn
 from infra.hooks.left_behind import Deployed, LeftBehind
 from infra.hooks.patience import Patience
 from infra.hooks.release_files import Files, code_files, environment_files
@@ -188,6 +189,7 @@ def main(environ: Mapping[str, str]) -> int:
             for warning in left.warnings():
                 sys.stderr.write(f"Warning: {warning}\n")
             left.check_that_the_cluster_is_gone()
+            ForgedSignIn(target=target, http=http, say=release.say, sleep=release.sleep).check_refused()
             if environ.get("KEDJA_SMOKE_DROP", "true").lower() == "true":
                 release.smoke_drop(f"{code.version}-{environment.version}")
     except (ReleaseError, FileNotFoundError, subprocess.CalledProcessError) as error:

@@ -19,10 +19,11 @@ class Target:
     container: str
     blobs: str
     app: str
+    url: str
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
-        """Read AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and four outputs of main.bicep.
+        """Read AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP and five outputs of main.bicep.
 
         Raises:
             ReleaseError: naming all that are not set.
@@ -34,6 +35,7 @@ class Target:
             "container": "KEDJA_RELEASES_CONTAINER",
             "blobs": "KEDJA_BLOB_ENDPOINT",
             "app": "KEDJA_FUNCTION_APP",
+            "url": "KEDJA_URL",
         }
         missing = [variables[each.name] for each in fields(cls) if not environ.get(variables[each.name])]
         if missing:

@@ -6,8 +6,9 @@ from typing import Any
 from function_app import names
 from function_app.azure_ml_workspace import Workspace
 from function_app.azure_storage import StorageAccount
-from function_app.callers import Callers, Method
+from function_app.callers import OPEN_PATHS, Callers, Method
 from function_app.settings import STORAGE, Settings
+from infra.hooks import forged_sign_in
 from tests.infra import kedja_facts
 from tests.infra.bicep import ROOT, Choice, Infra, Unknown
 from tests.infra.kinds import CONTAINER, QUEUE, SITE, WORKSPACE, settings
@@ -143,4 +144,8 @@ def check_sign_in_stands_before_the_app_when_it_trusts_it(infra: Infra) -> None:
     assert sign_in.properties["platform"]["enabled"] is True
     assert sign_in.properties["globalValidation"]["requireAuthentication"] is True
     assert sign_in.properties["globalValidation"]["unauthenticatedClientAction"] == "Return401"
-    assert sign_in.properties["globalValidation"]["excludedPaths"] == ["/api/health", "/runtime/webhooks/EventGrid"]
+    open_paths = sign_in.properties["globalValidation"]["excludedPaths"]
+    assert open_paths == ["/api/health", "/runtime/webhooks/EventGrid"]
+    # Where sign-in does not stand before the app, the app reads none of its headers; the webhook is the host's own.
+    assert {path for path in open_paths if path.startswith("/api/")} == OPEN_PATHS
+    assert forged_sign_in.PATH in OPEN_PATHS

@@ -24,6 +24,7 @@ TARGET = Target(
     container="releases",
     blobs="https://stkedja.blob.core.windows.net/",
     app="app",
+    url="https://app.azurewebsites.net",
 )
 ASKED = {
     "dataWriters": "User:anna, Group:team",

@@ -18,6 +18,7 @@ from pytest_mock import MockerFixture
 from function_app.azure_ml_workspace import Workspace
 from infra.hooks import release as hook
 from infra.hooks.errors import ReleaseError
+from infra.hooks.forged_sign_in import ForgedSignIn
 from infra.hooks.release import Release, credential
 from infra.hooks.release_files import Files, code_files, environment_files
 from infra.hooks.resource_manager import ResourceManager
@@ -31,6 +32,7 @@ ENVIRON = {
     "KEDJA_RELEASES_CONTAINER": "releases",
     "KEDJA_BLOB_ENDPOINT": "https://account.blob.core.windows.net/",
     "KEDJA_FUNCTION_APP": "app",
+    "KEDJA_URL": "https://app.azurewebsites.net",
 }
 CODE = Files({"training_job/__init__.py": b"", "training_job/launch.py": b"pass"})
 ENVIRONMENT = Files({"Dockerfile": b"FROM scratch"})
@@ -191,6 +193,7 @@ def test_what_is_left_behind_is_told_before_anything_is_dropped(
     for step in ("register", "tell_the_app"):
         mocker.patch.object(Release, step, return_value={})
     drop = mocker.patch.object(Release, "smoke_drop")
+    forged = mocker.patch.object(ForgedSignIn, "check_refused")
     left = mocker.patch.object(hook, "LeftBehind").return_value
     left.warnings.return_value = ["User anna holds a role."]
     left.check_that_the_cluster_is_gone.side_effect = ReleaseError("The cluster is there.")
@@ -202,6 +205,9 @@ def test_what_is_left_behind_is_told_before_anything_is_dropped(
     left.check_that_the_cluster_is_gone.side_effect = None
     assert hook.main({**ENVIRON, "KEDJA_DEPLOYED": "{}"}) == 0
     drop.assert_called_once()
+    forged.side_effect = ReleaseError("It takes a forged sign-in.")
+    assert hook.main({**ENVIRON, "KEDJA_DEPLOYED": "{}", "KEDJA_SMOKE_DROP": "false"}) == 1
+    assert capsys.readouterr().err.endswith("It takes a forged sign-in.\n")
 
 
 @pytest.mark.parametrize("error", [ClientAuthenticationError("AADSTS700082"), httpx.ConnectError("AADSTS700082")])

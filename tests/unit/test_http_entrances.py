@@ -61,6 +61,7 @@ ENTRANCES: Mapping[str, Entrance] = {
     "create_compute": Entrance(Door.OPERATOR, Others.SAME, {"size": "Standard_NC6s_v3", "max_nodes": 1}),
     "create_upload_links": Entrance(Door.DATA, body={"files": [{"container": "data", "name": "a.png"}]}),
     "delete_experiment": Entrance(Door.CODE, query="?dry_run=true"),
+    "get_checks": Entrance(Door.DATA, Others.SAME),
     "get_drop": Entrance(Door.DATA),
     "get_health": Entrance(Door.OPEN, Others.SAME),
     "get_job": Entrance(Door.DATA),

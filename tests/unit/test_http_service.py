@@ -1,13 +1,18 @@
+import base64
+import json
 import re
 import tomllib
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
 
 import function_app
 from function_app import names
+from function_app.api_keys import ApiKeys
+from function_app.callers import Role
 from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
 from function_app.http_service import DEPENDENCIES
 from function_app.kedja import Kedja
@@ -118,6 +123,56 @@ def test_deep_health_tells_of_settings_that_do_not_connect() -> None:
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert answer.json()["checks"]["settings"]["error"] == "Storage is not configured."
     assert set(answer.json()["checks"]) == {"settings"}
+
+
+EASY_AUTH = {"KEDJA_AUTH": "easy-auth", "WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}
+
+
+def signed_in(role: str) -> dict[str, str]:
+    principal = {"role_typ": "roles", "claims": [{"typ": "roles", "val": role}]}
+    return {
+        "X-MS-CLIENT-PRINCIPAL-ID": "0b5e",
+        "X-MS-CLIENT-PRINCIPAL": base64.b64encode(json.dumps(principal).encode()).decode(),
+    }
+
+
+def test_the_checks_are_those_of_deep_health(client: Client) -> None:
+    def timeless(path: str) -> dict[str, Any]:
+        told: dict[str, Any] = client.get_json(path)
+        return {**told, "checks": {name: check["state"] for name, check in told["checks"].items()}}
+
+    assert timeless("/api/checks") == timeless("/api/health?deep=true")
+
+
+def test_a_sign_in_is_read_where_it_stands_before_the_app_alone(world: World) -> None:
+    client = Client(create_api(lambda: world.kedja, EASY_AUTH), signed_in("Kedja.Data"))
+
+    assert client.get("/api/checks").status_code == HTTPStatus.OK
+    refused = client.get("/api/health?deep=true")
+    assert refused.status_code == HTTPStatus.UNAUTHORIZED
+    assert "GET /api/checks" in refused.json()["detail"]
+    assert "checks" not in refused.json()
+    assert client.get("/api/health").status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("path", ["/api/health/?deep=true", "/API/health?deep=true", "/api//health?deep=true"])
+def test_no_other_spelling_leads_to_deep_health(path: str) -> None:
+    api = create_api(lambda: pytest.fail("never"), EASY_AUTH)
+
+    assert Client(api, signed_in("Kedja.Code")).get(path).status_code == HTTPStatus.NOT_FOUND
+    spelt = Client(api, signed_in("Kedja.Code")).get("/api/%68ealth?deep=true")
+    assert spelt.status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_a_key_is_taken_by_deep_health_whatever_headers_come_with_it(world: World) -> None:
+    key, _ = ApiKeys(blobs=world.blobs, clock=world.clock).create("robot", Role.DATA, experiments=("*",))
+    client = Client(create_api(lambda: world.kedja, {**EASY_AUTH, "KEDJA_AUTH": "easy-auth,keys"}))
+
+    assert client.get("/api/health?deep=true", headers={"X-Kedja-Key": key}).status_code == HTTPStatus.OK
+    refused = client.get("/api/health?deep=true", headers=signed_in("Kedja.Code"))
+    assert refused.status_code == HTTPStatus.UNAUTHORIZED
+    assert "send a key of Kedja's" in refused.json()["detail"]
+    assert "sign in" not in refused.json()["detail"]
 
 
 def test_compute_is_created(client: Client, world: World) -> None:

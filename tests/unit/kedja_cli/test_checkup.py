@@ -43,15 +43,10 @@ def machine(mocker: MockerFixture, service: FakeService) -> Machine:
     mocker.patch("subprocess.run", machine.run)
     mocker.patch("kedja_cli.checkup._listens", lambda port: port in machine.ports)
     mocker.patch("time.time", return_value=NOW)
-    service.routes["GET /api/health"] = health
+    health: dict[str, Any] = {"status": "ok", "kedja": "0.1.0", "python": "3.13.0"}
+    service.routes["GET /api/health"] = httpx.Response(200, json=health, headers={"date": formatdate(NOW)})
+    service.routes["GET /api/checks"] = {**health, "checks": {"storage": {"state": "ok", "milliseconds": 6.1}}}
     return machine
-
-
-def health(request: httpx.Request) -> httpx.Response:
-    told: dict[str, Any] = {"status": "ok", "kedja": "0.1.0", "python": "3.13.0"}
-    if "deep" in request.url.params:
-        told["checks"] = {"storage": {"state": "ok", "milliseconds": 6.1}}
-    return httpx.Response(200, json=told, headers={"date": formatdate(NOW)})
 
 
 def found(run: Run, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -145,7 +140,7 @@ def test_clock_that_is_wrong_is_told(
 def test_part_that_does_not_work_is_named(run: Run, machine: Machine, service: FakeService) -> None:
     checks = {"storage": {"state": "failed", "milliseconds": 1.0, "error": "no role"}}
     bad = httpx.Response(503, json={"kedja": "0.1.0", "python": "3.13.0", "checks": checks})
-    service.routes["GET /api/health"] = lambda request: bad if "deep" in request.url.params else health(request)
+    service.routes["GET /api/checks"] = bad
     code, findings = found(run)
     assert code == Exit.FAILED
     assert (findings["service: storage"]["state"], findings["service: storage"]["found"]) == ("failed", "no role")
@@ -159,9 +154,7 @@ def test_service_elsewhere_is_asked_without_looking_for_the_local_stack(
     code, findings = found(run, "--url", "https://kedja.example", "--key", "kedja_1_x")
     assert code == 0
     assert "node" not in findings
-    service.routes["GET /api/health"] = lambda request: (
-        problem(403, "No role.", "Get one.") if "deep" in request.url.params else health(request)
-    )
+    service.routes["GET /api/checks"] = problem(403, "No role.", "Get one.")
     code, findings = found(run, "--url", "https://kedja.example", "--key", "kedja_1_x")
     assert (code, findings["access"]["state"]) == (0, "warning")
 
