@@ -6,7 +6,7 @@ set stays until it is set again, or until a model of a newer drop than any champ
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Self
 
@@ -22,6 +22,8 @@ from function_app.storage import Blobs
 
 HISTORY = 50
 """How many champions before the present one are remembered."""
+REPEATED_FOR = timedelta(days=1)
+"""How long a request that changed the champion is recognized if it is sent again: as long as its answer is kept."""
 
 
 class Tenure(Document):
@@ -37,6 +39,7 @@ class Tenure(Document):
     until: datetime
     by: str | None = None
     reason: str | None = None
+    request: str | None = None
     withdrawn: bool = False
 
 
@@ -50,12 +53,22 @@ class Candidate(Document):
     metrics_total: int | None = None
 
 
+class Intervention(Document):
+    """Somebody's wish for another champion. `request` identifies the request that it came with."""
+
+    by: str
+    reason: str | None = None
+    at: datetime
+    request: str | None = None
+
+
 class Champion(Document):
     """`models/<model>/champion.json`.
 
     `sequence` is the order of its drop's submission among others, or the highest of any champion before, where that is
     higher: what was set by hand (`by`) gives way to newer drops alone. `metrics_total` is how many metrics the version
-    has, of which a hundred stand here at most.
+    has, of which a hundred stand here at most. `request` identifies the request that set a champion by hand, so that a
+    repeat of it changes nothing.
     """
 
     model: str
@@ -67,7 +80,20 @@ class Champion(Document):
     since: datetime
     by: str | None = None
     reason: str | None = None
+    request: str | None = None
     history: tuple[Tenure, ...] = ()
+
+    def came_of(self, wish: Intervention) -> bool:
+        """Return whether the same request has had its effect already."""
+        known = [(self.request, self.since), *((one.request, one.since) for one in self.history)]
+        return wish.request is not None and any(
+            request == wish.request and wish.at - since < REPEATED_FOR for request, since in known
+        )
+
+    @classmethod
+    def chosen(cls, model: str, candidate: Candidate, wish: Intervention) -> Self:
+        """Return the champion that somebody wants."""
+        return cls(model=model, since=wish.at, by=wish.by, reason=wish.reason, request=wish.request, **dict(candidate))
 
     def following(self, before: Self | None, *, withdrawn: bool = False) -> Self:
         """Return this champion with the one before it in its history."""
@@ -132,11 +158,11 @@ class Champions:
         is_there: Callable[[str], bool],
         *,
         may_replace: Callable[[Champion], bool],
-        by: str,
-        reason: str | None,
-        at: datetime,
+        wish: Intervention,
     ) -> Champion:
         """Make a version the champion, whatever the gate says; nothing changes where it is one already.
+
+        Nor does anything change if the same request had its effect before, whoever changed the champion since.
 
         Raises:
             NotFound: where its files are not there any more.
@@ -148,10 +174,12 @@ class Champions:
                 _check_replaceable(present, may_replace)
             if present is not None and present.version == candidate.version:
                 return None
+            if present is not None and present.came_of(wish):
+                return None
             # After the champion was read: whoever deletes a version writes the champion anew behind that.
             if not is_there(candidate.version):
                 raise NotFound(f"The version {candidate.version} of the model {model} has no files any more.")
-            return Champion(model=model, since=at, by=by, reason=reason, **dict(candidate)).following(present)
+            return Champion.chosen(model, candidate, wish).following(present)
 
         return self._change(model, succeeding)
 
@@ -161,11 +189,11 @@ class Champions:
         candidate_of: Callable[[str], Candidate | None],
         *,
         may_replace: Callable[[Champion], bool],
-        by: str,
-        reason: str | None,
-        at: datetime,
+        wish: Intervention,
     ) -> Champion:
         """Make the champion before the present one the champion again, of those that are candidates still.
+
+        If the same request had its effect before, nothing changes: the present champion is returned.
 
         Raises:
             Refused: where there is none, the present one may not be replaced, or somebody changed it meanwhile.
@@ -176,14 +204,18 @@ class Champions:
             raise nothing
         present, etag = found
         _check_replaceable(present, may_replace)
+        if present.came_of(wish):
+            return present
         candidate = next(filter(None, (candidate_of(one.version) for one in present.before())), None)
         if candidate is None:
             raise nothing
-        again = Champion(model=model, since=at, by=by, reason=reason, **dict(candidate))
-        again = again.following(present, withdrawn=True)
+        again = Champion.chosen(model, candidate, wish).following(present, withdrawn=True)
         try:
             self.blobs.replace(names.MODELS, names.champion_blob(model), again.encoded(), etag=etag)
         except PreconditionFailed as error:  # to go on would be to go back two
+            now = self.find(model)
+            if now is not None and now.came_of(wish):  # the answer to this very write was lost
+                return now
             raise Refused(f"The champion of {model} changed at the same moment. Look at it, and try again.") from error
         return again
 

@@ -8,16 +8,17 @@ from http import HTTPStatus
 from itertools import batched
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from function_app.artifacts import ModelManifest
 from function_app.callers import Caller
-from function_app.champion import Candidate, Champion
+from function_app.champion import Candidate, Champion, Intervention
 from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import After
+from function_app.idempotency import HEADER, effect
 from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.problems import answers
@@ -148,7 +149,7 @@ def list_model_files(caller: DataCaller, kedja: Service, model: str, version: st
 
 
 @router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
-def promote_model(caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
+def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
     """Make a version the champion, whatever the gate says."""
     manifest, _ = _manifest(caller, kedja, model, promotion.version)
     downloads = _downloads(kedja)
@@ -161,15 +162,15 @@ def promote_model(caller: CodeCaller, kedja: Service, model: str, promotion: Pro
         _candidate(kedja, manifest),
         is_there,
         may_replace=lambda present: _sees(caller, present.receipt),
-        by=caller.name,
-        reason=promotion.reason,
-        at=kedja.receipts.clock(),
+        wish=_wish(request, caller, kedja, promotion.reason, promotion.version),
     )
     return _shown(caller, made)
 
 
 @router.post("/{model}/champion/rollback", operation_id="roll_back_model", responses=_CHANGING)
-def roll_back_model(caller: CodeCaller, kedja: Service, model: str, rollback: Rollback | None = None) -> Champion:
+def roll_back_model(
+    request: Request, caller: CodeCaller, kedja: Service, model: str, rollback: Rollback | None = None
+) -> Champion:
     """Make the champion before the present one the champion again."""
     if not _MODEL.fullmatch(model) or _champion(caller, kedja, model) is None:
         raise _no_model(model)
@@ -183,11 +184,15 @@ def roll_back_model(caller: CodeCaller, kedja: Service, model: str, rollback: Ro
         model,
         candidate_of,
         may_replace=lambda present: _sees(caller, present.receipt),
-        by=caller.name,
-        reason=rollback.reason if rollback else None,
-        at=kedja.receipts.clock(),
+        wish=_wish(request, caller, kedja, rollback.reason if rollback else None),
     )
     return _shown(caller, again)
+
+
+def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *content: str) -> Intervention:
+    key = request.headers.get(HEADER)
+    identity = effect(f"{caller.name} {caller.role}", key, request.method, request.url.path, *content)
+    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=identity)
 
 
 def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
@@ -239,9 +244,10 @@ def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
 
 
 def _shown(caller: Caller, champion: Champion) -> Champion:
-    """Return a champion without those of other experiments in its history."""
-    seen = tuple(tenure for tenure in champion.history if _sees(caller, tenure.receipt))
-    return champion.model_copy(update={"history": seen})
+    """Return a champion without those of other experiments in its history, and without what identifies requests."""
+    hidden = {"request": None}
+    seen = [tenure.model_copy(update=hidden) for tenure in champion.history if _sees(caller, tenure.receipt)]
+    return champion.model_copy(update={**hidden, "history": tuple(seen)})
 
 
 def _sees(caller: Caller, receipt: str) -> bool:

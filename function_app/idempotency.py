@@ -7,6 +7,7 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. Wha
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
@@ -125,6 +126,16 @@ class IdempotencyKeys:
             self.blobs.replace(names.RECEIPTS, claim.name, kept.encoded(), etag=claim.etag)
         except PreconditionFailed:
             pass  # it took so long that another request took its place
+
+
+def effect(caller: str, key: str | None, *request: str) -> str:
+    """Return what identifies the effect of a request: the same if it is repeated with its key, else a new one.
+
+    Whatever a request changes may record this, so that a repeat is recognized even if nothing was kept of the first.
+    """
+    if key is None:
+        return secrets.token_hex(32)
+    return _digest(*(part.encode() for part in (caller, parsed(key), *request)))
 
 
 def parsed(value: str) -> str:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from function_app import names
-from function_app.champion import HISTORY, Candidate, Champion, Champions
+from function_app.champion import HISTORY, Candidate, Champion, Champions, Intervention
 from function_app.errors import NotFound, Refused, Unreadable
 from function_app.kedja_options import When
 from tests.unit.meanwhile import Meanwhile
@@ -108,6 +108,9 @@ def test_of_two_at_once_the_newer_wins(blobs: MemoryBlobs, other: int, *, there:
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
+WISH = Intervention(by="somebody", at=NOW)
+
+
 def there(_version: str) -> bool:
     return True
 
@@ -122,11 +125,12 @@ def candidate(version: str, sequence: int = 0) -> Candidate:
 
 def promote(champions: Champions, version: str, sequence: int = 0, reason: str | None = None) -> Champion:
     chosen = candidate(version, sequence)
-    return champions.promote("digits", chosen, there, may_replace=anyones, by="somebody", reason=reason, at=NOW)
+    wish = Intervention(by="somebody", reason=reason, at=NOW)
+    return champions.promote("digits", chosen, there, may_replace=anyones, wish=wish)
 
 
 def roll_back(champions: Champions) -> str:
-    again = champions.roll_back("digits", candidate, may_replace=anyones, by="somebody", reason=None, at=NOW)
+    again = champions.roll_back("digits", candidate, may_replace=anyones, wish=WISH)
     return again.version
 
 
@@ -166,9 +170,7 @@ def test_a_version_whose_files_go_at_the_same_moment_is_not_promoted(blobs: Memo
             candidate("1", 1),
             lambda version: version in left,
             may_replace=anyones,
-            by="somebody",
-            reason=None,
-            at=NOW,
+            wish=WISH,
         )
     found = Champions(blobs).find("digits")
     assert found is not None
@@ -228,7 +230,7 @@ def test_a_rollback_passes_over_what_is_not_there_any_more(champions: Champions)
     def candidate_of(version: str) -> Candidate | None:
         return candidate(version) if version != "2" else None
 
-    again = champions.roll_back("digits", candidate_of, may_replace=anyones, by="somebody", reason="r", at=NOW)
+    again = champions.roll_back("digits", candidate_of, may_replace=anyones, wish=WISH)
 
     assert again.version == "1"
 
@@ -238,7 +240,7 @@ def test_there_has_to_be_one_before(champions: Champions, model: str) -> None:
     champions.challenge(champion("1", 10), None)
 
     with pytest.raises(Refused, match="nothing to roll back to"):
-        champions.roll_back(model, candidate, may_replace=anyones, by="somebody", reason=None, at=NOW)
+        champions.roll_back(model, candidate, may_replace=anyones, wish=WISH)
 
 
 def test_a_champion_that_may_not_be_replaced_stays(champions: Champions) -> None:
@@ -249,9 +251,9 @@ def test_a_champion_that_may_not_be_replaced_stays(champions: Champions) -> None
         return present.receipt != "digits/2"
 
     with pytest.raises(Refused, match="not yours"):
-        champions.promote("digits", candidate("1"), there, may_replace=not_this, by="somebody", reason=None, at=NOW)
+        champions.promote("digits", candidate("1"), there, may_replace=not_this, wish=WISH)
     with pytest.raises(Refused, match="not yours"):
-        champions.roll_back("digits", candidate, may_replace=not_this, by="somebody", reason=None, at=NOW)
+        champions.roll_back("digits", candidate, may_replace=not_this, wish=WISH)
     found = champions.find("digits")
     assert found is not None
     assert found.version == "2"
@@ -268,7 +270,7 @@ def test_a_tenure_keeps_the_first_metric_alone_and_a_rollback_has_all_of_them(ch
     def measured(version: str) -> Candidate:
         return candidate(version).model_copy(update=many)
 
-    again = champions.roll_back("digits", measured, may_replace=anyones, by="somebody", reason=None, at=NOW)
+    again = champions.roll_back("digits", measured, may_replace=anyones, wish=WISH)
     assert (again.metrics, again.metrics_total) == (many["metrics"], 2)
 
 
