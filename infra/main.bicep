@@ -123,6 +123,11 @@ param notificationEndpoint string = ''
 @description('The most instances of the function app.')
 param maximumInstances int = 40
 
+@minValue(1)
+@maxValue(1000)
+@description('HTTP requests at a time on one instance, open pages among them. By default as many as it has threads for.')
+param httpConcurrency int = 40
+
 @description('Not to be set: the month of this deployment.')
 param thisMonth string = utcNow('yyyy-MM-01')
 
@@ -369,6 +374,7 @@ module functionApp 'modules/function-app.bicep' = {
     keepReceipts: keepReceipts
     keepModels: keepModels
     maximumInstances: maximumInstances
+    httpConcurrency: httpConcurrency
     isPrivate: isPrivate
     allowedAddresses: allowedAddresses
     subnetId: isPrivate ? network!.outputs.appSubnetId : ''

@@ -23,6 +23,7 @@ param keepSnapshots int
 param keepReceipts int
 param keepModels int
 param maximumInstances int
+param httpConcurrency int
 param isPrivate bool
 param allowedAddresses string
 param subnetId string
@@ -70,7 +71,12 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identityId }
         }
       }
-      scaleAndConcurrency: { instanceMemoryMB: 2048, maximumInstanceCount: maximumInstances }
+      scaleAndConcurrency: {
+        instanceMemoryMB: 2048
+        maximumInstanceCount: maximumInstances
+        // Without this a Python app gets one request per instance, and each open page would keep an instance running.
+        triggers: { http: { perInstanceConcurrency: httpConcurrency } }
+      }
       runtime: { name: 'python', version: '3.13' }
     }
     siteConfig: {

@@ -3,6 +3,9 @@
 import json
 import re
 
+import anyio
+import anyio.to_thread
+
 from function_app import names
 from tests.infra import kedja_facts
 from tests.infra.bicep import Infra, Unknown
@@ -33,11 +36,34 @@ def check_flex_consumption(infra: Infra) -> None:
     assert config["deployment"]["storage"]["authentication"]["type"] == "UserAssignedIdentity"
     assert site.body["kind"] == "functionapp,linux"
     assert "'azd-service-name': 'app'" in site.body["tags"].text
+    scale = config["scaleAndConcurrency"]
+    # For Python the default is one request an instance: each open page would keep one.
+    assert scale["triggers"] == {"http": {"perInstanceConcurrency": Unknown("httpConcurrency")}}
+    assert scale["maximumInstanceCount"] == Unknown("maximumInstances")
     plan = infra.one("Microsoft.Web/serverfarms").body
     assert plan["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
     assert plan["properties"] == {"reserved": True}
     not_on_flex = {"FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE"}
     assert not not_on_flex & set(settings(infra))
+
+
+def check_http_concurrency(infra: Infra) -> None:
+    main = infra["main.bicep"]
+    (default,) = re.findall(r"param httpConcurrency int = (\d+)\n", main.text)
+    threads = anyio.run(_threads)
+    assert int(default) == threads, "more requests than threads wait for each other; docs/scale.md argues for this"
+    decorators = main.decorators["httpConcurrency"]
+    assert "@minValue(1)" in decorators
+    assert "@maxValue(1000)" in decorators
+    (module,) = [each for each in main.modules if each.symbol == "functionApp"]
+    assert "httpConcurrency: httpConcurrency" in module.text
+    passed = json.loads(infra.texts["main.parameters.json"])["parameters"]["httpConcurrency"]["value"]
+    assert passed == f"${{KEDJA_HTTP_CONCURRENCY={default}}}"
+
+
+async def _threads() -> int:
+    """Return how many threads the framework gives to the requests of a process."""
+    return int(anyio.to_thread.current_default_thread_limiter().total_tokens)
 
 
 def check_alerts(infra: Infra) -> None:

@@ -291,6 +291,19 @@ MUTANTS = (
     Mutant("cluster even without quota", WORKSPACE, " = if (gpuMaxNodes > 0) {", " = {"),
     Mutant("jobs run as the workspace", WORKSPACE, "'${jobIdentityId}': {}", "'${workspaceIdentityId}': {}"),
     Mutant("older Python", APP, "version: '3.13'", "version: '3.11'"),
+    Mutant(
+        "one HTTP request an instance",
+        APP,
+        "        triggers: { http: { perInstanceConcurrency: httpConcurrency } }\n",
+        "",
+    ),
+    Mutant("fewer requests than threads", MAIN, "param httpConcurrency int = 40", "param httpConcurrency int = 1"),
+    Mutant(
+        "concurrency that cannot be set",
+        "main.parameters.json",
+        "${KEDJA_HTTP_CONCURRENCY=40}",
+        "${KEDJA_HTTP_CONCURENCY=40}",
+    ),
     Mutant("azd does not find the app", APP, "'azd-service-name': 'app'", "'azd-service': 'app'"),
     Mutant("failed jobs in silence", ALERTS, "metricName: 'Failed Runs'", "metricName: 'Completed Runs'"),
     Mutant(
