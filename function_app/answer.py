@@ -69,14 +69,19 @@ def answered(receipt: Receipt, plan: Waiting | Rejected, now: datetime) -> Recei
     return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=plan.what_to_do)
 
 
-def repeated(receipt: Receipt, trigger: str, drop: Drop, now: datetime) -> Receipt:
-    """Return the receipt with a note that the same content came again, and what has been done about it already."""
+def repeated(receipt: Receipt, trigger: str, drop: Drop, now: datetime, *, refused: str | None = None) -> Receipt:
+    """Return the receipt with a note that the same content came again, and what has been done about it already.
+
+    `refused` says why it is not submitted again, although it would be its turn.
+    """
     newest = drop.newest or drop.now
     if newest <= receipt.newest_upload:
         return seen(receipt, drop)  # no one dropped anything: an event came twice
     done = f"job {receipt.job} is {receipt.status}" if receipt.job else f"it is {receipt.status}"
     if receipt.model:
         done = f"job {receipt.job} made model {receipt.model.model} version {receipt.model.version}"
+    if refused:
+        done = f"{done}, and it is not submitted again: {refused.removesuffix('.')}"
     repeat = Repeat(at=now, trigger=trigger, outcome=f"The same content was dropped again; {done}.")
     return seen(receipt.with_(repeats=(*receipt.repeats, repeat)[-REPEATS_LISTED:]), drop)
 

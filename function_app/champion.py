@@ -1,7 +1,8 @@
 """The champion: which version of a model consumers are to use.
 
 By itself it only moves forward, whatever order jobs end in. Somebody may promote any version, or roll back; what they
-set stays until it is set again, or until a model of a newer drop than any champion before passes its gate.
+set stays until it is set again, or until a model of a newer drop than any champion before passes its gate. If the model
+belongs to another experiment, it has to pass the gate of that one's `job.yaml` as well.
 """
 
 import time
@@ -15,7 +16,8 @@ from attrs import frozen
 from function_app import names
 from function_app.documents import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.gate import refusal
+from function_app.gate import OwnersGate, refusal
+from function_app.job_result import METRICS_CARRIED
 from function_app.kedja_options import When
 from function_app.retrying import lost_race
 from function_app.storage import Blobs
@@ -67,8 +69,11 @@ class Champion(Document):
 
     `sequence` is the order of its drop's submission among others, or the highest of any champion before, where that is
     higher: what was set by hand (`by`) gives way to newer drops alone. `metrics_total` is how many metrics the version
-    has, of which a hundred stand here at most. `request` identifies the request that set a champion by hand, so that a
-    repeat of it changes nothing.
+    has, of which a hundred stand here at most.
+
+    `owner` is the experiment that the model belongs to, and `gate` what that asks of the versions of others; both are
+    as the owner's last champion had them. Without an owner, no champion has said so yet. `request` identifies the
+    request that set a champion by hand, so that a repeat of it changes nothing.
     """
 
     model: str
@@ -81,7 +86,14 @@ class Champion(Document):
     by: str | None = None
     reason: str | None = None
     request: str | None = None
+    owner: str | None = None
+    gate: OwnersGate | None = None
     history: tuple[Tenure, ...] = ()
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that registered the version."""
+        return self.receipt.partition("/")[0]
 
     def came_of(self, wish: Intervention) -> bool:
         """Return whether the same request has had its effect already."""
@@ -101,8 +113,10 @@ class Champion(Document):
             return self
         first = dict(islice(before.metrics.items(), 1))
         tenure = Tenure.model_validate({**dict(before), "metrics": first, "until": self.since, "withdrawn": withdrawn})
+        terms = {"owner": before.owner, "gate": before.gate} if self.owner is None else {}
         return self.model_copy(
             update={
+                **terms,
                 "sequence": max(self.sequence, before.sequence),
                 "history": (*before.history, tenure)[-HISTORY:],
             }
@@ -133,11 +147,15 @@ class Champions:
         found = Champion.read(self.blobs, model)
         return found[0] if found else None
 
-    def challenge(self, challenger: Champion, gate: When | None) -> bool:
+    def challenge(
+        self, challenger: Champion, gate: When | None, *, measured: Mapping[str, float] | None = None
+    ) -> bool:
         """Make the challenger the champion unless the present one is newer, or better where the gate asks for that.
 
-        Return whether it is the champion now.
+        A challenger without an owner comes of another experiment than the model's: the owner's gate applies to it too.
+        `measured` are all its metrics; by default those that it carries. Return whether it is the champion now.
         """
+        metrics = challenger.metrics if measured is None else measured
 
         def succeeding(present: Champion | None) -> Champion | None:
             if present is None:
@@ -145,11 +163,25 @@ class Champions:
             if present.version == challenger.version:
                 return None
             newest = present.sequence - (present.by is None)  # what somebody set gives way to newer drops alone
-            if challenger.sequence <= newest or refusal(gate, challenger.metrics, present.metrics):
+            if challenger.sequence <= newest or refusal(gate, metrics, present.metrics):
                 return None
-            return challenger.following(present)
+            if challenger.owner is not None or present.gate is None:
+                return challenger.following(present)
+            if refusal(present.gate, metrics, present.metrics):
+                return None
+            return _with_metric(challenger, present.gate.metric, metrics).following(present)
 
         return self._change(challenger.model, succeeding).version == challenger.version
+
+    def mark(self, model: str, owner: str, gate: OwnersGate | None) -> Champion:
+        """Write down who owns the model of a champion that does not say so yet; return the champion as it is then."""
+
+        def marked(present: Champion | None) -> Champion | None:
+            if present is None or present.owner is not None:
+                return None
+            return present.model_copy(update={"owner": owner, "gate": gate})
+
+        return self._change(model, marked)
 
     def promote(
         self,
@@ -157,7 +189,7 @@ class Champions:
         candidate: Candidate,
         is_there: Callable[[str], bool],
         *,
-        may_replace: Callable[[Champion], bool],
+        may_replace: Callable[[Champion | None], bool],
         wish: Intervention,
     ) -> Champion:
         """Make a version the champion, whatever the gate says; nothing changes where it is one already.
@@ -166,12 +198,11 @@ class Champions:
 
         Raises:
             NotFound: where its files are not there any more.
-            Refused: where the present champion may not be replaced.
+            Refused: where the present champion, or its absence, may not be replaced.
         """
 
         def succeeding(present: Champion | None) -> Champion | None:
-            if present is not None:
-                _check_replaceable(present, may_replace)
+            _check_replaceable(model, present, may_replace)
             if present is not None and present.version == candidate.version:
                 return None
             if present is not None and present.came_of(wish):
@@ -203,7 +234,7 @@ class Champions:
         if found is None:
             raise nothing
         present, etag = found
-        _check_replaceable(present, may_replace)
+        _check_replaceable(model, present, may_replace)
         if present.came_of(wish):
             return present
         candidate = next(filter(None, (candidate_of(one.version) for one in present.before())), None)
@@ -242,8 +273,16 @@ class Champions:
             return changed
 
 
-def _check_replaceable(champion: Champion, may_replace: Callable[[Champion], bool]) -> None:
+def _with_metric(challenger: Champion, name: str, measured: Mapping[str, float]) -> Champion:
+    """Return the challenger with a metric that the next one is compared by, first, whatever else it carries."""
+    metrics = {name: measured[name], **challenger.metrics}
+    return challenger.model_copy(update={"metrics": dict(islice(metrics.items(), METRICS_CARRIED))})
+
+
+def _check_replaceable[C: (Champion, Champion | None)](
+    model: str, champion: C, may_replace: Callable[[C], bool]
+) -> None:
     if not may_replace(champion):
         raise Refused(
-            f"The champion of {champion.model} comes of an experiment that is not yours. Ask somebody who may see it."
+            f"The champion of {model} is not yours to replace. Ask somebody who may act for the model's owner."
         )

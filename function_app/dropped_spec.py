@@ -52,3 +52,8 @@ class DroppedSpecs:
             return self.blobs.read(names.SCRIPTS, f"{drop.folder}/{name}", limit=SPEC_LIMIT + 1).data
         except BlobNotFound:
             return None
+
+
+def canonical_of_invalid(drop: Drop) -> str:
+    """Return what a drop whose job.yaml cannot be read has in place of its spec's canonical text."""
+    return f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"

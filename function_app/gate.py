@@ -4,14 +4,32 @@ import math
 import operator
 from collections.abc import Mapping
 from textwrap import shorten
+from typing import Self
 
+from function_app.documents import Document
 from function_app.kedja_options import When
 
 MOST_NAMED = 1000
 """Characters of the metrics' names that a reason gives."""
 
 
-def refusal(gate: When | None, metrics: Mapping[str, float], champion: Mapping[str, float] | None) -> str | None:
+class OwnersGate(Document):
+    """The gate of a model's owner, as the champion keeps it for the versions of other experiments."""
+
+    metric: str
+    goal: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    better_than: str | None = None
+
+    @classmethod
+    def of(cls, gate: When | None) -> Self | None:
+        return cls.model_validate(gate.model_dump()) if gate else None
+
+
+def refusal(
+    gate: When | OwnersGate | None, metrics: Mapping[str, float], champion: Mapping[str, float] | None
+) -> str | None:
     """Return why the model is not to be registered, with the figures, or None where it is.
 
     `champion` holds the metrics of the present champion, or is None where there is none yet. A metric that is no

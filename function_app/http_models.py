@@ -11,11 +11,12 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from function_app import names
 from function_app.artifacts import ModelManifest
 from function_app.callers import Caller
 from function_app.champion import Candidate, Champion, Intervention
 from function_app.downloads import Download, Downloads
-from function_app.errors import NotFound
+from function_app.errors import NotFound, Refused
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import After
 from function_app.idempotency import HEADER, effect
@@ -29,7 +30,6 @@ from function_app.views import ModelDetail, ModelList, ModelView
 router = APIRouter(prefix="/api/models", tags=["models"])
 
 MOST = 1000
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _VERSION = re.compile(r"[0-9]{1,18}")
 _ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 _CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -110,9 +110,11 @@ def list_models(
 def _versions_after(last: str, caller: Caller, kedja: Kedja, pool: Executor, *, most: int) -> list[ModelVersion]:
     """Return the versions that the caller sees behind a place, in their order; at least `most`, if there are."""
     begin = f"{last.rpartition('/')[0]}/" if last else ""
-    names = sorted((name for name in kedja.training.model_names() if f"{name}/" >= begin), key=lambda name: f"{name}/")
+    ordered = sorted(
+        (name for name in kedja.training.model_names() if f"{name}/" >= begin), key=lambda name: f"{name}/"
+    )
     found: list[ModelVersion] = []
-    for batch in batched(names, READS_AT_ONCE, strict=False):
+    for batch in batched(ordered, READS_AT_ONCE, strict=False):
         for versions in pool.map(kedja.training.models, batch):
             kedjas = (one for one in versions if JOB_TAG in one.tags and _sees(caller, one.tags.get(RECEIPT_TAG, "")))
             found += [one for one in kedjas if _place(one) > last]
@@ -124,7 +126,7 @@ def _versions_after(last: str, caller: Caller, kedja: Kedja, pool: Executor, *, 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
 def get_model(caller: DataCaller, kedja: Service, model: str) -> ModelDetail:
     """Return a model: its champion, which consumers are to use, and its versions."""
-    versions = kedja.training.models(model) if _MODEL.fullmatch(model) else []
+    versions = kedja.training.models(model) if names.MODEL_NAME.fullmatch(model) else []
     seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
     if not seen:
         raise _no_model(model)
@@ -150,9 +152,9 @@ def list_model_files(caller: DataCaller, kedja: Service, model: str, version: st
 
 @router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
 def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
-    """Make a version the champion, whatever the gate says."""
+    """Make a version the champion, whatever the gate says. That takes a caller who may act for the model's owner."""
     manifest, _ = _manifest(caller, kedja, model, promotion.version)
-    downloads = _downloads(kedja)
+    downloads, owns = _downloads(kedja), _owns(caller, kedja, model)
 
     def is_there(version: str) -> bool:
         return downloads.manifest(model, version) is not None
@@ -161,7 +163,7 @@ def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: s
         model,
         _candidate(kedja, manifest),
         is_there,
-        may_replace=lambda present: _sees(caller, present.receipt),
+        may_replace=lambda _present: owns,
         wish=_wish(request, caller, kedja, promotion.reason, promotion.version),
     )
     return _shown(caller, made)
@@ -171,19 +173,30 @@ def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: s
 def roll_back_model(
     request: Request, caller: CodeCaller, kedja: Service, model: str, rollback: Rollback | None = None
 ) -> Champion:
-    """Make the champion before the present one the champion again."""
-    if not _MODEL.fullmatch(model) or _champion(caller, kedja, model) is None:
+    """Make the champion before the present one the champion again.
+
+    A caller who may act for the model's owner can always do this; any other only with a champion of their own.
+    """
+    champion = kedja.champions.find(model) if names.MODEL_NAME.fullmatch(model) else None
+    owns = champion is not None and _owns(caller, kedja, model)
+    if champion is None or not (owns or _sees(caller, champion.receipt)):
         raise _no_model(model)
     downloads = _downloads(kedja)
 
     def candidate_of(version: str) -> Candidate | None:
         manifest = downloads.manifest(model, version)
-        return _candidate(kedja, manifest) if manifest is not None and _sees(caller, manifest.receipt) else None
+        if manifest is None or _sees(caller, manifest.receipt):
+            return _candidate(kedja, manifest) if manifest else None
+        if owns:
+            return None
+        raise Refused(
+            f"The champion of {model} before this one is not yours. Ask whoever may act for the model's owner."
+        )
 
     again = kedja.champions.roll_back(
         model,
         candidate_of,
-        may_replace=lambda present: _sees(caller, present.receipt),
+        may_replace=lambda present: owns or _sees(caller, present.receipt),
         wish=_wish(request, caller, kedja, rollback.reason if rollback else None),
     )
     return _shown(caller, again)
@@ -193,6 +206,17 @@ def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *c
     key = request.headers.get(HEADER)
     identity = effect(f"{caller.name} {caller.role}", key, request.method, request.url.path, *content)
     return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=identity)
+
+
+def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
+    """Return whether the caller may act for the experiment that a model belongs to."""
+    if caller.sees_everything:
+        return True
+    champion = kedja.champions.find(model)
+    if champion is not None and champion.owner is not None:
+        return caller.sees(champion.owner)
+    found = kedja.owners.find(model)
+    return found is not None and caller.sees(found.owner)
 
 
 def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
@@ -212,7 +236,7 @@ def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
 def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:
     """Return the manifest of a version that the caller sees, and the champion. Raise NotFound where there is none."""
     missing = NotFound(f"There is no version {version!r} of a model {model!r}, or its files are not all copied yet.")
-    if not _MODEL.fullmatch(model):
+    if not names.MODEL_NAME.fullmatch(model):
         raise missing
     champion = _champion(caller, kedja, model)
     if version == "champion" and champion:
@@ -244,10 +268,11 @@ def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
 
 
 def _shown(caller: Caller, champion: Champion) -> Champion:
-    """Return a champion without those of other experiments in its history, and without what identifies requests."""
+    """Return a champion without what is of other experiments in its history, and what identifies requests."""
     hidden = {"request": None}
     seen = [tenure.model_copy(update=hidden) for tenure in champion.history if _sees(caller, tenure.receipt)]
-    return champion.model_copy(update={**hidden, "history": tuple(seen)})
+    owner = champion.owner if champion.owner and caller.sees(champion.owner) else None
+    return champion.model_copy(update={**hidden, "history": tuple(seen), "owner": owner})
 
 
 def _sees(caller: Caller, receipt: str) -> bool:

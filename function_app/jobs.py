@@ -83,20 +83,23 @@ class Jobs:
             InvalidJobSpec: where a key is wrong.
             NotFound: where nothing was dropped.
             RoleMissing: where the caller may not set a key.
+            ModelNotShared: if the model is another experiment's.
             ChangedMeanwhile, CopyUnderWay: try again.
         """
         drop, spec = self._drop(request, code=code)
-        return self.settler.take(drop, spec, trigger=trigger, force=force)
+        return self.settler.take(drop, spec, trigger=trigger, force=force, strict=True)
 
     def answer(self, request: TrainingRequest) -> Receipt:
-        """Submit what an event asked for. Raises as `submit` does."""
-        return self.submit(request.spec, trigger=f"event: {request.source}", code=request.code)
+        """Submit what an event asked for. Raises as `submit` does, but a drop whose model is another's is rejected."""
+        drop, spec = self._drop(request.spec, code=request.code)
+        return self.settler.take(drop, spec, trigger=f"event: {request.source}")
 
     def dry_run(self, request: Mapping[str, object], *, code: bool) -> DryRun:
         """Return what `submit` would do, without doing it. Raises as `submit` does."""
         drop, spec = self._drop(request, code=code)
         plan = self.planner.plan(drop, spec)
         drop_id = plan.drop.id(spec.canonical())
+        plan = self.settler.owners.planned(plan, spec.kedja.registration, claim=False)
         return DryRun(
             drop=drop_id,
             status={Ready: Status.SUBMITTING, Waiting: Status.WAITING, Rejected: Status.REJECTED}[type(plan)],
@@ -190,12 +193,13 @@ class Jobs:
         return self.submitter.submit(self.receipts.change(receipt, edit))
 
     def _check_snapshot(self, receipt: Receipt) -> None:
-        """Raise Refused where the snapshot is gone, or its code is not approved (any more) and has to be."""
+        """Raise Refused if the snapshot is gone, its code is not approved (any more), or its model is another's."""
         try:
             spec = self.snapshots.spec(receipt.experiment, receipt.drop)
         except BlobNotFound as gone:
             raise Refused(f"The snapshot of {receipt.name} was deleted: drop the files again.") from gone
         self.approvals.check(receipt, spec)
+        self.settler.owners.check(spec.kedja.registration.model, receipt.experiment)
 
 
 def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:

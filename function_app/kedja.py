@@ -22,6 +22,7 @@ from function_app.experiments import Experiments
 from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs, TrainingRequest
 from function_app.missing_node import MissingNodes
+from function_app.ownership import Owners
 from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
 from function_app.receipt import Receipt
@@ -61,6 +62,7 @@ class Kedja:
     jobs: Jobs
     experiments: Experiments
     champions: Champions
+    owners: Owners
     poison: PoisonCabinet
     approver: Approver
 
@@ -81,6 +83,7 @@ class Kedja:
         receipts = Receipts(blobs, publisher, clock)
         archives, snapshots, champions = ScriptArchives(blobs), Snapshots(blobs), Champions(blobs)
         approvals = Approvals(blobs, required=settings.approvals == "required", clock=clock)
+        owners = Owners(blobs=blobs, champions=champions, snapshots=snapshots, training=training, clock=clock)
         planner = Planner(settings=settings, training=training)
         intake = Intake(blobs=blobs, queues=queues, account_url=account_url, quiet_period=settings.quiet_period)
         limits = Limits(per_experiment=settings.max_jobs_per_experiment, in_all=settings.max_jobs)
@@ -98,6 +101,7 @@ class Kedja:
         settler = Settler(
             blobs=blobs,
             intake=intake,
+            owners=owners,
             planner=planner,
             receipts=receipts,
             snapshots=snapshots,
@@ -113,6 +117,7 @@ class Kedja:
             artifacts=Artifacts(blobs=blobs, max_runtime=timing.max_copy_runtime),
             blobs=blobs,
             champions=champions,
+            owners=owners,
             receipts=receipts,
             remover=remover,
             snapshots=snapshots,
@@ -183,6 +188,7 @@ class Kedja:
             jobs=jobs,
             experiments=experiments,
             champions=champions,
+            owners=owners,
             poison=PoisonCabinet(blobs=blobs, receipts=receipts),
             approver=approver,
         )

@@ -82,6 +82,10 @@ def job_name(experiment: str, drop: str, attempt: int) -> str:
     return f"{experiment}-{drop[:16]}-{attempt}"
 
 
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+"""What a model may be called."""
+
+
 def receipt_blob(experiment: str, drop: str) -> str:
     return f"{experiment}/{drop}.json"
 
@@ -145,3 +149,7 @@ def model_prefix(model: str, version: str) -> str:
 
 def champion_blob(model: str) -> str:
     return f"{model}/champion.json"
+
+
+def owner_blob(model: str) -> str:
+    return f"{model}/owner.json"

@@ -35,6 +35,7 @@ from function_app.errors import (
 )
 from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
 from function_app.journal import InvalidCursor
+from function_app.ownership import ModelNotShared, OwnerChanged
 from function_app.receipt import IllegalMove
 from function_app.receipt_pages import InvalidToken
 from function_app.receipts import ReceiptBusy
@@ -101,6 +102,13 @@ KINDS: Mapping[type[KedjaError], Kind] = {
     NotFound: Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
     JobNotFound: Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
     Refused: Kind(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
+    ModelNotShared: Kind(HTTPStatus.CONFLICT, "model-not-shared", "The model belongs to another experiment."),
+    OwnerChanged: Kind(
+        HTTPStatus.PRECONDITION_FAILED,
+        "changed",
+        "It is not as it was read.",
+        "Read it again, and send your change anew.",
+    ),
     IllegalMove: Kind(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
     JobConflict: Kind(HTTPStatus.CONFLICT, "job-conflict", "Another job has this name."),
     BeingDeleted: Kind(HTTPStatus.CONFLICT, "being-deleted", "The experiment is being deleted.", _LATER, 300),

@@ -15,10 +15,11 @@ from function_app.announcements import Announced
 from function_app.artifacts import Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
-from function_app.gate import refusal
+from function_app.gate import OwnersGate
 from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.lineage import lineage, shortened
+from function_app.ownership import Claim, ModelNotShared, Owners
 from function_app.receipt import FILES_LISTED, Artifact, Attempt, Receipt, RegisteredModel, Status
 from function_app.receipts import Receipts
 from function_app.removal import Remover
@@ -59,10 +60,11 @@ class _Work:
     options: RegisterOptions
     path: str
     lease: Lease
+    claim: Claim
 
     @property
     def model(self) -> str:
-        return self.options.model or self.receipt.experiment
+        return self.claim.model
 
     @property
     def measured(self) -> Mapping[str, Any]:
@@ -76,6 +78,7 @@ class Registrar:
     artifacts: Artifacts
     blobs: Blobs
     champions: Champions
+    owners: Owners
     receipts: Receipts
     remover: Remover
     snapshots: Snapshots
@@ -105,7 +108,10 @@ class Registrar:
             path, problem = self._path(options, result)
             if path is None:
                 return self._incomplete(receipt, attempt, options, lease, problem, _measured(options, result))
-            work = _Work(receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease)
+            claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
+            work = _Work(
+                receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
+            )
             return self._register(work, outputs)
 
     def abandon(self, receipt: Receipt) -> Receipt:
@@ -142,8 +148,9 @@ class Registrar:
         manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
         if copied and manifest:
             result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics)
+            claim, path = self.owners.claim(copied.model, receipt.experiment), manifest.path
             work = _Work(
-                receipt=receipt, attempt=attempt, result=result, options=options, path=manifest.path, lease=lease
+                receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
             )
             return self._finish(work, receipt, copied, manifest.files)
         model = options.model or receipt.experiment
@@ -157,10 +164,12 @@ class Registrar:
         if model is None:
             # A call that was killed may have come this far: what is registered has passed the gate.
             found = self.training.find_model(work.model, work.attempt.job)
-            champion = self.champions.find(work.model)
-            no = refusal(work.options.when, work.result.metrics, champion.metrics if champion else None)
+            no = work.claim.refusal(work.options.when, work.result.metrics)
+            if isinstance(no, ModelNotShared) and not found:
+                what_to_do = f"The job's outputs are kept. {no.what_to_do}"
+                return self._refused(work.receipt, work.lease, no.reason, work.measured, what_to_do)
             if no and not found:
-                return self._refused(work.receipt, work.lease, no, work.measured)
+                return self._refused(work.receipt, work.lease, str(no), work.measured)
             try:
                 version = self._version(work, found)
             except ModelRefused as refused:
@@ -251,11 +260,16 @@ class Registrar:
             sequence=work.attempt.sequence,
             receipt=receipt.name,
             since=now,
+            owner=receipt.experiment if work.claim.is_owner else None,
+            gate=OwnersGate.of(work.options.when) if work.claim.is_owner else None,
             **work.measured,
+        )
+        is_champion = work.claim.is_allowed and self.champions.challenge(
+            challenger, work.options.when, measured=work.result.metrics
         )
         done = model.model_copy(
             update={
-                "champion": self.champions.challenge(challenger, work.options.when),
+                "champion": is_champion,
                 "copied": len(artifacts),
                 "files": len(artifacts),
                 "size": sum(file.size for file in artifacts),

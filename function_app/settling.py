@@ -12,10 +12,12 @@ from function_app.answer import answered, claim, repeated, seen, sequence, wante
 from function_app.approvals import REASON, Approvals, Pending
 from function_app.deletion import check_not_deleting, deleted_before
 from function_app.drop import Drop
-from function_app.dropped_spec import DroppedSpecs
+from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
 from function_app.intake import Intake, SettleRequest
 from function_app.job_spec import JobSpec
+from function_app.latest import Latest
+from function_app.ownership import Owners
 from function_app.planning import Plan, Planner, Ready, Rejected, Waiting
 from function_app.receipt import Receipt, Received, Status
 from function_app.receipts import ReceiptBusy, Receipts
@@ -37,6 +39,8 @@ class NothingNew(KedjaError):
 
 Describe = Callable[[], Received]
 """Writes a drop's manifest, and returns what the receipt says of it."""
+Whole = tuple[Drop, Callable[[], Latest | None]]
+"""All that is in the folder, used or not, and what returns the experiment's latest drop before this one."""
 
 
 @frozen(kw_only=True)
@@ -45,6 +49,7 @@ class Settler:
 
     blobs: Blobs
     intake: Intake
+    owners: Owners
     planner: Planner
     receipts: Receipts
     snapshots: Snapshots
@@ -130,13 +135,14 @@ class Settler:
         trigger: str,
         asked: bool = True,
         force: bool = False,
+        strict: bool = False,
         plan: Plan | None = None,
     ) -> Receipt:
         """Decide what becomes of a drop, write it on its receipt, and submit the job that it is ready for.
 
         Safe to repeat, and to run twice at once: the receipt's conditional writes let one caller claim an attempt.
         `asked` says that someone wants it so; else nothing is taken where files only went away. `plan` is what becomes
-        of it where that is known already.
+        of it where that is known already. `strict` raises ModelNotShared instead of rejecting the drop for it.
 
         Raises:
             NothingNew: where nothing was written since the experiment's latest drop, and it was not asked for.
@@ -151,11 +157,14 @@ class Settler:
         drop_id = plan.drop.id(canonical)
         code = self.approvals.digest(plan.drop, spec) if isinstance(plan, Ready) else None
         plan = self._held(plan, code, drop_id)
-        describe = functools.partial(self._described, plan, spec, drop_id, code, drop)
+        latest = functools.cache(functools.partial(self.receipts.latest, drop.experiment))
         receipt = self.receipts.find(drop.experiment, drop_id)
+        if receipt is None and not asked:
+            self._check_that_something_came(drop, latest())
+        if receipt is None or wanted(receipt, plan.drop.newest or drop.now, force=force):
+            plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
+        describe = functools.partial(self._described, plan, spec, drop_id, code, (drop, latest))
         if receipt is None:
-            if not asked:
-                self._check_that_something_came(drop)
             receipt = self._first(plan, spec, drop_id, trigger, describe)
         else:
             receipt = self._again(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
@@ -183,8 +192,7 @@ class Settler:
         )
         return Waiting(drop=drop, what=f"{REASON}{code}", what_to_do=what_to_do)
 
-    def _check_that_something_came(self, drop: Drop) -> None:
-        latest = self.receipts.latest(drop.experiment)
+    def _check_that_something_came(self, drop: Drop, latest: Latest | None) -> None:
         # Whatever was written before the second of the latest listing was on it.
         known = latest.known if latest else deleted_before(self.blobs, drop.experiment)
         if known is not None and (drop.newest is None or sequence(drop.newest) < known):
@@ -220,7 +228,7 @@ class Settler:
             return self.receipts.create(claim(receipt, "first drop", drop, now))
         return self.receipts.create(answered(receipt, plan, now))
 
-    def _described(self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Drop | None) -> Received:
+    def _described(self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None) -> Received:
         """Write the manifest; return what the receipt says of it. `whole` is all that lies there, used or not."""
         marker = spec.kedja.drop.wait_for
         received = self.snapshots.describe(
@@ -229,8 +237,8 @@ class Settler:
             entry_script=plan.entry_script if isinstance(plan, Ready) else None,
             ignored=[marker] if marker else [],
         )
-        latest = self.receipts.latest(plan.drop.experiment) if whole else None
-        gone = self.snapshots.gone(latest.drop, whole) if whole and latest and latest.drop != drop_id else None
+        drop, latest = (whole[0], whole[1]()) if whole else (None, None)
+        gone = self.snapshots.gone(latest.drop, drop) if drop and latest and latest.drop != drop_id else None
         return received.model_copy(update={"code_sha256": code, "gone": gone})
 
     def _keep_scripts(self, drop: Drop, drop_id: str) -> None:
@@ -282,7 +290,8 @@ class Settler:
             return written
         if isinstance(plan, Waiting) and service_wait.is_compute(plan.what) and wanted(receipt, newest, force=force):
             raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, and there is no {plan.what} now.")
-        return self.receipts.change(receipt, lambda current: repeated(current, trigger, drop, now))
+        refused = plan.reason if isinstance(plan, Rejected) and wanted(receipt, newest, force=force) else None
+        return self.receipts.change(receipt, lambda current: repeated(current, trigger, drop, now, refused=refused))
 
     def _reject_outsider(self, request: SettleRequest) -> Receipt | None:
         """Answer a file that was dropped outside of any folder."""
@@ -294,11 +303,6 @@ class Settler:
         receipt = self._first(plan, spec, drop_id, request.trigger, describe)
         self.receipts.open(receipt.experiment, receipt.drop)
         return self.receipts.flush(receipt)
-
-
-def canonical_of_invalid(drop: Drop) -> str:
-    """Return what a drop whose job.yaml cannot be read has in place of its spec's canonical text."""
-    return f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"
 
 
 def _named(receipt: Receipt, plan: Plan) -> Receipt:

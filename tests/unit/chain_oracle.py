@@ -10,12 +10,13 @@ from attrs import define, field
 from function_app import names
 from function_app.champion import Champion
 from function_app.drop import Drop
+from function_app.dropped_spec import canonical_of_invalid
 from function_app.errors import InvalidJobSpec
 from function_app.latest import Latest
+from function_app.ownership import ModelOwner
 from function_app.planning import Ready
 from function_app.receipt import FINAL, MOVES, Attempt, Order, Receipt, Status
 from function_app.service_wait import is_asked_again
-from function_app.settling import canonical_of_invalid
 from function_app.training_service import JOB_TAG, RECEIPT_TAG
 from tests.unit.world import World
 
@@ -103,9 +104,12 @@ class Oracle:
                 assert now >= self.latest.get(name, now), f"{name} went back to {now} from {self.latest[name]}."
                 self.latest[name] = now
             elif container == names.MODELS and name.endswith("/champion.json"):
-                sequence = Champion.decoded(stored.data).sequence
+                champion = Champion.decoded(stored.data)
+                sequence = champion.sequence
                 assert sequence >= self.champions.get(name, sequence), f"{name} went back to {sequence}."
                 self.champions[name] = sequence
+                holders = {champion.experiment, *(one.receipt.partition("/")[0] for one in champion.history)}
+                assert len(holders) == 1, f"{name} was taken by another experiment: {holders}"
 
     def _check_events(self) -> None:
         """A repeat says the very same thing under the same id."""
@@ -152,8 +156,12 @@ class Oracle:
             assert rejected.status is Status.REJECTED, f"{rejected.name} is {rejected.status}."
             return
         plan = settler.planner.plan(drop, spec)
+        owner = ModelOwner.read(self.world.blobs, spec.kedja.registration.model or drop.experiment)
         receipt = self.world.kedja.receipts.find(drop.experiment, plan.drop.id(spec.canonical()))
         assert receipt is not None, f"What lies in {folder} has no receipt."
+        if owner is not None and owner[0].owner != drop.experiment:
+            assert receipt.model is None, f"{receipt.name} registered {receipt.model}, which is {owner[0].owner}'s."
+            return
         assert not isinstance(plan, Ready) or receipt.attempts, f"{receipt.name} was ready, and no attempt was made."
 
     def _check_told(self, receipt: Receipt) -> None:
@@ -173,6 +181,8 @@ class Oracle:
             assert told[str(last.number), TERMINAL_EVENTS[receipt.status]] == 1, f"{receipt.name} told {told}."
 
     def _check_models(self) -> None:
+        holders = {(one.model, one.tags[RECEIPT_TAG].partition("/")[0]) for one in self.world.training.current()}
+        assert len(holders) == len(dict(holders)), f"A model has versions of several experiments: {holders}"
         versions = Counter(one.tags[JOB_TAG] for one in self.world.training.current())
         assert set(versions.values()) <= {1}, f"A job has several versions: {versions}"
         attempts: dict[str, tuple[Receipt, Attempt]] = {

@@ -235,7 +235,7 @@ def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World
 def test_a_champion_of_an_experiment_that_the_caller_may_not_see_stays(world: World, jobs: list[str]) -> None:
     champion = world.kedja.champions.find("digits")
     assert champion is not None
-    foreign = champion.model_copy(update={"receipt": "secret/drop"})
+    foreign = champion.model_copy(update={"receipt": "secret/drop", "owner": "secret"})
     world.blobs.replace(names.MODELS, "digits/champion.json", foreign.encoded())
 
     refused = promote(limited(world, Role.CODE, "digits"), "1")

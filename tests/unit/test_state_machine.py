@@ -52,6 +52,7 @@ FILES = {
         b"kedja: {drop: {supersede: false}}\n",
         b"kedja: {data: none}\n",
         b"kedja: {register: {when: {metric: accuracy, at_least: 0.9}}}\n",
+        b"kedja: {register: {model: digits}}\n",  # the other experiment's own, or what the first to ask for it gets
     ),
 }
 DROPS = st.sampled_from([(path, data) for path, contents in FILES.items() for data in contents])

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from function_app import names
+from function_app.champion import Champion
+from function_app.ownership import ModelOwner
 from function_app.storage import CopyStatus
 from function_app.training_service import JobStatus
 from tests.unit.hostile_archives import zipped
@@ -72,6 +74,28 @@ def better_than_the_champion(world: World) -> None:
     world.drop("data/digits/digits.npz", b"more digits")
     world.rest()
     world.run_job(metrics={"accuracy": 0.98})
+
+
+def first_of_a_model(world: World) -> None:
+    world.drop("scripts/digits/job.yaml", b"kedja: {register: {model: shared}}\n")
+    registered(world)
+
+
+def rejected_for_anothers_model(world: World) -> None:
+    world.blobs.upload(names.DATA, "vision/a", b"a")
+    world.drop("scripts/digits/job.yaml", b"kedja: {register: {model: vision}}\n")
+    world.drop_digits()
+    world.rest()
+
+
+def of_a_shared_model(world: World) -> None:
+    """Its champion is one of an earlier release."""
+    world.drop("scripts/digits/job.yaml", b"kedja: {register: {model: vision}}\n")
+    champion = Champion(model="vision", version="1", sequence=1, receipt="vision/1", since=world.clock())
+    owner = ModelOwner(model="vision", owner="vision", allowed=("digits",), since=world.clock())
+    world.blobs.upload(names.MODELS, names.champion_blob("vision"), champion.encoded())
+    world.blobs.upload(names.MODELS, names.owner_blob("vision"), owner.encoded())
+    registered(world)
 
 
 def begun_before_its_message_came_again(world: World) -> None:
@@ -235,6 +259,9 @@ WAYS: list[Callable[[World], None]] = [
     rejected,
     not_registered,
     better_than_the_champion,
+    first_of_a_model,
+    rejected_for_anothers_model,
+    of_a_shared_model,
     begun_before_its_message_came_again,
     copied_slowly,
     copies_that_failed,

@@ -1,0 +1,64 @@
+"""What tests of models' owners have in common: experiments that register models, their own and others'."""
+
+import json
+
+from function_app import names
+from function_app.champion import Champion
+from function_app.ownership import ModelOwner
+from function_app.receipt import Receipt
+from tests.unit.world import SCRIPT, World
+
+GATE = "{metric: accuracy, goal: maximize, at_least: 0.9, better_than: champion}"
+
+
+def drop(
+    world: World, experiment: str, *, model: str | None = None, when: str | None = None, data: str = "x"
+) -> Receipt:
+    """Drop an experiment, let it settle, and return its newest receipt."""
+    options = [f"model: {model}"] * (model is not None) + [f"when: {when}"] * (when is not None)
+    world.clock.advance(60)
+    world.drop(f"scripts/{experiment}/job.yaml", f"kedja: {{register: {{{', '.join(options)}}}}}\n".encode())
+    world.drop(f"scripts/{experiment}/train.py", SCRIPT)
+    world.drop(f"data/{experiment}/digits.npz", data.encode())
+    world.rest()
+    return world.receipts(experiment)[-1]
+
+
+def train(
+    world: World,
+    experiment: str,
+    accuracy: float,
+    *,
+    model: str | None = None,
+    when: str | None = None,
+    data: str = "x",
+) -> Receipt:
+    """Drop an experiment and let its job end."""
+    receipt = drop(world, experiment, model=model, when=when, data=data)
+    world.run_job(receipt.job, metrics={"accuracy": accuracy})
+    return world.kedja.receipts.load(receipt.experiment, receipt.drop)
+
+
+def champion(world: World, model: str) -> Champion:
+    found = world.kedja.champions.find(model)
+    assert found is not None
+    return found
+
+
+def owner(world: World, model: str) -> ModelOwner:
+    found = ModelOwner.read(world.blobs, model)
+    assert found is not None
+    return found[0]
+
+
+def share(world: World, model: str, *allowed: str) -> None:
+    world.kedja.owners.share(model, allowed, by="somebody", is_current=lambda _: True)
+
+
+def as_before_owners(world: World, model: str) -> None:
+    """Take away what an earlier release did not write."""
+    world.blobs.delete(names.MODELS, names.owner_blob(model))
+    values = json.loads(world.blobs.read(names.MODELS, names.champion_blob(model)).data)
+    del values["owner"]
+    values.pop("gate", None)
+    world.blobs.replace(names.MODELS, names.champion_blob(model), json.dumps(values).encode())
