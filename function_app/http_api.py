@@ -19,6 +19,7 @@ from function_app import (
     http_jobs,
     http_live,
     http_models,
+    http_owners,
     http_page,
     http_replay,
     http_service,
@@ -49,6 +50,7 @@ _PARTS = (
     http_live,
     http_experiments,
     http_uploads,
+    http_owners,  # before the models, where `owner` would be a version
     http_models,
     http_service,
     http_replay,

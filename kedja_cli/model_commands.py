@@ -1,18 +1,25 @@
-"""`kedja models`, `promote`, `rollback`, `download`: the models that came of drops."""
+"""`kedja models`, `promote`, `rollback`, `share`, `download`: the models that came of drops."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import httpx
 import typer
 
+from function_app import names
 from kedja_cli import screen as shown
+from kedja_cli.api import document
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.session import Session, command
 
 PANEL = "Models"
+
+_TRIES = 5
+"""How often a list of experiments is read again that somebody else changed meanwhile."""
 
 _REFERENCE = re.compile(r"(?P<model>[A-Za-z0-9][A-Za-z0-9._-]*)(?::(?P<version>[0-9]+)|@(?P<alias>champion))?")
 
@@ -22,7 +29,7 @@ Reason = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    for function in (models, promote, rollback, download):
+    for function in (models, promote, rollback, share, download):
         app.command(rich_help_panel=PANEL)(function)
 
 
@@ -35,12 +42,12 @@ def models(
 ) -> None:
     """List registered versions; the champion is the one to use."""
     if model is None:
-        document: Any = (items := list(session.api.items("/api/models", limit)))
+        told: Any = (items := list(session.api.items("/api/models", limit)))
     else:
-        document = session.api.get(f"/api/models/{quote(model, safe='')}")
-        items = document["versions"][:limit]
+        told = session.api.get(f"/api/models/{quote(model, safe='')}")
+        items = told["versions"][:limit]
     if session.screen.as_json:
-        session.screen.json(document)
+        session.screen.json(told)
         return
     rows = [
         (
@@ -80,6 +87,52 @@ def rollback(
     """Make the champion before the present one the champion again."""
     path = f"/api/models/{quote(model, safe='')}/champion/rollback"
     _champion(session, session.api.post(path, {"reason": reason} if reason else None))
+
+
+@command
+def share(
+    session: Session,
+    *,
+    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False, help="The model.")],
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="EXPERIMENT", help="One more that may register it, or a pattern: 'vision-*'."),
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="EXPERIMENT", help="One that may not any more.")
+    ] = None,
+) -> None:
+    """Say which other experiments may register versions of a model; without options, show whose it is."""
+    path = f"/api/models/{quote(model, safe='')}/owner"
+    found = _changed(session, model, path, with_ or (), remove or ()) if with_ or remove else session.api.get(path)
+    if session.screen.as_json:
+        session.screen.json(found)
+    else:
+        shared = ", ".join(found["allowed"]) or "nobody"
+        session.screen.facts({"model": found["model"], "owner": found["owner"], "shared with": shared})
+
+
+def _changed(session: Session, model: str, path: str, more: Sequence[str], removed: Sequence[str]) -> Json:
+    """Change the list of experiments that a model is shared with, as it is now; return the owner as it is then."""
+    for _ in range(_TRIES):
+        answer = session.api.request("GET", path)
+        allowed = [*_without(model, document(answer)["allowed"], removed), *more]
+        headers = {"If-Match": answer.headers.get("ETag", "*")}
+        accept = (httpx.codes.PRECONDITION_FAILED,)
+        changed = session.api.request("PUT", path, body={"allowed": allowed}, headers=headers, accept=accept)
+        if changed.status_code != httpx.codes.PRECONDITION_FAILED:
+            owner: Json = document(changed)
+            return owner
+    raise CommandError(f"Who may register {model} is being changed by others.", "Try again later.")
+
+
+def _without(model: str, allowed: Sequence[str], removed: Sequence[str]) -> list[str]:
+    """Return a list without some experiments, given by name or by folder. Raise CommandError if one is not on it."""
+    for one in removed:
+        if not {one, names.slug(one)} & set(allowed):
+            raise CommandError(f"{model} is not shared with {one}.", f"kedja share {model} shows with whom it is.")
+    gone = {name for one in removed for name in (one, names.slug(one))}
+    return [one for one in allowed if one not in gone]
 
 
 def _champion(session: Session, champion: Json) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
+import httpx
 import pytest
 from pytest_mock import MockerFixture
 
 from kedja_cli.download_path import places
+from function_app.names import slug
 from kedja_cli.downloader import PIECE
 from kedja_cli.errors import Exit
 from tests.unit.kedja_cli.conftest import Run
@@ -69,6 +71,63 @@ def test_champion_is_rolled_back(run: Run, service: FakeService) -> None:
     service.routes["POST /api/models/digits/champion/rollback"] = [VERSION, problem(409, "There is none before.")]
     assert run("rollback", "digits").exit_code == 0
     assert run("rollback", "digits").exit_code == Exit.FAILED
+
+
+OWNER = {"model": "digits", "owner": "digits", "allowed": ["team-a"], "since": None, "by": None}
+SHARING = "PUT /api/models/digits/owner"
+
+
+def owned(service: FakeService, *allowed: str) -> None:
+    """Have a model that is shared with some, and an ETag of that."""
+    found = httpx.Response(200, json={**OWNER, "allowed": list(allowed)}, headers={"ETag": '"one"'})
+    service.routes["GET /api/models/digits/owner"] = found
+    service.routes[SHARING] = OWNER
+
+
+def test_share_shows_whose_a_model_is(run: Run, service: FakeService) -> None:
+    owned(service, "team-a", "vision-*")
+    assert run("share", "digits").stdout == "model        digits\nowner        digits\nshared with  team-a, vision-*\n"
+    assert json.loads(run("share", "digits", "--json").stdout)["owner"] == "digits"
+    owned(service)
+    assert "nobody" in run("share", "digits").stdout
+    assert service.sent(SHARING) == []
+
+
+def test_share_adds_and_removes_what_was_read(run: Run, service: FakeService) -> None:
+    owned(service, "team-b", "angstrom-16c0e5")
+    result = run("share", "digits", "--with", "team-a", "--with", "vision-*", "--remove", "team-b")
+    assert result.stdout.splitlines()[-1] == "shared with  team-a"
+    assert service.sent(SHARING) == [{"allowed": ["angstrom-16c0e5", "team-a", "vision-*"]}]
+    assert service.requests[-1].headers["If-Match"] == '"one"'
+
+
+def test_share_removes_an_experiment_by_its_folders_name(run: Run, service: FakeService) -> None:
+    owned(service, slug("Ångström"), "team-a")
+    assert run("share", "digits", "--remove", "Ångström").exit_code == 0
+    assert service.sent(SHARING) == [{"allowed": ["team-a"]}]
+
+
+def test_share_does_not_remove_what_is_not_there(run: Run, service: FakeService) -> None:
+    owned(service, "vision-*")
+    result = run("share", "digits", "--remove", "vision-1")
+    assert (result.exit_code, service.sent(SHARING)) == (Exit.FAILED, [])
+    assert "digits is not shared with vision-1" in result.stderr
+
+
+def test_share_reads_again_what_another_has_changed(run: Run, service: FakeService) -> None:
+    owned(service, "team-b")
+    service.routes[SHARING] = [problem(412, "It is not as it was read."), OWNER]
+    assert run("share", "digits", "--with", "team-a").exit_code == 0
+    assert len(service.sent(SHARING)) == 2
+    service.routes[SHARING] = problem(412, "It is not as it was read.")
+    assert run("share", "digits", "--with", "team-a").exit_code == Exit.FAILED
+
+
+def test_share_says_what_the_service_refuses(run: Run, service: FakeService) -> None:
+    assert run("share", "nobodys", "--with", "team-a").exit_code == Exit.NOT_FOUND
+    owned(service)
+    service.routes[SHARING] = problem(403, "This takes the role `code`.")
+    assert run("share", "digits", "--with", "team-a").exit_code == Exit.NOT_ALLOWED
 
 
 def test_download_brings_every_file_and_its_folder(
