@@ -6,7 +6,6 @@ form and by `fetch`, and from the port's own origin under a foreign name that le
 
 import base64
 import json
-import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,11 +19,11 @@ import psutil
 import pytest
 from attrs import define, frozen
 from azure.storage.blob import BlobServiceClient, generate_account_sas
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from local_azure.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from local_azure.stack import Stack
-from tests.end_to_end.conftest import World, until
+from tests.end_to_end.world import World, until
 
 NAME = f"{ACCOUNT_NAME}.foreign.example"
 """A name that the browser takes for this machine's, as an attacker's name server can have it.
@@ -182,21 +181,19 @@ FORMS = ("queue", "table", "admin", "mlflow")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    switches = (
-        "--no-sandbox",
-        "--disable-gpu",
+def world(world_alone: World) -> World:
+    return world_alone  # what works when a program of this machine sends it changes all of a stack
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
+    browser = launch(
         f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
         # Chromium's own defence, which asks people first; not every browser has one.
         "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
     )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(switches))
-        yield browser
-        browser.close()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

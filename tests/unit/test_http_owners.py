@@ -11,9 +11,9 @@ from function_app import names
 from function_app.callers import Role
 from function_app.http_api import create_api
 from function_app.receipt import Status
+from tests.unit.api import LOCAL, limited
 from tests.unit.http_client import Client
 from tests.unit.owned_models import as_before_owners, champion, drop, owner, share, train
-from tests.unit.test_http_api import LOCAL, limited
 from tests.unit.world import World
 
 ADDRESS = "/api/models/team-b/owner"

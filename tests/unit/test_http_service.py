@@ -14,6 +14,7 @@ from function_app import names
 from function_app.api_keys import ApiKeys
 from function_app.callers import Role
 from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
+from function_app.http_api import create_api
 from function_app.http_service import DEPENDENCIES
 from function_app.kedja import Kedja
 from tests.unit.api import LOCAL, api_over

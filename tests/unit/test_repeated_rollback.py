@@ -13,10 +13,10 @@ from function_app.champion import REPEATED_FOR, Champion
 from function_app.errors import PreconditionFailed, StorageUnavailable
 from function_app.http_api import create_api
 from function_app.idempotency import REMEMBERED
+from tests.unit.api import LOCAL
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.mortal import Fate, doom
-from tests.unit.test_http_api import LOCAL
 from tests.unit.world import Killed, World
 
 KEY = {"Idempotency-Key": '"rollback-of-3"'}

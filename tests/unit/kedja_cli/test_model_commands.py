@@ -8,8 +8,8 @@ import httpx
 import pytest
 from pytest_mock import MockerFixture
 
-from kedja_cli.download_path import places
 from function_app.names import slug
+from kedja_cli.download_path import places
 from kedja_cli.downloader import PIECE
 from kedja_cli.errors import Exit
 from tests.unit.kedja_cli.conftest import Run
