@@ -31,7 +31,7 @@ def test_inputs_are_tried_until_the_kinds_time_is_over(monkeypatch: pytest.Monke
 
 
 def test_a_failure_is_made_small_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pass_time(monkeypatch, budget.SECONDS / 100)
+    pass_time(monkeypatch, budget.SECONDS / 20)
     seen: list[int] = []
 
     def check(value: int) -> None:
@@ -41,4 +41,4 @@ def test_a_failure_is_made_small_however_long_it_takes(monkeypatch: pytest.Monke
     with pytest.raises(AssertionError):
         budget.fuzz("HTTP requests", st.integers(0, 1 << 60), check)
     assert seen[-1] == 10
-    assert len(seen) > 22  # beyond the kind's time, which is over after so many
+    assert len(seen) > 5  # beyond the kind's time, which is over after so many
