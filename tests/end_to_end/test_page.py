@@ -103,6 +103,7 @@ def test_what_went_wrong_is_on_top_with_what_to_do(page: Page, world: World) -> 
     expect(page.get_by_role("region", name="Files")).to_contain_text("job.yaml")
 
 
+@pytest.mark.smoke
 def test_events_appear_as_they_are_published(page: Page, world: World) -> None:
     page.goto("/#/events")
     expect(page.get_by_role("heading", name="Events")).to_be_visible()
