@@ -5,12 +5,9 @@
 
 import base64
 import hashlib
-import itertools
 import json
 import threading
-from bisect import bisect_left, insort
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,10 +17,10 @@ from attrs import define, evolve, field, frozen
 from function_app import names
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
+from tests.unit.memory_account import Account, Stored
 
 LARGEST_MESSAGE = 48 * 1024
 """Bytes of a message whose Base64 fills the 64 KiB that a queue takes."""
-LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @define
@@ -52,38 +49,6 @@ class Call:
 Calls = list[Call]
 Items = list[BlobItem]
 Names = list[str]
-
-
-@define
-class _Stored:
-    item: BlobItem
-    data: bytes
-    lease: str | None = None
-    leased_until: datetime = LONG_AGO
-
-
-class _Account(dict[tuple[str, str], _Stored]):
-    """Blobs by container and name, with the names of each container in order, as listings have them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._names: defaultdict[str, list[str]] = defaultdict(list)
-
-    def __setitem__(self, place: tuple[str, str], stored: _Stored) -> None:
-        container, name = place
-        if place not in self:
-            insort(self._names[container], name)
-        super().__setitem__(place, stored)
-
-    def __delitem__(self, place: tuple[str, str]) -> None:
-        super().__delitem__(place)
-        container, name = place
-        del self._names[container][bisect_left(self._names[container], name)]
-
-    def names_in(self, container: str, prefix: str) -> list[str]:
-        found = self._names[container]
-        first = bisect_left(found, prefix)
-        return list(itertools.takewhile(lambda name: name.startswith(prefix), itertools.islice(found, first, None)))
 
 
 @frozen
@@ -128,11 +93,12 @@ class MemoryBlobs:
     skew: timedelta = timedelta()
     hold_copies: bool = False
     """Whether copies stay pending until `end_copies`."""
-    stored: _Account = field(factory=_Account)
+    stored: Account = field(factory=Account)
     containers: set[str] = field(factory=lambda: {*names.CONTAINERS, "azureml"})
     calls: Calls = field(factory=Calls)
     lock: threading.RLock = field(factory=threading.RLock, repr=False)
-    _numbers: Iterator[int] = field(factory=lambda: itertools.count(1), repr=False)
+    _last: int = 0
+    """The last number that was part of an ETag or of a lease's id."""
 
     @property
     def now(self) -> datetime:
@@ -153,6 +119,13 @@ class MemoryBlobs:
         """Write a file: in one piece (`hashed`), in blocks, or in blocks that are no file yet (not `committed`)."""
         with self.lock:
             return self._write(container, name, data, metadata or {}, hashed=hashed, committed=committed)
+
+    def copy_of_all(self, clock: VirtualClock) -> "MemoryBlobs":
+        """Return an account with the same blobs in the same state, whose time is another clock's."""
+        stored = Account()
+        for place, one in self.stored.items():
+            stored[place] = evolve(one)
+        return evolve(self, clock=clock, stored=stored, containers={*self.containers}, calls=[], lock=threading.RLock())
 
     def names_in(self, container: str, prefix: str = "") -> Names:
         """Return the names of all blobs there."""
@@ -275,7 +248,7 @@ class MemoryBlobs:
             stored = self._existing("lease", container, name)
             if self._is_leased(stored):
                 raise PreconditionFailed(f"{container}/{name} is leased.")
-            stored.lease = f"lease-{next(self._numbers)}"
+            stored.lease = f"lease-{self._number()}"
             stored.leased_until = self.clock() + timedelta(seconds=seconds)
             return stored.lease
 
@@ -286,7 +259,7 @@ class MemoryBlobs:
             if stored is not None and stored.lease == lease:
                 stored.lease = None
 
-    def _is_leased(self, stored: _Stored) -> bool:
+    def _is_leased(self, stored: Stored) -> bool:
         return stored.lease is not None and stored.leased_until > self.clock()
 
     def _check(self, container: str, name: str, etag: str | None, lease: Lease | None) -> None:
@@ -307,7 +280,7 @@ class MemoryBlobs:
         found = (self.stored[container, name].item for name in self.names_in(container, prefix))
         return [item for item in found if item.committed or uncommitted]
 
-    def _existing(self, operation: str, container: str, name: str) -> _Stored:
+    def _existing(self, operation: str, container: str, name: str) -> Stored:
         self._called(operation, container, name)
         stored = self.stored.get((container, name))
         if stored is None or not stored.item.committed:
@@ -336,14 +309,18 @@ class MemoryBlobs:
             metadata=dict(metadata),
             committed=committed,
         )
-        stored = _Stored(item, data if committed else b"")
+        stored = Stored(item, data if committed else b"")
         if before is not None and self._is_leased(before):
             stored.lease, stored.leased_until = before.lease, before.leased_until
         self.stored[container, name] = stored
         return item
 
     def _etag(self) -> str:
-        return f"0x{next(self._numbers):X}"
+        return f"0x{self._number():X}"
+
+    def _number(self) -> int:
+        self._last += 1
+        return self._last
 
 
 @define(eq=False)
@@ -363,7 +340,9 @@ class MemoryQueues:
 
     clock: Callable[[], datetime]
     messages: list[Message] = field(factory=list)
-    _numbers: Iterator[int] = field(factory=lambda: itertools.count(1), repr=False)
+    lock: threading.Lock = field(factory=threading.Lock, repr=False)
+    _last: int = 0
+    """The number of the last message."""
 
     def send(self, queue: str, message: Mapping[str, Any], *, delay: float = 0) -> None:
         body = json.dumps(message, allow_nan=False).encode()
@@ -373,9 +352,15 @@ class MemoryQueues:
     def put(self, queue: str, body: bytes, *, delay: float = 0) -> Message:
         """Put bytes on a queue, as other systems do."""
         visible = self.clock() + timedelta(seconds=delay)
-        message = Message(id=f"message-{next(self._numbers)}", queue=queue, body=body, visible=visible)
-        self.messages.append(message)
+        with self.lock:
+            self._last += 1
+            message = Message(id=f"message-{self._last}", queue=queue, body=body, visible=visible)
+            self.messages.append(message)
         return message
+
+    def copy_of_all(self, clock: VirtualClock) -> "MemoryQueues":
+        """Return queues with the same messages, whose time is another clock's."""
+        return evolve(self, clock=clock, messages=[evolve(one) for one in self.messages], lock=threading.Lock())
 
     def of(self, queue: str) -> list[Message]:
         return [message for message in self.messages if message.queue == queue]

@@ -106,6 +106,23 @@ class MemoryTraining:
         }
         self.blobs.upload(folder.container, f"{folder.prefix}{MANIFEST}", json.dumps(document).encode())
 
+    def copy_of_all(self, clock: VirtualClock, blobs: MemoryBlobs) -> "MemoryTraining":
+        """Return a service with the same jobs and models, of which nobody has been told yet."""
+        return evolve(
+            self,
+            clock=clock,
+            blobs=blobs,
+            jobs={**self.jobs},
+            requests={**self.requests},
+            log_texts={**self.log_texts},
+            series={**self.series},
+            made_computes={**self.made_computes},
+            versions=[*self.versions],
+            compute_names=[*self.compute_names],
+            listeners=[],
+            calls=[],
+        )
+
     def current(self, model: str | None = None) -> Versions:
         """Return the versions that are not archived."""
         return [one for one in self.versions if not one.archived and model in (None, one.model)]

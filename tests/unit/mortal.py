@@ -101,11 +101,14 @@ def state(world: World) -> str:
 def _fields(thing: attrs.AttrsInstance, *, without: Sequence[object]) -> dict[str, object]:
     """Return the state in an object's fields, the objects `without` left out."""
     found = {one.name: getattr(thing, one.name) for one in attrs.fields(type(thing)) if one.name not in _NOT_STATE}
-    return {
-        name: value.getstate() if isinstance(value, random.Random) else value
-        for name, value in found.items()
-        if not any(value is one for one in without)
-    }
+    return {name: _shown(value) for name, value in found.items() if not any(value is one for one in without)}
+
+
+def _shown(value: object) -> object:
+    """Return a value of which equal ones look alike."""
+    if isinstance(value, set):
+        return sorted(value)
+    return value.getstate() if isinstance(value, random.Random) else value
 
 
 @define

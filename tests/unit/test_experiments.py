@@ -1,3 +1,4 @@
+import functools
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -306,8 +307,10 @@ class TestModels:
         assert seen == [True]
 
 
-def deleted(world: World) -> None:
-    """Delete an experiment of a champion, an older version, a failure and a job under way."""
+@functools.cache
+def trained() -> World:
+    """Return a world with an experiment of a champion, an older version, a failure and a job under way."""
+    world = World.make()
     train(world)
     world.drop("data/digits/digits.npz", b"bad digits")
     world.rest()
@@ -315,6 +318,7 @@ def deleted(world: World) -> None:
     world.clock.advance(60)
     world.drop("data/digits/digits.npz", b"last digits")
     world.rest()
+    return world
 
 
 def outcome(world: World) -> object:
@@ -339,16 +343,10 @@ def rounds(world: World) -> None:
     finish(world, 4)
 
 
-def made() -> World:
-    world = World.make()
-    deleted(world)
-    return world
-
-
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("in_order", [InOrder, LastFirst], indirect=True)
 def test_killed_after_any_call() -> None:
-    rehearsed = Rehearsal.of(made, lambda world, _: rounds(world))
+    rehearsed = Rehearsal.of(lambda: trained().copy(), lambda world, _: rounds(world))
     expected = outcome(rehearsed.world)
     assert rehearsed.world.failures == []
     assert len(rehearsed.states) > 100

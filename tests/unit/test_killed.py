@@ -1,5 +1,6 @@
 """Killed at any call of any port, and its message delivered again: each way of a drop ends as if nothing had been."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from function_app import names
 from function_app.journal import Entry
 from function_app.receipt import Receipt, Status
-from tests.unit.mortal import Fate, LastFirst, Rehearsal, state
+from tests.unit.mortal import Fate, InOrder, LastFirst, Rehearsal, state
 from tests.unit.ways import (
     SETTINGS,
     WAYS,
@@ -80,7 +81,9 @@ def _journal_lines(world: World) -> list[bytes]:
     return [line for name in blobs for line in world.blobs.stored[names.RECEIPTS, name].data.splitlines()]
 
 
-def rehearsal(way: Callable[[World], None]) -> Rehearsal[None]:
+@functools.cache
+def rehearsal(way: Callable[[World], None], _: type[InOrder] = InOrder) -> Rehearsal[None]:
+    """Return what is rehearsed once for all tests of a way that do what is done at once in the same order."""
     return Rehearsal.of(lambda: World.make(**SETTINGS.get(way, {})), lambda world, _: way(world))
 
 
@@ -111,7 +114,7 @@ def test_killed_after_any_call(way: Callable[[World], None], share: slice) -> No
 @pytest.mark.parametrize("way", [copied_slowly, outputs_that_went_while_they_were_copied], ids=lambda way: way.__name__)
 @pytest.mark.usefixtures("in_order")
 def test_killed_where_of_copies_that_begin_at_once_the_last_is_the_first(way: Callable[[World], None]) -> None:
-    rehearsed = rehearsal(way)
+    rehearsed = rehearsal(way, LastFirst)
     expected = outcome(rehearsed.world)
     for number in rehearsed.deaths:
         world, _ = rehearsed.killed(number)

@@ -118,6 +118,18 @@ def test_the_same_run_leaves_the_same_state_in_another_world() -> None:
     assert ran() == ran()
 
 
+def test_a_copy_of_a_world_is_in_its_state_and_goes_its_own_way(world: World) -> None:
+    copied = world.copy()
+    before = state(world)
+    assert state(copied) == before
+    for each in (copied, world):
+        each.blobs.hold_copies = False
+        each.run_job()
+        if each is copied:
+            assert state(world) == before
+    assert state(world) == state(copied) != before
+
+
 @pytest.mark.usefixtures("in_order")
 def test_a_run_that_differs_from_its_rehearsal_is_noticed() -> None:
     def run(world: World, *_: object) -> None:

@@ -1,3 +1,4 @@
+import functools
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,12 @@ DAY = 86_400.0
 
 def made(**settings: float) -> World:
     """Return a world of four drops: a failure, a first version, one to roll back to, and the champion, the latest."""
-    world = World.make(**settings)
+    return _made(tuple(sorted(settings.items()))).copy()
+
+
+@functools.cache
+def _made(settings: tuple[tuple[str, float], ...]) -> World:
+    world = World.make(**dict(settings))
     for number in range(4):
         world.drop("scripts/digits/train.py", b"print('trained')\n")
         world.drop("data/digits/digits.npz", f"digits {number}".encode())

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Self
 from urllib.parse import quote
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from function_app import names
 from function_app.kedja import Kedja
@@ -64,6 +64,29 @@ class World:
         queues, training = MemoryQueues(clock), MemoryTraining(clock, blobs)
         kedja = assembled(Settings(**settings), blobs, queues, training, publisher, clock)
         world = cls(clock=clock, blobs=blobs, queues=queues, training=training, publisher=publisher, kedja=kedja)
+        training.listeners.append(world._run_changed)
+        return world
+
+    def copy(self) -> "World":
+        """Return another world in the same state, around a service of its own that has just begun."""
+        clock = VirtualClock(self.clock.now)
+        blobs, queues = self.blobs.copy_of_all(clock), self.queues.copy_of_all(clock)
+        training = self.training.copy_of_all(clock, blobs)
+        publisher = evolve(self.publisher, published=[*self.publisher.published], refused={*self.publisher.refused})
+        chance = random.Random()  # noqa: S311 - as above
+        chance.setstate(self.chance.getstate())
+        world = evolve(
+            self,
+            clock=clock,
+            blobs=blobs,
+            queues=queues,
+            training=training,
+            publisher=publisher,
+            kedja=assembled(self.kedja.settings, blobs, queues, training, publisher, clock),
+            chance=chance,
+            next_process=None,
+            failures=[*self.failures],
+        )
         training.listeners.append(world._run_changed)
         return world
 
