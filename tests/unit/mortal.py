@@ -132,25 +132,39 @@ class _Observed(Fate):
 NEVER = 0
 
 
+@frozen
+class _Begun:
+    """A step that is about to begin: the number of calls until then, and a copy of the world."""
+
+    calls: int
+    world: World
+
+
 @frozen(kw_only=True)
 class Rehearsal[T]:
-    """A run in a process that lives, which tells where dying makes a difference.
+    """Steps in a world whose process lives, which tell where dying makes a difference.
 
-    `make` returns a world and `run` has its service do something, both the same each time: `in_order` keeps threads
-    from making it another one. Whoever calls the service in a run does so through the world, which counts its calls.
+    The steps do the same each time: `in_order` keeps threads from making them differ. They call the service through
+    the world, which counts that. `result` is what the last step returned.
     """
 
-    make: Callable[[], World]
-    run: Callable[[World, Fate], T]
+    steps: Sequence[Callable[[World], T]]
     world: World
     result: T
     states: Sequence[str]
     """The world's state after each call of a port."""
+    _begun: Sequence[_Begun]
 
     @classmethod
-    def of(cls, make: Callable[[], World], run: Callable[[World, Fate], T]) -> Self:
-        world, result, fate = _run(make, run, NEVER)
-        return cls(make=make, run=run, world=world, result=result, states=fate.states)
+    def of(cls, world: World, *steps: Callable[[World], T]) -> Self:
+        """Take the steps in this world."""
+        begun: list[_Begun] = []
+        fate = _Observed(at=NEVER, world=world)
+        doom(world, fate)
+        for step in steps:
+            begun.append(_Begun(fate.calls, world.copy()))
+            result = step(world)
+        return cls(steps=steps, world=world, result=result, states=fate.states, begun=begun)
 
     @property
     def deaths(self) -> list[int]:
@@ -159,18 +173,20 @@ class Rehearsal[T]:
         return [number for number, (before, after) in enumerate(pairs, start=1) if after != before]
 
     def killed(self, number: int) -> tuple[World, T]:
-        """Run again in a process that dies after a call; return the world in the end, and what the run returned."""
-        world, result, fate = _run(self.make, self.run, number)
+        """Take the steps in a process that dies after a call; return the world in the end, and the last step's result.
+
+        Steps that end before that call are not taken again: the process begins in the world that they led to. That it
+        is in the rehearsed state when it dies shows that nothing was different in it.
+        """
+        first, begun = next(one for one in reversed([*enumerate(self._begun)]) if one[1].calls < number)
+        world = begun.world.copy()
+        fate = _Observed(at=number - begun.calls, world=world)
+        doom(world, fate)
+        for step in self.steps[first:]:
+            result = step(world)
         assert fate.dead, f"The process outlived its call {number}."
         assert fate.states == [self.states[number - 1]], f"Call {number} was another one than in the rehearsal."
         return world, result
-
-
-def _run[T](make: Callable[[], World], run: Callable[[World, Fate], T], number: int) -> tuple[World, T, _Observed]:
-    world = make()
-    fate = _Observed(at=number, world=world)
-    doom(world, fate)
-    return world, run(world, fate), fate
 
 
 class InOrder:

@@ -15,6 +15,7 @@ from function_app.removal import DEPLOYED_TAG
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.mortal import InOrder, LastFirst, Rehearsal
+from tests.unit.ways import reconcile, rest, wait
 from tests.unit.world import World
 
 IN_FLIGHT = Timing().max_function_runtime
@@ -335,18 +336,16 @@ def outcome(world: World) -> object:
     )
 
 
-def rounds(world: World) -> None:
-    """Ask until it is begun, and let the timer come; what killed the host does not kill the next."""
+def begin(world: World) -> None:
+    """Ask until it is begun."""
     if not world.ask(lambda kedja: kedja.experiments.delete("digits", by="someone", force=True)):
         delete(world, force=True)
-    world.rest()
-    finish(world, 4)
 
 
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize("in_order", [InOrder, LastFirst], indirect=True)
 def test_killed_after_any_call() -> None:
-    rehearsed = Rehearsal.of(lambda: trained().copy(), lambda world, _: rounds(world))
+    rehearsed = Rehearsal.of(trained().copy(), begin, rest, *((wait(LATER), reconcile, rest) * 4))
     expected = outcome(rehearsed.world)
     assert rehearsed.world.failures == []
     assert len(rehearsed.states) > 100

@@ -1,7 +1,6 @@
 """Killed at any call of any port, and its message delivered again: each way of a drop ends as if nothing had been."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,20 +8,11 @@ import pytest
 from function_app import names
 from function_app.journal import Entry
 from function_app.receipt import Receipt, Status
-from tests.unit.mortal import Fate, InOrder, LastFirst, Rehearsal, state
-from tests.unit.ways import (
-    SETTINGS,
-    WAYS,
-    copied_slowly,
-    outputs_that_went_while_they_were_copied,
-    queued,
-    reconcile,
-    registered,
-    superseded_in_the_queue,
-)
+from tests.unit.mortal import InOrder, LastFirst, Rehearsal, state
+from tests.unit.ways import ROUNDS, WAYS, world_of
 from tests.unit.world import SCRIPT, World
 
-SHARES: dict[Callable[[World], None], int] = {queued: 4, superseded_in_the_queue: 2}
+SHARES = {"queued": 4, "superseded_in_the_queue": 2}
 """How many tests the deaths of a long way are shared out to."""
 
 
@@ -82,15 +72,15 @@ def _journal_lines(world: World) -> list[bytes]:
 
 
 @functools.cache
-def rehearsal(way: Callable[[World], None], _: type[InOrder] = InOrder) -> Rehearsal[None]:
+def rehearsal(way: str, _: type[InOrder] = InOrder) -> Rehearsal[object]:
     """Return what is rehearsed once for all tests of a way that do what is done at once in the same order."""
-    return Rehearsal.of(lambda: World.make(**SETTINGS.get(way, {})), lambda world, _: way(world))
+    return Rehearsal.of(world_of(way), *WAYS[way])
 
 
-def cases() -> dict[str, tuple[Callable[[World], None], slice]]:
+def cases() -> dict[str, tuple[str, slice]]:
     """Return the ways, and of a long way each share of its deaths, so that no test is much longer than the others."""
     return {
-        way.__name__ + (f" {first + 1} of {shares}" if shares > 1 else ""): (way, slice(first, None, shares))
+        way + (f" {first + 1} of {shares}" if shares > 1 else ""): (way, slice(first, None, shares))
         for way in WAYS
         for shares in [SHARES.get(way, 1)]
         for first in range(shares)
@@ -99,7 +89,7 @@ def cases() -> dict[str, tuple[Callable[[World], None], slice]]:
 
 @pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize(("way", "share"), cases().values(), ids=cases().keys())
-def test_killed_after_any_call(way: Callable[[World], None], share: slice) -> None:
+def test_killed_after_any_call(way: str, share: slice) -> None:
     """Between two calls a process changes nothing, so dying after each of them is dying anywhere."""
     rehearsed = rehearsal(way)
     expected = outcome(rehearsed.world)
@@ -111,9 +101,9 @@ def test_killed_after_any_call(way: Callable[[World], None], share: slice) -> No
 
 
 @pytest.mark.parametrize("in_order", [LastFirst], indirect=True)
-@pytest.mark.parametrize("way", [copied_slowly, outputs_that_went_while_they_were_copied], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", ["copied_slowly", "outputs_that_went_while_they_were_copied"])
 @pytest.mark.usefixtures("in_order")
-def test_killed_where_of_copies_that_begin_at_once_the_last_is_the_first(way: Callable[[World], None]) -> None:
+def test_killed_where_of_copies_that_begin_at_once_the_last_is_the_first(way: str) -> None:
     rehearsed = rehearsal(way, LastFirst)
     expected = outcome(rehearsed.world)
     for number in rehearsed.deaths:
@@ -124,7 +114,7 @@ def test_killed_where_of_copies_that_begin_at_once_the_last_is_the_first(way: Ca
 @pytest.mark.usefixtures("in_order")
 def test_a_death_after_a_call_that_changed_nothing_is_the_death_after_the_call_before() -> None:
     """So nothing is lost by trying only the deaths that a rehearsal names: the others end in the very same state."""
-    rehearsed = rehearsal(registered)
+    rehearsed = rehearsal("registered")
     ends: list[str] = []
     for number in range(1, len(rehearsed.states) + 1):
         world, _ = rehearsed.killed(number)
@@ -135,28 +125,36 @@ def test_a_death_after_a_call_that_changed_nothing_is_the_death_after_the_call_b
 
 
 @pytest.mark.usefixtures("in_order")
+def test_steps_that_were_taken_before_a_process_began_are_as_if_it_had_taken_them() -> None:
+    """So nothing is lost by not taking them again: a process that takes them all ends in the very same state."""
+    several = rehearsal("registered")
+    one = Rehearsal.of(world_of("registered"), lambda world: [step(world) for step in WAYS["registered"]])
+    assert one.states == several.states
+    for number in one.deaths:
+        assert state(one.killed(number)[0]) == state(several.killed(number)[0]), f"killed after call {number}"
+
+
+@pytest.mark.usefixtures("in_order")
 @pytest.mark.parametrize(
     ("spec", "status"), [(b"", Status.SUPERSEDED), (b"comand: python train.py\n", Status.REJECTED)], ids=str
 )
 def test_a_drop_whose_host_was_killed_is_told_what_followed_before_its_message_came_again(
     spec: bytes, status: Status
 ) -> None:
-    def make() -> World:
-        world = World.make()
-        world.drop("data/digits/notes.txt", b"no format that is known")
-        world.drop("scripts/digits/job.yaml", spec)
-        return world
-
-    def run(world: World, fate: Fate) -> None:
-        while world.queues.messages and not fate.dead:
+    def until_it_dies(world: World) -> None:
+        while world.queues.messages and not world.killed:
             world.go_on(1)
+
+    def drop_the_rest(world: World) -> None:
         world.drop("scripts/digits/job.yaml", b"display_name: digits\n")
         world.drop("scripts/digits/train.py", SCRIPT)
         world.rest()
-        for _ in range(2):  # a mark without a receipt stays for ten minutes
-            reconcile(world)
 
-    rehearsed = Rehearsal.of(make, run)
+    world = World.make()
+    world.drop("data/digits/notes.txt", b"no format that is known")
+    world.drop("scripts/digits/job.yaml", spec)
+    # A mark without a receipt stays for ten minutes.
+    rehearsed = Rehearsal.of(world, until_it_dies, drop_the_rest, *ROUNDS, *ROUNDS)
     assert check_older(rehearsed.world, status, "lived"), "The first drop was never looked at."
     for number in rehearsed.deaths:
         world, _ = rehearsed.killed(number)

@@ -131,20 +131,20 @@ def test_a_copy_of_a_world_is_in_its_state_and_goes_its_own_way(world: World) ->
 
 
 @pytest.mark.usefixtures("in_order")
-def test_a_run_that_differs_from_its_rehearsal_is_noticed() -> None:
-    def run(world: World, *_: object) -> None:
+def test_steps_that_differ_from_those_rehearsed_are_noticed() -> None:
+    def step(world: World) -> None:
         worlds.append(world)
         world.drop("scripts/digits/train.py", SCRIPT * len(worlds))
         world.rest()
 
     worlds: list[World] = []
-    rehearsed = Rehearsal.of(World.make, run)
+    rehearsed = Rehearsal.of(World.make(), step)
     with pytest.raises(AssertionError, match="another one than in the rehearsal"):
         rehearsed.killed(rehearsed.deaths[-1])
 
 
 @pytest.mark.usefixtures("in_order")
 def test_a_process_that_outlives_a_call_was_not_killed() -> None:
-    rehearsed = Rehearsal.of(World.make, lambda world, _: world.reconcile())
+    rehearsed = Rehearsal.of(World.make(), lambda world: world.reconcile())
     with pytest.raises(AssertionError, match="outlived"):
         rehearsed.killed(len(rehearsed.states) + 1)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from function_app.receipt import FINAL
 from function_app.training_service import JobStatus
-from tests.unit.mortal import Fate, Rehearsal
+from tests.unit.mortal import Rehearsal
 from tests.unit.world import World
 
 LEASE = timedelta(minutes=10)
@@ -33,14 +33,14 @@ class Story:
         return self.over - (self.killed or self.over)
 
 
-def story(world: World, fate: Fate, first_round: float) -> Story:
+def story(world: World, first_round: float) -> Story:
     """Drop digits before a process that may die; the timer is due first in so many seconds."""
     began = world.clock()
     timer = began + timedelta(seconds=first_round)
     killed: datetime | None = None
     world.drop_digits()
     while not _is_over(world):
-        assert world.clock() - began < _END, f"killed at call {fate.at}, it is not over after {_END}"
+        assert world.clock() - began < _END, f"It is not over after {_END}"
         for job in world.live_jobs():
             if job.status is JobStatus.STARTING:
                 world.training.move(job.name, JobStatus.RUNNING)
@@ -53,9 +53,9 @@ def story(world: World, fate: Fate, first_round: float) -> Story:
         else:
             world.clock.now = max(world.clock.now, message.visible)
             world.deliver(message)
-            if fate.dead and killed is None:
+            if world.killed and killed is None:
                 message.visible = world.clock() + LEASE
-        if fate.dead and killed is None:
+        if world.killed and killed is None:
             killed = world.clock()
     return Story(killed=killed, over=world.clock(), began=began)
 
@@ -67,7 +67,7 @@ def _is_over(world: World) -> bool:
 
 
 def rehearsal(first_round: float) -> Rehearsal[Story]:
-    return Rehearsal.of(World.make, lambda world, fate: story(world, fate, first_round))
+    return Rehearsal.of(World.make(), lambda world: story(world, first_round))
 
 
 @pytest.mark.usefixtures("in_order")

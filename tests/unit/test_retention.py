@@ -14,7 +14,8 @@ from function_app.retention import Retirement
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
-from tests.unit.mortal import Fate, Rehearsal
+from tests.unit.mortal import Rehearsal
+from tests.unit.ways import Way, reconcile, rest, wait
 from tests.unit.world import World
 
 DAY = 86_400.0
@@ -312,11 +313,8 @@ def outcome(world: World) -> object:
 
 @pytest.mark.usefixtures("in_order")
 def test_killed_after_any_call() -> None:
-    def way(world: World, _: Fate) -> None:
-        for days in (40, 40, 40):
-            age(world, days)
-
-    rehearsed = Rehearsal.of(lambda: made(keep_snapshots=30, keep_models=30, keep_receipts=60), way)
+    rounds: Way = (wait(40 * DAY), reconcile, rest) * 3
+    rehearsed = Rehearsal.of(made(keep_snapshots=30, keep_models=30, keep_receipts=60), *rounds)
     expected = outcome(rehearsed.world)
     assert len(rehearsed.states) > 50
     for number in rehearsed.deaths:

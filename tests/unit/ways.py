@@ -1,6 +1,6 @@
-"""The ways that a drop can go, each from the first file to the end, through whatever a process may be killed in."""
+"""The ways that a drop can go, each step by step, from the first file through whatever a process may be killed in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from function_app import names
@@ -11,275 +11,236 @@ from function_app.training_service import JobStatus
 from tests.unit.hostile_archives import zipped
 from tests.unit.world import SCRIPT, World
 
+Step = Callable[[World], object]
+Way = Sequence[Step]
+
 GATED = b"kedja: {register: {when: {metric: accuracy, goal: maximize, at_least: 0.9, better_than: champion}}}\n"
 
 
-def registered(world: World) -> None:
+# Steps.
+
+
+def drop_digits(world: World) -> None:
     world.drop_digits()
-    world.rest()
-    world.run_job(metrics={"accuracy": 0.97})
 
 
-def failed(world: World) -> None:
-    world.drop_digits()
-    world.rest()
-    world.run_job(exit_code=1)
+def drop(path: str, data: bytes) -> Step:
+    return lambda world: world.drop(path, data)
 
 
-def dropped_again_after_a_failure(world: World) -> None:
-    failed(world)
-    world.clock.advance(60)
-    world.drop_digits()
-    world.rest()
-    world.run_job()
-
-
-def superseded(world: World) -> None:
-    world.drop_digits()
-    world.rest()
-    world.clock.advance(60)
-    world.drop("scripts/digits/train.py", b"print('better')\n")
-    world.rest()
-    assert [job.status.value for job in world.training.jobs.values()] == ["canceled", "starting"]
-    world.run_job()
-
-
-def script_after_data(world: World) -> None:
-    world.drop("data/digits/notes.txt", b"no format that is known")
-    world.rest()
-    world.drop("scripts/digits/train.py", SCRIPT)
-    world.rest()
-    world.run_job()
-
-
-def rejected(world: World) -> None:
-    world.drop("scripts/digits/job.yaml", b"comand: python train.py\n")
-    world.drop_digits()
+def rest(world: World) -> None:
     world.rest()
 
 
-def not_registered(world: World) -> None:
-    world.drop("scripts/digits/job.yaml", GATED)
-    registered(world)
-    world.clock.advance(60)
-    world.drop("data/digits/digits.npz", b"more digits")
-    world.rest()
-    world.run_job(metrics={"accuracy": 0.96})
+def go_on(seconds: float) -> Step:
+    return lambda world: world.go_on(seconds)
 
 
-def better_than_the_champion(world: World) -> None:
-    world.drop("scripts/digits/job.yaml", GATED)
-    registered(world)
-    world.clock.advance(60)
-    world.drop("data/digits/digits.npz", b"more digits")
-    world.rest()
-    world.run_job(metrics={"accuracy": 0.98})
+def wait(seconds: float) -> Step:
+    return lambda world: world.clock.advance(seconds)
 
 
-def first_of_a_model(world: World) -> None:
-    world.drop("scripts/digits/job.yaml", b"kedja: {register: {model: shared}}\n")
-    registered(world)
+def start(world: World) -> None:
+    """Have the newest job start, if it has not."""
+    job = world.live_jobs()[-1]
+    if job.status is JobStatus.STARTING:
+        world.training.move(job.name, JobStatus.RUNNING)
 
 
-def rejected_for_anothers_model(world: World) -> None:
-    world.blobs.upload(names.DATA, "vision/a", b"a")
-    world.drop("scripts/digits/job.yaml", b"kedja: {register: {model: vision}}\n")
-    world.drop_digits()
-    world.rest()
-
-
-def of_a_shared_model(world: World) -> None:
-    """Its champion is one of an earlier release."""
-    world.drop("scripts/digits/job.yaml", b"kedja: {register: {model: vision}}\n")
-    champion = Champion(model="vision", version="1", sequence=1, receipt="vision/1", since=world.clock())
-    owner = ModelOwner(model="vision", owner="vision", allowed=("digits",), since=world.clock())
-    world.blobs.upload(names.MODELS, names.champion_blob("vision"), champion.encoded())
-    world.blobs.upload(names.MODELS, names.owner_blob("vision"), owner.encoded())
-    registered(world)
-
-
-def begun_before_its_message_came_again(world: World) -> None:
-    """Whoever submitted the job may have been killed: its event is the first that tells of it."""
-    world.drop_digits()
-    world.go_on(25)
+def start_all(world: World) -> None:
     for job in world.live_jobs():
         world.training.move(job.name, JobStatus.RUNNING)
-    world.rest()
-    world.run_job()
 
 
-def copied_slowly(world: World) -> None:
+def finish(**result: Any) -> Step:  # noqa: ANN401 - those of MemoryTraining.finish
+    return lambda world: world.training.finish(world.live_jobs()[-1].name, **result)
+
+
+def run_job(**result: Any) -> Way:  # noqa: ANN401 - as above
+    """Let the newest job run to its end."""
+    return (start, rest, finish(**result), rest)
+
+
+def lose_node(world: World) -> None:
+    world.training.move(world.live_jobs()[-1].name, JobStatus.FAILED, error="lost")
+
+
+def reconcile(world: World) -> None:
+    world.reconcile()
+
+
+def hold_copies(world: World) -> None:
     world.blobs.hold_copies = True
-    world.drop_digits()
-    rest_while_copying(world)
-    world.training.finish(world.live_jobs()[-1].name, files={"model.npz": b"weights", "log.txt": b"a log"})
-    rest_while_copying(world)
 
 
-def rest_while_copying(world: World) -> None:
-    """Let each copy take a while."""
-    for _ in range(10):
-        world.go_on(20)
-        world.blobs.end_copies()
+def end_copies(world: World) -> None:
+    world.blobs.end_copies()
+
+
+def fail_copies(world: World) -> None:
+    world.blobs.end_copies(CopyStatus.FAILED)
+    world.blobs.hold_copies = False
+
+
+def is_at_rest(world: World) -> None:
     assert world.queues.messages == []
 
 
-def copies_that_failed(world: World) -> None:
-    world.drop_digits()
-    world.rest()
-    world.blobs.hold_copies = True
-    world.training.finish(world.live_jobs()[-1].name)
-    world.go_on(8)
-    world.blobs.end_copies(CopyStatus.FAILED)
-    world.blobs.hold_copies = False
-    world.rest()
-
-
-def outputs_that_went_while_they_were_copied(world: World) -> None:
-    world.drop_digits()
-    world.rest()
-    world.blobs.hold_copies = True
-    job = world.live_jobs()[-1].name
-    world.training.finish(job, files={"model.npz": b"weights", "log.txt": b"a log"})
-    world.go_on(8)
+def delete_model(world: World) -> None:
+    """Delete a model from its job's outputs."""
+    (job,) = world.training.jobs
     world.blobs.delete("azureml", f"ExperimentRun/dcid.{job}/outputs/model.npz")
-    world.clock.advance(600)  # for as long as uploads are waited for
-    world.rest()
 
 
-def archived(world: World) -> None:
-    world.drop("scripts/digits/code.zip", zipped([("code/train.py", SCRIPT), ("code/lib.py", b"pass")]))
-    world.drop("data/digits/digits.npz", b"digits")
-    world.rest()
-    world.run_job()
-
-
-def approved(world: World) -> None:
-    """Only the approver's own call has nobody who repeats it: it is whole, or its caller sends it again."""
-    world.drop_digits()
-    world.rest()
+def approve(world: World) -> None:
+    """Approve the code of the drop. Nobody repeats this call but the one who makes it."""
     digest = world.receipt().received.code_sha256
     assert digest is not None
     while not world.ask(lambda kedja: kedja.approver.approve(digest, by="ada", note=None)):
         pass
-    world.rest()
-    world.run_job()
 
 
-def outside_of_any_folder(world: World) -> None:
-    world.drop("data/digits.npz", b"digits")
-    world.rest()
-
-
-def reconciled(world: World) -> None:
-    """Nothing tells of the file or of the run."""
+def upload_digits_untold(world: World) -> None:
+    """Upload files, and have nothing tell of them or of the run."""
     world.tells_of_runs = False
     world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
     world.blobs.upload(names.DATA, "digits/digits.npz", b"digits")
-    world.clock.advance(300)
-    reconcile(world)
-    world.training.finish(world.live_jobs()[-1].name)
-    reconcile(world)
 
 
-def canceled(world: World) -> None:
-    world.drop_digits()
-    world.rest()
+def ask_for_nobodys_job(world: World) -> None:
     world.queues.send(names.RUN_EVENTS, {"kind": "look", "job": "nobody's", "since": world.clock().isoformat()})
+
+
+def upload_for_vision(world: World) -> None:
+    """Make `vision` an experiment, and so its model its own."""
+    world.blobs.upload(names.DATA, "vision/a", b"a")
+
+
+def share_model_of_vision(world: World) -> None:
+    """Share a model whose champion is one of an earlier release."""
+    champion = Champion(model="vision", version="1", sequence=1, receipt="vision/1", since=world.clock())
+    owner = ModelOwner(model="vision", owner="vision", allowed=("digits",), since=world.clock())
+    world.blobs.upload(names.MODELS, names.champion_blob("vision"), champion.encoded())
+    world.blobs.upload(names.MODELS, names.owner_blob("vision"), owner.encoded())
+
+
+def cancel(world: World) -> None:
     world.training.cancel(world.live_jobs()[-1].name)
-    world.rest()
 
 
-def preempted(world: World) -> None:
-    """The process is killed twice; what follows each time is a job that goes on."""
-    world.drop_digits()
-    world.rest()
-    for _ in range(2):
-        name = world.live_jobs()[-1].name
-        world.training.move(name, JobStatus.RUNNING)
-        world.rest()
-        world.training.move(name, JobStatus.FAILED, error="lost")
-        world.rest()
-        reconcile(world)
-    world.run_job()
+def has_canceled_the_older(world: World) -> None:
+    assert [job.status.value for job in world.training.jobs.values()] == ["canceled", "starting"]
 
 
-def queued(world: World) -> None:
-    """Three drops, and a place for one."""
-    for content in (b"one", b"two", b"three"):
-        world.clock.advance(60)
-        world.drop("scripts/digits/job.yaml", b"kedja: {drop: {supersede: false}}\n")
-        world.drop("scripts/digits/train.py", SCRIPT)
-        world.drop("data/digits/digits.npz", content)
-        world.rest()
-    for _ in range(3):
-        reconcile(world)
-        assert len(world.live_jobs()) == 1
-        world.run_job()
-    reconcile(world)
+def runs_one(world: World) -> None:
+    assert len(world.live_jobs()) == 1
 
 
-def superseded_in_the_queue(world: World) -> None:
-    world.drop("scripts/first/train.py", SCRIPT)
-    world.drop("data/first/first.npz", b"first")
-    world.rest()
-    world.drop_digits()
-    world.rest()
-    world.clock.advance(60)
-    world.drop("scripts/digits/train.py", b"print('better')\n")
-    world.rest()
-    for _ in range(2):
-        reconcile(world)
-        world.run_job()
-    reconcile(world)
+ROUNDS: Way = (reconcile, rest, wait(300)) * 2
+"""The timer comes, and comes again: what killed it does not kill the next."""
+COPYING: Way = ((go_on(20), end_copies) * 10) + (is_at_rest,)
+"""Each copy takes a while."""
+BETTER_SCRIPT = drop("scripts/digits/train.py", b"print('better')\n")
 
 
-def without_a_node(world: World) -> None:
-    world.drop_digits()
-    world.rest()
-    world.clock.advance(3600)
-    reconcile(world)
-    world.run_job()
+# Ways.
 
 
-def reconcile(world: World) -> None:
-    """Let the timer come, and come again: what killed it does not kill the next."""
-    for _ in range(2):
-        world.reconcile()
-        world.rest()
-        world.clock.advance(300)
+def register_as(model: str) -> Step:
+    return drop("scripts/digits/job.yaml", f"kedja: {{register: {{model: {model}}}}}\n".encode())
 
 
-WAYS: list[Callable[[World], None]] = [
-    registered,
-    failed,
-    dropped_again_after_a_failure,
-    superseded,
-    script_after_data,
-    rejected,
-    not_registered,
-    better_than_the_champion,
-    first_of_a_model,
-    rejected_for_anothers_model,
-    of_a_shared_model,
-    begun_before_its_message_came_again,
-    copied_slowly,
-    copies_that_failed,
-    outputs_that_went_while_they_were_copied,
-    archived,
-    approved,
-    outside_of_any_folder,
-    reconciled,
-    canceled,
-    preempted,
-    queued,
-    superseded_in_the_queue,
-    without_a_node,
-]
+def beside(content: bytes) -> Way:
+    """Drop something that is a job of its own beside those before it."""
+    return (
+        wait(60),
+        drop("scripts/digits/job.yaml", b"kedja: {drop: {supersede: false}}\n"),
+        drop("scripts/digits/train.py", SCRIPT),
+        drop("data/digits/digits.npz", content),
+        rest,
+    )
 
-SETTINGS: dict[Callable[[World], None], dict[str, Any]] = {
-    approved: {"approvals": "required"},
-    preempted: {"max_preemptions": 2},
-    queued: {"max_jobs_per_experiment": 1},
-    superseded_in_the_queue: {"max_jobs": 1},
+
+def second_model(accuracy: float) -> Way:
+    """Make a model, and then another one that has to be better."""
+    return (
+        drop("scripts/digits/job.yaml", GATED),
+        drop_digits,
+        rest,
+        *run_job(metrics={"accuracy": 0.97}),
+        wait(60),
+        drop("data/digits/digits.npz", b"more digits"),
+        rest,
+        *run_job(metrics={"accuracy": accuracy}),
+    )
+
+
+FILES = {"model.npz": b"weights", "log.txt": b"a log"}
+
+WAYS: Mapping[str, Way] = {
+    "registered": (drop_digits, rest, *run_job(metrics={"accuracy": 0.97})),
+    "failed": (drop_digits, rest, *run_job(exit_code=1)),
+    "dropped_again_after_a_failure": (
+        *(drop_digits, rest, *run_job(exit_code=1)),
+        *(wait(60), drop_digits, rest, *run_job()),
+    ),
+    "superseded": (drop_digits, rest, wait(60), BETTER_SCRIPT, rest, has_canceled_the_older, *run_job()),
+    "script_after_data": (
+        *(drop("data/digits/notes.txt", b"no format that is known"), rest),
+        *(drop("scripts/digits/train.py", SCRIPT), rest, *run_job()),
+    ),
+    "rejected": (drop("scripts/digits/job.yaml", b"comand: python train.py\n"), drop_digits, rest),
+    "not_registered": second_model(0.96),
+    "better_than_the_champion": second_model(0.98),
+    "first_of_a_model": (register_as("shared"), drop_digits, rest, *run_job(metrics={"accuracy": 0.97})),
+    "rejected_for_anothers_model": (upload_for_vision, register_as("vision"), drop_digits, rest),
+    "of_a_shared_model": (
+        *(register_as("vision"), share_model_of_vision),
+        *(drop_digits, rest, *run_job(metrics={"accuracy": 0.97})),
+    ),
+    # Whoever submitted the job may have been killed: its event is the first that tells of it.
+    "begun_before_its_message_came_again": (drop_digits, go_on(25), start_all, rest, *run_job()),
+    "copied_slowly": (hold_copies, drop_digits, *COPYING, finish(files=FILES), *COPYING),
+    "copies_that_failed": (drop_digits, rest, hold_copies, finish(), go_on(8), fail_copies, rest),
+    "outputs_that_went_while_they_were_copied": (
+        *(drop_digits, rest, hold_copies, finish(files=FILES), go_on(8), delete_model),
+        *(wait(600), rest),  # for as long as uploads are waited for
+    ),
+    "archived": (
+        drop("scripts/digits/code.zip", zipped([("code/train.py", SCRIPT), ("code/lib.py", b"pass")])),
+        drop("data/digits/digits.npz", b"digits"),
+        rest,
+        *run_job(),
+    ),
+    "approved": (drop_digits, rest, approve, rest, *run_job()),
+    "outside_of_any_folder": (drop("data/digits.npz", b"digits"), rest),
+    "reconciled": (upload_digits_untold, wait(300), *ROUNDS, finish(), *ROUNDS),
+    "canceled": (drop_digits, rest, ask_for_nobodys_job, cancel, rest),
+    # The job is killed twice; what follows each time is a job that continues.
+    "preempted": (drop_digits, rest, *((start, rest, lose_node, rest, *ROUNDS) * 2), *run_job()),
+    # Three drops, and a place for one.
+    "queued": (
+        *(step for content in (b"one", b"two", b"three") for step in beside(content)),
+        *((*ROUNDS, runs_one, *run_job()) * 3),
+        *ROUNDS,
+    ),
+    "superseded_in_the_queue": (
+        *(drop("scripts/first/train.py", SCRIPT), drop("data/first/first.npz", b"first"), rest),
+        *(drop_digits, rest, wait(60), BETTER_SCRIPT, rest),
+        *((*ROUNDS, *run_job()) * 2),
+        *ROUNDS,
+    ),
+    "without_a_node": (drop_digits, rest, wait(3600), *ROUNDS, *run_job()),
 }
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "approved": {"approvals": "required"},
+    "preempted": {"max_preemptions": 2},
+    "queued": {"max_jobs_per_experiment": 1},
+    "superseded_in_the_queue": {"max_jobs": 1},
+}
+
+
+def world_of(way: str) -> World:
+    """Return a world with the settings of a way, and nothing in it."""
+    return World.make(**SETTINGS.get(way, {}))

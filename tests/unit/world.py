@@ -56,6 +56,8 @@ class World:
     """What functions raised, in the order of their failing."""
     asked: int = 0
     """How often the service was called, by a message, the timer or a person."""
+    killed: int = 0
+    """How many of its processes were killed."""
 
     @classmethod
     def make(cls, **settings: Any) -> Self:  # noqa: ANN401 - those of Settings
@@ -138,7 +140,7 @@ class World:
         try:
             self.call(message)
         except Killed:
-            self.kedja = self.next_process or self.kedja
+            self._replace_process()
             message.visible = self.clock() + timedelta(seconds=VISIBILITY)
         except Exception as error:  # noqa: BLE001 - so does the host
             self.failures.append(f"{type(error).__name__}: {error}")
@@ -172,9 +174,13 @@ class World:
         try:
             call(self.kedja)
         except Killed:
-            self.kedja = self.next_process or self.kedja
+            self._replace_process()
             return False
         return True
+
+    def _replace_process(self) -> None:
+        self.kedja = self.next_process or self.kedja
+        self.killed += 1
 
     def run_job(self, name: str | None = None, **result: Any) -> str:  # noqa: ANN401 - those of MemoryTraining.finish
         """Let a job, or the newest that has not ended, run to its end; return its name."""
