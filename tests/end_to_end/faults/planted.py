@@ -42,7 +42,8 @@ SCHEDULES: Mapping[str, Sequence[Schedule]] = {
     ],
     "outbox": [
         _aimed(900_300 + n, Plot.ONE, Fault(n=1, side=Side.BEFORE, kind="kill the host", at=event), _NONE)
-        for n, event in enumerate(("-1-JobSubmitted", "-1-ModelRegistered"))
+        # Several of each: on a busy machine, rounds of reconcile overlap, and one host publishes for the other.
+        for n, event in enumerate(("-1-JobSubmitted", "-1-JobCompleted", "-1-ModelRegistered") * 2)
     ],
     "cancel": [
         _aimed(900_400 + n, Plot.CANCELED_RUNNING, Fault(n=1, side=Side.BEFORE, kind=kind, at="/cancel/f-"))
