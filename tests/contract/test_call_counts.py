@@ -25,6 +25,7 @@ from function_app.receipt import Status
 from function_app.settings import Settings
 from function_app.storage import MOST_LISTED, Blobs, Queues, pages
 from function_app.training_service import JobStatus, TrainingService
+from tests.profiles import examples
 from tests.unit.memory import MemoryBlobs, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
 from tests.unit.world import SCRIPT, World, assembled, blob_created, encoded, run_status_changed
@@ -298,8 +299,8 @@ class TestOneDrop:
         assert dropped_again(7) == dropped_again(3)
 
 
-class TestAThousandDrops:
-    def test_are_a_thousand_jobs_at_a_thousand_times_the_calls_of_one(self) -> None:
+class TestManyDrops:
+    def test_are_as_many_jobs_at_as_many_times_the_calls_of_one(self) -> None:
         def cost(drops: int) -> Counts:
             counted = CountedWorld.make(max_jobs=0, max_jobs_per_experiment=0)
             counted.world.shuffled = True
@@ -315,7 +316,8 @@ class TestAThousandDrops:
             }
             return counted.counts
 
-        assert cost(1000) == Counter({call: 1000 * number for call, number in cost(1).items()})
+        drops = examples(1000)
+        assert cost(drops) == Counter({call: drops * number for call, number in cost(1).items()})
 
     def test_that_wait_for_their_turn_are_one_job_each_and_cost_no_more_for_their_number(self) -> None:
         def cost(drops: int) -> float:

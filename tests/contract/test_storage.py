@@ -115,6 +115,12 @@ def account(request: pytest.FixtureRequest) -> Iterator[Account]:
         )
 
 
+over_azurite_slow = pytest.mark.parametrize(
+    "account", ["memory", pytest.param("azurite", marks=pytest.mark.slow)], indirect=True
+)
+"""For what Azurite shows only after some time of a real clock."""
+
+
 @pytest.fixture
 def blobs(account: Account) -> Blobs:
     return account.blobs
@@ -452,6 +458,7 @@ class TestLease:
             assert blobs.read(box, "file").data == b"first"
             assert blobs.get(box, "file") is not None
 
+    @over_azurite_slow
     def test_runs_out_when_its_holder_is_killed(self, account: Account) -> None:
         blobs, box = account.blobs, account.container
         blobs.create(box, "file", b"first")
@@ -482,6 +489,7 @@ class TestQueues:
         account.queues.send(account.queue, {"experiment": "målning", "tries": 3})
         assert account.messages() == [{"experiment": "målning", "tries": 3}]
 
+    @over_azurite_slow
     def test_a_delayed_message_cannot_be_seen_before(self, account: Account) -> None:
         account.queues.send(account.queue, {"number": 1}, delay=6)
         account.queues.send(account.queue, {"number": 2})

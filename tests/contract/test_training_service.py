@@ -44,6 +44,21 @@ def completed(backend: Backend, name: str) -> Job:
     return backend.run_until(name, JobStatus.COMPLETED)
 
 
+@pytest.fixture(scope="session")
+def jobs(backend: Backend) -> tuple[str, str]:
+    """Return the names of two jobs that have left a model each, for tests that change neither."""
+    names = ("digits-of-all-1", "digits-of-all-2")
+    for each in names:
+        completed(backend, each)
+    return names
+
+
+@pytest.fixture
+def job(jobs: tuple[str, str]) -> str:
+    """Return the name of a job that has left a model."""
+    return jobs[0]
+
+
 def registration(model: str, job: str, path: str = "outputs/model.npz") -> ModelRegistration:
     return ModelRegistration(
         model=model,
@@ -133,9 +148,8 @@ class TestGet:
         assert failed.error
         assert failed.ended is not None
 
-    def test_says_where_a_person_can_look(self, backend: Backend, name: str) -> None:
-        completed(backend, name)
-        links = backend.service.get(name).links
+    def test_says_where_a_person_can_look(self, backend: Backend, job: str) -> None:
+        links = backend.service.get(job).links
         assert links
         assert all(link.startswith(("http://", "https://", "file://")) for link in links.values())
 
@@ -162,6 +176,7 @@ class TestList:
         names = [f"listed-{number:02}" for number in range(12)]
         for each in names:
             backend.service.submit(backend.job(each))
+        for each in names:
             backend.run_until(each, JobStatus.COMPLETED)
         listed = [job.name for job in backend.service.list() if job.name.startswith("listed-")]
         assert listed == names[::-1]
@@ -173,8 +188,10 @@ class TestList:
         backend.run_until(name, JobStatus.COMPLETED)
 
     def test_lists_no_more_than_the_newest(self, backend: Backend, name: str) -> None:
-        for each in (f"{name}-a", f"{name}-b", f"{name}-c"):
+        names = (f"{name}-a", f"{name}-b", f"{name}-c")
+        for each in names:
             backend.service.submit(backend.job(each))
+        for each in names:
             backend.run_until(each, JobStatus.COMPLETED)
         assert [job.name for job in backend.service.list(limit=2)] == [f"{name}-c", f"{name}-b"]
 
@@ -195,10 +212,11 @@ class TestCancel:
         backend.service.cancel(name)
         backend.run_until(name, JobStatus.CANCELED)
 
-    def test_does_nothing_to_a_job_that_has_ended(self, backend: Backend, name: str) -> None:
-        ended = completed(backend, name)
-        backend.service.cancel(name)
-        assert backend.service.get(name) == ended
+    def test_does_nothing_to_a_job_that_has_ended(self, backend: Backend, job: str) -> None:
+        ended = backend.service.get(job)
+        assert ended.status is JobStatus.COMPLETED
+        backend.service.cancel(job)
+        assert backend.service.get(job) == ended
 
 
 class TestLogs:
@@ -262,9 +280,8 @@ class TestLogs:
 
 
 class TestOutputs:
-    def test_are_blobs_once_the_job_has_ended(self, backend: Backend, name: str) -> None:
-        completed(backend, name)
-        folder = backend.service.outputs(name)
+    def test_are_blobs_once_the_job_has_ended(self, backend: Backend, job: str) -> None:
+        folder = backend.service.outputs(job)
         assert folder.prefix.endswith("/")
         assert backend.files(folder) == {"model.npz": b"weights", "plots/loss.txt": b"0.1"}
 
@@ -275,10 +292,9 @@ class TestOutputs:
         backend.run_until(name, JobStatus.COMPLETED)
         assert backend.service.outputs(name) == before
 
-    def test_of_two_jobs_are_apart(self, backend: Backend, name: str) -> None:
-        for each in (name, f"{name}-b"):
-            completed(backend, each)
-        assert backend.service.outputs(name) != backend.service.outputs(f"{name}-b")
+    def test_of_two_jobs_are_apart(self, backend: Backend, jobs: tuple[str, str]) -> None:
+        one, other = jobs
+        assert backend.service.outputs(one) != backend.service.outputs(other)
 
 
 class TestMetrics:
@@ -316,80 +332,72 @@ class TestMetricSeries:
 
 
 class TestModels:
-    def test_a_registered_version_says_where_it_comes_from(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
-        version = backend.service.register_model(registration(model, name))
+    def test_a_registered_version_says_where_it_comes_from(self, backend: Backend, job: str, model: str) -> None:
+        version = backend.service.register_model(registration(model, job))
         assert (version.model, version.version, version.archived) == (model, "1", False)
-        assert version.tags.items() >= registration(model, name).tags.items()
+        assert version.tags.items() >= registration(model, job).tags.items()
         assert version.properties.items() >= {"kedja_data": "a" * 64}.items()
         assert version.created is not None
         assert version.created.tzinfo is not None
 
-    def test_two_calls_make_two_versions(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
-        versions = [backend.service.register_model(registration(model, name)).version for _ in range(2)]
+    def test_two_calls_make_two_versions(self, backend: Backend, job: str, model: str) -> None:
+        versions = [backend.service.register_model(registration(model, job)).version for _ in range(2)]
         assert versions == ["1", "2"]
 
-    def test_a_folder_is_registered_as_well(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
-        assert backend.service.register_model(registration(model, name, path="outputs/plots")).version == "1"
+    def test_a_folder_is_registered_as_well(self, backend: Backend, job: str, model: str) -> None:
+        assert backend.service.register_model(registration(model, job, path="outputs/plots")).version == "1"
 
-    def test_versions_are_found_by_their_job_lowest_first(self, backend: Backend, name: str, model: str) -> None:
-        for each in (name, f"{name}-b"):
-            completed(backend, each)
-        for each in (name, f"{name}-b", name):
+    def test_versions_are_found_by_their_job_lowest_first(
+        self, backend: Backend, jobs: tuple[str, str], model: str
+    ) -> None:
+        one, other = jobs
+        for each in (one, other, one):
             backend.service.register_model(registration(model, each))
-        assert numbers(backend.service.find_model(model, name)) == ["1", "3"]
-        assert numbers(backend.service.find_model(model, f"{name}-b")) == ["2"]
+        assert numbers(backend.service.find_model(model, one)) == ["1", "3"]
+        assert numbers(backend.service.find_model(model, other)) == ["2"]
         assert backend.service.find_model(model, "nobody") == []
 
     def test_a_model_that_is_not_there_has_no_versions(self, service: TrainingService) -> None:
         assert list(service.find_model("no-such-model", "nobody")) == []
         assert list(service.models("no-such-model")) == []
 
-    def test_an_archived_version_is_in_no_list(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
+    def test_an_archived_version_is_in_no_list(self, backend: Backend, job: str, model: str) -> None:
         for _ in range(3):
-            backend.service.register_model(registration(model, name))
+            backend.service.register_model(registration(model, job))
         backend.service.archive_model(model, "2")
         backend.service.archive_model(model, "2")
-        assert numbers(backend.service.find_model(model, name)) == ["1", "3"]
+        assert numbers(backend.service.find_model(model, job)) == ["1", "3"]
         assert numbers(backend.service.models(model)) == ["3", "1"]
         assert [each.version for each in backend.service.models() if each.model == model] == ["3", "1"]
 
-    def test_archiving_what_is_not_there_does_nothing(self, backend: Backend, name: str, model: str) -> None:
+    def test_archiving_what_is_not_there_does_nothing(self, backend: Backend, job: str, model: str) -> None:
         backend.service.archive_model(model, "1")
-        completed(backend, name)
-        backend.service.register_model(registration(model, name))
+        backend.service.register_model(registration(model, job))
         backend.service.archive_model(model, "7")
         assert numbers(backend.service.models(model)) == ["1"]
 
-    def test_a_number_is_not_given_twice(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
+    def test_a_number_is_not_given_twice(self, backend: Backend, job: str, model: str) -> None:
         for _ in range(2):
-            backend.service.register_model(registration(model, name))
+            backend.service.register_model(registration(model, job))
         backend.service.archive_model(model, "2")
-        assert backend.service.register_model(registration(model, name)).version == "3"
+        assert backend.service.register_model(registration(model, job)).version == "3"
 
-    def test_versions_are_listed_highest_first(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
+    def test_versions_are_listed_highest_first(self, backend: Backend, job: str, model: str) -> None:
         for _ in range(12):
-            backend.service.register_model(registration(model, name))
+            backend.service.register_model(registration(model, job))
         assert numbers(backend.service.models(model)) == [str(number) for number in range(12, 0, -1)]
 
-    def test_all_of_kedjas_models_are_listed(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
+    def test_all_of_kedjas_models_are_listed(self, backend: Backend, job: str, model: str) -> None:
         foreign = f"{model}-foreign"
-        backend.service.register_model(registration(model, name))
-        backend.service.register_model(evolve(registration(foreign, name), tags={"owner": "somebody else"}))
+        backend.service.register_model(registration(model, job))
+        backend.service.register_model(evolve(registration(foreign, job), tags={"owner": "somebody else"}))
         listed = {each.model for each in backend.service.models()}
         assert model in listed
         assert foreign not in listed
 
-    def test_models_are_named_in_order(self, backend: Backend, name: str, model: str) -> None:
-        completed(backend, name)
+    def test_models_are_named_in_order(self, backend: Backend, job: str, model: str) -> None:
         for each in (f"{model}-b", f"{model}-a", f"{model}-b"):
-            backend.service.register_model(registration(each, name))
+            backend.service.register_model(registration(each, job))
         assert [each for each in backend.service.model_names() if each.startswith(f"{model}-")] == [
             f"{model}-a",
             f"{model}-b",
