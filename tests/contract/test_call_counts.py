@@ -300,6 +300,7 @@ class TestOneDrop:
 
 
 class TestManyDrops:
+    @pytest.mark.generated  # a thousand of them in full
     def test_are_as_many_jobs_at_as_many_times_the_calls_of_one(self) -> None:
         def cost(drops: int) -> Counts:
             counted = CountedWorld.make(max_jobs=0, max_jobs_per_experiment=0)

@@ -312,6 +312,7 @@ class Chain(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("in_order")
+@pytest.mark.generated
 def test_chain() -> None:
     run_state_machine_as_test(
         Chain,
