@@ -92,10 +92,16 @@ def fast() -> list[Suite]:
     """What `make test` runs."""
     profile = {"KEDJA_TEST_PROFILE": "fast"}
     quick = ("-m", "not slow")
-    unit = ("tests/unit", "tests/contract", "--ignore", "tests/unit/training_job")
+    unit = ("tests/unit", "--ignore", "tests/unit/training_job")
     return [
         Suite(name="end-to-end", lane=Lane.WAITS, command=_pytest(SERVICE, "tests/end_to_end", *quick, workers=None)),
-        Suite(name="unit, contract", command=_pytest(SERVICE, *unit, *quick), environment=profile),
+        Suite(
+            name="contract",
+            lane=Lane.WAITS,
+            command=_pytest(SERVICE, "tests/contract", *quick, workers="2"),
+            environment=profile,
+        ),
+        Suite(name="unit", command=_pytest(SERVICE, *unit, *quick), environment=profile),
         Suite(
             name="training job",
             command=_pytest(TRAINING, *_training("tests/unit/training_job"), *quick),

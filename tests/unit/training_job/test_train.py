@@ -243,7 +243,7 @@ HOLD = """
 ARGUMENTS = ("python", "-m", "training_job.train", "-e", "40", "-b", "2", "-g", "-1", "--hidden", "40")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dropout", ["0", pytest.param("0.3", marks=pytest.mark.slow)])
 def test_training_goes_on_after_it_was_ended(drop: Drop, data: Path, number: int, dropout: str) -> None:
     drop.data = {"blobs.npz": (data / "blobs.npz").read_bytes()}
