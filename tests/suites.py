@@ -217,6 +217,9 @@ def summary(results: Sequence[Result], seconds: float, *, left_out: bool, slowes
         mark = "ok" if result.passed else "FAIL"
         lines.append(f"{mark:4} {result.suite.name:{width}} {result.seconds:6.0f}  {result.counts}")
     lines.append(f"{'':4} {'together':{width}} {seconds:6.0f}")
+    totals = sum((Counter(result.report.get("counts", {})) for result in results), Counter())
+    failed = totals["failed"] + totals["error"]
+    lines += ["", f"{totals['passed']} passed, {failed} failed, {totals['skipped']} skipped"]
     if slowest:
         times = Counter({name: took for result in results for name, took in result.report.get("seconds", {}).items()})
         lines += ["", f"The {SLOWEST} slowest tests, in seconds:"]

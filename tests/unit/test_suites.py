@@ -45,6 +45,7 @@ def test_the_summary_has_each_suite_with_its_time_and_counts() -> None:
     assert "ok   unit      61  1,200 passed, 3 skipped" in text
     assert "FAIL infra     61" in text
     assert "together    100" in text
+    assert "\n1200 passed, 0 failed, 3 skipped\n" in text
 
 
 @pytest.mark.parametrize(("chromium", "said"), [("/usr/bin/chromium", False), (None, True)])
