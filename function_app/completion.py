@@ -221,7 +221,7 @@ class Watcher:
 
     def _failed(self, receipt: Receipt, job: Job) -> Receipt:
         try:
-            result = JobResult.read(self.blobs, self.training.outputs(job.name))
+            result = JobResult.read(self.blobs, self.training.outputs(job.name), files=False)
             problem = None
         except UnreadableResult as error:
             result, problem = None, str(error)
@@ -241,7 +241,7 @@ class Watcher:
                 error=reason,
                 exit_code=result.exit_code if result else None,
                 log_tail=tail,
-                **carried(result.metrics if result else {}),
+                **(carried(result.metrics, total=result.metrics_total) if result else carried({})),
             )
             return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
 

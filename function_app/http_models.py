@@ -229,7 +229,7 @@ def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
         version=manifest.model_version,
         sequence=attempt.sequence if attempt else 0,
         receipt=manifest.receipt,
-        **carried(manifest.metrics, first=next(iter(known), None)),
+        **carried(manifest.metrics, first=next(iter(known), None), total=manifest.metrics_total),
     )
 
 

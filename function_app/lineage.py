@@ -15,9 +15,12 @@ LONGEST_VALUE = 1000
 def shortened(metrics: Mapping[str, float]) -> str:
     """Return as many metrics as a property has room for, by their names; `manifest.json` has all."""
     kept: dict[str, float] = {}
+    room = LONGEST_VALUE
     for name in sorted(metrics):
-        if len(json.dumps({**kept, name: metrics[name]})) <= LONGEST_VALUE:
+        taken = len(json.dumps({name: metrics[name]}))  # with braces: beside others, ", " takes as much
+        if taken <= room:
             kept[name] = metrics[name]
+            room -= taken
     return json.dumps(kept)
 
 

@@ -179,8 +179,12 @@ class Repeat(Document):
     outcome: str
 
 
-class Artifact(Document):
-    """A file that the job made and that was copied to `models`. `size` in bytes, `sha256` in hex."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that the job made and that was copied to `models`. `size` in bytes, `sha256` in hex.
+
+    No `Document`, as `DroppedFile` is none.
+    """
 
     path: str
     size: int

@@ -4,11 +4,12 @@ Everything here runs under a lease on the receipt, and every step finds what an 
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from function_app import names
 from function_app.announcements import Announced
@@ -16,7 +17,7 @@ from function_app.artifacts import Artifacts, ModelManifest
 from function_app.champion import Champion, Champions
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import OwnersGate
-from function_app.job_result import JobResult, UnreadableResult, carried
+from function_app.job_result import OUTPUTS, JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.lineage import lineage, shortened
 from function_app.ownership import Claim, ModelNotShared, Owners
@@ -36,8 +37,8 @@ from function_app.training_service import (
     TrainingService,
 )
 
-OUTPUTS = "outputs/"
-DEFAULT_PATH = "model.npz"
+AT_ONCE = 4
+"""Models that a process registers at the same time: each takes memory for the names of all its files."""
 KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
 """What to do where no model is registered."""
 
@@ -84,16 +85,17 @@ class Registrar:
     snapshots: Snapshots
     training: TrainingService
     timing: Timing
+    _places: threading.Semaphore = field(factory=lambda: threading.BoundedSemaphore(AT_ONCE), init=False, eq=False)
 
     def register(self, receipt: Receipt, job: Job) -> Receipt:
         """Register the model of a job whose receipt is `completed`.
 
         Raises:
             PreconditionFailed: where another host does it right now.
-            Unfinished: where files are still being uploaded or copied.
+            Unfinished: where files are still being uploaded or copied, or too many others are being registered.
         """
         name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self.blobs.lease(names.RECEIPTS, name, self.timing.lease) as lease:
+        with self._place(), self.blobs.lease(names.RECEIPTS, name, self.timing.lease) as lease:
             receipt = self.receipts.load(receipt.experiment, receipt.drop)
             attempt = receipt.attempt
             if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
@@ -102,10 +104,10 @@ class Registrar:
             outputs = self.training.outputs(job.name)
             waited = self.receipts.clock() - receipt.history[-1].at  # since it is completed
             try:
-                result = self._result(outputs, waited)
+                result = self._result(outputs, waited, options, lease)
             except UnreadableResult as error:
                 return self._incomplete(receipt, attempt, options, lease, str(error))
-            path, problem = self._path(options, result)
+            path, problem = result.model_path(options.path)
             if path is None:
                 return self._incomplete(receipt, attempt, options, lease, problem, _measured(options, result))
             claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
@@ -113,6 +115,15 @@ class Registrar:
                 receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
             )
             return self._register(work, outputs)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise Unfinished(f"{AT_ONCE} other models are being registered.", self.timing.copy_check)
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def abandon(self, receipt: Receipt) -> Receipt:
         """End a `completed` receipt whose job was deleted before its model was all there: nobody can copy it any more.
@@ -147,7 +158,8 @@ class Registrar:
         copied = receipt.model
         manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
         if copied and manifest:
-            result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics)
+            total = manifest.metrics_total or len(manifest.metrics)
+            result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)
             claim, path = self.owners.claim(copied.model, receipt.experiment), manifest.path
             work = _Work(
                 receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
@@ -184,36 +196,23 @@ class Registrar:
         progress = self.artifacts.copy(outputs, target, keep_alive=work.lease.renew)
         model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
         receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
-        artifacts = self.artifacts.verified(outputs, target, work.result) if progress.done else []
+        verify = self.artifacts.verified
+        artifacts = verify(outputs, target, work.result, keep_alive=work.lease.renew) if progress.done else []
         if not artifacts:
             raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", self.timing.copy_check)
         return self._finish(work, receipt, model, artifacts)
 
-    def _result(self, outputs: BlobFolder, waited: timedelta) -> JobResult:
+    def _result(self, outputs: BlobFolder, waited: timedelta, options: RegisterOptions, lease: Lease) -> JobResult:
         """Return the job's own result once everything in it is uploaded."""
-        result = JobResult.read(self.blobs, outputs)
-        missing = self.artifacts.missing(outputs, result) if result else [".kedja-manifest.json"]
+        result = JobResult.read(self.blobs, outputs, metric=options.when.metric if options.when else None)
+        lease.renew()
+        check = self.artifacts.missing
+        missing = check(outputs, result, keep_alive=lease.renew) if result else [".kedja-manifest.json"]
         if result and not missing:
             return result
         if waited < timedelta(seconds=self.timing.upload_deadline):
             raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
         raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
-
-    def _path(self, options: RegisterOptions, result: JobResult) -> tuple[str | None, str]:
-        """Return the artifact that is the model, below the outputs, or None and what is wrong."""
-        made = [file.path for file in result.files]
-        if options.path is not None:
-            wanted = options.path.removeprefix("./").removeprefix(OUTPUTS).rstrip("/")
-            if any(path == wanted or path.startswith(f"{wanted}/") for path in made):
-                return wanted, ""
-        elif DEFAULT_PATH in made:
-            return DEFAULT_PATH, ""
-        else:
-            arrays = [path for path in made if path.endswith(".npz")]
-            if len(arrays) == 1:
-                return arrays[0], ""
-            wanted = DEFAULT_PATH
-        return None, f"The job made no outputs/{wanted}. It made: {', '.join(made[:20]) or 'nothing'}."
 
     def _version(self, work: _Work, found: Sequence[ModelVersion]) -> ModelVersion:
         """Return the one model version of this job, creating it where there is none.
@@ -240,6 +239,7 @@ class Registrar:
 
     def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]) -> Receipt:
         work.lease.renew()
+        total = work.result.metrics_total
         manifest = ModelManifest(
             model=model.model,
             model_version=model.version,
@@ -247,6 +247,7 @@ class Registrar:
             receipt=receipt.name,
             path=work.path,
             metrics=work.result.metrics,
+            metrics_total=None if total == len(work.result.metrics) else total,
             lineage=lineage(receipt),
             files=tuple(artifacts),
         )
@@ -315,4 +316,5 @@ class Registrar:
 
 def _measured(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
     """Return what the job measured, as far as a receipt and an event carry it: the gate's metric first."""
-    return carried(result.metrics, options.when.metric if options.when else None)
+    first = options.when.metric if options.when else None
+    return carried(result.metrics, first, total=result.metrics_total)

@@ -13,7 +13,7 @@ from function_app.drop import Drop, Manifest
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.receipt import FILES_LISTED, DroppedFile, Gone, Received
-from function_app.storage import BlobItem, Blobs, CopyStatus, copy_once
+from function_app.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
 
 MANIFEST = "manifest.json"
 SPEC = "job.json"
@@ -120,9 +120,9 @@ class Snapshots:
             raise CopyUnderWay(f"The scripts of {drop.folder} are still being copied.")
 
     def _copy(self, drop: Drop, file: DroppedFile, target: str, there: BlobItem | None) -> CopyStatus:
-        source = (names.SCRIPTS, f"{drop.folder}/{file.name}")
+        source, known = (names.SCRIPTS, f"{drop.folder}/{file.name}"), Copied.of(there) if there else None
         try:
-            return copy_once(self.blobs, source, (names.SNAPSHOTS, target), etag=file.etag, there=there)
+            return copy_once(self.blobs, source, (names.SNAPSHOTS, target), etag=file.etag, there=known)
         except (BlobNotFound, PreconditionFailed) as error:
             raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
 

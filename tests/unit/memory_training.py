@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -97,7 +98,8 @@ class MemoryTraining:
             "exit_code": exit_code,
             "signal": None,
             "out_of_memory": False,
-            "metrics": dict(metrics),
+            # JSON has no NaN and no infinity.
+            "metrics": {name: value if math.isfinite(value) else str(value) for name, value in metrics.items()},
             "files": [
                 {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
                 for path, data in files.items()

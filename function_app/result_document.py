@@ -1,0 +1,208 @@
+"""A job's result as JSON, read piece by piece.
+
+A job writes this document, so it may be made to fill the memory: by millions of tiny entries, by one text of 32 MiB, by
+lists in lists. It is read as a stream of events: what is not needed is skipped, and the first mistake ends the reading.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import ijson
+from attrs import define, field, frozen
+
+from function_app.errors import KedjaError
+
+MOST_EVENTS = 6_500_000
+"""Keys, values and ends of lists and mappings that are read. A file has eight of them, a metric two."""
+LONGEST_TEXT = 2 << 20
+"""Bytes that may pass without an event: a longer text or number, or so much white space, is refused."""
+DEEPEST = 32
+MOST_METRICS = 20_000
+"""Metrics that are kept, in the order of the document; the others are counted."""
+LONGEST_NAME = 1024
+"""Characters of the name of a metric that is kept."""
+LONGEST_PATH = 1024
+"""Characters of a blob's name
+(https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata)."""
+LARGEST_FILE = 1 << 63
+
+_PIECE = 16 << 10
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_OPENING = ("start_map", "start_array")
+_CLOSING = ("end_map", "end_array")
+
+type Events = Iterator[tuple[str, Any]]
+"""Pairs of a kind of event and its value, as `ijson.basic_parse` yields them."""
+
+
+class Malformed(KedjaError):
+    """The document is not what a job writes."""
+
+
+class OutputFile(NamedTuple):
+    """A file under the job's outputs. `size` in bytes, `sha256` in hex."""
+
+    size: int
+    sha256: str
+
+
+@frozen(kw_only=True)
+class ResultDocument:
+    """What a result holds. `values` has plain values by their keys; `metrics_total` counts those left out too."""
+
+    values: Mapping[str, object]
+    metrics: Mapping[str, float]
+    metrics_total: int
+    files: Mapping[str, OutputFile]
+
+
+def read_result(
+    data: bytes, keys: Collection[str], *, limit: int, metric: str | None = None, files: bool = True
+) -> ResultDocument:
+    """Read a result of at most `limit` bytes: what it has under `keys`, its metrics and its files.
+
+    The metric called `metric` is kept however many there are; without `files` these are skipped.
+
+    Raises:
+        Malformed: where it is not what a job writes, with the reason.
+    """
+    if len(data) > limit:
+        raise Malformed(f"it has more than {limit >> 20} MiB; put small files into archives")
+    events = _events(data)
+    values: dict[str, object] = {}
+    metrics = _Metrics(metric)
+    found: dict[str, OutputFile] = {}
+    _enter(events, "start_map", "the document is no mapping")
+    for key in _keys(events):
+        if key == "metrics":
+            metrics.read(events)
+        elif key == "files" and files:
+            _read_files(events, found)
+        else:
+            event, value = next(events)
+            _skip(events, event)
+            if key in keys and event not in _OPENING:
+                values[key] = value
+    for _ in events:  # none, unless something follows the document: that raises
+        break
+    return ResultDocument(values=values, metrics=metrics.kept, metrics_total=metrics.total, files=found)
+
+
+@define
+class _Pieces:
+    """The document as a file. `silent` counts the bytes that were read since the last event."""
+
+    data: bytes
+    position: int = 0
+    silent: int = 0
+
+    def read(self, size: int) -> bytes:
+        piece = self.data[self.position : self.position + size]
+        self.position += len(piece)
+        self.silent += len(piece)
+        if self.silent > LONGEST_TEXT:
+            raise Malformed(f"it holds a text of more than {LONGEST_TEXT} bytes")
+        return piece
+
+
+def _events(data: bytes) -> Events:
+    pieces = _Pieces(data)
+    try:
+        for number, event in enumerate(ijson.basic_parse(pieces, buf_size=_PIECE, use_float=True)):
+            if number == MOST_EVENTS:
+                raise Malformed(f"it holds more than {MOST_EVENTS:,} keys and values")
+            pieces.silent = 0
+            yield event
+    except (ijson.JSONError, ValueError) as error:
+        message = error.args[0] if error.args else ""
+        text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
+        raise Malformed(f"it is not JSON ({text.partition('\n')[0].strip()[:100]})") from error
+
+
+def _enter(events: Events, opening: str, refusal: str) -> None:
+    event, _ = next(events)
+    if event != opening:
+        raise Malformed(refusal)
+
+
+def _keys(events: Events) -> Iterator[str]:
+    """Yield the keys of a mapping; each one's value is to be read before the next key."""
+    for event, value in events:
+        if event == "end_map":
+            return
+        yield value
+
+
+def _skip(events: Events, event: str) -> None:
+    """Read to the end of the value that begins with this event."""
+    depth = int(event in _OPENING)
+    while depth:
+        event, _ = next(events)
+        depth += (event in _OPENING) - (event in _CLOSING)
+        if depth > DEEPEST:
+            raise Malformed(f"it is nested more than {DEEPEST} deep")
+
+
+@define
+class _Metrics:
+    """The metrics of a job as they are read. The one called `wanted` is kept whatever becomes of others."""
+
+    wanted: str | None
+    kept: dict[str, float] = field(factory=dict)
+    total: int = 0
+
+    def read(self, events: Events) -> None:
+        _enter(events, "start_map", "metrics: is no mapping")
+        for name in _keys(events):
+            event, value = next(events)
+            # JSON has no NaN and no infinity, so these are text.
+            if event not in ("number", "string"):
+                raise Malformed(f"metrics.{name[:80]}: is no number")
+            if name in self.kept:
+                self.kept[name] = _number(name, value)
+                continue
+            self.total += 1
+            if name == self.wanted or (len(self.kept) < MOST_METRICS and len(name) <= LONGEST_NAME):
+                self.kept[name] = _number(name, value)
+
+
+def _number(name: str, value: float | str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise Malformed(f"metrics.{name[:80]}: is no number") from error
+
+
+def _read_files(events: Events, found: dict[str, OutputFile]) -> None:
+    _enter(events, "start_array", "files: is no list")
+    for event, _ in events:
+        if event == "end_array":
+            return
+        if event != "start_map":
+            raise Malformed(f"files[{len(found)}]: is no mapping")
+        path, file = _file(events, f"files[{len(found)}]")
+        found[path] = file
+
+
+def _file(events: Events, where: str) -> tuple[str, OutputFile]:
+    path = sha256 = ""
+    size = -1
+    for key in _keys(events):
+        event, value = next(events)
+        if key == "path" and event == "string":
+            path = value
+        elif key == "size" and event == "number" and isinstance(value, int):
+            size = value
+        elif key == "sha256" and event == "string":
+            sha256 = value
+        else:
+            _skip(events, event)
+    if not 0 < len(path) <= LONGEST_PATH:
+        raise Malformed(f"{where}: its path has to be a text of at most {LONGEST_PATH} characters")
+    if not 0 <= size < LARGEST_FILE:
+        raise Malformed(f"{where}: its size has to be a number of bytes")
+    # The rule also bounds how many files there can be: no entry is shorter than this.
+    if not _SHA256.fullmatch(sha256):
+        raise Malformed(f"{where}: its sha256 has to be 64 hexadecimal digits")
+    return path, OutputFile(size, sha256)
