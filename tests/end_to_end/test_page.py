@@ -113,6 +113,7 @@ def test_events_appear_as_they_are_published(page: Page, world: World) -> None:
     expect(told).to_be_visible(timeout=SLOW)
 
 
+@pytest.mark.timeout(600)
 def test_ten_thousand_drops_are_one_long_list(page: Page) -> None:
     def some(route: Route) -> None:
         query = parse_qs(urlsplit(route.request.url).query)
@@ -136,7 +137,7 @@ def test_ten_thousand_drops_are_one_long_list(page: Page) -> None:
 
     page.route("**/api/drops?*", some)
     page.goto("/")
-    rows = page.locator("tbody").get_by_role("row")
+    rows = page.locator("tbody tr")  # to ask each of thousands for its role takes minutes
     expect(rows).not_to_have_count(0)
     for _ in range(10 * MANY // 200):
         if rows.count() == MANY:
