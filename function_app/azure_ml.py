@@ -172,10 +172,10 @@ class AzureMLService:
             except ResourceNotFoundError:
                 self._entity(name)  # as in `metrics`
                 return RunSeries()
-            return series_of(run, lambda key: self._history(f"{api}/{HISTORY}", name, key))
+            return series_of(run, lambda key, size: self._history(f"{api}/{HISTORY}", name, key, size))
 
-    def _history(self, url: str, name: str, key: str) -> Iterator[Mapping[str, Any]]:
-        query = {"run_id": name, "metric_key": key, "max_results": str(ASKED_AT_ONCE)}
+    def _history(self, url: str, name: str, key: str, size: int) -> Iterator[Mapping[str, Any]]:
+        query = {"run_id": name, "metric_key": key, "max_results": str(min(size, ASKED_AT_ONCE))}
         while True:
             page = self.connection.get_json(url, query)
             yield from page.get("metrics") or ()

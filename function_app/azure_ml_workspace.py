@@ -21,6 +21,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ResourceNotFoundError,
     ServiceRequestError,
@@ -45,6 +46,9 @@ PATIENCE: Mapping[str, Any] = {
     "connection_timeout": 5,
     "read_timeout": 30,
 }
+
+LARGEST_ANSWER = 16 << 20
+"""Bytes of an answer that are read: those of more than 100,000 metrics."""
 
 _CODE_VERSION = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices"
@@ -197,10 +201,12 @@ class Connection:
 
     def get_json(self, url: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Return what GET answers, asked with Kedja's identity. Raises what `azure.core` raises."""
-        response: HttpResponse = self._pipeline.send_request(HttpRequest("GET", url, params=params))
+        response: HttpResponse = self._pipeline.send_request(HttpRequest("GET", url, params=params), stream=True)
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            response.read()
         map_error(response.status_code, response, {401: ClientAuthenticationError, 404: ResourceNotFoundError})
         response.raise_for_status()
-        content: Mapping[str, Any] = response.json()
+        content: Mapping[str, Any] = _limited_json(response)
         return content
 
     def put_json(self, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -231,6 +237,20 @@ class Connection:
                 )
             pipeline: PipelineClient[HttpRequest, HttpResponse] = self._made["pipeline"]
             return pipeline
+
+
+def _limited_json(response: HttpResponse) -> Any:  # noqa: ANN401 - whatever JSON the service sent
+    """Read the JSON of an answer, which holds what jobs have logged, and so may be of any length."""
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > LARGEST_ANSWER:
+            response.close()
+            raise AzureError(f"its answer has more than {LARGEST_ANSWER} bytes")
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise DecodeError(message=f"JSON is invalid: {error}", response=response, error=error) from error
 
 
 @contextmanager

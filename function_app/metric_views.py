@@ -9,6 +9,9 @@ from pydantic import BaseModel
 
 from function_app.metric_series import MetricPoint, RunSeries
 
+MOST_VALUES = 100_000
+"""Values that an answer has at most, of all metrics together."""
+
 
 class MetricValue(BaseModel):
     """A value that a job logged. What is no number (NaN, infinity) is null."""
@@ -19,16 +22,23 @@ class MetricValue(BaseModel):
 
 
 class JobMetrics(BaseModel):
-    """What a job has logged: each metric as a series by step, and the parameters of its run."""
+    """What a job has logged: each metric as a series by step, and the parameters of its run.
+
+    `metrics_total` counts the metrics that are left out too, `cut` names series that do not reach to the last value.
+    """
 
     job: str
     series: Mapping[str, Sequence[MetricValue]]
     parameters: Mapping[str, str]
+    metrics_total: int
+    cut: Sequence[str]
 
     @classmethod
     def of(cls, job: str, found: RunSeries, most: int) -> Self:
+        most = max(2, min(most, MOST_VALUES // max(1, len(found.series))))
         series = {key: [_metric_value(one) for one in _thinned(points, most)] for key, points in found.series.items()}
-        return cls(job=job, series=series, parameters=found.parameters)
+        total = max(found.metrics_total, len(series))
+        return cls(job=job, series=series, parameters=found.parameters, metrics_total=total, cut=found.cut)
 
 
 def _metric_value(point: MetricPoint) -> MetricValue:

@@ -1,5 +1,6 @@
 """Views: what the HTTP API answers with. Times are in UTC, sizes in bytes."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 from function_app import names
 from function_app.champion import Champion
 from function_app.jobs import DryRun
+from function_app.metric_series import MOST_METRICS
 from function_app.pause import Pause
 from function_app.receipt import Attempt, Change, Receipt, RegisteredModel, Status
 from function_app.receipts import Summary
@@ -17,7 +19,10 @@ from function_app.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, Jo
 
 
 class LiveJob(BaseModel):
-    """The job as its training service has it now. `detail` is the service's own word; `metrics` are the latest."""
+    """The job as its training service has it now. `detail` is the service's own word.
+
+    `metrics` are the latest, of a thousand metrics at most.
+    """
 
     status: JobStatus
     detail: str
@@ -38,7 +43,7 @@ class LiveJob(BaseModel):
             ended=job.ended,
             error=job.error,
             links=dict(job.links),
-            metrics=dict(metrics),
+            metrics=dict(itertools.islice(metrics.items(), MOST_METRICS)),
         )
 
 

@@ -4,6 +4,7 @@ Format: MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html). Th
 and takes seconds to import into a functions host.
 """
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
 from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 
 _RETRIABLE = frozenset({429, 500, 502, 503, 504})
+LARGEST_ANSWER = 16 << 20
+"""Bytes of an answer that are read: what a job has logged may be of any length."""
 _TIMEOUT = httpx.Timeout(30, connect=5)
 
 
@@ -105,8 +108,8 @@ class MlflowClient:
     def series(self, run_id: str) -> RunSeries:
         """Return the values of each metric, and the run's parameters."""
 
-        def history(key: str) -> Iterator[dict[str, Any]]:
-            query = {"run_id": run_id, "metric_key": key, "max_results": ASKED_AT_ONCE}
+        def history(key: str, size: int) -> Iterator[dict[str, Any]]:
+            query = {"run_id": run_id, "metric_key": key, "max_results": min(size, ASKED_AT_ONCE)}
             return self.pages(HISTORY, query, "metrics")
 
         return series_of(self.call("GET", "runs/get", {"run_id": run_id})["run"], history)
@@ -124,16 +127,19 @@ class MlflowClient:
     def call(self, method: str, path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Make one call and return its JSON object."""
         url = f"{self.address}/api/2.0/mlflow/{path}"
+        options: dict[str, Any] = {"params" if method == "GET" else "json": arguments}
+        body = bytearray()
         try:
-            if method == "GET":
-                response = self._http.request(method, url, params=arguments)
-            else:
-                response = self._http.request(method, url, json=arguments)
+            with self._http.stream(method, url, **options) as response:
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > LARGEST_ANSWER:
+                        raise MlflowRefused(f"MLflow's answer to {path} has more than {LARGEST_ANSWER} bytes.", "LARGE")
         except httpx.TransportError as error:
             raise TrainingServiceUnavailable(f"MLflow at {self.address} does not answer: {error!r}.") from error
         if response.status_code in _RETRIABLE:
             raise TrainingServiceUnavailable(f"MLflow at {self.address} answered {response.status_code} to {path}.")
-        return _answer(response, path)
+        return _answer(response, body, path)
 
 
 def quoted(value: str) -> str:
@@ -154,15 +160,15 @@ def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def _answer(response: httpx.Response, path: str) -> dict[str, Any]:
+def _answer(response: httpx.Response, body: bytearray, path: str) -> dict[str, Any]:
     try:
-        answer = response.json()
+        answer = json.loads(body)
     except ValueError:
         answer = None
     if response.is_success and isinstance(answer, dict):
         return answer
     error = answer if isinstance(answer, dict) else {}
-    message = error.get("message") or f"an answer that is no JSON: {response.text[:200]!r}"
+    message = error.get("message") or f"an answer that is no JSON: {body[:200].decode(errors='replace')!r}"
     code = str(error.get("error_code") or response.status_code)
     raise MlflowRefused(f"MLflow answered {response.status_code} to {path}: {message}", code)
 

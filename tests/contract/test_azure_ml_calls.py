@@ -10,6 +10,7 @@ from email.utils import format_datetime
 import pytest
 from attrs import evolve
 
+from function_app import azure_ml_workspace
 from function_app.azure_ml import AzureMLService
 from function_app.azure_ml_jobs import DOCUMENT_PROPERTY
 from function_app.errors import (
@@ -426,6 +427,16 @@ class TestMetricSeries:
         found = azure.service.metric_series(name)
         assert [(point.step, point.value) for point in found.series["loss"]] == [(n, n / 10) for n in range(12)]
         assert found.parameters == {"epochs": "12"}
+
+    def test_of_an_answer_that_is_too_long_are_not_read(
+        self, azure: AzureMLBackend, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        azure.service.submit(azure.job(name))
+        azure.plane.jobs.run(name, metrics={f"metric {number}": 0.5 for number in range(200)})
+        assert len(azure.service.metrics(name)) == 200
+        monkeypatch.setattr(azure_ml_workspace, "LARGEST_ANSWER", 10_000)
+        with pytest.raises(TrainingServiceError, match="its answer has more than 10000 bytes"):
+            azure.service.metric_series(name)
 
 
 class TestComputes:
