@@ -33,6 +33,7 @@ DEPENDENCIES = (
     "azure-storage-queue",
     "fastapi",
     "httpx",
+    "ijson",
     "marshmallow",
     "pydantic",
     "python-dateutil",
