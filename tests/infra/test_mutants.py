@@ -341,6 +341,7 @@ def texts() -> dict[str, str]:
     return dict(Infra.load().texts)
 
 
+@pytest.mark.slow  # a hundred of them; the checks themselves are quick
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_it_is_found(texts: dict[str, str], mutant: Mutant) -> None:
     assert texts[mutant.path].count(mutant.old) == 1, f"{mutant.old!r} is in {mutant.path} other than once"

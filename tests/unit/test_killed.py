@@ -88,7 +88,14 @@ def cases() -> dict[str, tuple[str, slice]]:
 
 
 @pytest.mark.usefixtures("in_order")
-@pytest.mark.parametrize(("way", "share"), cases().values(), ids=cases().keys())
+@pytest.mark.parametrize(
+    ("way", "share"),
+    # `make test` takes the first share of a long way, which has every second, third or fourth of its deaths.
+    [
+        pytest.param(way, share, id=name, marks=pytest.mark.slow if share.start else ())
+        for name, (way, share) in cases().items()
+    ],
+)
 def test_killed_after_any_call(way: str, share: slice) -> None:
     """Between two calls a process changes nothing, so dying after each of them is dying anywhere."""
     rehearsed = rehearsal(way)

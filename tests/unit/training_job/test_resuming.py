@@ -200,6 +200,7 @@ def test_a_snapshot_of_the_script_is_a_checkpoint_too(drop: Drop, straight: Path
     assert same(ended.folder / "outputs/model.npz", straight)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over(drop: Drop, straight: Path) -> None:
     job = Killed(drop, more=SNAPSHOTS)
     job.end(signal.SIGKILL, after=25)
@@ -211,6 +212,7 @@ def test_a_damaged_checkpoint_is_passed_over(drop: Drop, straight: Path) -> None
     assert same(ended.folder / "outputs/model.npz", straight)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_passed_over(drop: Drop) -> None:
     job = Killed(drop)
     job.end(signal.SIGTERM, after=5)
@@ -221,6 +223,7 @@ def test_a_checkpoint_of_another_network_is_passed_over(drop: Drop) -> None:
     assert ended.output.startswith("iteration 1\n")
 
 
+@pytest.mark.slow
 def test_checkpoints_can_be_kept_where_another_node_finds_them(drop: Drop, straight: Path) -> None:
     job = Killed(drop)
     kept = str(drop.root / "kept")
@@ -232,6 +235,7 @@ def test_checkpoints_can_be_kept_where_another_node_finds_them(drop: Drop, strai
     assert "main/loss" in ended.metrics
 
 
+@pytest.mark.slow
 def test_a_training_that_was_over_is_not_repeated(drop: Drop, straight: Path) -> None:
     job = Killed(drop)
     crash = script().replace("    chainer.serializers", "    import os; os.abort()\n    chainer.serializers")
