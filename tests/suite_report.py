@@ -1,7 +1,7 @@
 """A pytest plugin that writes what a run did, for `tests.suites`: `-p tests.suite_report --suite-report FILE`.
 
 It runs in each environment that has tests, so it needs nothing beside pytest. The file is JSON: `counts` of tests by
-outcome, `left_out` (tests that a marker deselected), `skipped` (count by reason), `seconds` (by test).
+outcome, `skipped` (count by reason), `seconds` (by test).
 """
 
 import json
@@ -29,7 +29,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             seconds[report.nodeid] += report.duration
     document = {
         "counts": {outcome: len(stats.get(outcome, ())) for outcome in ("passed", "failed", "error", "skipped")},
-        "left_out": len(stats.get("deselected", ())),
         "skipped": Counter(_reason(report) for report in stats.get("skipped", ())),
         "seconds": seconds,
     }
