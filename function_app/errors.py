@@ -81,15 +81,15 @@ class InvalidEvent(KedjaError):
 class InvalidJobSpec(KedjaError):
     """A job.yaml, or a request with its keys, that is refused. Each problem stands in `problems`.
 
-    Of very many the first `SHOWN` stand there, and how many more there are.
+    Of very many the first `SHOWN` stand there, and how many more there are: `more` counts those that are not given.
     """
 
     SHOWN = 50
 
-    def __init__(self, problems: Iterable[Problem | str]) -> None:
+    def __init__(self, problems: Iterable[Problem | str], *, more: int = 0) -> None:
         every = tuple(problems)
-        more = (f"and {len(every) - self.SHOWN} more",) if len(every) > self.SHOWN else ()
-        self.problems = (*every[: self.SHOWN], *more)
+        left = len(every[self.SHOWN :]) + more
+        self.problems = (*every[: self.SHOWN], *((f"and {left} more",) if left else ()))
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 

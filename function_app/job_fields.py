@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from function_app.job_budget import budget
 from function_app.job_problem import Path
 
 REFUSED = "kedja_refused"
@@ -58,7 +59,7 @@ class SpecModel(BaseModel):
                 refusal(item["loc"], cls._about_unknown(str(item["loc"][0])))
                 if item["type"] == "extra_forbidden" and len(item["loc"]) == 1
                 else _again(item)
-                for item in error.errors(include_url=False)
+                for item in budget().first(error.errors(include_url=False))
             ]
             raise ValidationError.from_exception_data(cls.__name__, details) from error
 
@@ -71,6 +72,8 @@ class SpecModel(BaseModel):
 
 def did_you_mean(written: str, allowed: Iterable[str]) -> str:
     """Return `; did you mean at_least?`, or a full stop where no allowed word is near."""
+    if len(written) > _LONGEST_WORD or not budget().suggests():
+        return "."
     near = difflib.get_close_matches(written, list(allowed), n=1)
     return f"; did you mean {near[0]}?" if near else "."
 
@@ -132,8 +135,17 @@ _SECRETS = re.compile(
 """What stands in an address or a connection string for somebody to get in with."""
 
 
+_LONGEST_WORD = 100
+_LOOKED_AT = 300
+"""Characters of a text in which secrets are looked for, before the first 60 are shown."""
+
+
 def shown(value: object) -> str:
     """Return a scalar as JSON, without what looks like a secret, cut to 60 characters; anything else by its kind."""
+    if not budget().shows():
+        return "…"
+    if isinstance(value, str) and len(value) > _LOOKED_AT:
+        value = f"{value[:_LOOKED_AT]}@"  # what is cut off may be the sign after a password
     match value:
         case None:
             return "nothing"

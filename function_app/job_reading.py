@@ -1,15 +1,17 @@
 """From YAML text or JSON values to a model, with every problem told at once: its place, its key, what is allowed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from function_app.errors import InvalidJobSpec
+from function_app.job_budget import PROBLEMS, limited
 from function_app.job_fields import REFUSED, REQUIRED, did_you_mean, shown
 from function_app.job_problem import Path, Places
-from function_app.yaml_document import MAX_DEPTH, parse_yaml, scalar_problem
+from function_app.yaml_document import MAX_DEPTH, MAX_VALUES, parse_yaml, scalar_problem
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -22,6 +24,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "tuple_type": "a list",
 }
+_LONGEST_KEY = 80
 _VARIABLES = "environment_variables"
 _ALLOWED = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
 """Errors about a word that is not in a list, and where pydantic keeps the list."""
@@ -43,27 +46,52 @@ def read_yaml[M: BaseModel](model: type[M], text: str | bytes, as_written: re.Pa
     return _validated(model, values, document.places), document.places
 
 
-def read_json[M: BaseModel](model: type[M], values: Mapping[str, object]) -> tuple[M, Places]:
-    """Validate the values of a JSON document. The problems have no line.
+def read_json[M: BaseModel](
+    model: type[M], values: Mapping[str, object], *, most: float = MAX_VALUES
+) -> tuple[M, Places]:
+    """Validate the values of a JSON document, of which there may be so many. The problems have no line.
 
     Raises:
         InvalidJobSpec: with the path of each problem.
     """
     places = Places()
-    problems = [places.problem(path, message) for path, message in _unusable(values, ())]
-    if problems:
-        raise InvalidJobSpec(problems)
+    if _are_more(values, most):
+        raise InvalidJobSpec([places.problem((), f"there are more than {most} values")])
+    unusable = _unusable(values, ())
+    if problems := [places.problem(path, message) for path, message in islice(unusable, PROBLEMS)]:
+        raise InvalidJobSpec(problems, more=sum(1 for _ in unusable))
     return _validated(model, dict(values), places), places
 
 
 def _validated[M: BaseModel](model: type[M], values: object, places: Places) -> M:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        found = [places.problem(_path(item, values), _message(item)) for item in error.errors(include_url=False)]
-        # One value of a wrong kind may fail several ways; each is told once, in the order of the file.
-        unique = sorted(set(found), key=lambda problem: (problem.line or 0, problem.column or 0, problem.key))
-        raise InvalidJobSpec(unique) from error
+    with limited() as budget:
+        try:
+            return model.model_validate(values)
+        except ValidationError as error:
+            items = budget.first(error.errors(include_url=False))
+            found = [places.problem(_path(item, values), _message(item)) for item in items]
+            # One value of a wrong kind may fail several ways; each is told once, in the order of the file.
+            unique = sorted(set(found), key=lambda problem: (problem.line or 0, problem.column or 0, problem.key))
+            raise InvalidJobSpec(unique, more=budget.dropped) from error
+
+
+def _are_more(values: object, most: float) -> bool:
+    """Return whether there are more values, lists and mappings among them, without looking at more than these."""
+    left: list[object] = [values]
+    count = 0
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            inner: Collection[object] = value.values()
+        elif isinstance(value, list):
+            inner = value
+        else:
+            continue
+        count += len(inner)
+        if count > most:
+            return True
+        left.extend(inner)
+    return False
 
 
 def _unusable(value: object, path: Path) -> Iterator[tuple[Path, str]]:
@@ -73,7 +101,7 @@ def _unusable(value: object, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str) or scalar_problem(key):
-                yield path, f"the key {key!r} is not printable text"
+                yield path, f"the key {str(key)[:_LONGEST_KEY]!r} is not printable text"
             else:
                 yield from _unusable(item, (*path, key))
     elif isinstance(value, list):

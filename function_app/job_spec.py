@@ -7,8 +7,10 @@ that it runs on. docs/job-yaml.md describes each key for users.
 """
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -29,7 +31,7 @@ from function_app.job_parts import (
     TagName,
     VariableName,
 )
-from function_app.job_placeholders import is_placeholder, placeholder_problems
+from function_app.job_placeholders import Placeholders, is_placeholder
 from function_app.job_problem import Path, Places, Problem
 from function_app.job_reading import read_json, read_yaml
 from function_app.kedja_options import KedjaOptions
@@ -44,6 +46,8 @@ _NOT_HASHED = {"json_schema", "experiment_name", "display_name", "description", 
 _SWEEP_KEYS = ("trial", "search_space", "objective", "sampling_algorithm", "early_termination")
 _CODE_KEYS = ("command", "code", "environment", "environment_variables")
 
+_MOST_LOST = 100
+"""Placeholders that name nothing of which problems are made: there may be one in every few characters."""
 _SERVICE_SETS = "the service sets it"
 _IDENTITY = "jobs run as the cluster's identity"
 
@@ -219,9 +223,11 @@ class JobSpec(Trial):
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
         if self.type == "sweep":
-            raise_refusals([*self._sweep_problems(), *self._lost_placeholders()], self._missing_in_sweep())
+            raise_refusals(
+                [*self._sweep_problems(), *islice(self._lost_placeholders(), _MOST_LOST)], self._missing_in_sweep()
+            )
         else:
-            raise_refusals([*self._sweep_keys(), *self._lost_placeholders()])
+            raise_refusals([*self._sweep_keys(), *islice(self._lost_placeholders(), _MOST_LOST)])
         return self
 
     def _sweep_keys(self) -> Iterator[tuple[Path, str]]:
@@ -247,11 +253,13 @@ class JobSpec(Trial):
                     yield ("search_space", name, "type"), "must be choice where the sampling algorithm is grid"
 
     def _lost_placeholders(self) -> Iterator[tuple[Path, str]]:
-        known = {
-            "inputs": {SCRIPTS_INPUT, *([DATA_INPUT] if self.needs_data else []), *self.inputs},
-            "outputs": set(self.outputs),
-            "search_space": set(self.search_space or {}),
-        }
+        placeholders = Placeholders(
+            {
+                "inputs": {SCRIPTS_INPUT, *([DATA_INPUT] if self.needs_data else []), *self.inputs},
+                "outputs": set(self.outputs),
+                "search_space": set(self.search_space or {}),
+            }
+        )
         prefix = ("trial",) if self.type == "sweep" else ()
         texts: list[tuple[Path, object]] = [((*prefix, "command"), self.work.command)]
         for name, argument in self.kedja.arguments.items():
@@ -259,7 +267,7 @@ class JobSpec(Trial):
             texts += [(("kedja", "arguments", name), item) for item in items]
         for path, text in texts:
             if isinstance(text, str):
-                yield from ((path, message) for message in placeholder_problems(text, known))
+                yield from ((path, message) for message in placeholders.problems(text))
 
 
 def _json(values: object) -> str:
@@ -297,4 +305,14 @@ def parse_job_json(values: Mapping[str, object]) -> JobSpec:
         InvalidJobSpec: with every problem, each with its key.
     """
     spec, _ = read_json(JobSpec, values)
+    return spec
+
+
+def stored_spec(values: Mapping[str, object]) -> JobSpec:
+    """Parse what `to_json` wrote, however much it is: a conda file is written out in it.
+
+    Raises:
+        InvalidJobSpec: as `parse_job_json`.
+    """
+    spec, _ = read_json(JobSpec, values, most=math.inf)
     return spec

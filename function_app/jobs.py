@@ -34,6 +34,8 @@ class TrainingRequest(PutOff):
     spec: Mapping[str, Any]
 
 
+_KEYS_NAMED, _LONGEST_KEY = 20, 100
+"""How many keys a refusal names, and characters of each."""
 _RETRIABLE = frozenset({Status.FAILED, Status.CANCELED, Status.SUPERSEDED, Status.NOT_REGISTERED, Status.REGISTERED})
 
 
@@ -119,7 +121,9 @@ class Jobs:
         """
         asked = parse_job_json(request)
         if not code and (keys := [*asked.code_keys(), *_taken_away(request)]):
-            raise RoleMissing(f"{', '.join(keys)} decide what runs and what is registered: that takes the role `code`.")
+            some = ", ".join(key[:_LONGEST_KEY] for key in keys[:_KEYS_NAMED])
+            more = f" and {len(keys) - _KEYS_NAMED} more" if len(keys) > _KEYS_NAMED else ""
+            raise RoleMissing(f"{some}{more} decide what runs and what is registered: that takes the role `code`.")
         if asked.experiment_name is None:
             raise InvalidJobSpec(["experiment_name: names the experiment whose files are to be used, and is missing."])
         if "/" in asked.experiment_name:  # a folder below another experiment's is that experiment's

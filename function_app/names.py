@@ -39,10 +39,13 @@ IGNORED = (".*", "~*", "*~", "*.tmp", "*.temp", "*.part", "*.partial", "*.swp", 
 """Patterns (fnmatch, on each part of a path) of files that no one means to drop."""
 
 
+_IGNORED = re.compile("|".join(map(fnmatch.translate, IGNORED)))
+
+
 def is_ignored(path: str) -> bool:
     """Return whether a path is one that no one means to drop: hidden, temporary, or a folder's marker."""
     parts = path.split("/")
-    return not parts[-1] or any(fnmatch.fnmatchcase(part, pattern) for part in parts for pattern in IGNORED)
+    return not parts[-1] or any(map(_IGNORED.match, parts))
 
 
 def slug(folder: str) -> str:

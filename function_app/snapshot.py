@@ -11,7 +11,7 @@ from function_app import names
 from function_app.documents import Document
 from function_app.drop import Drop, Manifest
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
-from function_app.job_spec import JobSpec, parse_job_json
+from function_app.job_spec import JobSpec, stored_spec
 from function_app.receipt import FILES_LISTED, DroppedFile, Gone, Received
 from function_app.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
 
@@ -71,7 +71,7 @@ class Snapshots:
     def spec(self, experiment: str, drop_id: str) -> JobSpec:
         """Return the job spec of a drop."""
         name = f"{names.snapshot_prefix(experiment, drop_id)}{SPEC}"
-        return parse_job_json(json.loads(self.blobs.read(names.SNAPSHOTS, name).data))
+        return stored_spec(json.loads(self.blobs.read(names.SNAPSHOTS, name).data))
 
     def manifest(self, experiment: str, drop_id: str) -> Manifest:
         name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"

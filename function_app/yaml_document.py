@@ -1,13 +1,14 @@
 """YAML text to plain values, with the place of each.
 
-It reads what `az ml` reads (YAML 1.1, through PyYAML), and less of it: no anchors, aliases, tags, duplicate keys, or
+It reads what `az ml` reads (YAML 1.1, as PyYAML does), and less of it: no anchors, aliases, tags, duplicate keys, or
 keys that are not text. Two readings of YAML 1.1 that nobody means are left out: `12:30` and `2026-01-31` stay text.
+The text is read event by event by libyaml, which stops at the first thing that is not allowed.
 """
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from typing import override
+from collections.abc import Mapping
+from typing import Any
 
 import yaml
 from attrs import Factory, define, frozen
@@ -17,11 +18,17 @@ from function_app.job_problem import Path, Places, Position, Problem
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
+MAX_VALUES = 10_000
+"""Values in a document, lists and mappings among them: each costs time, above all where it is wrong."""
 _LARGEST_INT = 2**63 - 1
 
 # YAML's printable characters (YAML 1.2, production 1), which leave out lone surrogates too.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TAG = "tag:yaml.org,2002:"
+_UNREADABLE = object()
+"""What stands for a number that Python does not read."""
+_NO_NUMBER = "not valid YAML: a number that cannot be read; put it in quotes if it is text"
 
 
 @frozen
@@ -44,19 +51,13 @@ def parse_yaml(text: str | bytes) -> YamlDocument:
         InvalidJobSpec: with line and column of each problem.
     """
     decoded = _decode(text)
-    loader = _Loader(decoded)
+    reader = _Reader(yaml.CSafeLoader(decoded))
     try:
-        node = loader.get_single_node()
-        reader = _Reader(loader)
-        values = None if node is None else reader.read(node, ())
+        values = reader.read_document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise InvalidJobSpec([_at(mark, f"not valid YAML: {error.problem or error.context}")]) from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # PyYAML lets the errors of chr() and int() through where an escape or a directive is out of range.
-        raise InvalidJobSpec([_at(loader.get_mark(), f"not valid YAML: {error}")]) from error
-    finally:
-        loader.dispose()
+        raise InvalidJobSpec([_syntax_error(error, decoded)]) from error
+    except yaml.YAMLError as error:
+        raise InvalidJobSpec([Problem(None, None, "", f"not valid YAML: {error}")]) from error
     if reader.problems:
         raise InvalidJobSpec(reader.problems)
     return YamlDocument(values, reader.written, Places({(): Position(1, 1), **reader.positions}))
@@ -97,19 +98,53 @@ def _in(before: str, message: str) -> Problem:
     return Problem(len(lines), len(lines[-1]) + 1, "", message)
 
 
-def _at(mark: yaml.Mark | None, message: str) -> Problem:
-    return Problem(None, None, "", message) if mark is None else Problem(mark.line + 1, mark.column + 1, "", message)
+def _at(mark: yaml.Mark, message: str) -> Problem:
+    return Problem(mark.line + 1, mark.column + 1, "", message)
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's composer, made to stop at what is not allowed before it is built."""
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    message = f"not valid YAML: {error.problem or error.context}"
+    if mark is None:
+        return Problem(None, None, "", message)
+    lines = _LINE_BREAK.split(text)
+    if mark.line >= len(lines):  # libyaml takes the end of a text for the beginning of one more line
+        return Problem(len(lines), len(lines[-1]) + 1, "", message)
+    return _at(mark, message)
 
-    depth = 0
 
-    @override
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        # The event is read, not taken: the inherited method takes it.
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+@define
+class _Reader:
+    """Turns events into plain values, and keeps what it meets on the way."""
+
+    loader: Any
+    """A `yaml.CSafeLoader`, of which PyYAML's stubs know little."""
+    positions: dict[Path, Position] = Factory(dict)
+    written: dict[Path, str] = Factory(dict)
+    problems: list[Problem] = Factory(list)
+    depth: int = 0
+    count: int = 0
+
+    def read_document(self) -> object:
+        """Return what the text says, None where it is empty."""
+        values = None
+        self._next()  # the stream's start
+        if not isinstance(self._next(), yaml.StreamEndEvent):  # a document's start
+            values = self._read(self._node(), ())
+            self._next()  # the document's end
+            event = self._next()
+            if not isinstance(event, yaml.StreamEndEvent):
+                raise InvalidJobSpec([_at(event.start_mark, "not valid YAML: but found another document")])
+        return values
+
+    def _next(self) -> Any:  # noqa: ANN401 (as the loader)
+        return self.loader.get_event()
+
+    def _node(self) -> Any:  # noqa: ANN401 (as the loader)
+        """Return the event that begins the next value or key, or ends the list or mapping that it would stand in."""
+        event = self._next()
+        if isinstance(event, yaml.CollectionEndEvent):
+            return event
         refused = None  # without the name: a password may begin with such a sign
         if isinstance(event, yaml.AliasEvent):
             refused = "an alias (*) is not allowed; write the value out, or put it in quotes"
@@ -119,72 +154,103 @@ class _Loader(yaml.SafeLoader):
             refused = "a tag (!) is not allowed; leave it out, or put the value in quotes"
         elif self.depth == MAX_DEPTH:
             refused = f"nested more than {MAX_DEPTH} deep"
+        elif self.count == MAX_VALUES:
+            refused = f"there are more than {MAX_VALUES} values"
         if refused:
             raise InvalidJobSpec([_at(event.start_mark, refused)])
+        self.count += 1
+        return event
+
+    def _read(self, event: Any, path: Path) -> object:  # noqa: ANN401 (as the loader)
+        """Return the value that begins with an event."""
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
         self.depth += 1
-        node: yaml.Node | None = super().compose_node(parent, index)
+        values = self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._list(path)
         self.depth -= 1
-        return node
+        return values
 
+    def _list(self, path: Path) -> list[object]:
+        values: list[object] = []
+        while not isinstance(event := self._node(), yaml.CollectionEndEvent):
+            self._place((*path, len(values)), event)
+            values.append(self._read(event, (*path, len(values))))
+        return values
 
-@define
-class _Reader:
-    """Turns composed nodes into plain values, and keeps what it meets on the way."""
+    def _mapping(self, path: Path) -> dict[str, object]:
+        """Read the entries whose key can be used; of the others, the problem with it is kept."""
+        values: dict[str, object] = {}
+        while not isinstance(event := self._node(), yaml.CollectionEndEvent):
+            self.count -= 1  # a key is counted with its value
+            key = self._key(event, path)
+            value = self._node()
+            if key is None:
+                self._pass_over(value)
+            else:
+                values[key] = self._read(value, (*path, key))
+        return values
 
-    loader: _Loader
-    positions: dict[Path, Position] = Factory(dict)
-    written: dict[Path, str] = Factory(dict)
-    problems: list[Problem] = Factory(list)
+    def _key(self, event: Any, path: Path) -> str | None:  # noqa: ANN401 (as the loader)
+        """Return a key, or None where it cannot be used."""
+        is_scalar = isinstance(event, yaml.ScalarEvent)
+        key = self._plain(event) if is_scalar else None
+        if not isinstance(key, str):
+            self._pass_over(event)
+            written = f"{event.value} is" if is_scalar else "this is"
+            self._refuse(path, event, f"a key must be text, and {written} not; put it in quotes")
+        elif (*path, key) in self.positions:
+            first = self.positions[(*path, key)].line
+            self._refuse((*path, key), event, f"stands twice; the first is in line {first}")
+        elif message := scalar_problem(key):
+            self._refuse(path, event, f"a key {message}")
+        else:
+            self._place((*path, key), event)
+            return key
+        return None
 
-    def read(self, node: yaml.Node, path: Path) -> object:
-        if isinstance(node, yaml.MappingNode):
-            return {key: self.read(value, (*path, key)) for key, value in self._entries(node, path)}
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._place((*path, index), item)
-            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
-        if not isinstance(node, yaml.ScalarNode):
-            raise TypeError(f"YAML has no such node: {node!r}")
-        value = self._scalar(node)
-        message = scalar_problem(value)
+    def _pass_over(self, event: Any) -> None:  # noqa: ANN401 (as the loader)
+        """Read to the end of a value that is not wanted."""
+        if not isinstance(event, yaml.CollectionStartEvent):
+            return
+        self.depth += 1
+        while not isinstance(inner := self._node(), yaml.CollectionEndEvent):
+            self._pass_over(inner)
+        self.depth -= 1
+
+    def _scalar(self, event: Any, path: Path) -> object:  # noqa: ANN401 (as the loader)
+        value = self._plain(event)
+        message = (
+            "not valid YAML: a number that cannot be read; put it in quotes if it is text"
+            if value is _UNREADABLE
+            else scalar_problem(value)
+        )
         if message:
-            self._refuse(path, node, message)
+            self._refuse(path, event, message)
         if not isinstance(value, str):
-            self.written[path] = node.value
+            self.written[path] = event.value
         return value
 
-    def _entries(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
-        """Yield the entries whose key can be used, with the key's place kept."""
-        for key_node, value_node in node.value:
-            key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, str):
-                written = f"{key_node.value} is" if isinstance(key_node, yaml.ScalarNode) else "this is"
-                self._refuse(path, key_node, f"a key must be text, and {written} not; put it in quotes")
-            elif (*path, key) in self.positions:
-                first = self.positions[(*path, key)].line
-                self._refuse((*path, key), key_node, f"stands twice; the first is in line {first}")
-            elif scalar_problem(key):
-                self._refuse(path, key_node, f"a key {scalar_problem(key)}")
-            else:
-                self._place((*path, key), key_node)
-                yield key, value_node
+    def _plain(self, event: Any) -> object:  # noqa: ANN401 (as the loader)
+        tag = str(self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)).removeprefix(_TAG)
+        node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
+        try:
+            match tag:
+                case "null":
+                    return None
+                case "bool":
+                    return self.loader.construct_yaml_bool(node)
+                case "int" if ":" not in event.value:
+                    return self.loader.construct_yaml_int(node)
+                case "float" if ":" not in event.value:
+                    return self.loader.construct_yaml_float(node)
+                case _:
+                    return str(event.value)
+        except ValueError:  # 0b_, or more digits than Python reads
+            return _UNREADABLE
 
-    def _scalar(self, node: yaml.ScalarNode) -> object:
-        match node.tag.removeprefix(_TAG):
-            case "null":
-                return None
-            case "bool":
-                return self.loader.construct_yaml_bool(node)
-            case "int" if ":" not in node.value:
-                return self.loader.construct_yaml_int(node)
-            case "float" if ":" not in node.value:
-                return self.loader.construct_yaml_float(node)
-            case _:
-                return str(node.value)
+    def _place(self, path: Path, event: Any) -> None:  # noqa: ANN401 (as the loader)
+        self.positions[path] = Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def _place(self, path: Path, node: yaml.Node) -> None:
-        self.positions[path] = Position(node.start_mark.line + 1, node.start_mark.column + 1)
-
-    def _refuse(self, path: Path, node: yaml.Node, message: str) -> None:
-        place = Places({path: Position(node.start_mark.line + 1, node.start_mark.column + 1)})
+    def _refuse(self, path: Path, event: Any, message: str) -> None:  # noqa: ANN401 (as the loader)
+        place = Places({path: Position(event.start_mark.line + 1, event.start_mark.column + 1)})
         self.problems.append(place.problem(path, message))

@@ -1,13 +1,17 @@
+import contextlib
 import time
+from collections.abc import Iterator
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from function_app.errors import InvalidJobSpec
-from function_app.job_problem import Position, Problem
+from function_app.job_problem import Path, Position, Problem
 from function_app.yaml_document import MAX_BYTES, MAX_DEPTH, parse_yaml
+
+NO_NUMBER = "not valid YAML: a number that cannot be read; put it in quotes if it is text"
 
 
 def refusals(text: str | bytes) -> list[str]:
@@ -49,11 +53,14 @@ def test_what_yaml_1_1_makes_of_times_and_dates_is_left_alone(text: str) -> None
         ("a: .inf", "line 1, column 4: a: must be a finite number"),
         ("a: 0x8000000000000000", "line 1, column 4: a: is too large for a whole number of 64 bits"),
         ('a: "\\0"', "line 1, column 4: a: holds the character U+0000, which is not allowed"),
-        ('a: "\\ud800"', "line 1, column 4: a: holds the character U+D800, which is not allowed"),
+        ('a: "\\ud800"', "line 1, column 7: not valid YAML: found invalid Unicode character escape code"),
         ('"\\u0007": 1', "line 1, column 1: a key holds the character U+0007, which is not allowed"),
         ("ok: 1\nbad\x07", "line 2, column 4: the text holds the character U+0007, which is not allowed"),
         (b"ok: 1\n  \xff", "line 2, column 3: not UTF-8 text; save the file as UTF-8"),
-        ("a: [1\nb", "line 2, column 2: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("a: [1\nb", "line 2, column 2: not valid YAML: did not find expected ',' or ']'"),
+        ("a: [b\n\n", "line 3, column 1: not valid YAML: did not find expected ',' or ']'"),
+        ('a: "b', "line 1, column 6: not valid YAML: found unexpected end of stream"),
+        ("a: " + "9" * 5000, f"line 1, column 4: a: {NO_NUMBER}"),
         ("a: 1\n--- \nb: 2", "line 2, column 1: not valid YAML: but found another document"),
     ],
 )
@@ -100,6 +107,37 @@ def test_any_text_is_a_document_or_refused(text: str | bytes) -> None:
     except InvalidJobSpec as error:
         refused = error.problems
     assert len(refused) > 0
+
+
+def places_by_pyyaml(node: yaml.Node | None, path: Path = ()) -> Iterator[tuple[Path, Position]]:
+    """Yield the place of each key and list item, as the reader that is written in Python has it."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield (*path, key.value), Position(key.start_mark.line + 1, key.start_mark.column + 1)
+            yield from places_by_pyyaml(value, (*path, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, index), Position(item.start_mark.line + 1, item.start_mark.column + 1)
+            yield from places_by_pyyaml(item, (*path, index))
+
+
+_WORDS = st.lists(
+    st.sampled_from(
+        ["a", "b: ", "c:\n", "- ", "\n", "\n  ", "\n    ", "é", "😀", "'x'", '"y"', "[", "]", "{", "}", ", ", "# r\n"]
+    )
+    | st.sampled_from(["1", "~", "? ", "|\n  t\n", ">-\n  t\n\n", "\r\n", "\x85", "\u2028", "1.5", "true", " "]),
+    max_size=20,
+)
+
+
+@given(_WORDS.map("".join))
+@example("a: 1\nb:\n  - é\n  - {😀: x, d: [1,\n 2]}\n? e\n: |\n  t\nf: >\n\n  u\n'g': \"h\\\n  i\"\nj:\n-\n- \n")
+@example("\u2028a: 1\x85b: 2\r\nc: 3\rd: 4")
+def test_places_are_those_of_the_reader_that_is_written_in_python(text: str) -> None:
+    with contextlib.suppress(InvalidJobSpec):
+        document = parse_yaml(text)
+        node = yaml.SafeLoader(text).get_single_node()
+        assert document.places.positions == {(): Position(1, 1), **dict(places_by_pyyaml(node))}
 
 
 # Without the line breaks that YAML folds, whoever writes them.
