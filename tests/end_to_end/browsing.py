@@ -1,5 +1,6 @@
-"""What a person does with the page: drag a folder onto it."""
+"""What a person does with the page, and what keeps other tests of the same stack out of it."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -63,3 +64,9 @@ def drag(page: Page, path: Path, target: Locator) -> None:
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 40, "y": box["y"] + 20, "data": data})
+
+
+def silence(page: Page) -> None:
+    """Keep from a page what other tests of the shared stack do meanwhile: its live answers say nothing."""
+    body = "retry: 3600000\n\nevent: start\ndata: {}\n\n"
+    page.route(re.compile(r"/live(\?|$)"), lambda route: route.fulfill(content_type="text/event-stream", body=body))

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.end_to_end.browsing import drag, folder
+from tests.end_to_end.browsing import drag, folder, silence
 from tests.end_to_end.world import Hold, World, until
 
 pytestmark = pytest.mark.xdist_group("page")  # later tests look at what earlier ones dropped
@@ -135,6 +135,7 @@ def test_ten_thousand_drops_are_one_long_list(page: Page) -> None:
         more = str(first + count) if numbers and first + count < MANY else None
         route.fulfill(json={"items": items, "next": more})
 
+    silence(page)
     page.route("**/api/drops?*", some)
     page.goto("/")
     rows = page.locator("tbody tr")  # to ask each of thousands for its role takes minutes

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Page, Route, expect
+
+from tests.end_to_end.browsing import silence
 
 DROP = f"{7:064x}"
 SOME_FRAMES = "async () => { for (let i = 0; i < 40; i++) await new Promise(requestAnimationFrame) }"
@@ -79,6 +82,12 @@ def answer(page: Page, path: str, make: Callable[[Mapping[str, str]], Any] | Any
             route.fulfill(json=found)
 
     page.route(re.compile(rf"{re.escape(path)}(\?|$)"), fulfill)
+
+
+@pytest.fixture(autouse=True)
+def silent(page: Page) -> None:
+    """Show nothing live but what a test writes: others use the same stack."""
+    silence(page)
 
 
 class Live:
