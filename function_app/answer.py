@@ -4,9 +4,10 @@ from datetime import datetime
 
 from function_app import names
 from function_app.announcements import Announced
+from function_app.attempt import Attempt, AttemptOptions
 from function_app.drop import Drop
 from function_app.planning import Rejected, Waiting
-from function_app.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Attempt, Receipt, Repeat, Status
+from function_app.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
 
 
 def sequence(now: datetime) -> int:
@@ -25,26 +26,27 @@ def wanted(receipt: Receipt, newest: datetime, *, force: bool) -> str | None:
     return None
 
 
-def claim(receipt: Receipt, why: str, drop: Drop, now: datetime) -> Receipt:
+def claim(receipt: Receipt, why: str, drop: Drop, now: datetime, options: AttemptOptions) -> Receipt:
     """Return the receipt with its next attempt, for a drop: what that brings with it counts from now on."""
     order = sequence(drop.now)
-    claimed = tried_again(receipt, why, order, now)
+    claimed = tried_again(receipt, why, order, now, options)
     return claimed.with_(listed=order, newest_upload=drop.newest or receipt.newest_upload)
 
 
-def tried_again(receipt: Receipt, why: str, order: int, now: datetime) -> Receipt:
+def tried_again(receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions) -> Receipt:
     """Return the receipt with its next attempt, in this place among other drops."""
-    return _with_next(receipt, why, order, now).with_(
+    return _with_next(receipt, why, order, now, options).with_(
         preemptions=0, model=None, forgotten=(), superseded_by=None, followed_by=None
     )
 
 
 def going_on(receipt: Receipt, why: str, now: datetime) -> Receipt:
     """Return the receipt with the attempt that goes on where a killed one was: in its place among other drops."""
-    return _with_next(receipt, why, receipt.sequence, now).with_(preemptions=receipt.preemptions + 1)
+    options = receipt.attempt.options if receipt.attempt else None
+    return _with_next(receipt, why, receipt.sequence, now, options).with_(preemptions=receipt.preemptions + 1)
 
 
-def _with_next(receipt: Receipt, why: str, order: int, now: datetime) -> Receipt:
+def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions | None) -> Receipt:
     number = receipt.attempts_before + len(receipt.attempts) + 1
     attempt = Attempt(
         number=number,
@@ -52,6 +54,7 @@ def _with_next(receipt: Receipt, why: str, order: int, now: datetime) -> Receipt
         why=why,
         claimed=now,
         sequence=order,
+        options=options,
     )
     moved = receipt.moved(Status.SUBMITTING, now, None if number == 1 else why)
     return moved.with_(attempts=(*receipt.attempts, attempt), sequence=order)

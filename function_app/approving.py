@@ -90,7 +90,9 @@ class Approver:
             return  # it was dropped again: here is which digest it takes
         elif note.age > timedelta(
             seconds=self.timing.max_function_runtime
-        ):  # else its receipt may be about to be written
+        ) and (  # else its receipt may be about to come
+            receipt or self.receipts.is_deleted(pending.experiment, pending.drop)
+        ):
             self.approvals.settled(pending, etag=note.etag)
 
     def _take(self, receipt: Receipt) -> Receipt | None:

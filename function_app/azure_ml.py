@@ -4,7 +4,6 @@ Tests hold it to the port's contract, and to the calls it makes, over HTTPS agai
 that shows how the real client library is used, not how Azure itself behaves.
 """
 
-import contextlib
 import io
 import json
 import re
@@ -16,8 +15,9 @@ from typing import Any, Self
 from attrs import frozen
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
-from function_app import job_log
+from function_app import azure_ml_log, job_log
 from function_app.azure_ml_computes import create_compute
+from function_app.azure_ml_errors import says_no_workspace, service_errors
 from function_app.azure_ml_jobs import (
     DOCUMENT_PROPERTY,
     compute_of,
@@ -28,11 +28,9 @@ from function_app.azure_ml_jobs import (
     status_of,
 )
 from function_app.azure_ml_workspace import (
-    PATIENCE,
     Connection,
     Workspace,
     default_credential,
-    service_errors,
 )
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
 from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
@@ -51,6 +49,8 @@ from function_app.training_service import (
 
 # Another registration took the number between the look at the next one and the PUT: so often it is tried again.
 _REGISTRATION_TRIES = 5
+_PAGE = 100
+"""Jobs that are put in order together: the service lists the newest first, and does not promise it."""
 _LOG = re.compile(r"user_logs/std_log(?:_process_0+)?\.txt")
 _BEST_TRIAL = "best_child_run_id"
 """Property of a sweep that has ended: https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters."""
@@ -78,7 +78,8 @@ class AzureMLService:
         """
         what = f"Job {request.name!r} cannot be submitted"
         job = self._loaded(request, what)
-        with service_errors(what, missing=JobRefused, refused=JobRefused):
+        # A 404 of the PUT may be the workspace's, or that of what the job needs and somebody still makes.
+        with service_errors(what, missing=TrainingServiceUnavailable, refused=JobRefused):
             try:
                 entity = self.connection.ml.jobs.create_or_update(job)
             except HttpResponseError as error:
@@ -103,13 +104,17 @@ class AzureMLService:
         with service_errors(f"The run history of job {name!r} cannot be read", missing=TrainingServiceUnavailable):
             return job_of(entity, self._details(name))
 
-    def list(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return Kedja's jobs, newest first, without the times and errors that `get` knows."""
+    def list(self) -> Iterator[Job]:
+        """Yield Kedja's jobs, page by page, without the times and errors that `get` knows."""
         with service_errors("Jobs cannot be listed"):
-            listed = self.connection.ml.jobs.list(tag=RECEIPT_TAG)
-            ours = (entity for entity in listed if entity is not None and RECEIPT_TAG in (entity.tags or {}))
-            jobs = [job_of(entity) for entity in islice(ours, limit)]
-        return sorted(jobs, key=lambda job: job.created.timestamp() if job.created else 0.0, reverse=True)
+            listed = iter(self.connection.ml.jobs.list(tag=RECEIPT_TAG))
+        while True:
+            with service_errors("Jobs cannot be listed"):
+                page = [*islice(listed, _PAGE)]
+            if not page:
+                return
+            ours = [entity for entity in page if entity is not None and RECEIPT_TAG in (entity.tags or {})]
+            yield from sorted(map(job_of, ours), key=_created, reverse=True)
 
     def cancel(self, name: str) -> None:
         with service_errors(f"Job {name!r} cannot be canceled", missing=JobNotFound):
@@ -136,7 +141,7 @@ class AzureMLService:
         if address is None:
             return LogPage(text="", next_offset=max(0, offset), complete=ended)
         with service_errors(f"The log of job {name!r} cannot be read", identity=False):
-            data, begin, size = _read_blob(address, offset, limit)
+            data, begin, size = azure_ml_log.read(address, offset, limit)
         return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:
@@ -205,8 +210,12 @@ class AzureMLService:
 
     def archive_model(self, model: str, version: str) -> None:
         what = f"Version {version} of model {model!r} cannot be archived"
-        with service_errors(what), contextlib.suppress(ResourceNotFoundError):
-            self.connection.ml.models.archive(name=model, version=version)
+        with service_errors(what, missing=TrainingServiceUnavailable):
+            try:
+                self.connection.ml.models.archive(name=model, version=version)
+            except ResourceNotFoundError:
+                if any(one.version == version for one in self._versions(model)):
+                    raise
 
     def model_names(self) -> Sequence[str]:
         with service_errors("Models cannot be listed"):
@@ -242,7 +251,9 @@ class AzureMLService:
     def _existing(self, name: str) -> Any | None:  # noqa: ANN401  azure.ai.ml has no types
         try:
             return self.connection.ml.jobs.get(name)
-        except ResourceNotFoundError:
+        except ResourceNotFoundError as error:
+            if says_no_workspace(error):
+                raise
             return None
 
     def _entity(self, name: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
@@ -255,10 +266,16 @@ class AzureMLService:
     def _versions(self, model: str) -> Sequence[ModelVersion]:
         try:
             versions = [model_version_of(entity) for entity in self.connection.ml.models.list(name=model)]
-        except ResourceNotFoundError:
+        except ResourceNotFoundError as error:
+            if says_no_workspace(error):
+                raise
             return []
         numbered = (version for version in versions if version.version.isdecimal())
         return sorted(numbered, key=lambda version: int(version.version), reverse=True)
+
+
+def _created(job: Job) -> float:
+    return job.created.timestamp() if job.created else 0.0
 
 
 def _best_trial(entity: Any) -> str | None:  # noqa: ANN401  azure.ai.ml has no types
@@ -285,25 +302,3 @@ def _is_taken(error: AzureError) -> bool:
 
     # The library recognises the service's answer only where it is this sentence and nothing more.
     return isinstance(error, AssetPathException) or "Asset paths cannot be updated" in str(error)
-
-
-def _read_blob(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
-    """Return up to `limit` bytes, where they begin, and how long the blob is; no bytes beyond its end."""
-    from azure.storage.blob import BlobClient  # noqa: PLC0415  as heavy as the rest, and logs are read seldom
-
-    with BlobClient.from_blob_url(address, **PATIENCE) as client:
-        try:
-            begin = job_log.start(offset, client.get_blob_properties().size) if offset < 0 else offset
-            stream = client.download_blob(offset=begin, length=limit)
-        except ResourceNotFoundError:
-            return b"", max(0, offset), 0
-        except HttpResponseError as error:
-            if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise
-            return b"", begin, begin
-        return stream.readall(), begin, _size(stream.properties.content_range)
-
-
-def _size(content_range: str | None) -> int:
-    """Return the whole length of `bytes 0-9/10`."""
-    return int((content_range or "/0").rpartition("/")[2])

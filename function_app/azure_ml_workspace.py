@@ -4,13 +4,10 @@ The client library is imported in the call that needs it: it costs up to 2 s and
 invocations of the app never ask Azure ML anything.
 """
 
-import email.utils
 import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -18,20 +15,12 @@ from typing import Any, Self
 from attrs import field, frozen
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    DecodeError,
-    HttpResponseError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
-    map_error,
-)
+from azure.core.exceptions import ClientAuthenticationError, DecodeError, ResourceNotFoundError, map_error
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, ContentDecodePolicy, RetryPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
-from function_app.errors import AppNotAllowed, InvalidSettings, TrainingServiceError, TrainingServiceUnavailable
+from function_app.azure_ml_errors import AnswerTooLong
+from function_app.errors import InvalidSettings
 
 API_VERSION = "2025-12-01"
 """Of the calls that Kedja makes itself. `azure-ai-ml` chooses its own, one for each operation."""
@@ -55,7 +44,6 @@ _CODE_VERSION = re.compile(
     r"/workspaces/[^/]+/codes/[^/]+/versions/[^/]+",
     re.IGNORECASE,
 )
-_BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _SETTINGS = {
     "subscription_id": "KEDJA_WORKSPACE_SUBSCRIPTION_ID",
     "resource_group": "KEDJA_WORKSPACE_RESOURCE_GROUP",
@@ -246,85 +234,8 @@ def _limited_json(response: HttpResponse) -> Any:  # noqa: ANN401 - whatever JSO
         body += piece
         if len(body) > LARGEST_ANSWER:
             response.close()
-            raise AzureError(f"its answer has more than {LARGEST_ANSWER} bytes")
+            raise AnswerTooLong(f"its answer has more than {LARGEST_ANSWER} bytes")
     try:
         return json.loads(body)
     except ValueError as error:
         raise DecodeError(message=f"JSON is invalid: {error}", response=response, error=error) from error
-
-
-@contextmanager
-def service_errors(
-    what: str,
-    *,
-    missing: type[TrainingServiceError] = TrainingServiceError,
-    refused: type[TrainingServiceError] = TrainingServiceError,
-    identity: bool = True,
-) -> Iterator[None]:
-    """Turn what the client libraries raise into Kedja's errors.
-
-    `what` is what could not be done, such as "Job 'x' cannot be read". `missing` is for 404, `refused` for what the
-    service, or the library before it, will never accept. `identity` says that Kedja's identity asks, which may be given
-    a role; else an address does that holds its own permission, and an answer of 401 or 403 is `refused`.
-    """
-    try:
-        yield
-    except (ServiceRequestError, ServiceResponseError) as error:
-        raise TrainingServiceUnavailable(f"{what}: Azure ML cannot be reached ({_public(error)}).") from error
-    except HttpResponseError as error:  # with the identity's own, which is one of these
-        if identity and (denied := _denied(what, error)):
-            raise denied from error
-        raise _from_status(what, error, missing, refused) from error
-    except AzureError as error:
-        raise refused(f"{what}: {_public(error)}") from error
-
-
-def _denied(what: str, error: HttpResponseError) -> AppNotAllowed | None:
-    """Return the error of an identity that is not accepted or lacks a role, or None where that is not the reason."""
-    if isinstance(error, ClientAuthenticationError):
-        return AppNotAllowed(
-            f"{what}: Azure ML does not accept the app's identity ({_words(error)}). "
-            "Check AZURE_CLIENT_ID and that the identity still exists."
-        )
-    if error.status_code == HTTPStatus.FORBIDDEN:
-        return AppNotAllowed(
-            f"{what}: Azure ML answered 403, {_words(error)} Give the app's identity (AZURE_CLIENT_ID) the role "
-            "AzureML Data Scientist on the workspace. A role that was just given counts after some minutes."
-        )
-    return None
-
-
-def _from_status(
-    what: str, error: HttpResponseError, missing: type[TrainingServiceError], refused: type[TrainingServiceError]
-) -> TrainingServiceError:
-    status = error.status_code or 0
-    message = f"{what}: Azure ML answered {status}, {_words(error)}"
-    if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return TrainingServiceUnavailable(message, _retry_after(error))
-    if status == HTTPStatus.NOT_FOUND:
-        return missing(message)
-    return refused(message)
-
-
-def _public(error: AzureError) -> str:
-    """Return the error's text without the queries of addresses in it: that of a log is a SAS, a secret."""
-    return re.sub(r"\?[^\s'\")]+", "?…", str(error))
-
-
-def _words(error: HttpResponseError) -> str:
-    """Return what the service itself said, of the ARM error body `{"error": {"code", "message"}}` where it is one."""
-    words = (getattr(error.error, "message", None) or error.message or error.reason or "without words").strip()
-    return words if words.endswith(".") else f"{words}."
-
-
-def _retry_after(error: HttpResponseError) -> float | None:
-    """Return the seconds of the header Retry-After, which holds seconds or a date (RFC 9110, 10.2.3)."""
-    value = str(getattr(error.response, "headers", {}).get("Retry-After", ""))
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

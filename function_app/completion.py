@@ -4,6 +4,7 @@ Any event about a run says no more than "look": events come late, twice, and in 
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from function_app.answer import going_on
 from function_app.documents import Document
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.job_result import JobResult, UnreadableResult, carried
+from function_app.missing_job import MissingJobs
 from function_app.preemption import lost_its_node, was_killed
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import ReceiptBusy, Receipts
@@ -28,6 +30,7 @@ from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
+_RECEIPT = re.compile(r"(?P<experiment>[a-z0-9-]+)/(?P<drop>[0-9a-f]{64})")
 LOG_TAIL_LINES = 50
 LOG_TAIL_BYTES = 64 * 1024
 
@@ -46,6 +49,7 @@ class Watcher:
     """Follows jobs to their end."""
 
     blobs: Blobs
+    missing: MissingJobs
     queues: Queues
     receipts: Receipts
     registrar: Registrar
@@ -79,7 +83,7 @@ class Watcher:
             return None
         try:
             return self._follow(receipt, job)
-        except (ReceiptBusy, PreconditionFailed) as busy:
+        except (ReceiptBusy, PreconditionFailed, JobNotFound) as busy:
             logger.info("%s: %s", job.name, busy)
             delay = self.timing.busy_check
         except TrainingServiceUnavailable as error:
@@ -91,8 +95,15 @@ class Watcher:
         return receipt
 
     def _receipt_of(self, job: Job) -> Receipt | None:
-        experiment, _, drop = job.tags.get(RECEIPT_TAG, "").partition("/")
-        return self.receipts.find(experiment, drop) if drop else None
+        """Return the job's receipt: the one of its tag if that has an attempt of this name, else that of its name.
+
+        Anybody may change the tags of a job; its name stays what the claim made of the drop.
+        """
+        if tag := _RECEIPT.fullmatch(job.tags.get(RECEIPT_TAG, "")):
+            receipt = self.receipts.find(tag["experiment"], tag["drop"])
+            if receipt is not None and receipt.has(job.name):
+                return receipt
+        return self.receipts.of_job(job.name)
 
     def _delay(self, job: str, tries: int, error: TrainingServiceUnavailable) -> float:
         first, longest = self.timing.first_retry, self.timing.max_retry
@@ -107,6 +118,7 @@ class Watcher:
         self.queues.send(names.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
 
     def _follow(self, receipt: Receipt, job: Job) -> Receipt:
+        receipt = self.missing.found(receipt, job)
         if receipt.status in (Status.SUBMITTING, Status.QUEUED):
             receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()))
         if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.CANCELING:
@@ -136,8 +148,7 @@ class Watcher:
     def _end(self, receipt: Receipt, job: Job) -> Receipt:
         """See to it that a job ends for which nobody waits any more: the receipt's word stands, whatever it does."""
         if not job.status.is_final:
-            if any(attempt.job == job.name for attempt in receipt.attempts):
-                self.submitter.cancel(job.name, receipt)
+            self.submitter.cancel(job.name, receipt)
             return receipt
         if receipt.status is Status.CANCELING:
             receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
@@ -155,10 +166,11 @@ class Watcher:
                 return current
             if current.status is Status.CANCELING:
                 status = Status.SUPERSEDED if current.superseded_by else Status.CANCELED
-                canceled = current.moved(status, now, current.reason).with_attempt(ended=now)
+                canceled = current.moved(status, now, current.reason).with_attempt(ended=now, gone=now)
                 return canceled.announcing(Announced.JOB_CANCELED, now, superseded_by=current.superseded_by)
             reason = f"The training service knows no job {current.job} any more."
-            failed = current.moved(Status.FAILED, now, reason, "Retry it.").with_attempt(ended=now, error=reason)
+            failed = current.moved(Status.FAILED, now, reason, "Retry it.")
+            failed = failed.with_attempt(ended=now, error=reason, gone=now)
             return failed.announcing(Announced.JOB_FAILED, now)
 
         job, receipt = receipt.job, self.receipts.change(receipt, edit)

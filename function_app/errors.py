@@ -54,6 +54,10 @@ class AppNotAllowed(TrainingServiceUnavailable):
     """
 
 
+class WorkspaceNotFound(TrainingServiceUnavailable):
+    """The training service is set up wrongly or was deleted: nothing is said about any job in it."""
+
+
 class StorageError(KedjaError):
     """Storage could not do what was asked."""
 

@@ -10,9 +10,10 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.answer import sequence, tried_again
 from function_app.approvals import Approvals
+from function_app.attempt import AttemptOptions
 from function_app.deletion import check_not_deleting
 from function_app.drop import Drop
-from function_app.errors import BlobNotFound, InvalidJobSpec, NotFound, Refused, RoleMissing
+from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.looking_again import PutOff
 from function_app.planning import Planner, Ready, Rejected, Waiting
@@ -20,7 +21,7 @@ from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
-from function_app.snapshot import Snapshots
+from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import Blobs
 from function_app.submission import Submitter
 
@@ -66,14 +67,10 @@ class Jobs:
 
     def find(self, name: str) -> Receipt:
         """Return the receipt of a job. Raise NotFound where there is none."""
-        if parts := names.JOB_NAME.fullmatch(name):
-            slug = parts["experiment"]
-            page = self.blobs.page(names.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
-            for item in page.items:
-                receipt = self.receipts.load(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json"))
-                if any(attempt.job == name for attempt in receipt.attempts):
-                    return receipt
-        raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
+        receipt = self.receipts.of_job(name)
+        if receipt is None:
+            raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
+        return receipt
 
     def submit(self, request: Mapping[str, object], *, trigger: str, code: bool, force: bool = False) -> Receipt:
         """Submit what lies in an experiment's folders now.
@@ -188,22 +185,27 @@ class Jobs:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
             if "snapshot" in current.forgotten:
                 raise Refused(f"The snapshot of {current.name} was deleted, its time being over: drop the files again.")
-            return tried_again(current, f"retry of {name}", order, self.receipts.clock())
+            return tried_again(current, f"retry of {name}", order, self.receipts.clock(), options)
 
-        if receipt.status in _RETRIABLE and "snapshot" not in receipt.forgotten:
-            self._check_snapshot(receipt)
+        options = self._checked_options(receipt)
         # Before the claim, so that `reconcile` finds it wherever this is killed; `submit` does it again after that.
         self.receipts.open(receipt.experiment, receipt.drop)
         return self.submitter.submit(self.receipts.change(receipt, edit))
 
-    def _check_snapshot(self, receipt: Receipt) -> None:
-        """Raise Refused if the snapshot is gone, its code is not approved (any more), or its model is another's."""
+    def _checked_options(self, receipt: Receipt) -> AttemptOptions:
+        """Return what the receipt's job.yaml asks for.
+
+        Raise Refused if the snapshot is gone, its code is not approved (any more), or its model is another's.
+        """
+        if receipt.status not in _RETRIABLE or "snapshot" in receipt.forgotten:
+            return AttemptOptions()  # the edit refuses it in the words of its status
         try:
             spec = self.snapshots.spec(receipt.experiment, receipt.drop)
-        except BlobNotFound as gone:
-            raise Refused(f"The snapshot of {receipt.name} was deleted: drop the files again.") from gone
+        except UnreadableSnapshot as gone:
+            raise Refused(f"{gone} Drop the files again.") from gone
         self.approvals.check(receipt, spec)
         self.settler.owners.check(spec.kedja.registration.model, receipt.experiment)
+        return AttemptOptions.of(spec)
 
 
 def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:

@@ -21,6 +21,7 @@ from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
 from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs, TrainingRequest
+from function_app.missing_job import MissingJobs
 from function_app.missing_node import MissingNodes
 from function_app.ownership import Owners
 from function_app.planning import Planner
@@ -126,6 +127,7 @@ class Kedja:
         )
         watcher = Watcher(
             blobs=blobs,
+            missing=MissingJobs(receipts=receipts, training=training, timing=timing),
             queues=queues,
             receipts=receipts,
             registrar=registrar,

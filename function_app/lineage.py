@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from function_app.job_result import OUTPUTS
 from function_app.receipt import Receipt
+from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
 
 LONGEST_VALUE = 1000
 """Characters of a tag's or property's value in Azure ML
@@ -45,3 +47,17 @@ def lineage(receipt: Receipt) -> dict[str, str]:
         "kedja_trigger": receipt.trigger,
     }
     return {name: value[:LONGEST_VALUE] for name, value in values.items()}
+
+
+def registration_of(
+    receipt: Receipt, job: str, model: str, path: str, metrics: Mapping[str, float]
+) -> ModelRegistration:
+    """Return the model version to create of what a receipt's job left at a path below its outputs."""
+    return ModelRegistration(
+        model=model,
+        job=job,
+        path=f"{OUTPUTS}{path}",
+        description=f"Trained by {job} on the drop {receipt.drop[:16]} of {receipt.folder}.",
+        tags={JOB_TAG: job, RECEIPT_TAG: receipt.name, **lineage(receipt)},
+        properties={"kedja_metrics": shortened(metrics)},
+    )

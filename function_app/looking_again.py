@@ -7,10 +7,10 @@ from function_app.documents import Document
 from function_app.errors import TrainingServiceUnavailable
 from function_app.receipts import ReceiptBusy
 from function_app.retrying import backoff
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, UnreadableSnapshot
 from function_app.timing import Timing
 
-REASONS = (ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable)
+REASONS = (ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable, UnreadableSnapshot)
 
 
 class PutOff(Document):

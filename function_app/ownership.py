@@ -17,11 +17,11 @@ from attrs import frozen
 from function_app import names
 from function_app.champion import Champion, Champions
 from function_app.documents import Document
-from function_app.errors import BlobNotFound, InvalidJobSpec, NotFound, PreconditionFailed, Refused
+from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import OwnersGate, refusal
 from function_app.kedja_options import RegisterOptions, When
 from function_app.planning import Plan, Ready, Rejected
-from function_app.snapshot import Snapshots
+from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import Blobs, pages
 from function_app.training_service import RECEIPT_TAG, TrainingService
 
@@ -279,5 +279,5 @@ class Owners:
         experiment, _, drop = champion.receipt.partition("/")
         try:
             return OwnersGate.of(self.snapshots.spec(experiment, drop).kedja.registration.when)
-        except (BlobNotFound, InvalidJobSpec, ValueError):
+        except UnreadableSnapshot:
             return None

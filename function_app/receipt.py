@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from function_app.announcements import Announced, Announcement
+from function_app.attempt import Attempt
 from function_app.documents import Document
 from function_app.errors import KedjaError
 
@@ -58,11 +59,12 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     _S.RUNNING: frozenset({_S.STARTING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED, _S.SUBMITTING}),
     _S.COMPLETED: frozenset({_S.REGISTERED, _S.NOT_REGISTERED}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.SUPERSEDED, _S.FAILED}),
-    _S.FAILED: frozenset({_S.SUBMITTING}),
+    # Back to submitted, and below to completed: the service knows the job again that it did not know.
+    _S.FAILED: frozenset({_S.SUBMITTING, _S.SUBMITTED}),
     _S.CANCELED: frozenset({_S.SUBMITTING}),
     _S.SUPERSEDED: frozenset({_S.WAITING, _S.REJECTED, _S.SUBMITTING}),
     _S.REJECTED: frozenset({_S.WAITING, _S.SUBMITTING}),
-    _S.NOT_REGISTERED: frozenset({_S.SUBMITTING}),
+    _S.NOT_REGISTERED: frozenset({_S.SUBMITTING, _S.COMPLETED}),
     _S.REGISTERED: frozenset({_S.SUBMITTING}),
 }
 """Which status may follow which. `docs/design.md` draws it."""
@@ -139,28 +141,6 @@ class Received(Document):
     gone: Gone | None = None
     code_sha256: str | None = None
     """Hash over the code that the drop brings, where an approval is required: what an approval names."""
-
-
-class Attempt(Document):
-    """A job that was claimed for the drop."""
-
-    number: int
-    job: str
-    why: str
-    claimed: datetime
-    sequence: int
-    started: datetime | None = None
-    ended: datetime | None = None
-    status: str | None = None
-    links: Mapping[str, str] = {}
-    exit_code: int | None = None
-    error: str | None = None
-    log_tail: tuple[str, ...] = ()
-    metrics: Mapping[str, float] = {}
-    metrics_total: int | None = None
-    """How many metrics the job has, of which a hundred stand here at most."""
-    without_node: datetime | None = None
-    """When the receipt was told that the job gets no node."""
 
 
 class Change(Document):
@@ -262,6 +242,10 @@ class Receipt(Document):
     def job(self) -> str | None:
         return self.attempts[-1].job if self.attempts else None
 
+    def has(self, job: str) -> bool:
+        """Return whether one of its attempts is this job."""
+        return any(attempt.job == job for attempt in self.attempts)
+
     def with_(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
         return type(self).model_validate({**dict(self), **changes})
 
@@ -293,6 +277,7 @@ class Receipt(Document):
     def announcing(self, kind: Announced, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
         """Return the receipt with an event in its outbox. Its id follows from the drop, the attempt and the type."""
         number = self.attempts[-1].number if self.attempts else 0
+        reopened = f".{self.attempts[-1].reopened}" if self.attempts and self.attempts[-1].reopened else ""
         facts = {
             "experiment": self.experiment,
             "folder": self.folder,
@@ -304,7 +289,7 @@ class Receipt(Document):
             "attempt": number or None,
         }
         announcement = Announcement(
-            id=f"{self.experiment}-{self.drop[:16]}-{number}-{kind.removeprefix('Kedja.')}",
+            id=f"{self.experiment}-{self.drop[:16]}-{number}{reopened}-{kind.removeprefix('Kedja.')}",
             type=kind,
             source=f"/receipts/{self.experiment}",
             subject=f"drops/{self.drop}",

@@ -89,6 +89,20 @@ class Receipts:
         except NotFound:
             return None
 
+    def is_deleted(self, experiment: str, drop: str) -> bool:
+        """Return whether there is no such receipt. It is looked for twice: storage may miss a blob once."""
+        return self.find(experiment, drop) is None and self.find(experiment, drop) is None
+
+    def of_job(self, job: str) -> Receipt | None:
+        """Return the receipt that has an attempt of this name, or None if there is none."""
+        parts = names.JOB_NAME.fullmatch(job)
+        if parts is None:
+            return None
+        slug = parts["experiment"]
+        page = self.blobs.page(names.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
+        found = (self.find(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json")) for item in page.items)
+        return next((receipt for receipt in found if receipt and receipt.has(job)), None)
+
     def create(self, receipt: Receipt) -> Receipt:
         """Write a new receipt, or return the one that someone else wrote first."""
         name = names.receipt_blob(receipt.experiment, receipt.drop)
@@ -252,7 +266,8 @@ class Receipts:
         metadata: Mapping[str, str] = _metadata(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
             self.blobs.replace(names.RECEIPTS, name, b"", metadata=metadata)
-            now = self.blobs.get(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop))
+            place = names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)
+            now = self.blobs.get(*place) or self.blobs.get(*place)  # storage may miss a blob once
             if now is None:  # it was deleted meanwhile
                 self.blobs.delete(names.RECEIPTS, name)
                 return

@@ -17,6 +17,7 @@ from function_app import names
 from function_app.answer import sequence
 from function_app.apart import apart
 from function_app.approving import Approver
+from function_app.attempt import Attempt
 from function_app.completion import Watcher
 from function_app.deletion import deleted_before, is_deleting
 from function_app.documents import Document
@@ -25,10 +26,11 @@ from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
 from function_app.experiments import Experiments
 from function_app.intake import Intake, Marker, SettleRequest
 from function_app.missing_node import MissingNodes
-from function_app.receipt import FINAL, Attempt, Receipt, Status
+from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.retention import Retention
 from function_app.service_wait import only_waits
+from function_app.snapshot import UnreadableSnapshot
 from function_app.storage import BlobItem, Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
@@ -44,6 +46,8 @@ EXPERIMENTS_AT_ONCE = 20
 STALE_MARKER = 2.0
 """Quiet periods after which a marker is taken for one whose message was lost."""
 TRIGGER = "reconcile"
+_MISSED = "missed"
+"""Metadata of a mark whose receipt was not found."""
 
 
 class Cursor(Document):
@@ -148,13 +152,22 @@ class Reconciler:
         return receipt
 
     def _unmark(self, experiment: str, drop: str) -> None:
-        """Take away a mark without a receipt, unless it may still get one: a claim's mark is written before it."""
+        """Take away a mark without a receipt, unless it may still get one: a claim's mark is written before it.
+
+        Storage may miss a receipt once. So the first time is noted on the mark, which goes when that is so again later.
+        """
         name = names.open_blob(experiment, drop)
         listing = self.blobs.list(names.RECEIPTS, name)
         for mark in listing.items:
-            if listing.now - mark.modified > timedelta(seconds=self.timing.max_function_runtime):
-                with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
+            was_missed = _MISSED in mark.metadata
+            wait = self.timing.lost_submission if was_missed else self.timing.max_function_runtime
+            if listing.now - mark.modified <= timedelta(seconds=wait):
+                continue
+            with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
+                if was_missed:
                     self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
+                else:
+                    self.blobs.replace(names.RECEIPTS, name, b"", etag=mark.etag, metadata={_MISSED: "once"})
 
     def _caught_up(self, receipt: Receipt) -> Receipt:
         """Bring on an unclaimed drop whose host may have been killed before it was its experiment's latest."""
@@ -165,18 +178,24 @@ class Reconciler:
     def _resubmit(self, receipt: Receipt) -> Receipt:
         if receipt.attempt and self._is_lost(receipt.attempt):
             # Its host may have been killed before the drop was its experiment's latest.
-            spec = self.submitter.snapshots.spec(receipt.experiment, receipt.drop)
-            receipt = self.supersession.advance(receipt, supersede=spec.kedja.drop.supersede)
+            receipt = self.supersession.advance(receipt, supersede=self._supersedes(receipt))
             # Each round comes back by itself: a message a round would add up while the service does not answer.
             return self.submitter.submit(receipt, again=False)
         return receipt
 
+    def _supersedes(self, receipt: Receipt) -> bool:
+        try:
+            return self.submitter.snapshots.options(receipt).supersede
+        except UnreadableSnapshot:
+            return False  # whoever submits it says so
+
     def _follow(self, receipt: Receipt, name: str) -> Receipt:
-        """Look at the receipt's job. One that never came to be, and is not wanted any more, is over."""
+        """Look at the receipt's job. One that was missed for so long that it is gone is over."""
         try:
             job = self.training.get(name)
         except JobNotFound:
-            if receipt.attempt is None or not self._is_lost(receipt.attempt):
+            receipt = self.watcher.missing.missed(receipt)
+            if receipt.job != name or not self.watcher.missing.is_gone(receipt):
                 return receipt
             if receipt.status is Status.COMPLETED:
                 return self.watcher.registrar.abandon(receipt)

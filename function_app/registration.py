@@ -4,6 +4,7 @@ Everything here runs under a lease on the receipt, and every step finds what an 
 """
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -14,25 +15,24 @@ from attrs import field, frozen
 from function_app import names
 from function_app.announcements import Announced
 from function_app.artifacts import Artifacts, ModelManifest
+from function_app.attempt import Attempt
 from function_app.champion import Champion, Champions
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import OwnersGate
-from function_app.job_result import OUTPUTS, JobResult, UnreadableResult, carried
+from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
-from function_app.lineage import lineage, shortened
-from function_app.ownership import Claim, ModelNotShared, Owners
-from function_app.receipt import FILES_LISTED, Artifact, Attempt, Receipt, RegisteredModel, Status
+from function_app.lineage import lineage, registration_of
+from function_app.ownership import ModelNotShared, Owners
+from function_app.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
 from function_app.receipts import Receipts
+from function_app.registration_work import Work, measured_of
 from function_app.removal import Remover
-from function_app.snapshot import Snapshots
+from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import Blobs, Lease
 from function_app.timing import Timing
 from function_app.training_service import (
-    JOB_TAG,
-    RECEIPT_TAG,
     BlobFolder,
     Job,
-    ModelRegistration,
     ModelVersion,
     TrainingService,
 )
@@ -41,6 +41,7 @@ AT_ONCE = 4
 """Models that a process registers at the same time: each takes memory for the names of all its files."""
 KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
 """What to do where no model is registered."""
+UNKNOWN = "Its snapshot cannot be read any more, and nothing else says which model was to be registered, and when."
 
 
 class Unfinished(KedjaError):
@@ -49,27 +50,6 @@ class Unfinished(KedjaError):
     def __init__(self, message: str, delay: float) -> None:
         super().__init__(message)
         self.delay = delay
-
-
-@frozen(kw_only=True)
-class _Work:
-    """What one call works on."""
-
-    receipt: Receipt
-    attempt: Attempt
-    result: JobResult
-    options: RegisterOptions
-    path: str
-    lease: Lease
-    claim: Claim
-
-    @property
-    def model(self) -> str:
-        return self.claim.model
-
-    @property
-    def measured(self) -> Mapping[str, Any]:
-        return _measured(self.options, self.result)
 
 
 @frozen(kw_only=True)
@@ -100,7 +80,9 @@ class Registrar:
             attempt = receipt.attempt
             if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
                 return receipt
-            options = self.snapshots.spec(receipt.experiment, receipt.drop).kedja.registration
+            options = self._options(receipt)
+            if options is None:
+                return self._refused(receipt, lease, UNKNOWN, carried({}))
             outputs = self.training.outputs(job.name)
             waited = self.receipts.clock() - receipt.history[-1].at  # since it is completed
             try:
@@ -109,9 +91,9 @@ class Registrar:
                 return self._incomplete(receipt, attempt, options, lease, str(error))
             path, problem = result.model_path(options.path)
             if path is None:
-                return self._incomplete(receipt, attempt, options, lease, problem, _measured(options, result))
+                return self._incomplete(receipt, attempt, options, lease, problem, measured_of(options, result))
             claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
-            work = _Work(
+            work = Work(
                 receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
             )
             return self._register(work, outputs)
@@ -137,9 +119,27 @@ class Registrar:
             attempt = current.attempt
             if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
                 return current
-            options = self.snapshots.spec(current.experiment, current.drop).kedja.registration
+            options = self._options(current)
+            if options is None:
+                return self._refused(current, lease, UNKNOWN, carried({}))
             reason = f"The training service knows no job {attempt.job} any more; its model was not all copied."
+            gone = self.receipts.clock()
+            current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
             return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")
+
+    def _options(self, receipt: Receipt) -> RegisterOptions | None:
+        """Return what to register and when; None if an earlier release claimed the attempt, and its snapshot is gone.
+
+        Raises:
+            Unfinished: the snapshot could not be read just now.
+        """
+        try:
+            return self.snapshots.options(receipt).register_options
+        except UnreadableSnapshot as error:
+            waited = self.receipts.clock() - receipt.history[-1].at
+            if waited < timedelta(seconds=self.timing.unreadable_snapshot):
+                raise Unfinished(str(error), self.timing.upload_check) from error
+            return None
 
     def _incomplete(
         self,
@@ -156,12 +156,14 @@ class Registrar:
         Else nothing stays of what an earlier call began: its version is archived, and its copies are deleted.
         """
         copied = receipt.model
-        manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
+        read = functools.partial(ModelManifest.read, self.blobs)
+        # Looked for twice: storage may miss a blob once, and without it the version goes.
+        manifest = read(copied.model, copied.version) or read(copied.model, copied.version) if copied else None
         if copied and manifest:
             total = manifest.metrics_total or len(manifest.metrics)
             result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)
             claim, path = self.owners.claim(copied.model, receipt.experiment), manifest.path
-            work = _Work(
+            work = Work(
                 receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
             )
             return self._finish(work, receipt, copied, manifest.files)
@@ -171,7 +173,7 @@ class Registrar:
             lease.renew()
         return self._refused(receipt, lease, reason, measured or carried({}), what_to_do)
 
-    def _register(self, work: _Work, outputs: BlobFolder) -> Receipt:
+    def _register(self, work: Work, outputs: BlobFolder) -> Receipt:
         model = work.receipt.model
         if model is None:
             # A call that was killed may have come this far: what is registered has passed the gate.
@@ -185,7 +187,10 @@ class Registrar:
             try:
                 version = self._version(work, found)
             except ModelRefused as refused:
-                return self._refused(work.receipt, work.lease, str(refused), work.measured)
+                found = self.training.find_model(work.model, work.attempt.job)  # it may be there all the same
+                if not found:
+                    return self._refused(work.receipt, work.lease, str(refused), work.measured)
+                version = self._version(work, found)
             work.lease.renew()
             model = RegisteredModel(
                 model=work.model,
@@ -214,30 +219,21 @@ class Registrar:
             raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
         raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
 
-    def _version(self, work: _Work, found: Sequence[ModelVersion]) -> ModelVersion:
+    def _version(self, work: Work, found: Sequence[ModelVersion]) -> ModelVersion:
         """Return the one model version of this job, creating it where there is none.
 
         Without a lease two hosts could create one each: both then keep the lowest and archive the other.
         """
         if not found:
-            created = self.training.register_model(self._registration(work))
+            registration = registration_of(work.receipt, work.attempt.job, work.model, work.path, work.result.metrics)
+            created = self.training.register_model(registration)
             found = self.training.find_model(work.model, work.attempt.job) or [created]
         kept, *others = found
         for other in others:
             self.training.archive_model(work.model, other.version)
         return kept
 
-    def _registration(self, work: _Work) -> ModelRegistration:
-        return ModelRegistration(
-            model=work.model,
-            job=work.attempt.job,
-            path=f"{OUTPUTS}{work.path}",
-            description=f"Trained by {work.attempt.job} on the drop {work.receipt.drop[:16]} of {work.receipt.folder}.",
-            tags={JOB_TAG: work.attempt.job, RECEIPT_TAG: work.receipt.name, **lineage(work.receipt)},
-            properties={"kedja_metrics": shortened(work.result.metrics)},
-        )
-
-    def _finish(self, work: _Work, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]) -> Receipt:
+    def _finish(self, work: Work, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]) -> Receipt:
         work.lease.renew()
         total = work.result.metrics_total
         manifest = ModelManifest(
@@ -306,15 +302,7 @@ class Registrar:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
-            refused = (
-                current.with_(model=None).moved(Status.NOT_REGISTERED, now, reason, what_to_do).with_attempt(**measured)
-            )
-            return refused.announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
+            refused = current.with_(model=None).moved(Status.NOT_REGISTERED, now, reason, what_to_do)
+            return refused.with_attempt(**measured).announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
 
         return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
-
-
-def _measured(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
-    """Return what the job measured, as far as a receipt and an event carry it: the gate's metric first."""
-    first = options.when.metric if options.when else None
-    return carried(result.metrics, first, total=result.metrics_total)

@@ -10,6 +10,7 @@ from attrs import frozen
 from function_app import looking_again, names, outsiders, service_wait
 from function_app.answer import answered, claim, repeated, seen, sequence, wanted
 from function_app.approvals import REASON, Approvals, Pending
+from function_app.attempt import AttemptOptions
 from function_app.deletion import check_not_deleting, deleted_before
 from function_app.drop import Drop
 from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
@@ -225,7 +226,7 @@ class Settler:
         self.receipts.open(receipt.experiment, receipt.drop)
         if isinstance(plan, Ready):
             receipt = receipt.with_(spec=self.submitter.shown(plan, spec, drop_id))
-            return self.receipts.create(claim(receipt, "first drop", drop, now))
+            return self.receipts.create(claim(receipt, "first drop", drop, now, AttemptOptions.of(spec)))
         return self.receipts.create(answered(receipt, plan, now))
 
     def _described(self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None) -> Received:
@@ -276,7 +277,8 @@ class Settler:
                 if why is None:
                     return current
                 _check_snapshot(current, receipt)
-                return claim(current, why, drop, now).with_(received=described, uploaded_by=came_from, spec=shown)
+                claimed = claim(current, why, drop, now, AttemptOptions.of(spec))
+                return claimed.with_(received=described, uploaded_by=came_from, spec=shown)
 
             return self.receipts.change(receipt, claim_once)
         answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (

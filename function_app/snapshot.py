@@ -3,16 +3,17 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
 from function_app import names
+from function_app.attempt import AttemptOptions
 from function_app.documents import Document
 from function_app.drop import Drop, Manifest
-from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, InvalidJobSpec, KedjaError, PreconditionFailed
 from function_app.job_spec import JobSpec, stored_spec
-from function_app.receipt import FILES_LISTED, DroppedFile, Gone, Received
+from function_app.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
 from function_app.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
 
 MANIFEST = "manifest.json"
@@ -23,6 +24,10 @@ class _Entry(Document):
     """What a manifest says beside its files, of which there may be 100,000."""
 
     entry_script: str | None
+
+
+class UnreadableSnapshot(KedjaError):
+    """What a snapshot says of its job is missing, or is no such document."""
 
 
 class ChangedMeanwhile(KedjaError):
@@ -65,17 +70,41 @@ class Snapshots:
         if known:
             return
         name = f"{names.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
-        with contextlib.suppress(PreconditionFailed):  # it is there, and asks for the same: the id is made of it
-            self.blobs.create(names.SNAPSHOTS, name, spec.to_json().encode())
+        data = spec.to_json().encode()
+        try:
+            self.blobs.create(names.SNAPSHOTS, name, data)
+        except PreconditionFailed:  # it is there, and asks for the same: the id is made of it
+            try:
+                self.spec(drop.experiment, drop_id)
+            except UnreadableSnapshot:
+                self.blobs.replace(names.SNAPSHOTS, name, data)
 
     def spec(self, experiment: str, drop_id: str) -> JobSpec:
-        """Return the job spec of a drop."""
+        """Return the job spec of a drop.
+
+        Raises:
+            UnreadableSnapshot: it is not there, or no spec: look again, since storage may miss a blob once.
+        """
         name = f"{names.snapshot_prefix(experiment, drop_id)}{SPEC}"
-        return stored_spec(json.loads(self.blobs.read(names.SNAPSHOTS, name).data))
+        with _readable(name):
+            return stored_spec(json.loads(self.blobs.read(names.SNAPSHOTS, name).data))
+
+    def options(self, receipt: Receipt) -> AttemptOptions:
+        """Return what the receipt's last attempt was claimed with: of itself, or as an earlier release kept it, here.
+
+        Raises:
+            UnreadableSnapshot: as `spec`.
+        """
+        attempt = receipt.attempt
+        if attempt is not None and attempt.options is not None:
+            return attempt.options
+        return AttemptOptions.of(self.spec(receipt.experiment, receipt.drop))
 
     def manifest(self, experiment: str, drop_id: str) -> Manifest:
+        """Return what a drop consisted of. Raise UnreadableSnapshot as `spec` does."""
         name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
-        return Manifest.decoded(self.blobs.read(names.SNAPSHOTS, name).data)
+        with _readable(name):
+            return Manifest.decoded(self.blobs.read(names.SNAPSHOTS, name).data)
 
     def gone(self, before: str, drop: Drop) -> Gone | None:
         """Return which files of the experiment's drop before are no longer there; None where all are, or none is known.
@@ -84,7 +113,7 @@ class Snapshots:
         """
         try:
             manifest = self.manifest(drop.experiment, before)
-        except BlobNotFound:
+        except UnreadableSnapshot:
             return None
         there = {
             *(f"{names.SCRIPTS}/{file.name}" for file in drop.scripts),
@@ -97,9 +126,14 @@ class Snapshots:
         return Gone(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
 
     def entry_script(self, experiment: str, drop_id: str) -> str | None:
-        """Return the script that the drop's job runs, or None where it runs none of them by itself."""
+        """Return the script that the drop's job runs, or None where it runs none of them by itself.
+
+        Raises:
+            UnreadableSnapshot: as `spec`.
+        """
         name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
-        return _Entry.decoded(self.blobs.read(names.SNAPSHOTS, name).data).entry_script
+        with _readable(name):
+            return _Entry.decoded(self.blobs.read(names.SNAPSHOTS, name).data).entry_script
 
     def copy_scripts(self, drop: Drop, drop_id: str) -> None:
         """Copy the scripts, server-side, each as it was when the drop was listed.
@@ -125,6 +159,17 @@ class Snapshots:
             return copy_once(self.blobs, source, (names.SNAPSHOTS, target), etag=file.etag, there=known)
         except (BlobNotFound, PreconditionFailed) as error:
             raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BlobNotFound as error:
+        raise UnreadableSnapshot(f"There is no {names.SNAPSHOTS}/{name}.") from error
+    except (ValueError, RecursionError, InvalidJobSpec) as error:
+        what = f"{names.SNAPSHOTS}/{name}"
+        raise UnreadableSnapshot(f"{what} cannot be read: it is no longer what was kept there.") from error
 
 
 def _digest(files: Sequence[DroppedFile]) -> str:

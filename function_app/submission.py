@@ -1,6 +1,5 @@
 """Submission: one job for a claimed attempt, however often and by however many hosts it is asked for."""
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,13 +10,22 @@ from attrs import frozen
 from function_app import names, service_wait
 from function_app.announcements import Announced
 from function_app.approvals import Approvals, NotApproved
-from function_app.errors import AppNotAllowed, JobConflict, JobNotFound, JobRefused, TrainingServiceUnavailable
+from function_app.attempt import Attempt
+from function_app.errors import (
+    AppNotAllowed,
+    JobConflict,
+    JobNotFound,
+    JobRefused,
+    TrainingServiceUnavailable,
+    WorkspaceNotFound,
+)
 from function_app.job_spec import JobSpec
+from function_app.missing_job import is_missing
 from function_app.planning import Planner, Ready
-from function_app.receipt import FINAL, Attempt, Receipt, Status
+from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.retrying import backoff
-from function_app.snapshot import Snapshots
+from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import Queues
 from function_app.timing import Timing
 from function_app.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
@@ -61,6 +69,8 @@ class Submitter:
             job = self._put(receipt, attempt, document)
         except TrainingServiceUnavailable as error:
             return self._later(receipt, attempt, error, tries if again else None)
+        except UnreadableSnapshot as error:
+            return self._unreadable(receipt, attempt, error, tries if again else None)
         except NotApproved as error:
             reason, what_to_do = error.reason, "Have it approved (POST /api/approvals), then drop the files again."
         except (JobRefused, JobConflict) as error:
@@ -91,18 +101,22 @@ class Submitter:
         try:
             self.approvals.check(receipt, self.snapshots.spec(receipt.experiment, receipt.drop))
         except NotApproved:
-            with contextlib.suppress(JobNotFound):
-                self.training.get(attempt.job)
-                return  # the answer was lost
-            raise
+            if is_missing(self.training, attempt.job):  # else only the answer to its submission was lost
+                raise
 
     def _put(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
+        """Submit the job. What the service refuses is looked for before that is believed."""
         request = JobRequest(name=attempt.job, document=document)
         try:
             return self.training.submit(request)
-        except JobConflict:
+        except (JobConflict, JobRefused) as refusal:
+            if isinstance(refusal, JobRefused) and is_missing(self.training, attempt.job):
+                raise
+            try:
+                job = self.training.get(attempt.job)
+            except JobNotFound as error:
+                raise TrainingServiceUnavailable(f"{refusal} Then: {error}") from error
             # The same attempt, written by another release of Kedja, is still this attempt.
-            job = self.training.get(attempt.job)
             if job.tags.get(RECEIPT_TAG) != receipt.name:
                 raise
             return job
@@ -152,13 +166,43 @@ class Submitter:
 
             receipt = self.receipts.change(receipt, give_up)
             return self._over(receipt, attempt)
-        if isinstance(error, AppNotAllowed):
+        if isinstance(error, AppNotAllowed | WorkspaceNotFound):
             what_to_do = str(error)
             receipt = self.receipts.change(receipt, lambda current: _not_allowed(current, attempt, now, what_to_do))
+        return self._again(receipt, attempt, error, tries, retry_after=error.retry_after)
+
+    def _unreadable(self, receipt: Receipt, attempt: Attempt, error: UnreadableSnapshot, tries: int | None) -> Receipt:
+        """Try again to read the snapshot that the job is to be made of; fail where it could not be read for long."""
+        now = self.receipts.clock()
+
+        def edit(current: Receipt) -> Receipt:
+            last = current.attempt
+            if current.status is not Status.SUBMITTING or last is None or last.job != attempt.job:
+                return current
+            since = last.unreadable_since or now
+            if now - since < timedelta(seconds=self.timing.unreadable_snapshot):
+                return current.with_attempt(unreadable_since=since)
+            reason = f"The job cannot be made: {error}"
+            failed = current.moved(Status.FAILED, now, reason, "Drop the files again.")
+            return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
+
+        receipt = self.receipts.change(receipt, edit)
+        if receipt.status is not Status.SUBMITTING:
+            return self._over(receipt, attempt)
+        return self._again(receipt, attempt, error, tries)
+
+    def _again(
+        self,
+        receipt: Receipt,
+        attempt: Attempt,
+        error: Exception,
+        tries: int | None,
+        retry_after: float | None = None,
+    ) -> Receipt:
         if tries is None:
             return receipt
-        first, longest = timing.first_retry, timing.max_retry
-        delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=error.retry_after)
+        first, longest = self.timing.first_retry, self.timing.max_retry
+        delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=retry_after)
         again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(names.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
         logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
@@ -195,5 +239,6 @@ def with_job(receipt: Receipt, job: Job, now: datetime) -> Receipt:
     # Queued: by a host that saw no place while another one took it.
     if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:
         return receipt
-    submitted = receipt.moved(Status.SUBMITTED, now).with_attempt(links=dict(job.links), status=job.detail)
+    facts = {"links": dict(job.links), "status": job.detail, "unreadable_since": None}
+    submitted = receipt.moved(Status.SUBMITTED, now).with_attempt(**facts)
     return submitted.announcing(Announced.JOB_SUBMITTED, now, links=dict(job.links))

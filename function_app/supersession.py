@@ -104,12 +104,14 @@ class Supersession:
         return older
 
     def _has_started(self, receipt: Receipt) -> bool:
-        if receipt.job is None or receipt.status is Status.QUEUED:
+        attempt = receipt.attempt
+        if attempt is None or receipt.status is Status.QUEUED:
             return False
         try:
-            return self.training.get(receipt.job).status not in (JobStatus.STARTING, JobStatus.CANCELING)
+            return self.training.get(attempt.job).status not in (JobStatus.STARTING, JobStatus.CANCELING)
         except JobNotFound:
-            return False
+            # One that was seen before may run: `reconcile` finds out whether it is gone.
+            return attempt.status is not None
 
 
 def _is_of_newer_files(newer: Receipt, older: Receipt) -> bool:

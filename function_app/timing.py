@@ -64,6 +64,10 @@ class Timing:
 
     lost_submission: float = 240.0
     """Age at which a claimed attempt without a job is taken for lost."""
+    missing_job: float = 900.0
+    """How long the training service must not know a job that was seen before it is taken for deleted."""
+    unreadable_snapshot: float = 900.0
+    """How long a snapshot must be unreadable before the submission that needs it ends."""
     reconcile_round: float = 480.0
     """A round of `reconcile` begins nothing after this time, except one folder of its walk."""
     open_round: float = 120.0

@@ -5,7 +5,7 @@ holds both to what is written here.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -137,8 +137,11 @@ class TrainingService(Protocol):
     def get(self, name: str) -> Job:
         """Raise JobNotFound where there is none."""
 
-    def list(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return Kedja's jobs (those with `RECEIPT_TAG`), newest first."""
+    def list(self) -> Iterator[Job]:
+        """Yield Kedja's jobs (those with `RECEIPT_TAG`), newest first, asking for more as they are taken.
+
+        Its first answer shows that the workspace is there, whatever is said about a single job.
+        """
 
     def cancel(self, name: str) -> None:
         """Ask the job to stop; nothing happens to one that has ended. Raise JobNotFound where there is none."""

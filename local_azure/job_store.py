@@ -156,12 +156,10 @@ class JobStore:
             raise JobNotFound(f"There is no job {name!r} in {self.path}.")
         return rows[0]
 
-    def newest(self, limit: int) -> Sequence[StoredJob]:
+    def newest(self) -> Sequence[StoredJob]:
         """Return Kedja's jobs (those with a receipt's tag), newest first."""
         path = f'$.tags."{RECEIPT_TAG}"'
-        return self._select(
-            "WHERE json_extract(document, ?) IS NOT NULL ORDER BY number DESC LIMIT ?", path, max(limit, 0)
-        )
+        return self._select("WHERE json_extract(document, ?) IS NOT NULL ORDER BY number DESC", path)
 
     def unfinished(self) -> Sequence[StoredJob]:
         """Return every job that has not ended, oldest first."""

@@ -5,7 +5,7 @@ It runs nothing itself: jobs survive a `kill -9` of the functions host. It talks
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -90,9 +90,9 @@ class LocalTrainingService:
         """Return the job."""
         return self._job(self.store.get(name))
 
-    def list(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return Kedja's jobs, newest first."""
-        return [self._job(job) for job in self.store.newest(limit)]
+    def list(self) -> Iterator[Job]:
+        """Yield Kedja's jobs, newest first."""
+        return map(self._job, self.store.newest())
 
     def cancel(self, name: str) -> None:
         """Ask the runner to end the job."""

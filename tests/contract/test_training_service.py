@@ -187,14 +187,6 @@ class TestList:
         assert backend.service.get(name).tags == {}
         backend.run_until(name, JobStatus.COMPLETED)
 
-    def test_lists_no_more_than_the_newest(self, backend: Backend, name: str) -> None:
-        names = (f"{name}-a", f"{name}-b", f"{name}-c")
-        for each in names:
-            backend.service.submit(backend.job(each))
-        for each in names:
-            backend.run_until(each, JobStatus.COMPLETED)
-        assert [job.name for job in backend.service.list(limit=2)] == [f"{name}-c", f"{name}-b"]
-
 
 class TestCancel:
     def test_stops_a_running_job(self, backend: Backend, name: str) -> None:

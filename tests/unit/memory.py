@@ -93,6 +93,12 @@ class MemoryBlobs:
     skew: timedelta = timedelta()
     hold_copies: bool = False
     """Whether copies stay pending until `end_copies`."""
+    missed_once: set[tuple[str, str]] = field(factory=set)
+    """Blobs that it does not find the next time that one of these is read."""
+    misses_in: int = 0
+    """With 1, the next blob that is read is not found; with more, one after that."""
+    misses: int = 0
+    """How often it has not found a blob that is there."""
     stored: Account = field(factory=Account)
     containers: set[str] = field(factory=lambda: {*names.CONTAINERS, "azureml"})
     calls: Calls = field(factory=Calls)
@@ -125,7 +131,15 @@ class MemoryBlobs:
         stored = Account()
         for place, one in self.stored.items():
             stored[place] = evolve(one)
-        return evolve(self, clock=clock, stored=stored, containers={*self.containers}, calls=[], lock=threading.RLock())
+        return evolve(
+            self,
+            clock=clock,
+            stored=stored,
+            missed_once={*self.missed_once},
+            containers={*self.containers},
+            calls=[],
+            lock=threading.RLock(),
+        )
 
     def names_in(self, container: str, prefix: str = "") -> Names:
         """Return the names of all blobs there."""
@@ -283,7 +297,11 @@ class MemoryBlobs:
     def _existing(self, operation: str, container: str, name: str) -> Stored:
         self._called(operation, container, name)
         stored = self.stored.get((container, name))
-        if stored is None or not stored.item.committed:
+        is_missed = (container, name) in self.missed_once or self.misses_in == 1
+        self.misses_in = max(0, self.misses_in - 1)
+        self.missed_once.discard((container, name))
+        self.misses += is_missed
+        if is_missed or stored is None or not stored.item.committed:
             raise BlobNotFound(f"There is no {container}/{name}.")
         return stored
 

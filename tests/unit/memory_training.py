@@ -3,13 +3,20 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
 
 from function_app.announcements import Announcement, AnnouncementsRefused, PublishingFailed
-from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
+from function_app.errors import (
+    JobConflict,
+    JobNotFound,
+    JobRefused,
+    ModelRefused,
+    TrainingServiceUnavailable,
+    WorkspaceNotFound,
+)
 from function_app.job_result import MANIFEST
 from function_app.metric_series import RunSeries
 from function_app.training_service import (
@@ -54,6 +61,11 @@ class MemoryTraining:
     unavailable: bool = False
     is_low_priority: bool = False
     """Whether nodes may be taken away."""
+    hidden: set[str] = field(factory=set)
+    """Jobs that it does not know, although they go on, and `hidden_once`: the next time that it is asked."""
+    hidden_once: set[str] = field(factory=set)
+    no_workspace: bool = False
+    """Whether jobs cannot be listed."""
     retry_after: float | None = None
     listeners: Listeners = field(factory=Listeners)
     calls: Calls = field(factory=Calls)
@@ -121,6 +133,8 @@ class MemoryTraining:
             made_computes={**self.made_computes},
             versions=[*self.versions],
             compute_names=[*self.compute_names],
+            hidden={*self.hidden},
+            hidden_once={*self.hidden_once},
             listeners=[],
             calls=[],
         )
@@ -156,9 +170,11 @@ class MemoryTraining:
         self._called("get", name)
         return self._job(name)
 
-    def list(self, *, limit: int = 100) -> Sequence[Job]:
+    def list(self) -> Iterator[Job]:
         self._called("list", "")
-        return [job for job in reversed(self.jobs.values()) if RECEIPT_TAG in job.tags][:limit]
+        if self.no_workspace:
+            raise WorkspaceNotFound("There is no workspace.")
+        return iter([job for job in reversed(self.jobs.values()) if RECEIPT_TAG in job.tags])
 
     def cancel(self, name: str) -> None:
         self._called("cancel", name)
@@ -245,7 +261,9 @@ class MemoryTraining:
             raise TrainingServiceUnavailable("The training service is down.", self.retry_after)
 
     def _job(self, name: str) -> Job:
-        if name not in self.jobs:
+        is_hidden = name in self.hidden or name in self.hidden_once
+        self.hidden_once.discard(name)
+        if is_hidden or name not in self.jobs:
             raise JobNotFound(f"There is no job {name}.")
         return self.jobs[name]
 

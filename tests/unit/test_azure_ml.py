@@ -1,25 +1,41 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    DecodeError,
+    DeserializationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ResourceNotFoundError,
+    ServiceResponseError,
+)
+from azure.core.rest import HttpResponse
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from marshmallow import ValidationError
 from pytest_mock import MockerFixture
 
 from function_app.azure_ml import AzureMLService
+from function_app.azure_ml_errors import service_errors
 from function_app.azure_ml_jobs import DOCUMENT_PROPERTY, compute_of, digest_of, document_of, status_of
-from function_app.azure_ml_workspace import Connection, Workspace, service_errors
+from function_app.azure_ml_workspace import Connection, Workspace
 from function_app.errors import (
     AppNotAllowed,
     InvalidSettings,
+    JobNotFound,
     JobRefused,
     TrainingServiceError,
     TrainingServiceUnavailable,
+    WorkspaceNotFound,
 )
-from function_app.training_service import JobRequest, JobStatus
+from function_app.training_service import RECEIPT_TAG, JobRequest, JobStatus
 
 # azure-ai-ml declares its YAML schemas in ways that marshmallow 4 will not know; it asks for marshmallow 3.
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
@@ -46,6 +62,14 @@ def refusal(status: int) -> HttpResponseError:
     error = HttpResponseError("not for you")
     error.status_code = status
     return error
+
+
+def answered(status: int | None, body: object) -> HttpResponseError:
+    """Return what the client libraries raise for an answer with this body, which need not be JSON."""
+    response = create_autospec(HttpResponse, instance=True)
+    response.status_code, response.reason, response.headers = status, "Odd", {}
+    response.text.return_value = body if isinstance(body, str) else json.dumps(body)
+    return (ResourceNotFoundError if status == HTTPStatus.NOT_FOUND else HttpResponseError)(response=response)
 
 
 def test_importing_it_leaves_the_client_library_alone() -> None:
@@ -165,7 +189,7 @@ class TestLogs:
         made._made["tracking"] = "https://region.api.azureml.ms/mlflow/v1.0"
         details = {"status": "Failed", "logFiles": {"user_logs/std_log.txt": "https://s.blob.core.windows.net/log"}}
         mocker.patch.object(Connection, "get_json", return_value=details)
-        mocker.patch("function_app.azure_ml._read_blob", side_effect=refusal(403))
+        mocker.patch("function_app.azure_ml_log.read", side_effect=refusal(403))
         with pytest.raises(TrainingServiceError, match="The log of job 'digits-1' cannot be read") as raised:
             AzureMLService(connection=made).logs("digits-1")
         assert not isinstance(raised.value, TrainingServiceUnavailable)
@@ -179,6 +203,30 @@ class TestSubmit:
         with pytest.raises(JobRefused, match="Missing data for required field"):
             AzureMLService(connection=made).submit(JobRequest(name="digits-1", document={}))
         made.ml.jobs.create_or_update.assert_not_called()
+
+
+class TestList:
+    def test_asks_for_more_as_jobs_are_taken(self, mocker: MockerFixture) -> None:
+        made = connection(mocker)
+        asked: list[int] = []
+
+        def jobs() -> Iterator[object]:
+            for number in range(250):
+                asked.append(number)
+                yield SimpleNamespace(
+                    name=f"digits-{number}",
+                    services={},
+                    status="Running",
+                    experiment_name="digits",
+                    tags={RECEIPT_TAG: "digits/1"},
+                    creation_context=None,
+                )
+
+        made.ml.jobs.list.return_value = jobs()
+        listed = AzureMLService(connection=made).list()
+        assert next(listed).name == "digits-0"
+        assert len(asked) == 100
+        assert len([*listed]) == 249
 
 
 class TestServiceErrors:
@@ -209,12 +257,67 @@ class TestServiceErrors:
         assert "AZURE_CLIENT_ID" in str(raised.value)
         assert isinstance(raised.value, TrainingServiceUnavailable)
 
-    @pytest.mark.parametrize("error", [ClientAuthenticationError("the SAS is over"), refusal(403), refusal(409)])
+    @pytest.mark.parametrize("error", [ClientAuthenticationError("the SAS is over"), refusal(403)])
     def test_an_address_that_is_not_accepted_is_refused_for_good(self, error: Exception) -> None:
         with pytest.raises(TrainingServiceError) as raised, service_errors("The log cannot be read", identity=False):
             raise error
         assert type(raised.value) is TrainingServiceError
         assert "role" not in str(raised.value)
+
+    @pytest.mark.parametrize("status", [None, 200, 302, 405, 410, 418])
+    def test_an_answer_that_no_request_should_get_is_no_verdict(self, status: int | None) -> None:
+        error = answered(status, {"error": {"code": "BadRequest", "message": "Odd."}})
+        with pytest.raises(TrainingServiceUnavailable), service_errors("Job 'x' cannot be read", refused=JobRefused):
+            raise error
+
+    @pytest.mark.parametrize("status", [400, 409, 413, 415, 422])
+    def test_a_refusal_is_one_only_with_its_words(self, status: int) -> None:
+        with pytest.raises(JobRefused, match="No such size"), service_errors("Job 'x'", refused=JobRefused):
+            raise answered(status, {"error": {"code": "BadRequest", "message": "No such size"}})
+        bodies: tuple[object, ...] = (None, {}, "<html>")
+        for body in bodies:
+            with pytest.raises(TrainingServiceUnavailable), service_errors("Job 'x'", refused=JobRefused):
+                raise answered(status, body)
+
+    @pytest.mark.parametrize("error", [DecodeError("half"), IncompleteReadError("cut off"), DeserializationError()])
+    def test_half_an_answer_is_none(self, error: Exception) -> None:
+        with pytest.raises(TrainingServiceUnavailable), service_errors("Job 'x'", refused=JobRefused):
+            raise error
+
+    def test_what_the_library_refuses_is_refused(self) -> None:
+        from azure.ai.ml.exceptions import ValidationException  # noqa: PLC0415 - it warns of marshmallow
+
+        refusal = ValidationException(message="no such type", no_personal_data_message="")
+        with pytest.raises(JobRefused, match="no such type"), service_errors("Job 'x'", refused=JobRefused):
+            raise refusal
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            ("SubscriptionNotFound", "The subscription 's' could not be found."),
+            ("ResourceGroupNotFound", "Resource group 'g' could not be found."),
+            ("ParentResourceNotFound", "Failed to perform 'read' on a resource."),
+            (
+                "ResourceNotFound",
+                "The Resource 'Microsoft.MachineLearningServices/workspaces/typo' under resource group 'g' is missing.",
+            ),
+        ],
+    )
+    def test_that_the_workspace_is_not_there_says_nothing_about_a_job(self, code: str, message: str) -> None:
+        with pytest.raises(WorkspaceNotFound, match="KEDJA_WORKSPACE_NAME"), service_errors("x", missing=JobNotFound):
+            raise answered(404, {"error": {"code": code, "message": message}})
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            ("UserError", "Run x was not found."),
+            ("ResourceNotFound", "The Resource 'Microsoft.MachineLearningServices/workspaces/w/jobs/x' was not found."),
+            ("Odd", "Gone fishing."),
+        ],
+    )
+    def test_another_404_is_a_miss(self, code: str, message: str) -> None:
+        with pytest.raises(JobNotFound), service_errors("Job 'x'", missing=JobNotFound):
+            raise answered(404, {"error": {"code": code, "message": message}})
 
     def test_an_error_of_kedjas_own_passes(self) -> None:
         with pytest.raises(JobRefused, match="as it is"), service_errors("Job 'x' cannot be read"):

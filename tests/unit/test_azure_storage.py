@@ -53,7 +53,11 @@ def blobs(client: MockType) -> AzureBlobs:
     ("kind", "status", "code", "expected"),
     [
         (ResourceNotFoundError, 404, "BlobNotFound", BlobNotFound),
-        (ResourceNotFoundError, 404, StorageErrorCode.CONTAINER_NOT_FOUND, BlobNotFound),
+        (ResourceNotFoundError, 404, StorageErrorCode.CONTAINER_NOT_FOUND, StorageUnavailable),
+        (ResourceNotFoundError, 404, "CannotVerifyCopySource", BlobNotFound),
+        (ResourceNotFoundError, 404, "ResourceNotFound", StorageUnavailable),
+        (ResourceNotFoundError, 404, None, StorageUnavailable),
+        (HttpResponseError, 200, None, StorageUnavailable),
         (ResourceModifiedError, 412, "ConditionNotMet", PreconditionFailed),
         (HttpResponseError, 412, StorageErrorCode.LEASE_ID_MISSING, PreconditionFailed),
         (HttpResponseError, 304, None, PreconditionFailed),

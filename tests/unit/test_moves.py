@@ -315,6 +315,49 @@ def without_its_compute(**settings: str) -> World:
     return world
 
 
+def seen_again(world: World) -> World:
+    """Hide the world's job until its receipt has ended for that, and let the job be seen again."""
+    job = world.training.jobs.pop(world.receipt().job or "")
+    for _ in range(4):
+        world.clock.advance(310)
+        world.reconcile()
+        world.rest()
+    assert world.receipt().status in (Status.FAILED, Status.NOT_REGISTERED)
+    world.training.jobs[job.name] = job
+    for listener in world.training.listeners:
+        listener(job.name)
+    world.rest()
+    return world
+
+
+def copying() -> World:
+    """Return a world whose job is complete, and whose model is being copied."""
+    world = digits()
+    world.blobs.hold_copies = True
+    world.training.finish(job(world))
+    world.go_on(2)
+    assert world.receipt().status is Status.COMPLETED
+    return world
+
+
+def copied_after_it_was_gone() -> World:
+    world = copying()
+    gone = world.training.jobs.pop(job(world))
+    for _ in range(4):
+        world.clock.advance(310)
+        world.reconcile()
+        world.go_on(2)
+    assert world.receipt().status is Status.NOT_REGISTERED
+    world.training.jobs[gone.name] = gone
+    world.blobs.hold_copies = False
+    world.blobs.end_copies()
+    for listener in world.training.listeners:
+        listener(gone.name)
+    world.rest()
+    assert world.receipt().status is Status.REGISTERED
+    return world
+
+
 OTHERS: dict[Move, Callable[[], World]] = {
     (_S.WAITING, _S.SUBMITTING): approved,
     (_S.WAITING, _S.REJECTED): service_is_away,
@@ -333,8 +376,10 @@ OTHERS: dict[Move, Callable[[], World]] = {
     (_S.CANCELING, _S.CANCELED): canceled,
     (_S.CANCELING, _S.SUPERSEDED): superseded,
     (_S.CANCELING, _S.FAILED): failed_while_it_was_canceled,
+    (_S.FAILED, _S.SUBMITTED): lambda: seen_again(digits()),
     (_S.FAILED, _S.SUBMITTING): lambda: retried(away_for_a_day()),
     (_S.CANCELED, _S.SUBMITTING): lambda: retried(canceled()),
+    (_S.NOT_REGISTERED, _S.COMPLETED): copied_after_it_was_gone,
     (_S.NOT_REGISTERED, _S.SUBMITTING): lambda: retried(not_registered()),
     (_S.REGISTERED, _S.SUBMITTING): lambda: retried(registered()),
     (_S.SUPERSEDED, _S.SUBMITTING): superseded_and_dropped_again,

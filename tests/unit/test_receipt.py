@@ -29,9 +29,11 @@ def test_moves_where_it_may(before: Status, after: Status) -> None:
             receipt.moved(after, LATER)
 
 
-def test_final_ones_go_on_only_by_a_new_attempt_or_where_they_may_have_had_none() -> None:
-    for status in FINAL - {Status.REJECTED, Status.SUPERSEDED}:
+def test_final_ones_go_on_only_by_a_new_attempt_or_where_they_may_have_had_none_or_missed_their_job() -> None:
+    for status in FINAL - {Status.REJECTED, Status.SUPERSEDED, Status.FAILED, Status.NOT_REGISTERED}:
         assert MOVES[status] == {Status.SUBMITTING}
+    assert MOVES[Status.FAILED] == {Status.SUBMITTING, Status.SUBMITTED}
+    assert MOVES[Status.NOT_REGISTERED] == {Status.SUBMITTING, Status.COMPLETED}
 
 
 def test_the_same_status_for_another_reason_is_a_line_of_the_history() -> None:

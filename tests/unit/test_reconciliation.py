@@ -134,9 +134,9 @@ class TestOpenReceipts:
 
     def test_a_mark_that_gets_no_receipt_is_taken_away_when_its_function_has_ended(self, world: World) -> None:
         world.kedja.receipts.open("digits", "0" * 64)
-        rounds(world)
+        rounds(world, 3)
         assert world.opened() == [f".open/digits/{'0' * 64}"]
-        rounds(world, 2)
+        rounds(world)
         assert world.opened() == []
 
     def test_claimed_and_never_submitted_is_submitted(self, world: World) -> None:
@@ -167,7 +167,9 @@ class TestOpenReceipts:
         world.drop_digits()
         world.rest()
         world.training.jobs.clear()
-        rounds(world, 2)
+        rounds(world, 3)
+        assert world.receipt().status is Status.SUBMITTED
+        rounds(world)
         receipt = world.receipt()
         assert receipt.status is Status.FAILED
         assert f"knows no job {receipt.job} any more" in str(receipt.reason)
@@ -182,7 +184,9 @@ class TestOpenReceipts:
         world.go_on(2)
         assert (world.receipt().status, len(world.training.current())) == (Status.COMPLETED, 1)
         world.training.jobs.clear()
-        rounds(world, 2)
+        rounds(world, 3)
+        assert (world.receipt().status, len(world.training.current())) == (Status.COMPLETED, 1)
+        rounds(world)
         receipt = world.receipt()
         assert (receipt.status, receipt.model, world.training.current()) == (Status.NOT_REGISTERED, None, [])
         assert f"knows no job {receipt.job} any more" in str(receipt.reason)
@@ -215,8 +219,10 @@ class TestOpenReceipts:
 
     def test_one_that_is_gone_is_closed(self, world: World) -> None:
         world.kedja.receipts.open("digits", "gone")
-        world.clock.advance(601)
-        world.reconcile()
+        for seconds in (601, 241):
+            assert world.opened() == [".open/digits/gone"]
+            world.clock.advance(seconds)
+            world.reconcile()
         assert world.opened() == []
 
 

@@ -5,6 +5,7 @@ from pytest_mock import MockerFixture
 
 from function_app import names
 from function_app.answer import sequence, tried_again
+from function_app.attempt import AttemptOptions
 from function_app.errors import AppNotAllowed
 from function_app.receipt import Receipt, Status
 from tests.unit.meanwhile import Meanwhile, host
@@ -284,7 +285,8 @@ class TestWaiting:
 
         def claimed() -> None:
             world.kedja.receipts.change(
-                receipt, lambda now: tried_again(now, "complete now", sequence(world.clock()), world.clock())
+                receipt,
+                lambda now: tried_again(now, "complete now", sequence(world.clock()), world.clock(), AttemptOptions()),
             )
 
         other = host(world, blobs=lambda port: Meanwhile(port, "delete", claimed, about=".open/"))

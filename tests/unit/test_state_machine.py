@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,11 +23,14 @@ from hypothesis.stateful import (
 )
 
 from function_app import names
+from function_app.artifacts import ModelManifest
+from function_app.champion import Candidate, Intervention
 from function_app.errors import KedjaError, TrainingServiceUnavailable
 from function_app.kedja import Kedja
 from function_app.pause import Pauses
 from function_app.receipt import Status
-from function_app.training_service import JobStatus
+from function_app.snapshot import MANIFEST, SPEC
+from function_app.training_service import RECEIPT_TAG, JobStatus
 from tests.profiles import examples
 from tests.unit.chain_oracle import Oracle, all_receipts
 from tests.unit.meanwhile import Meanwhile, host
@@ -57,11 +60,21 @@ FILES = {
 }
 DROPS = st.sampled_from([(path, data) for path, contents in FILES.items() for data in contents])
 EVERYTHING = (("data/{}/digits.npz", b"some digits"), ("scripts/{}/train.py", SCRIPT))
+WISHES = ("cancel", "retry", "retry and die", "submit", "force", "delete", "roll back twice")
 SECONDS = st.sampled_from([1, 10, 31, 61, 130, 310, 700])
 PICKS = st.integers(0, 1 << 16)
 CALLS = st.integers(1, 60)
 MEANWHILE = ("and another message is delivered", "and the timer comes", "and a job ends", "and is slow")
-SWITCHES = ("training fails", "training throttles", "topic refuses", "copies are slow", "pause")
+SWITCHES = (
+    *("training fails", "training throttles", "topic refuses", "copies are slow", "pause"),
+    *("jobs are missed", "the workspace is missed"),
+)
+ODD = (
+    *("a job is missed once", "a blob is missed once", "a blob is missed once", "a snapshot is lost"),
+    *("a snapshot is damaged", "a tag is lost", "a tag is changed"),
+)
+CUT = ("submit", "get", "cancel", "outputs", "find_model", "register_model", "archive_model", "computes")
+"""Calls of the training service whose answers are cut off once they have had their effect."""
 ENDS = ("starts", "completes", "completes", "fails", "dies", "is canceled", "is deleted")
 
 
@@ -133,11 +146,18 @@ class Chain(RuleBasedStateMachine):
             self.world.queues.send(names.BLOB_EVENTS, blob_created(path), delay=late * (number + 1))
         self.world.go_on(seconds)
 
-    @rule(what=st.sampled_from(["cancel", "retry", "retry and die", "submit", "force", "delete"]), pick=PICKS, at=CALLS)
+    @rule(
+        what=st.sampled_from(["cancel", "retry", "retry and die", "submit", "force", "delete", "roll back twice"]),
+        pick=PICKS,
+        at=CALLS,
+    )
     def ask(self, what: str, pick: int, at: int) -> None:
         """Do what people do through the API, and to their files."""
         if what == "delete":
             self._delete(pick)
+            return
+        if what == "roll back twice":
+            self._roll_back_twice(pick, at)
             return
         attempts = [one.job for receipt in all_receipts(self.world) for one in receipt.attempts]
         self.asked["retry"] += what.startswith("retry")
@@ -164,9 +184,9 @@ class Chain(RuleBasedStateMachine):
             return
         if how == "twice":
             self.world.call(message)
-        before = len(self.world.blobs.calls)
+        before, misses = len(self.world.blobs.calls), self.world.blobs.misses
         self._deliver(message, self._host(how, at, pick, after=after))
-        if message.queue == names.BLOB_EVENTS and how == "once":
+        if message.queue == names.BLOB_EVENTS and how == "once" and self.world.blobs.misses == misses:
             calls = self.world.blobs.calls[before:]
             writes = [one for one in calls if one.operation in ("create", "replace", "delete", "copy")]
             assert len(writes) <= 1, f"An event cost {writes}."
@@ -192,6 +212,10 @@ class Chain(RuleBasedStateMachine):
             world.training.unavailable, world.training.retry_after = on, 90.0
         elif what == "topic refuses":
             world.publisher.refuses = on
+        elif what == "jobs are missed":
+            world.training.hidden = {*world.training.jobs} if on else set()
+        elif what == "the workspace is missed":
+            world.training.no_workspace = on
         elif what == "copies are slow":
             world.blobs.hold_copies = on
             if not on:
@@ -200,6 +224,25 @@ class Chain(RuleBasedStateMachine):
             Pauses(world.blobs, world.clock).begin("stop", "somebody")
         else:
             Pauses(world.blobs, world.clock).end()
+
+    @rule(what=st.sampled_from(ODD), pick=PICKS, at=CALLS)
+    def odd(self, what: str, pick: int, at: int) -> None:
+        """Have a service give one odd answer, or somebody meddle with what it keeps."""
+        jobs, blobs = [*self.world.training.jobs.values()], self.world.blobs
+        if what == "a blob is missed once":
+            blobs.misses_in = at
+        elif what.startswith("a snapshot"):
+            kept = [name for name in blobs.names_in(names.SNAPSHOTS) if name.endswith((SPEC, MANIFEST))]
+            if kept and what == "a snapshot is lost":
+                del blobs.stored[names.SNAPSHOTS, kept[pick % len(kept)]]
+            elif kept:
+                blobs.upload(names.SNAPSHOTS, kept[pick % len(kept)], b"{")
+        elif jobs and what == "a job is missed once":
+            self.world.training.hidden_once = {jobs[pick % len(jobs)].name}
+        elif jobs:
+            job, others = jobs[pick % len(jobs)], all_receipts(self.world)
+            tags = {RECEIPT_TAG: others[at % len(others)].name} if what == "a tag is changed" else {}
+            self.world.training.jobs[job.name] = evolve(job, tags=tags)
 
     @precondition(lambda self: self.world.training.jobs)
     @rule(pick=PICKS, to=st.sampled_from(ENDS), tells=st.sampled_from([True, True, False]))
@@ -219,16 +262,18 @@ class Chain(RuleBasedStateMachine):
         """Let all faults end and time pass: everything comes to its one end."""
         world = self.world
         world.kedja, world.publisher.refuses, world.training.unavailable = self.sound, False, False
-        world.blobs.hold_copies = False
+        world.blobs.hold_copies, world.blobs.misses_in = False, 0
+        world.training.hidden, world.training.hidden_once, world.training.no_workspace = set(), set(), False
         Pauses(world.blobs, world.clock).end()
         for _ in range(ROUNDS):
             world.blobs.end_copies()
-            world.clock.advance(300)
+            world.go_on(200)
+            world.clock.advance(100)
             world.reconcile()
-            world.rest()
+            world.go_on(100)
             for job in world.live_jobs():
                 world.training.finish(job.name, metrics={"accuracy": 0.95})
-            world.rest()
+        world.rest()
         self.oracle.check_end(FOLDERS, with_deletions=self.deleted)
         for receipt in all_receipts(world):
             why = Counter(one.why.partition(" ")[0] for one in receipt.attempts)
@@ -264,7 +309,7 @@ class Chain(RuleBasedStateMachine):
         if how == "and die":
             return self._process(Fate(at=at))
         if how == "and lose the answer":
-            return host(self.world, training=lambda port: Meanwhile(port, "submit", _cut, after=True))
+            return host(self.world, training=lambda port: Meanwhile(port, CUT[at % len(CUT)], _cut, after=True))
         if how in MEANWHILE:
             return self._process(Encounter(at=at, action=lambda: self._meanwhile(how, pick), after=after))
         return self.sound
@@ -275,6 +320,28 @@ class Chain(RuleBasedStateMachine):
             place = dropped[pick % len(dropped)]
             del self.world.blobs.stored[place]
             self.deleted.add(place[1].partition("/")[0])
+
+    def _roll_back_twice(self, pick: int, at: int) -> None:
+        """Roll a model back in a process that may be killed, and send the same request again."""
+        blobs, end = self.world.blobs, "/champion.json"
+        models = [name.removesuffix(end) for name in blobs.names_in(names.MODELS) if name.endswith(end)]
+        if not models:
+            return
+        model = models[pick % len(models)]
+        self.asked["rollback"] += 1
+        wish = Intervention(by="ada", at=self.world.clock(), request=f"request {self.asked['rollback']}")
+
+        def candidate(version: str) -> Candidate | None:
+            manifest = ModelManifest.read(blobs, model, version)
+            return Candidate(version=version, sequence=0, receipt=manifest.receipt) if manifest else None
+
+        for kedja in (self._process(Fate(at=at % 5)), self.sound):
+            with contextlib.suppress(KedjaError, Killed):
+                kedja.champions.roll_back(model, candidate, may_replace=lambda _: True, wish=wish)
+        champion = self.sound.champions.find(model) or self.sound.champions.find(model)
+        assert champion is not None
+        requests = [champion.request, *(one.request for one in champion.history)]
+        assert requests.count(wish.request) <= 1, f"{model} was rolled back twice."
 
     def _meanwhile(self, what: str, pick: int) -> None:
         """Do something on the other host."""
@@ -334,6 +401,9 @@ def test_an_older_drop_that_is_retried_after_one_was_rejected_is_the_latest() ->
     state.switch(what="training fails", on=True)
     state.time_passes(seconds=31, delivers=True)
     state.ask(what="retry", pick=0, at=1)
+    state.switch(what="training fails", on=False)
+    state.world.clock.advance(300)
+    state.world.reconcile()
     state.teardown()
     receipts = {one.status: one for one in all_receipts(state.world)}
     latest = state.world.kedja.receipts.latest("digits")

@@ -77,7 +77,7 @@ def test_every_end_lets_the_oldest_go_on(full: World, end: str) -> None:
         full.kedja.jobs.cancel(job)
     else:
         del full.training.jobs[job]
-        rounds(full)
+        rounds(full, 4)
     full.rest()
     _, second, third = full.receipts()
     assert [one.name for one in full.live_jobs()] == [second.job]

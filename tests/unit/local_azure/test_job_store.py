@@ -25,7 +25,7 @@ def test_the_same_job_is_stored_once(store: JobStore) -> None:
     assert first.experiment == "digits"
     assert first.tags == {RECEIPT_TAG: "digits/1", "n": "3"}
     assert store.submit("a", dict(reversed(DOCUMENT.items()))) == first
-    assert store.newest(10) == [first]
+    assert store.newest() == [first]
 
 
 def test_another_job_of_the_same_name_is_a_conflict(store: JobStore) -> None:
@@ -56,7 +56,7 @@ def test_newest_first_and_only_kedjas(store: JobStore) -> None:
     for name in ("a", "b", "c"):
         store.submit(name, DOCUMENT)
     store.submit("foreign", {"command": "true"})
-    assert [job.name for job in store.newest(2)] == ["c", "b"]
+    assert [job.name for job in store.newest()] == ["c", "b", "a"]
 
 
 def test_claims_the_oldest_that_nobody_canceled(store: JobStore) -> None:

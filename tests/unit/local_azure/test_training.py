@@ -36,7 +36,7 @@ def service(tmp_path: Path, mlflow: MagicMock, mocker: MockerFixture) -> LocalTr
 
 def test_is_a_training_service(service: LocalTrainingService) -> None:
     port: TrainingService = service
-    assert port.list() == []
+    assert [*port.list()] == []
 
 
 @pytest.mark.parametrize("missing", ["KEDJA_LOCAL_TRAINING", "MLFLOW_TRACKING_URI"])

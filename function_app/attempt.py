@@ -1,0 +1,61 @@
+"""An attempt: one job that was claimed for a drop."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from function_app.documents import Document
+from function_app.job_spec import JobSpec
+from function_app.kedja_options import RegisterOptions
+
+
+class AttemptOptions(Document):
+    """What job.yaml asked for when the attempt was claimed: no later step needs the snapshot for it."""
+
+    registration: Mapping[str, Any] = {}
+    """`kedja: register` as it is written there, which an older release need not understand."""
+    supersede: bool = True
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Self:
+        registration = spec.kedja.registration.model_dump(mode="json", exclude_none=True)
+        return cls(registration=registration, supersede=spec.kedja.drop.supersede)
+
+    @property
+    def register_options(self) -> RegisterOptions:
+        """Raise ValidationError if a newer release wrote something that this one does not know."""
+        return RegisterOptions.model_validate(dict(self.registration))
+
+
+class Attempt(Document):
+    """A job that was claimed for the drop."""
+
+    number: int
+    job: str
+    why: str
+    claimed: datetime
+    sequence: int
+    options: AttemptOptions | None = None
+    """None if an earlier release claimed it: then the snapshot says."""
+    started: datetime | None = None
+    ended: datetime | None = None
+    status: str | None = None
+    """The service's own word; None until the job was seen."""
+    links: Mapping[str, str] = {}
+    exit_code: int | None = None
+    error: str | None = None
+    log_tail: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = {}
+    metrics_total: int | None = None
+    """How many metrics the job has, of which a hundred stand here at most."""
+    without_node: datetime | None = None
+    """When the receipt was told that the job gets no node."""
+    missing_since: datetime | None = None
+    """Since when the training service does not know the job, and `misses`: how often it said so."""
+    misses: int = 0
+    gone: datetime | None = None
+    """When the job was taken for deleted."""
+    reopened: int = 0
+    """How often the job was seen again after that."""
+    unreadable_since: datetime | None = None
+    """Since when the snapshot cannot be read that the job is to be made of."""
