@@ -93,10 +93,7 @@ def receive_events(
         return Admitted(validation_response=_validation_code(received))
     if kind != "Notification":
         raise InvalidEvent(f"aeg-event-type is {kind!r}, which means nothing here.")
-    for event in received:
-        if isinstance(parsed := events.parse(event), events.TrainingRequested):
-            kedja.jobs.check(parsed.spec, code=caller.may_code)
-    accepted = sum(kedja.admit(event, code=caller.may_code) for event in received)
+    accepted = kedja.entrance.admit_all(received, code=caller.may_code)
     return Admitted(received=len(received), accepted=accepted, ignored=len(received) - accepted)
 
 
