@@ -2,8 +2,8 @@
 
 Run `python benchmarks/limits.py [WORD]`; a word measures the lines that have it in their names alone. Each line is a
 process of its own, which gets its input from a file: a job's result of 32 MiB, what a job has logged, the body of a
-request (1 MiB), a `job.yaml` of 256 KiB. Storage and MLflow are in memory. With `KEDJA_CHECKOUT=<folder>` another
-version of Kedja is measured with the same inputs.
+request (1 MiB), events, a `job.yaml` of 256 KiB. Storage and MLflow are in memory. With `KEDJA_CHECKOUT=<folder>`
+another version of Kedja is measured with the same inputs.
 """
 
 import json
@@ -35,7 +35,7 @@ from tests.unit.memory import MemoryBlobs  # noqa: E402
 from tests.unit.world import World, assembled  # noqa: E402
 
 MIB = 1 << 20
-RESULT, BODY, YAML = 32 * MIB, MIB - 1000, 256 * 1024 - 100
+RESULT, BODY, YAML, SPEC = 32 * MIB, MIB - 1000, 256 * 1024 - 100, 24_000
 FILES = 200_000
 VALUES = 3_000_000
 PAGE = 25_000
@@ -113,6 +113,30 @@ BODIES: Mapping[str, Make] = {
     ),
     "one long text": of_body('"compute":"', "//?a", '"', ""),
 }
+EVENT = '{"specversion":"1.0","id":"#","source":"/a","type":"Kedja.TrainingRequested","data":%s}'
+
+
+def requests_of(count: int, limit: int, head: str, piece: str, end: str) -> bytes:
+    """Return so many events, each of which asks for a training by a job spec of so many bytes."""
+    spec = filled(limit, '{"experiment_name":"digits",' + head, piece, end + "}").decode()
+    return f"[{','.join([EVENT.replace('#', '1') % spec] * count)}]".encode()
+
+
+EVENTS: Mapping[str, Make] = {
+    "tiny requests for training": partial(filled, BODY, "[", EVENT % '{"experiment_name":"d"}', "]"),
+    "20 requests with variables": partial(requests_of, 20, SPEC, '"environment_variables":{', '"a#":0', "}"),
+    "20 requests with arguments": partial(requests_of, 20, SPEC, '"kedja":{"arguments":{', '"a#":0', "}}"),
+    "20 requests with values to choose from": partial(
+        requests_of, 20, SPEC, '"type":"sweep","search_space":{"a":{"type":"choice","values":[', "0.1", "]}}"
+    ),
+    "files that were written": partial(
+        filled,
+        BODY,
+        "[",
+        '{"id":"#","eventType":"Microsoft.Storage.BlobCreated","data":{"url":"https://kedja.blob.core.windows.net/data/d/#"}}',
+        "]",
+    ),
+}
 YAMLS: Mapping[str, Make] = {
     "unknown keys": partial(filled, YAML, "", "k#: 0", "\n", "\n"),
     "names of arguments": partial(filled, YAML, "kedja:\n  arguments:\n", '    "!#": 0', "\n", "\n"),
@@ -184,6 +208,14 @@ def ask(document: bytes) -> str:
     return f"{answer.status_code}: {answer.json()['detail']}"
 
 
+def receive(document: bytes) -> str:
+    """Send a body of events."""
+    world = World.make()
+    headers = {"content-type": "application/json"}
+    answer = Client(create_api(lambda: world.kedja, LOCAL)).post("/api/events", content=document, headers=headers)
+    return f"{answer.status_code}: {answer.json().get('detail') or answer.text}"
+
+
 def read_yaml(document: bytes) -> str:
     try:
         parse_job_yaml(document)
@@ -205,6 +237,7 @@ GROUPS: Mapping[str, tuple[Mapping[str, Make], Callable[[bytes], str], bytes]] =
     "a registration": (REGISTRATIONS, register, _NO_RESULT),
     "what a job has logged": (SERIES, draw, b"[1, 1]"),
     "a request's body of 1 MiB": (BODIES, ask, b'{"experiment_name":"digits"}'),
+    "events in a body of 1 MiB": (EVENTS, receive, b"[]"),
     "a job.yaml of 256 KiB": (YAMLS, read_yaml, b"kedja: {data: none}"),
 }
 """Inputs by their names, what is done with them, and a small one that has everything imported."""

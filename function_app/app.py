@@ -55,7 +55,7 @@ def on_run_event(message: func.QueueMessage) -> None:
 @app.event_grid_trigger(arg_name="event")
 def receive_event(event: func.EventGridEvent) -> None:
     """Another system's subscription brought an event: put it on the queue that its kind belongs to."""
-    kedja().admit(
+    kedja().entrance.admit(
         {
             "id": event.id,
             "topic": event.topic,

@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app import names
+from function_app import looking_again, names
 from function_app.apart import apart
 from function_app.approvals import REASON, Approval, Approvals, Note, Pending
 from function_app.drop import Drop
-from function_app.looking_again import PutOff
 from function_app.receipt import RETRIED_BY_DROP, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
@@ -24,7 +23,7 @@ LOOKS = 6
 """How often a receipt that is about to be written is looked for."""
 
 
-class ApprovedRequest(PutOff):
+class ApprovedRequest(looking_again.PutOff):
     """A message of `settled-drops`: go on with a drop whose code is approved now."""
 
     kind: str = "approved"
@@ -54,6 +53,10 @@ class Approver:
             self._send(_request(pending))
         return approval, waiting
 
+    def settle(self, request: ApprovedRequest) -> None:
+        """Go on with a drop; put it off where something stands in its way."""
+        looking_again.or_later(request, self.go_on, self._send, clock=self.receipts.clock, timing=self.timing)
+
     def go_on(self, request: ApprovedRequest) -> Receipt | None:
         """Take the drop up again, as it was asked for, if what lies there is still that drop.
 
@@ -63,7 +66,7 @@ class Approver:
         receipt = self.receipts.find(request.experiment, request.drop)
         if receipt is None:
             if request.tries < LOOKS:
-                self._send(request.model_copy(update={"tries": request.tries + 1}), delay=self.timing.approval_check)
+                self._send(request.model_copy(update={"tries": request.tries + 1}), self.timing.approval_check)
             return None  # `reconcile` goes on with it, or forgets it
         taken = self._take(receipt)  # in whatever state it is: the host may have been killed behind the claim
         if taken is None or taken.status is not Status.WAITING:
@@ -105,7 +108,7 @@ class Approver:
             return None
         return self.settler.take(drop, spec, trigger=receipt.trigger)
 
-    def _send(self, request: ApprovedRequest, *, delay: float = 0) -> None:
+    def _send(self, request: ApprovedRequest, delay: float = 0) -> None:
         self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)
 
 

@@ -30,6 +30,8 @@ Sender = Annotated[Caller, Depends(Needs(Role.DATA, everything=True, key_in_quer
 
 ALLOWED_RATE = "*"
 """Requests a minute that a sender may make: queues take whatever comes."""
+MOST_REQUESTS = 20
+"""Requests for training that one body has at most: each is a job spec to be checked, and a blob to be written."""
 _STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 _SCHEMA = {"schema": {"type": "object"}}
@@ -93,10 +95,8 @@ def receive_events(
         return Admitted(validation_response=_validation_code(received))
     if kind != "Notification":
         raise InvalidEvent(f"aeg-event-type is {kind!r}, which means nothing here.")
-    for event in received:
-        if isinstance(parsed := events.parse(event), events.TrainingRequested):
-            kedja.jobs.check(parsed.spec, code=caller.may_code)
-    accepted = sum(kedja.admit(event, code=caller.may_code) for event in received)
+    _check_requests(received)
+    accepted = kedja.entrance.admit_all(received, code=caller.may_code)
     return Admitted(received=len(received), accepted=accepted, ignored=len(received) - accepted)
 
 
@@ -157,6 +157,16 @@ def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON the sender sent
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidEvent("The body is not JSON.") from error
+
+
+def _check_requests(received: list[Mapping[str, Any]]) -> None:
+    """Raise InvalidEvent for too many requests for training, before any of them is read."""
+    asked = sum(events.type_of(event) == events.TRAINING_REQUESTED for event in received)
+    if asked > MOST_REQUESTS:
+        raise InvalidEvent(
+            f"The body has {asked} events {events.TRAINING_REQUESTED}; at most {MOST_REQUESTS} are taken at once. None "
+            f"was taken: send {MOST_REQUESTS} in a body at most."
+        )
 
 
 def _validation_code(received: list[Mapping[str, Any]]) -> str:

@@ -171,6 +171,7 @@ class Experiments:
             return
         for container, prefix in ((names.SNAPSHOTS, f"{experiment}/"), (names.RECEIPTS, f".open/{experiment}/")):
             self.remover.folder(container, prefix)  # what a call left that was killed before it wrote a receipt
+        self.remover.requests(experiment, until=deletion.at)
         self.blobs.delete(names.RECEIPTS, names.latest_blob(experiment))
         self._finish(deletion, etag)
 

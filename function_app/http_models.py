@@ -23,7 +23,7 @@ from function_app.idempotency import HEADER, effect
 from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.problems import answers
-from function_app.receipt_pages import Position
+from function_app.receipt_pages import InvalidToken, Position
 from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion
 from function_app.views import ModelDetail, ModelList, ModelView
 
@@ -31,9 +31,11 @@ router = APIRouter(prefix="/api/models", tags=["models"])
 
 MOST = 1000
 _VERSION = re.compile(r"[0-9]{1,18}")
+_COUNT = re.compile(r"[0-9]{1,9}")
 _ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 _CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 Reason = Annotated[str | None, Field(min_length=1, max_length=500, description="For the champion's history.")]
 
 
@@ -44,7 +46,7 @@ class ModelManifestView(ModelManifest):
 
 
 class FileLink(BaseModel):
-    """A file of a model version. `size` in bytes, `sha256` in hex, `md5` in Base64; the link is a secret."""
+    """A file of a model version. `size` in bytes, `sha256` in hex, else `md5` in Base64; the link is a secret."""
 
     path: str
     size: int
@@ -67,11 +69,12 @@ class FileLink(BaseModel):
 
 
 class FileLinks(BaseModel):
-    """The files of a model version."""
+    """Files of a model version. `next` as the query's `after` reads on; null is the end."""
 
     model: str
     version: str
     items: Sequence[FileLink]
+    next: str | None
 
 
 class Promotion(BaseModel):
@@ -91,7 +94,7 @@ class Rollback(BaseModel):
 def list_models(
     caller: DataCaller,
     kedja: Service,
-    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 200,
+    limit: Limit = 200,
     after: After = None,
 ) -> ModelList:
     """List the registered versions of every model, highest first."""
@@ -143,11 +146,32 @@ def get_model_version(caller: DataCaller, kedja: Service, model: str, version: s
 
 
 @router.get("/{model}/{version}/files", operation_id="list_model_files", responses=_ANSWERS)
-def list_model_files(caller: DataCaller, kedja: Service, model: str, version: str) -> FileLinks:
-    """Return a link to read each file of a version. `version` is a number, or `champion`."""
-    manifest, _ = _manifest(caller, kedja, model, version)
-    items = [FileLink.of(download) for download in _downloads(kedja).links(manifest)]
-    return FileLinks(model=manifest.model, version=manifest.model_version, items=items)
+def list_model_files(
+    caller: DataCaller, kedja: Service, model: str, version: str, limit: Limit = 200, after: After = None
+) -> FileLinks:
+    """List a version's files, each with a link to read it. `version` is a number, or `champion`.
+
+    `next` goes on with the files of the same version, also where another has become the champion meanwhile.
+    """
+    started, start = _files_after(after) if after else (version, 0)
+    manifest, _ = _manifest(caller, kedja, model, started if version == "champion" else version)
+    found = _downloads(kedja).links(manifest, start=start, limit=limit)
+    end = start + len(found)
+    place = Position(token=manifest.model_version, last=str(end)) if end < len(manifest.files) else None
+    return FileLinks(
+        model=manifest.model,
+        version=manifest.model_version,
+        items=[FileLink.of(download) for download in found],
+        next=place.encoded() if place else None,
+    )
+
+
+def _files_after(after: str) -> tuple[str, int]:
+    """Return the version whose files are listed, and how many were already. Raise InvalidToken where it is no place."""
+    place = Position.decoded(after)
+    if place.token is None or not _VERSION.fullmatch(place.token) or not _COUNT.fullmatch(place.last):
+        raise InvalidToken(f"after: {after[:80]!r} is no `next` of an earlier answer.")
+    return place.token, int(place.last)
 
 
 @router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)

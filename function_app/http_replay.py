@@ -90,4 +90,4 @@ def replay(_caller: Overseer, kedja: Service, request: ReplayRequest) -> Replaye
 
 
 def _replay(kedja: Kedja) -> Replay:
-    return Replay(blobs=kedja.blobs, queues=kedja.queues, admit=kedja.admit)
+    return Replay(blobs=kedja.blobs, queues=kedja.queues, requests=kedja.requests, admit=kedja.entrance.admit)

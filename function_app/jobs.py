@@ -15,7 +15,6 @@ from function_app.deletion import check_not_deleting
 from function_app.drop import Drop
 from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
-from function_app.looking_again import PutOff
 from function_app.planning import Planner, Ready, Rejected, Waiting
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
@@ -24,16 +23,6 @@ from function_app.settling import Settler
 from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import Blobs
 from function_app.submission import Submitter
-
-
-class TrainingRequest(PutOff):
-    """A message of `settled-drops`: another system asked for a training by an event. `code` says what it may set."""
-
-    kind: str = "request"
-    source: str
-    code: bool
-    spec: Mapping[str, Any]
-
 
 _KEYS_NAMED, _LONGEST_KEY = 20, 100
 """How many keys a refusal names, and characters of each."""
@@ -88,10 +77,10 @@ class Jobs:
         drop, spec = self._drop(request, code=code)
         return self.settler.take(drop, spec, trigger=trigger, force=force, strict=True)
 
-    def answer(self, request: TrainingRequest) -> Receipt:
+    def answer(self, request: Mapping[str, object], *, source: str, code: bool) -> Receipt:
         """Submit what an event asked for. Raises as `submit` does, but a drop whose model is another's is rejected."""
-        drop, spec = self._drop(request.spec, code=request.code)
-        return self.settler.take(drop, spec, trigger=f"event: {request.source}")
+        drop, spec = self._drop(request, code=code)
+        return self.settler.take(drop, spec, trigger=f"event: {source}")
 
     def dry_run(self, request: Mapping[str, object], *, code: bool) -> DryRun:
         """Return what `submit` would do, without doing it. Raises as `submit` does."""

@@ -1,13 +1,13 @@
 """Kedja, put together: every part connected to the storage, the training service and the topic that settings name."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import connections, events, looking_again, names
+from function_app import connections, events, names
 from function_app.admission import Admission, Limits
 from function_app.announcements import Publisher
 from function_app.approvals import Approvals
@@ -17,10 +17,11 @@ from function_app.azure_storage import StorageAccount
 from function_app.champion import Champions
 from function_app.completion import LookRequest, Watcher
 from function_app.documents import Document
+from function_app.entrance import Entrance
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
 from function_app.intake import Intake, SettleRequest
-from function_app.jobs import Jobs, TrainingRequest
+from function_app.jobs import Jobs
 from function_app.missing_job import MissingJobs
 from function_app.missing_node import MissingNodes
 from function_app.ownership import Owners
@@ -39,6 +40,7 @@ from function_app.snapshot import Snapshots
 from function_app.storage import Blobs, Queues
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
+from function_app.training_requests import TrainingRequest, TrainingRequests
 from function_app.training_service import TrainingService
 from function_app.turns import SubmitRequest, Turns
 from function_app.uploads import Uploads
@@ -61,6 +63,8 @@ class Kedja:
     watcher: Watcher
     reconciler: Reconciler
     jobs: Jobs
+    requests: TrainingRequests
+    entrance: Entrance
     experiments: Experiments
     champions: Champions
     owners: Owners
@@ -157,6 +161,7 @@ class Kedja:
             snapshots=snapshots,
             submitter=submitter,
         )
+        requests = TrainingRequests(blobs=blobs, jobs=jobs, queues=queues, clock=clock, timing=timing)
         experiments = Experiments(
             blobs=blobs, jobs=jobs, receipts=receipts, remover=remover, training=training, timing=timing
         )
@@ -188,10 +193,12 @@ class Kedja:
                 timing=timing,
             ),
             jobs=jobs,
+            requests=requests,
+            entrance=Entrance(queues=queues, requests=requests),
             experiments=experiments,
             champions=champions,
             owners=owners,
-            poison=PoisonCabinet(blobs=blobs, receipts=receipts),
+            poison=PoisonCabinet(blobs=blobs, receipts=receipts, requests=requests),
             approver=approver,
         )
 
@@ -229,21 +236,11 @@ class Kedja:
             request = _request(SubmitRequest, values)
             self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
         elif values.get("kind") == "approved":
-            self._or_later(_request(ApprovedRequest, values), self.approver.go_on)
+            self.approver.settle(_request(ApprovedRequest, values))
         elif values.get("kind") == "request":
-            self._or_later(_request(TrainingRequest, values), self.jobs.answer)
+            self.requests.settle(_request(TrainingRequest, self.requests.kept_apart(values, of=message)))
         else:
             self.settler.settle(_request(SettleRequest, values), message=message)
-
-    def _or_later[R: looking_again.PutOff](self, request: R, work: Callable[[R], object]) -> None:
-        """Work on a request; put it off where something stands in its way."""
-        try:
-            work(request)
-        except looking_again.REASONS as reason:
-            logger.info("%s", reason)
-            if request.again:
-                following, delay = looking_again.later(request, reason, self.receipts.clock(), self.settings.timing)
-                self.queues.send(names.SETTLED_DROPS, following.model_dump(mode="json"), delay=delay)
 
     def on_run_event(self, body: bytes) -> None:
         """Work on a message of `run-events`: the training service's event, or a request to look again."""
@@ -254,28 +251,6 @@ class Kedja:
             elif isinstance(event := events.parse(raw), events.RunChanged):
                 self.watcher.look(event.job)
 
-    def admit(self, event: Mapping[str, Any], *, code: bool = False) -> bool:
-        """Put an event that came in by a door of its own on the queue that its kind belongs to.
-
-        Return whether it is of a kind that Kedja acts on. `code` says that its sender may decide what code runs.
-
-        Raises:
-            InvalidEvent: where a known kind lacks what it must have.
-            InvalidJobSpec, RoleMissing: where a request for training asks for what cannot be, or not of this sender.
-        """
-        parsed = events.parse(event)
-        if parsed is None:
-            logger.info("An event of type %s is none of Kedja's business.", events.type_of(event))
-            return False
-        if isinstance(parsed, events.TrainingRequested):
-            self.jobs.check(parsed.spec, code=code)
-            request = TrainingRequest(source=parsed.source, code=code, spec=parsed.spec)
-            self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"))
-            return True
-        queue = names.BLOB_EVENTS if isinstance(parsed, events.BlobCreated) else names.RUN_EVENTS
-        self.queues.send(queue, events.message(parsed))
-        return True
-
     def on_poison(self, queue: str, body: bytes, *, message: str) -> None:
         """Work on a message of a poison queue: try it once more, keep it, and note it where people look."""
         work = {
@@ -285,9 +260,9 @@ class Kedja:
         }[queue]
         kept = self.poison.take(queue, message, body, work)
         if kept is not None:
-            self.poison.draw_attention(kept, self._receipt_of(body))
+            self.poison.draw_attention(kept, self._receipt_of(kept.body))
 
-    def _receipt_of(self, body: bytes) -> Receipt | None:
+    def _receipt_of(self, body: str) -> Receipt | None:
         """Return the receipt that a message is about, or its experiment's latest, as far as the message tells."""
         try:
             values = _object(events.decode(body))
@@ -295,11 +270,8 @@ class Kedja:
                 return self.jobs.find(str(values.get("job")))
             if values.get("kind") in ("submit", "approved"):
                 return self.receipts.find(str(values.get("experiment")), str(values.get("drop")))
-            if values.get("kind") == "settle":
+            if values.get("kind") in ("settle", "request"):
                 return self._latest(str(values.get("experiment")))
-            if values.get("kind") == "request":
-                request = _request(TrainingRequest, values)
-                return self._latest(names.slug(self.jobs.check(request.spec, code=request.code)))
             event = events.parse(values)
             return self.jobs.find(event.job) if isinstance(event, events.RunChanged) else None
         except KedjaError:

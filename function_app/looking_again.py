@@ -1,14 +1,18 @@
 """Looking again: what stands in the way of a drop for a while, and after how many seconds to look at it again."""
 
+import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from function_app.deletion import BeingDeleted
 from function_app.documents import Document
 from function_app.errors import TrainingServiceUnavailable
-from function_app.receipts import ReceiptBusy
+from function_app.receipts import Clock, ReceiptBusy
 from function_app.retrying import backoff
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, UnreadableSnapshot
 from function_app.timing import Timing
+
+logger = logging.getLogger(__name__)
 
 REASONS = (ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable, UnreadableSnapshot)
 
@@ -22,6 +26,18 @@ class PutOff(Document):
     tries: int = 0
     since: datetime | None = None
     again: bool = True
+
+
+def or_later[R: PutOff](
+    request: R, work: Callable[[R], object], send: Callable[[R, float], None], *, clock: Clock, timing: Timing
+) -> None:
+    """Work on a message; where something stands in its way, send it again with a delay in seconds."""
+    try:
+        work(request)
+    except REASONS as reason:
+        logger.info("%s", reason)
+        if request.again:
+            send(*later(request, reason, clock(), timing))
 
 
 def later[R: PutOff](request: R, reason: Exception, now: datetime, timing: Timing) -> tuple[R, float]:

@@ -114,6 +114,14 @@ def poison_blob(queue: str, message: str) -> str:
     return f".poison/{queue}/{message}.json"
 
 
+REQUESTS = ".requests/"
+"""Where the container `snapshots` has the job specs that events ask for, until they are answered."""
+
+
+def requests_prefix(experiment: str) -> str:
+    return f"{REQUESTS}{experiment}/"
+
+
 def deleting_blob(experiment: str) -> str:
     """Return what stands for a deletion under way."""
     return f".deleting/{experiment}"

@@ -1,4 +1,4 @@
-"""Poison: messages that failed ten times are kept whole, with their reason, where they can be read."""
+"""Poison: messages that failed ten times are kept, with their reason, where they can be read."""
 
 import logging
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from function_app.errors import KedjaError
 from function_app.receipt import Receipt
 from function_app.receipts import Receipts
 from function_app.storage import Blobs
+from function_app.training_requests import TrainingRequests
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ REASON_LISTED = 500
 
 
 class PoisonMessage(Document):
-    """`receipts/.poison/<queue>/<id>.json`: the message as it was, and why it could not be worked on."""
+    """`receipts/.poison/<queue>/<id>.json`: the message, and why it could not be worked on."""
 
     queue: str
     message: str
@@ -36,6 +37,7 @@ class PoisonCabinet:
 
     blobs: Blobs
     receipts: Receipts
+    requests: TrainingRequests
 
     def take(self, queue: str, message: str, body: bytes, work: Callable[[], object]) -> PoisonMessage | None:
         """Work on the message once more; keep it with its reason where that fails too.
@@ -48,7 +50,7 @@ class PoisonCabinet:
             reason = f"{type(error).__name__}: {error}"
         else:
             return None
-        text = body.decode(errors="replace")
+        text = self.requests.without_spec(body.decode(errors="replace"), of=message)
         poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
         metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
         self.blobs.replace(names.RECEIPTS, names.poison_blob(queue, message), poison.encoded(), metadata=metadata)

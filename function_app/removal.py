@@ -1,6 +1,7 @@
 """Removal: how a drop's receipt and snapshot go, and how a model version does. Every step may be repeated."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from attrs import frozen
 
@@ -118,8 +119,13 @@ class Remover:
             self.blobs.replace(names.RECEIPTS, names.open_blob(experiment, drop), b"")
             raise
 
-    def folder(self, container: str, prefix: str) -> None:
-        """Delete every blob below a prefix."""
+    def requests(self, experiment: str, *, until: datetime) -> None:
+        """Delete what events asked for before that time, by the storage's clock."""
+        self.folder(names.SNAPSHOTS, names.requests_prefix(experiment), until=until)
+
+    def folder(self, container: str, prefix: str, *, until: datetime | None = None) -> None:
+        """Delete every blob below a prefix, or those last written before `until`."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for page in pages(self.blobs, container, prefix):
-                list(pool.map(lambda item: self.blobs.delete(container, item.name), page))
+                due = [item for item in page if until is None or item.modified < until]
+                list(pool.map(lambda item: self.blobs.delete(container, item.name), due))

@@ -19,6 +19,7 @@ from function_app import events, names
 from function_app.errors import BlobNotFound, InvalidEvent
 from function_app.poison import PoisonMessage
 from function_app.storage import BlobItem, Blobs, Queues, listed
+from function_app.training_requests import TrainingRequests
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Replay:
 
     blobs: Blobs
     queues: Queues
+    requests: TrainingRequests
     admit: Admit
 
     def waiting(self, *, limit: int, after: str = "") -> list[Waiting]:
@@ -128,9 +130,19 @@ class Replay:
             raise CannotBeReplayed("What lies there is no message.") from error
         if message.queue not in names.QUEUES:
             raise CannotBeReplayed(f"There is no queue {message.queue!r}.")
-        for part in list(events.each(events.decode(message.body))):
+        for part in [self._part(part, name) for part in events.each(events.decode(message.body))]:
             self.queues.send(message.queue, part)
         self.blobs.delete(names.RECEIPTS, place)
+
+    def _part(self, part: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        """Return what goes on the queue. Raise CannotBeReplayed for a request whose job spec is gone."""
+        part = self.requests.kept_apart(part, of=name)
+        if self.requests.is_gone(part):
+            raise CannotBeReplayed(
+                "The job spec that it asks for is gone: it was answered, its experiment was deleted, or it is older "
+                f"than 90 days. Send the event again if it is still wanted, and delete {names.RECEIPTS}/{POISON}{name}."
+            )
+        return part
 
     def _send_dead_letter(self, name: str) -> None:
         mark = f"{REPLAYED}{name}"

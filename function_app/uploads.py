@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import accumulate
 from os.path import commonprefix
 from typing import Literal
 
@@ -26,6 +27,8 @@ write takes them, and such a link may also overwrite
 (https://learn.microsoft.com/rest/api/storageservices/create-service-sas, "Permissions for a blob")."""
 MOST_RECORDS = 100
 """How many records of requests are read for a receipt: the newest."""
+MOST_READ = 8 << 20
+"""Bytes of records that are read for a receipt at most. One of a thousand files has up to about 1 MiB."""
 
 _LOOKED_AT_ONE_BY_ONE = 8
 """Up to so many files are looked for by their names; for more, one listing is cheaper."""
@@ -90,8 +93,13 @@ class Uploads:
         return [self._link(folder, file, there.get((file.container, file.name)), expires) for file in files]
 
     def of(self, experiment: str) -> Mapping[tuple[str, str], tuple[str, datetime]]:
-        """Return who last asked for a link to each (container, name), and when. One call, and one for each record."""
-        items = self.blobs.page(names.RECEIPTS, f"{FOLDER}{experiment}/", size=MOST_RECORDS).items
+        """Return who last asked for a link to each (container, name), and when. One call, and one for each record.
+
+        Only the newest records are read, up to `MOST_RECORDS` and `MOST_READ`.
+        """
+        newest = self.blobs.page(names.RECEIPTS, f"{FOLDER}{experiment}/", size=MOST_RECORDS).items
+        sizes = accumulate(item.size for item in newest)
+        items = [item for item, size in zip(newest, sizes, strict=True) if size <= MOST_READ]
         if not items:
             return {}
         with ThreadPoolExecutor(min(16, len(items))) as pool:

@@ -20,6 +20,7 @@ _ATTEMPTS = 5
 _BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
 _LONGEST_WAIT = 30.0  # seconds
 _PAGE = 100
+_LARGEST_PAGE = 1000
 _ADDRESS = "Is this the address of Kedja? See --url (KEDJA_URL)."
 _CODES: Mapping[int, Exit] = {
     httpx.codes.UNAUTHORIZED: Exit.NOT_ALLOWED,
@@ -85,6 +86,16 @@ class Api:
             after = page.get("next")
             if after is None:
                 return
+
+    def whole(self, path: str) -> Json:
+        """Read a list of many pages to its end; return the first page with the items of all."""
+        first: Json = self.get(path, limit=_LARGEST_PAGE)
+        items, after = list(first["items"]), first.get("next")
+        while after is not None:
+            page = self.get(path, limit=_LARGEST_PAGE, after=after)
+            items += page["items"]
+            after = page.get("next")
+        return {**first, "items": items}
 
     def request(
         self,

@@ -131,7 +131,7 @@ class Downloader:
 
     @classmethod
     def of(cls, listing: Json, folder: Path) -> "Downloader":
-        """Take the files of an answer of `/api/models/{model}/{version}/files`.
+        """Take the files of all pages of `/api/models/{model}/{version}/files`.
 
         Raises:
             CommandError: if a file's name cannot be one in the folder.

@@ -162,7 +162,7 @@ def download(
     from kedja_cli.downloader import Downloader  # noqa: PLC0415 - as above
 
     name, version = reference(model)
-    listing = session.api.get(f"/api/models/{name}/{version or 'champion'}/files")
+    listing = session.api.whole(f"/api/models/{name}/{version or 'champion'}/files")
     (folder,) = [to] if to else places(Path(), [f"{name}-{listing['version']}"])
     done = Downloader.of(listing, folder).run(session.screen.err)
     told: Json = {

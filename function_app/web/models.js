@@ -4,7 +4,7 @@ import { useState } from "./vendor/hooks.js";
 import { dropAddress, modelAddress } from "./address.js";
 import { call, query } from "./api.js";
 import { bytes, figure, short, telling } from "./format.js";
-import { Action, Loading, More, Trouble, When, isTurn, useFollowed, useLoaded } from "./parts.js";
+import { Action, Loading, More, Trouble, When, isTurn, useFollowed, useLoaded, usePages } from "./parts.js";
 
 const PAGE = 100;
 const METRICS = 6;
@@ -21,23 +21,13 @@ function useRegistered(again, model) {
 }
 
 export function Models() {
-  const [pages, set] = useState({ items: [], next: undefined });
-  const [first, problem, again] = useLoaded((signal) => call(`/api/models${query({ limit: PAGE })}`, { signal }), [], { later: true });
+  const page = (after, signal) => call(`/api/models${query({ limit: PAGE, after })}`, { signal });
+  const [list, problem, again] = usePages(page, [], { later: true });
   useRegistered(again);
-  const next = pages.next === undefined ? first?.next : pages.next;
-  const more = async () => {
-    set((before) => ({ ...before, busy: true, stuck: null }));
-    try {
-      const page = await call(`/api/models${query({ limit: PAGE, after: next })}`);
-      set((before) => ({ items: [...before.items, ...page.items], next: page.next || null }));
-    } catch (stuck) {
-      set((before) => ({ ...before, busy: false, stuck }));
-    }
-  };
   return html`<h1>Models</h1>
     <${Trouble} problem=${problem} again=${again} />
-    ${first ? html`<${List} items=${[...first.items, ...pages.items]} />` : !problem && html`<${Loading} />`}
-    ${next && html`<${More} reach=${more} busy=${pages.busy} problem=${pages.stuck} />`}`;
+    ${list.items ? html`<${List} items=${list.items} />` : !problem && html`<${Loading} />`}
+    ${list.next && html`<${More} reach=${list.more} busy=${list.busy} problem=${list.stuck} />`}`;
 }
 
 function List({ items }) {
@@ -115,14 +105,15 @@ function Version({ one, address, again }) {
 }
 
 function Files({ path }) {
-  const [found, problem, again] = useLoaded((signal) => call(path, { signal }), [path]);
-  if (!found) return problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`;
+  const page = (after, signal) => call(`${path}${query({ limit: PAGE, after })}`, { signal });
+  const [list, problem, again] = usePages(page, [path]);
+  if (!list.items) return problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Files of the version">
     <table>
       <thead><tr><th>File</th><th>Size</th><th>SHA-256</th></tr></thead>
       <tbody>
-        ${found.items.map(
-          (file) => html`<tr>
+        ${list.items.map(
+          (file) => html`<tr key=${file.path}>
             <td><a href=${file.url} download=${file.path.split("/").at(-1)}>${file.path}</a></td>
             <td>${bytes(file.size)}</td>
             <td><code title=${file.sha256}>${file.sha256 ? file.sha256.slice(0, 16) : "–"}</code></td>
@@ -130,5 +121,6 @@ function Files({ path }) {
         )}
       </tbody>
     </table>
+    ${list.next && html`<${More} reach=${list.more} busy=${list.busy} problem=${list.stuck} />`}
   </div>`;
 }

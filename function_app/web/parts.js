@@ -22,6 +22,24 @@ export function useLoaded(load, inputs, { later = false } = {}) {
   return [state.value, state.problem, () => again((number) => number + 1)];
 }
 
+// Load a list page by page: `load` takes the `next` of the page before, and a signal. Inputs and options as `useLoaded`.
+export function usePages(load, inputs, options) {
+  const [more, set] = useState({ items: [] });
+  const [first, problem, again] = useLoaded((signal) => load(undefined, signal), inputs, options);
+  const next = more.next === undefined ? first?.next : more.next;
+  const reach = async () => {
+    set((before) => ({ ...before, busy: true, stuck: null }));
+    try {
+      const page = await load(next);
+      set((before) => ({ items: [...before.items, ...page.items], next: page.next || null }));
+    } catch (stuck) {
+      set((before) => ({ ...before, busy: false, stuck }));
+    }
+  };
+  const list = { items: first && [...first.items, ...more.items], next, busy: more.busy, stuck: more.stuck, more: reach };
+  return [list, problem, again];
+}
+
 // Hear what a live address sends, from when the part is shown, or `inputs` change, until it is gone.
 export function useFollowed(path, hear, inputs) {
   useEffect(() => {

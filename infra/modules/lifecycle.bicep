@@ -49,6 +49,8 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
                 '${names.containers.receipts}/${names.workingState.idempotency}'
                 '${names.containers.receipts}/${names.workingState.uploads}'
                 '${names.containers.receipts}/${names.workingState.replayed}'
+                // Of those that failed; what was answered is deleted at once.
+                '${names.containers.snapshots}/${names.workingState.requests}'
               ]
             }
             actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 90 } } }
@@ -80,6 +82,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
                 '${names.containers.receipts}/${names.workingState.running}'
                 '${names.containers.receipts}/${names.workingState.queued}'
                 '${names.containers.receipts}/${names.workingState.retention}'
+                '${names.containers.snapshots}/${names.workingState.requests}'
               ]
             }
             actions: { version: { delete: { daysAfterCreationGreaterThan: 1 } } }

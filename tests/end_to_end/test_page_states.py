@@ -328,6 +328,28 @@ def test_a_model_is_live_and_rolled_back_only_where_there_was_a_champion_before(
     expect(back).to_be_visible()
 
 
+def test_the_files_of_a_version_are_read_page_by_page(page: Page) -> None:
+    def files(query: Mapping[str, str]) -> Any:  # noqa: ANN401 - as line
+        first = int(query.get("after", "0"))
+        file = {"size": 1, "sha256": None, "md5": None, "url": "/x"}
+        items = [{"path": f"{number}.png", **file} for number in range(first, first + 40)]
+        return {"model": "shown", "version": "2", "items": items, "next": str(first + 40) if first < 80 else None}
+
+    silence(page)
+    answer(page, "/api/models/shown", model())
+    answer(page, "/api/models/shown/2/files", files)
+    page.goto("/#/models/shown")
+    page.get_by_text("Files", exact=True).click()
+    region = page.get_by_role("region", name="Files of the version")
+    region.scroll_into_view_if_needed()
+    rows = region.locator("tbody tr")
+    for count in (40, 80, 120):
+        expect(rows.nth(count - 1)).to_be_attached()
+        region.evaluate("(place) => place.scrollTo(0, place.scrollHeight)")
+    expect(rows).to_have_count(120)
+    expect(page.get_by_role("button", name=re.compile("more"))).to_have_count(0)
+
+
 def test_a_filter_is_part_of_the_address_and_back_leads_to_where_the_list_was(page: Page) -> None:
     lines = [
         line(number % 60, drop=f"{number:064x}", receipt=f"/api/drops/shown/{number:064x}") for number in range(200)

@@ -63,6 +63,7 @@ def check_lifecycle(infra: Infra) -> None:
     records = {
         f"{names.RECEIPTS}/{prefix}" for prefix in (journal.FOLDER, idempotency.FOLDER, uploads.FOLDER, REPLAYED)
     }
+    requests = f"{names.SNAPSHOTS}/{names.REQUESTS}"
     # A mark under .open lives as long as its job: of what Kedja relies on only markers may be deleted themselves.
     deletes = {
         prefix for rule in rules.values() if "baseBlob" in rule["actions"] for prefix in rule["filters"]["prefixMatch"]
@@ -70,13 +71,17 @@ def check_lifecycle(infra: Infra) -> None:
     # The container is named after the workspace's GUID, which only a deployment knows.
     checkpoints = f"${{workspaceContainerName}}/{names.CHECKPOINTS}/"
     assert infra["main.bicep"].text.count("workspaceContainerName: workspaceContainer.outputs.name") > 1
-    assert deletes == {markers, *records, checkpoints}
+    assert deletes == {markers, *records, requests, checkpoints}
     assert rules["journal"]["filters"]["blobTypes"] == ["appendBlob"]  # a rule on block blobs would pass it by
     versions = rules["versions-of-working-state"]
     assert versions["actions"] == {"version": {"delete": {"daysAfterCreationGreaterThan": 1}}}
     blobs = (names.settling_blob("e"), names.open_blob("e", "d"), names.by_time_blob(datetime.now(UTC), "e", "d"))
     working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), CURSOR, RUNNING_BLOB, QUEUED, retention.CURSOR}
-    assert set(versions["filters"]["prefixMatch"]) == {f"{names.RECEIPTS}/{prefix}" for prefix in working}
+    expected = {*(f"{names.RECEIPTS}/{prefix}" for prefix in working), requests}
+    assert set(versions["filters"]["prefixMatch"]) == expected
+    kept = rules["records-of-requests"]
+    assert requests in kept["filters"]["prefixMatch"]
+    assert kept["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 90}}}
 
 
 def check_cors_is_for_the_app_alone(infra: Infra) -> None:

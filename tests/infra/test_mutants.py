@@ -92,6 +92,12 @@ MUTANTS = (
         "prefixMatch: ['${names.containers.receipts}/${names.workingState.settling}']",
         "prefixMatch: ['${names.containers.receipts}/${names.workingState.open}']",
     ),
+    Mutant(
+        "snapshots expire with the requests",
+        LIFECYCLE,
+        "is deleted at once.\n                '${names.containers.snapshots}/${names.workingState.requests}'",
+        "is deleted at once.\n                '${names.containers.snapshots}/'",
+    ),
     Mutant("all that the workspace keeps expires", LIFECYCLE, "/${names.checkpoints}'", "/'"),
     Mutant("upload from any page", STORAGE, "allowedOrigins: [appOrigin]", "allowedOrigins: ['*']"),
     Mutant(

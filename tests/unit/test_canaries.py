@@ -166,6 +166,42 @@ def test_a_drop_tells_none_of_its_jobs_variables(world: World, ending: str) -> N
         silent(client.post("/api/jobs?dry_run=true", json={"experiment_name": "digits"}).text)
 
 
+REQUESTED = {"experiment_name": "digits", **JOB}
+
+
+def messages_of_requests(world: World) -> None:
+    """Have a job asked for by an event, and by a message that an older release left on the queue."""
+    client = Client(api_over(lambda: world.kedja, LOCAL))
+    event = {"specversion": "1.0", "id": "1", "source": "/lab", "type": "Kedja.TrainingRequested", "data": REQUESTED}
+    assert client.post("/api/events", json=event).json()["accepted"] == 1
+    silent(all_that_is_told(world))
+    old = {"kind": "request", "source": "/lab", "code": True, "spec": REQUESTED}
+    world.queues.send(names.SETTLED_DROPS, old)
+
+
+@pytest.mark.parametrize("ending", ["answered", "put off", "poison", "replayed"])
+def test_a_request_by_an_event_tells_none(world: World, ending: str) -> None:
+    messages_of_requests(world)
+    if ending in ("answered", "put off"):
+        world.drop_digits()
+    world.training.unavailable = ending == "put off"
+    world.go_on(1200)
+    poison = world.blobs.names_in(names.RECEIPTS, ".poison/")
+    assert len(poison) == (2 if ending in ("poison", "replayed") else 0)
+    silent(all_that_is_told(world))
+    if ending == "replayed":
+        client = Client(api_over(lambda: world.kedja, LOCAL))
+        silent(client.get("/api/replay").text)
+        silent(client.post("/api/replay", json={"all": True}).text)
+        assert len(world.queues.messages) == 2
+        silent(all_that_is_told(world))
+        world.drop_digits()
+        world.rest()
+    if ending in ("answered", "replayed"):
+        assert CANARY in json.dumps(next(iter(world.training.requests.values())).document)
+    silent(all_that_is_told(world))
+
+
 WRONG = [
     f"environment_variables: {CANARY}",
     f"environment_variables: [{CANARY}]",

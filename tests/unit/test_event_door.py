@@ -10,6 +10,7 @@ from pytest_mock import MockerFixture
 from function_app import names
 from function_app.callers import Role
 from function_app.errors import StorageUnavailable
+from function_app.job_spec import JobSpec
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import LARGEST_MESSAGE, MemoryQueues
@@ -312,6 +313,30 @@ class TestTrainingRequested:
         assert answer.status_code == status, answer.text
         assert said in answer.text
         assert world.queues.messages == []
+
+    def events(self, count: int) -> list[dict[str, Any]]:
+        return [{**self.EVENT, "id": str(number)} for number in range(count)]
+
+    def test_each_is_validated_once(self, world: World, client: Client, mocker: MockerFixture) -> None:
+        validated = mocker.spy(JobSpec, "model_validate")
+        answer = post(client, self.events(20), BATCH)
+        assert answer.json() == {"received": 20, "accepted": 20, "ignored": 0}
+        assert validated.call_count == 20
+        assert len(world.queues.messages) == 20
+
+    def test_of_too_many_at_once_none_is_read(self, world: World, client: Client, mocker: MockerFixture) -> None:
+        validated = mocker.spy(JobSpec, "model_validate")
+        for count in (21, 5000):
+            answer = post(client, [CLOUD, *self.events(count)], BATCH)
+            assert answer.status_code == HTTPStatus.BAD_REQUEST
+            assert f"The body has {count} events Kedja.TrainingRequested; at most 20" in answer.json()["detail"]
+        assert validated.call_count == 0
+        assert (world.queues.messages, world.blobs.names_in(names.SNAPSHOTS)) == ([], [])
+
+    def test_one_that_is_wrong_keeps_the_others_out(self, world: World, client: Client) -> None:
+        wrong = {**self.EVENT, "data": {"experiment_name": "digits", "kedja": {"data": "maybe"}}}
+        assert post(client, [*self.events(2), wrong], BATCH).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert (world.queues.messages, world.blobs.names_in(names.SNAPSHOTS)) == ([], [])
 
     def test_may_decide_on_code_with_the_role_for_it(self, world: World, client: Client) -> None:
         digits(world)

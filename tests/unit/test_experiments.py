@@ -9,7 +9,6 @@ from attrs import evolve
 from function_app import names
 from function_app.deletion import BeingDeleted, Deletion, State
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.jobs import TrainingRequest
 from function_app.receipt import Status
 from function_app.removal import DEPLOYED_TAG
 from function_app.timing import Timing
@@ -406,11 +405,13 @@ def test_none_is_begun_after_the_time_of_the_round(world: World) -> None:
     assert world.training.calls[calls:] == [("models", "")]
 
 
+REQUEST = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Kedja.TrainingRequested"}
+
+
 def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: World) -> None:
     train(world, 1)
     delete(world)
-    request = TrainingRequest(source="/shop", code=False, spec={"experiment_name": "digits"})
-    world.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"))
+    world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": "digits"}})
     world.go_on(LATER)
     world.reconcile()
     world.rest()
@@ -418,6 +419,24 @@ def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: Wo
     assert world.failures == []
     assert world.receipt().trigger == "event: /shop"
     assert world.receipt().status is Status.SUBMITTED
+
+
+def test_takes_what_events_had_asked_for_before_it_began(world: World) -> None:
+    train(world, 1)
+    for folder in ("digits", "digits-2", "other"):
+        world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": folder, "description": "d"}})
+    before = world.blobs.names_in(names.SNAPSHOTS, ".requests/")
+    world.clock.advance(60)
+    delete(world)
+    world.queues.messages.clear()  # as if each had failed and were kept as poison
+    world.clock.advance(60)
+    world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": "digits"}})
+    (later,) = {*world.blobs.names_in(names.SNAPSHOTS, ".requests/")} - {*before}
+    world.queues.messages.clear()
+    finish(world)
+
+    assert world.blobs.names_in(names.SNAPSHOTS, ".requests/digits/") == [later]
+    assert len(world.blobs.names_in(names.SNAPSHOTS, ".requests/")) == 3
 
 
 def test_counts_the_grace_from_when_new_drops_are_kept_out(world: World) -> None:

@@ -3,13 +3,18 @@ from http import HTTPStatus
 import httpx
 import pytest
 from attrs import evolve
+from pytest_mock import MockerFixture
 
 from function_app import names
+from function_app.artifacts import ModelManifest
 from function_app.callers import Role
 from function_app.champion import Champion
+from function_app.receipt import Artifact
+from function_app.receipt_pages import Position
 from function_app.training_service import JobStatus
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
+from tests.unit.memory import MemoryBlobs
 from tests.unit.world import World
 
 
@@ -144,10 +149,96 @@ def test_files_have_links_to_read_them(client: Client, world: World, jobs: list[
     (file,) = manifest["files"]
     assert {key: item[key] for key in file} == file
     assert item["url"].startswith(f"https://kedja.blob.core.windows.net/models/digits/{number}/model.npz?sp=r&")
-    there = world.blobs.get(names.MODELS, f"digits/{number}/model.npz")
-    assert there is not None
-    assert item["md5"] == there.md5
+    assert (item["md5"], found["next"]) == (None, None)
     assert item["expires_at"] == client.get_json("/api/models/digits/1/files")["items"][0]["expires_at"]
+
+
+def fill(world: World, version: str, count: int, *, hashed: bool = True) -> list[str]:
+    """Have a version consist of so many files; return their paths."""
+    manifest = ModelManifest.read(world.blobs, "digits", version)
+    assert manifest is not None
+    paths = [f"samples/{version}-{number:04}.png" for number in range(count)]
+    files = tuple(Artifact(path=path, size=1, sha256="0" * 64 if hashed else None) for path in paths)
+    data = manifest.model_copy(update={"files": files}).encoded()
+    world.blobs.replace(names.MODELS, ModelManifest.blob("digits", version), data)
+    for path in paths:
+        world.blobs.upload(names.MODELS, f"digits/{version}/{path}", path.encode())
+    return paths
+
+
+def files_of(client: Client, version: str, query: str = "") -> list[str]:
+    """Return the paths of a version's files, page by page."""
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = client.get_json(f"/api/models/digits/{version}/files?{query}{after and f'&after={after}'}")
+        seen += [item["path"] for item in page["items"]]
+        after = page["next"]
+    return seen
+
+
+@pytest.mark.parametrize(("count", "query"), [(200, ""), (401, ""), (7, "limit=3"), (6, "limit=3"), (0, "")])
+def test_files_come_in_pages(client: Client, world: World, jobs: list[str], count: int, query: str) -> None:
+    paths = fill(world, "1", count)
+    assert files_of(client, "1", query) == paths
+
+
+@pytest.mark.parametrize(("query", "most"), [("", 200), ("limit=1000", 1000), ("limit=7", 7)])
+def test_only_the_files_of_a_page_are_signed(
+    client: Client, world: World, jobs: list[str], mocker: MockerFixture, query: str, most: int
+) -> None:
+    fill(world, "1", 1200)
+    signed = mocker.spy(MemoryBlobs, "sign")
+    world.blobs.calls.clear()
+
+    assert len(client.get_json(f"/api/models/digits/1/files?{query}")["items"]) == most
+    assert signed.call_count == most
+    assert [call.operation for call in world.blobs.calls] == ["read", "read"]  # the champion and the manifest
+
+
+def test_a_file_without_sha256_has_its_md5(client: Client, world: World, jobs: list[str]) -> None:
+    paths = fill(world, "1", 5, hashed=False)
+    world.blobs.delete(names.MODELS, f"digits/1/{paths[1]}")
+    items = client.get_json("/api/models/digits/1/files?limit=2")["items"]
+
+    there = world.blobs.get(names.MODELS, f"digits/1/{paths[0]}")
+    assert there is not None
+    assert there.md5 is not None
+    assert [item["md5"] for item in items] == [there.md5, None]
+
+
+def test_pages_of_the_champions_files_are_of_one_version(client: Client, world: World, jobs: list[str]) -> None:
+    fill(world, "1", 4)
+    paths = fill(world, "2", 4)
+    first = client.get_json("/api/models/digits/champion/files?limit=2")
+    promote(client, "1")
+    second = client.get_json(f"/api/models/digits/champion/files?limit=2&after={first['next']}")
+
+    assert (first["version"], second["version"]) == ("2", "2")
+    assert [item["path"] for item in (*first["items"], *second["items"])] == paths
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "after=x",
+        *(
+            f"after={Position(token=token, last=last).encoded()}"
+            for token, last in [(None, "1"), ("..", "1"), ("1", "x")]
+        ),
+    ],
+)
+def test_a_page_of_files_that_is_none_is_refused(client: Client, jobs: list[str], query: str) -> None:
+    answer = client.get(f"/api/models/digits/1/files?{query}")
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def test_another_experiments_files_are_in_no_page(world: World, client: Client, jobs: list[str]) -> None:
+    after = Position(token="1", last="0").encoded()
+    answer = limited(world, Role.DATA, "other").get(f"/api/models/digits/champion/files?after={after}")
+    assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
 def promote(client: Client, version: str, reason: str | None = None) -> httpx.Response:

@@ -3,13 +3,16 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from function_app import names
-from function_app.uploads import Uploads
+from function_app.uploads import MOST_READ, Uploads, Wanted
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
+from tests.unit.memory import MemoryBlobs
 from tests.unit.world import World
 
+MIB = 1 << 20
 MD5 = "CY9rzUYh03PK3k6DJie09g=="
 
 
@@ -151,6 +154,25 @@ def test_who_asked_is_remembered(world: World, client: Client) -> None:
     }
     assert len(world.blobs.calls) == 3
     assert uploads.of("other") == {}
+
+
+def test_of_large_records_only_the_newest_are_read(world: World, mocker: MockerFixture) -> None:
+    uploads = Uploads(blobs=world.blobs, clock=world.clock)
+    for number in range(12):
+        files = [
+            Wanted(container="data", name=f"{number}/{f'{"x" * 220}/' * 4}{count:03}.png") for count in range(1000)
+        ]
+        uploads.links("digits", files, by=f"caller {number}")
+        world.clock.advance(60)
+    read = mocker.spy(MemoryBlobs, "read")
+
+    found = uploads.of("digits")
+
+    count = sum(len(blob.data) for blob in read.spy_return_list)
+    assert MOST_READ - MIB < count <= MOST_READ
+    newest = range(11, 11 - read.call_count, -1)
+    assert {by for by, _ in found.values()} == {f"caller {number}" for number in newest}
+    assert len(found) == 1000 * read.call_count
 
 
 def test_a_receipt_says_who_uploaded(world: World, client: Client) -> None:

@@ -80,7 +80,7 @@ class TestAnothersModel:
         spec = {"experiment_name": "team-a", "kedja": {"register": {"model": "team-b"}}}
         event = {"specversion": "1.0", "id": "1", "source": "/lab", "type": "Kedja.TrainingRequested", "data": spec}
         world.clock.advance(60)
-        world.kedja.admit(event, code=True)
+        world.kedja.entrance.admit(event, code=True)
         world.rest()
 
         receipt = world.receipts("team-a")[-1]

@@ -145,6 +145,19 @@ def test_download_brings_every_file_and_its_folder(
     assert found == {"digits-2/model.npz": b"weights", "digits-2/plots/a.png": large, "digits-2/empty": b""}
 
 
+def test_download_reads_every_page_of_the_files(
+    run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
+) -> None:
+    whole = listing(storage, a=b"one", b=b"two", c=b"three")
+    pages = [{**whole, "items": [item], "next": after} for item, after in zip(whole["items"], "xy", strict=False)]
+    service.routes[FILES] = [*pages, {**whole, "items": whole["items"][2:], "next": None}]
+    result = run("download", "digits")
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "digits-2").iterdir()) == ["a", "b", "c"]
+    asked = [dict(request.url.params) for request in service.requests]
+    assert asked == [{"limit": "1000"}, {"limit": "1000", "after": "x"}, {"limit": "1000", "after": "y"}]
+
+
 def test_download_leaves_what_is_right_and_mends_what_is_not(
     run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
 ) -> None:
