@@ -19,6 +19,7 @@ from function_app.completion import LookRequest, Watcher
 from function_app.documents import Document
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
+from function_app.housekeeping import Housekeeping
 from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs, TrainingRequest
 from function_app.missing_node import MissingNodes
@@ -35,12 +36,14 @@ from function_app.script_archives import ScriptArchives
 from function_app.settings import STORAGE, Settings
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots
+from function_app.stale_markers import StaleMarkers
 from function_app.storage import Blobs, Queues
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.training_service import TrainingService
 from function_app.turns import SubmitRequest, Turns
 from function_app.uploads import Uploads
+from function_app.walk import Walk
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class Kedja:
     submitter: Submitter
     watcher: Watcher
     reconciler: Reconciler
+    walk: Walk
+    housekeeping: Housekeeping
     jobs: Jobs
     experiments: Experiments
     champions: Champions
@@ -179,11 +184,17 @@ class Kedja:
                 missing_nodes=MissingNodes(receipts=receipts, training=training, deadline=settings.start_deadline),
                 watcher=watcher,
                 approver=approver,
+                markers=StaleMarkers(blobs=blobs, intake=intake, clock=clock),
+                timing=timing,
+            ),
+            walk=Walk(blobs=blobs, intake=intake, receipts=receipts, timing=timing),
+            housekeeping=Housekeeping(
                 experiments=experiments,
                 retention=Retention(
                     blobs=blobs, receipts=receipts, remover=remover, settings=settings, training=training
                 ),
                 timing=timing,
+                clock=clock,
             ),
             jobs=jobs,
             experiments=experiments,

@@ -403,7 +403,7 @@ def test_none_is_begun_after_the_time_of_the_round(world: World) -> None:
     calls = len(world.training.calls)
     other.experiments.carry_on(before)
     assert world.kedja.experiments.deleting() == {"aaa", "zzz"}
-    assert world.training.calls[calls:] == [("models", "")]
+    assert world.training.calls[calls:] == [("models", "aaa")]
 
 
 def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: World) -> None:
