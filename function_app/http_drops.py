@@ -1,9 +1,9 @@
 """The routes of drops: what was received, and the receipt of each."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -20,6 +20,8 @@ from function_app.views import DropPage, DropSummary, ReceiptView
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])
 
+NOT_TOLD: Mapping[str, Any] = {"outbox": True, "attempts": {"__all__": {"request"}}}
+"""What a receipt in storage has beside what callers read."""
 _WITH_HASH = re.compile(r"[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{6}")
 _DROP = re.compile(r"[0-9a-f]{8,64}")
 _WHOLE = 64
@@ -115,7 +117,7 @@ def get_drop(
     headers = {"ETag": f'"{etag}"'}
     if known is not None and _matches(known, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    text = receipt.model_dump_json(exclude_none=True, exclude={"outbox"})
+    text = receipt.model_dump_json(exclude_none=True, exclude=NOT_TOLD)
     return Response(text, headers=headers, media_type="application/json")
 
 

@@ -19,7 +19,7 @@ from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound, Refused
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import After
-from function_app.idempotency import HEADER, effect
+from function_app.http_idempotency import identity
 from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.problems import answers
@@ -203,9 +203,8 @@ def roll_back_model(
 
 
 def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *content: str) -> Intervention:
-    key = request.headers.get(HEADER)
-    identity = effect(f"{caller.name} {caller.role}", key, request.method, request.url.path, *content)
-    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=identity)
+    known = identity(request, caller, *content)
+    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=known)
 
 
 def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:

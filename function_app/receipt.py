@@ -161,6 +161,8 @@ class Attempt(Document):
     """How many metrics the job has, of which a hundred stand here at most."""
     without_node: datetime | None = None
     """When the receipt was told that the job gets no node."""
+    request: str | None = None
+    """What identifies the request that claimed it, so that a repeat of that claims no other."""
 
 
 class Change(Document):

@@ -28,12 +28,12 @@ def others_models(world: World, number: int) -> None:
     ]
 
 
-def train(world: World, job_yaml: bytes | None = None, **result: int) -> None:
+def train(world: World, job_yaml: bytes | None = None) -> None:
     if job_yaml:
         world.drop("scripts/digits/job.yaml", job_yaml)
     world.drop_digits()
     world.rest()
-    world.run_job(**result)
+    world.run_job()
     world.clock.advance(60)
 
 
