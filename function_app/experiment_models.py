@@ -1,15 +1,22 @@
 """The model versions that came of an experiment. Only the models are asked for that its attempts name."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from attrs import field, frozen
 
+from function_app import names
 from function_app.deletion import DeletedModel
 from function_app.errors import BlobNotFound, InvalidJobSpec
 from function_app.receipt import Receipt
 from function_app.removal import Remover
 from function_app.snapshot import Snapshots
+from function_app.storage import BlobItem
 from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion, TrainingService
+
+_READS = 16
+_MOST_READ = 100
+"""How many drops are looked at whose model their receipts do not name any more."""
 
 
 @frozen(kw_only=True)
@@ -28,11 +35,26 @@ class ExperimentModels:
             return {receipt.model.model}
         if not receipt.attempts:
             return set()
+        return {self._asked_for(receipt.drop)}
+
+    def _asked_for(self, drop: str) -> str:
+        """Return the model that a drop's job.yaml asks for."""
         try:
-            spec = self.snapshots.spec(receipt.experiment, receipt.drop)
+            spec = self.snapshots.spec(self.experiment, drop)
         except (BlobNotFound, InvalidJobSpec, ValueError):  # it went before its receipt, or cannot be read
-            return {self.experiment}
-        return {spec.kedja.registration.model or self.experiment}
+            return self.experiment
+        return spec.kedja.registration.model or self.experiment
+
+    def listed(self, items: Iterable[BlobItem]) -> set[str]:
+        """Return the models that receipts name, as their list tells; of what was tried again, a few drops tell it."""
+        named, again = {self.experiment}, list[str]()
+        for item in items:
+            if "model" in item.metadata:
+                named.add(item.metadata["model"].rpartition(":")[0])
+            elif (job := names.JOB_NAME.fullmatch(item.metadata.get("job", ""))) and int(job["number"]) > 1:
+                again.append(item.name.rpartition("/")[2].removesuffix(".json"))
+        with ThreadPoolExecutor(_READS) as pool:
+            return named.union(pool.map(self._asked_for, again[:_MOST_READ]))
 
     def of(self, models: Iterable[str]) -> list[DeletedModel]:
         """Return the experiment's versions of those models that were not asked for before; each says why it stays."""

@@ -23,7 +23,7 @@ from function_app.latest import Latest
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
-from function_app.storage import BlobItem, Blobs, pages
+from function_app.storage import BlobItem, Blobs, Folders, pages
 from function_app.timing import Timing
 from function_app.training_service import TrainingService
 
@@ -54,15 +54,10 @@ class Experiments:
     training: TrainingService
     timing: Timing
 
-    def names(self) -> Iterator[str]:
-        """Yield the experiments' names, in their order."""
-        token: str | None = None
-        while True:
-            folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
-            yield from (name for name in folders.names if not name.startswith((".", "_")))
-            token = folders.token
-            if token is None:
-                return
+    def page(self, *, token: str | None = None) -> Folders:
+        """Return a page of the experiments' names, in their order. One call to storage."""
+        folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
+        return evolve(folders, names=[name for name in folders.names if not name.startswith((".", "_"))])
 
     def deleting(self) -> set[str]:
         """Return the experiments that are being deleted."""
@@ -82,24 +77,26 @@ class Experiments:
         Raises:
             NotFound: where there is no such experiment.
         """
-        plan, models = self._plan(experiment, by)
-        found = self._models(experiment).of(models)
+        plan = self._plan(experiment, by)
+        found = self._models(experiment).of(self.models(experiment))
         return evolve(plan, deletion=_with(plan.deletion, found))
 
-    def _plan(self, experiment: str, by: str) -> tuple[Plan, set[str]]:
-        """Return a plan without models, and the names of those that receipts have now."""
+    def models(self, experiment: str) -> Collection[str]:
+        """Return the names of the models that an experiment's drops ask for, as far as their list tells."""
+        return self._models(experiment).listed(self._receipts(experiment))
+
+    def _plan(self, experiment: str, by: str) -> Plan:
+        """Return a plan without models."""
         latest = self.receipts.latest(experiment)
         if latest is None:
             raise NotFound(f"There is no experiment {experiment!r}. GET /api/experiments lists those there are.")
-        live, receipts, models = [], 0, {experiment}
+        live, receipts = [], 0
         for item in self._receipts(experiment):
             receipts += 1
             status = item.metadata.get("status", "")
             if status not in (*FINAL, Status.WAITING) and "job" in item.metadata:
                 live.append(item.metadata["job"])
-            if "model" in item.metadata:
-                models.add(item.metadata["model"].rpartition(":")[0])
-        return Plan(deletion=self._planned(latest, by), receipts=receipts, live=live), models
+        return Plan(deletion=self._planned(latest, by), receipts=receipts, live=live)
 
     def _models(self, experiment: str) -> ExperimentModels:
         return ExperimentModels(
@@ -139,7 +136,7 @@ class Experiments:
         found = self.find(experiment) or self._last(experiment)
         if found is not None:
             return found
-        plan, _ = self._plan(experiment, by)
+        plan = self._plan(experiment, by)
         if plan.live and not force:
             some = ", ".join(plan.live[:5])
             raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")

@@ -16,6 +16,7 @@ from function_app.problems import answers
 from function_app.receipt import Status
 from function_app.receipt_pages import MOST, newest, newest_of
 from function_app.receipts import Summary
+from function_app.sealing import Seal
 from function_app.views import DropPage, DropSummary, ReceiptView
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])
@@ -62,13 +63,18 @@ def drop_page(
     after: str | None,
 ) -> DropPage:
     """Return a page of the receipts that are wanted, of one experiment or of all."""
-    secretive = not caller.sees_everything
-    if experiment:
-        slug = experiment_name(experiment)
-        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, secretive=secretive)
+    seal = seal_for(caller, kedja)
+    slug = experiment_name(experiment) if experiment else caller.only_experiment
+    if slug:
+        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, seal=seal)
     else:
-        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, secretive=secretive)
+        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, seal=seal)
     return DropPage(items=[DropSummary.of(summary) for summary in found], next=token)
+
+
+def seal_for(caller: Caller, kedja: Kedja) -> Seal | None:
+    """Return what hides from a caller where their lists go on, if that may tell of what is none of their business."""
+    return None if caller.sees_everything else Seal(kedja.blobs)
 
 
 @router.get("", operation_id="list_drops", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
