@@ -36,13 +36,13 @@ export function Models() {
   };
   return html`<h1>Models</h1>
     <${Trouble} problem=${problem} again=${again} />
-    ${first ? html`<${List} items=${[...first.items, ...pages.items]} />` : !problem && html`<${Loading} />`}
+    ${first ? html`<${List} items=${[...first.items, ...pages.items]} isAll=${!next} />` : !problem && html`<${Loading} />`}
     ${next && html`<${More} reach=${more} busy=${pages.busy} problem=${pages.stuck} />`}`;
 }
 
-function List({ items }) {
+function List({ items, isAll }) {
   const names = [...new Set(items.map((one) => one.model))];
-  if (!names.length) return html`<p class="box">No models yet.</p>`;
+  if (!names.length) return isAll && html`<p class="box">No models yet.</p>`;
   return html`<ul class="models">
     ${names.map((name) => {
       const versions = items.filter((one) => one.model === name);
