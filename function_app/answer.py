@@ -6,6 +6,7 @@ from function_app import names
 from function_app.announcements import Announced
 from function_app.attempt import Attempt, AttemptOptions
 from function_app.drop import Drop
+from function_app.idempotency import REMEMBERED
 from function_app.planning import Rejected, Waiting
 from function_app.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
 
@@ -15,9 +16,12 @@ def sequence(now: datetime) -> int:
     return int(now.timestamp())
 
 
-def wanted(receipt: Receipt, newest: datetime, *, force: bool) -> str | None:
-    """Return why the next attempt is to be claimed for content whose newest file is this old; None where it is not."""
-    if force and receipt.status in FINAL:
+def wanted(receipt: Receipt, newest: datetime, *, force: str | None, at: datetime) -> str | None:
+    """Return why the next attempt is to be claimed for content whose newest file is this old; None where it is not.
+
+    `force` identifies a request that wants one in any case, `at` this time.
+    """
+    if force and receipt.status in FINAL and not came_of(receipt, force, at):
         return "forced"
     if receipt.status is Status.WAITING or (receipt.status is Status.REJECTED and not receipt.attempts):
         return "complete now"
@@ -26,18 +30,30 @@ def wanted(receipt: Receipt, newest: datetime, *, force: bool) -> str | None:
     return None
 
 
-def claim(receipt: Receipt, why: str, drop: Drop, now: datetime, options: AttemptOptions) -> Receipt:
+def came_of(receipt: Receipt, request: str | None, now: datetime) -> bool:
+    """Return whether the same request has claimed an attempt already. It is recognized as long as its key is."""
+    return request is not None and any(
+        attempt.request == request and now - attempt.claimed < REMEMBERED for attempt in receipt.attempts
+    )
+
+
+def claim(
+    receipt: Receipt, why: str, drop: Drop, now: datetime, options: AttemptOptions, *, request: str | None = None
+) -> Receipt:
     """Return the receipt with its next attempt, for a drop: what that brings with it counts from now on."""
     order = sequence(drop.now)
-    claimed = tried_again(receipt, why, order, now, options)
+    claimed = tried_again(receipt, why, order, now, options, request=request)
     return claimed.with_(listed=order, newest_upload=drop.newest or receipt.newest_upload)
 
 
-def tried_again(receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions) -> Receipt:
-    """Return the receipt with its next attempt, in this place among other drops."""
-    return _with_next(receipt, why, order, now, options).with_(
+def tried_again(
+    receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions, *, request: str | None = None
+) -> Receipt:
+    """Return the receipt with its next attempt, in this place among other drops. `request` is who claims it."""
+    following = _with_next(receipt, why, order, now, options).with_(
         preemptions=0, model=None, forgotten=(), superseded_by=None, followed_by=None
     )
+    return following.with_attempt(request=request)
 
 
 def going_on(receipt: Receipt, why: str, now: datetime) -> Receipt:

@@ -76,6 +76,22 @@ def reconcile(timer: func.TimerRequest) -> None:
     kedja().reconciler.run(id=datetime.now(UTC).isoformat())
 
 
+@app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
+def walk(timer: func.TimerRequest) -> None:
+    """Look for files that no event told of."""
+    if timer.past_due:
+        logger.warning("The walk over the experiments is late.")
+    kedja().walk.run(id=datetime.now(UTC).isoformat())
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
+def tidy(timer: func.TimerRequest) -> None:
+    """Go on with deletions, and let go of what was kept for long enough."""
+    if timer.past_due:
+        logger.warning("Deletions and retention are late.")
+    kedja().housekeeping.run()
+
+
 @app.queue_trigger(arg_name="message", queue_name=f"{names.BLOB_EVENTS}-poison", connection=STORAGE)
 def on_blob_event_poison(message: func.QueueMessage) -> None:
     """An event failed ten times: keep it."""

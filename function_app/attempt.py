@@ -48,6 +48,8 @@ class Attempt(Document):
     metrics: Mapping[str, float] = {}
     metrics_total: int | None = None
     """How many metrics the job has, of which a hundred stand here at most."""
+    request: str | None = None
+    """What identifies the request that claimed it, so that a repeat of that claims no other."""
     without_node: datetime | None = None
     """When the receipt was told that the job gets no node."""
     missing_since: datetime | None = None

@@ -6,6 +6,7 @@ import enum
 import fnmatch
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from function_app.settings import STORAGE, Settings
 EVERY = ("*",)
 KEY_PREFIX = "kedja_"
 
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""A pattern that only one name matches."""
 _IN_AZURE = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "CONTAINER_APP_NAME")
 _EMULATOR = "UseDevelopmentStorage=true"
 _ROLE_CLAIMS = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
@@ -65,6 +68,12 @@ class Caller:
     @property
     def sees_everything(self) -> bool:
         return "*" in self.experiments
+
+    @property
+    def only_experiment(self) -> str | None:
+        """The one experiment that the caller sees, if there is no more than one."""
+        (one, *others) = self.experiments or ("*",)
+        return one if not others and _NAME.fullmatch(one) else None
 
     def sees(self, experiment: str) -> bool:
         """Return whether the experiment of this name, as receipts and jobs have it, is the caller's business."""

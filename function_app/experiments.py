@@ -1,15 +1,15 @@
 """Experiments as a whole: which there are, and the end of one.
 
 A deletion takes effect at once: nothing new is taken. What there is goes when all that was under way when it began
-has ended. `reconcile` does that, and goes on where it was killed.
+has ended. `housekeeping` does that, and goes on where it was killed.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 from pydantic import ValidationError
 
 from function_app import names
@@ -17,14 +17,15 @@ from function_app.apart import apart
 from function_app.deletion import DeletedModel, DeletedReceipt, Deletion, Left, State
 from function_app.drop import Drop
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
+from function_app.experiment_models import ExperimentModels
 from function_app.jobs import Jobs
 from function_app.latest import Latest
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
-from function_app.storage import BlobItem, Blobs, pages
+from function_app.storage import BlobItem, Blobs, Folders, pages
 from function_app.timing import Timing
-from function_app.training_service import JOB_TAG, RECEIPT_TAG, TrainingService
+from function_app.training_service import TrainingService
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +54,10 @@ class Experiments:
     training: TrainingService
     timing: Timing
 
-    def names(self) -> Iterator[str]:
-        """Yield the experiments' names, in their order."""
-        token: str | None = None
-        while True:
-            folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
-            yield from (name for name in folders.names if not name.startswith((".", "_")))
-            token = folders.token
-            if token is None:
-                return
+    def page(self, *, token: str | None = None) -> Folders:
+        """Return a page of the experiments' names, in their order. One call to storage."""
+        folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
+        return evolve(folders, names=[name for name in folders.names if not name.startswith((".", "_"))])
 
     def deleting(self) -> set[str]:
         """Return the experiments that are being deleted."""
@@ -76,11 +72,21 @@ class Experiments:
             return None
 
     def plan(self, experiment: str, *, by: str) -> Plan:
-        """Return what a deletion would do.
+        """Return what a deletion would do, as far as the lists of receipts and of their models tell.
 
         Raises:
             NotFound: where there is no such experiment.
         """
+        plan = self._plan(experiment, by)
+        found = self._models(experiment).of(self.models(experiment))
+        return evolve(plan, deletion=_with(plan.deletion, found))
+
+    def models(self, experiment: str) -> Collection[str]:
+        """Return the names of the models that an experiment's drops ask for, as far as their list tells."""
+        return self._models(experiment).listed(self._receipts(experiment))
+
+    def _plan(self, experiment: str, by: str) -> Plan:
+        """Return a plan without models."""
         latest = self.receipts.latest(experiment)
         if latest is None:
             raise NotFound(f"There is no experiment {experiment!r}. GET /api/experiments lists those there are.")
@@ -92,6 +98,11 @@ class Experiments:
                 live.append(item.metadata["job"])
         return Plan(deletion=self._planned(latest, by), receipts=receipts, live=live)
 
+    def _models(self, experiment: str) -> ExperimentModels:
+        return ExperimentModels(
+            experiment=experiment, remover=self.remover, snapshots=self.jobs.snapshots, training=self.training
+        )
+
     def _planned(self, latest: Latest, by: str) -> Deletion:
         drop = Drop.take(self.blobs, latest.folder)
         scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
@@ -100,7 +111,7 @@ class Experiments:
             for page in pages(self.blobs, names.SNAPSHOTS, f"{latest.experiment}/", size=5000)
             for item in page
         ]
-        planned = Deletion(
+        return Deletion(
             experiment=latest.experiment,
             folder=latest.folder,
             state=State.PLANNED,
@@ -114,7 +125,6 @@ class Experiments:
                 for container, files in ((names.DATA, drop.data), (names.SCRIPTS, scripts))
             ),
         )
-        return self._with_models(planned)
 
     def delete(self, experiment: str, *, by: str, force: bool) -> Deletion:
         """Begin to delete an experiment; return the deletion that is under way, or the last one where that is done.
@@ -126,13 +136,13 @@ class Experiments:
         found = self.find(experiment) or self._last(experiment)
         if found is not None:
             return found
-        plan = self.plan(experiment, by=by)
+        plan = self._plan(experiment, by)
         if plan.live and not force:
             some = ", ".join(plan.live[:5])
             raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")
         # The plan may have taken its time, in which drops were still taken.
         now = self.blobs.page(names.RECEIPTS, names.deleting_blob(experiment), size=1).now
-        deletion = plan.deletion.model_copy(update={"state": State.DELETING, "at": now, "models": (), "kept": ()})
+        deletion = plan.deletion.model_copy(update={"state": State.DELETING, "at": now})
         try:
             self.blobs.create(names.RECEIPTS, names.deleting_blob(experiment), deletion.encoded())
         except PreconditionFailed:
@@ -165,9 +175,10 @@ class Experiments:
         in_flight = timedelta(seconds=self.timing.max_function_runtime)
         if self._still_live(experiment) or blob.now - deletion.at < in_flight:
             return  # a function that began before the deletion may still take a drop
-        deletion, etag = self._delete_models(deletion, blob.etag)
-        deletion, etag = self._delete_drops(deletion, etag, until)
-        if any(True for _ in self._receipts(experiment)):
+        models = self._models(experiment)
+        deletion, etag = self._delete_models(deletion, blob.etag, models.of([experiment]), until)
+        deletion, etag = self._delete_drops(deletion, etag, models, until)
+        if self.receipts.clock() > until or any(True for _ in self._receipts(experiment)):
             return
         for container, prefix in ((names.SNAPSHOTS, f"{experiment}/"), (names.RECEIPTS, f".open/{experiment}/")):
             self.remover.folder(container, prefix)  # what a call left that was killed before it wrote a receipt
@@ -198,56 +209,58 @@ class Experiments:
                     logger.info("%s is not canceled: %s", receipt.job, error)
         return live
 
-    def _with_models(self, deletion: Deletion) -> Deletion:
-        """Return the deletion with the registry's versions that came of the experiment."""
-        told: dict[bool, list[DeletedModel]] = {True: [], False: []}
-        for version in self.training.models():
-            if version.tags.get(RECEIPT_TAG, "").partition("/")[0] != deletion.experiment:
-                continue
-            why = self.remover.why_kept(version)
-            one = DeletedModel(model=version.model, version=version.version, job=version.tags.get(JOB_TAG), why=why)
-            told[why is None].append(one)
-        return deletion.with_models(told[True], told[False])
-
-    def _delete_models(self, deletion: Deletion, etag: str) -> tuple[Deletion, str]:
-        known = self._with_models(deletion)
+    def _delete_models(
+        self, deletion: Deletion, etag: str, found: Collection[DeletedModel], until: datetime
+    ) -> tuple[Deletion, str]:
+        """Remove versions that came of the experiment, each told before it goes; begin with none after `until`."""
+        known = _with(deletion, found)
         etag = self._write(deletion, known, etag)
-        listed = {(one.model, one.version) for one in self.training.models()} if known.models else set()
-        left = [one for one in known.models if one.key in listed or self._has_files(one)]
-        return self._remove_versions(known, left, etag)
+        stay = {one.key for one in known.kept}
+        kept = []
+        for one in found:
+            if self.receipts.clock() > until:
+                break
+            if one.key not in stay and not self.remover.version(*one.key):  # it has become the champion meanwhile
+                kept.append(one.model_copy(update={"why": "It is the model's champion."}))
+        following = _with(known, kept)
+        return following, self._write(known, following, etag)
 
-    def _has_files(self, model: DeletedModel) -> bool:
-        return bool(self.blobs.page(names.MODELS, names.model_prefix(*model.key), size=1).items)
-
-    def _remove_versions(self, deletion: Deletion, models: Sequence[DeletedModel], etag: str) -> tuple[Deletion, str]:
-        """Remove versions that are told of already; one that has become the champion meanwhile stays."""
-        why = "It is the model's champion."
-        kept = [one.model_copy(update={"why": why}) for one in models if not self.remover.version(*one.key)]
-        known = deletion.with_models((), kept)
-        return known, self._write(deletion, known, etag)
-
-    def _delete_drops(self, deletion: Deletion, etag: str, until: datetime) -> tuple[Deletion, str]:
-        """Delete receipts and snapshots, batch by batch, each told before it goes."""
+    def _delete_drops(
+        self, deletion: Deletion, etag: str, models: ExperimentModels, until: datetime
+    ) -> tuple[Deletion, str]:
+        """Delete receipts and snapshots with the versions that came of them, batch by batch, each told before."""
         for page in pages(self.blobs, names.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
             if self.receipts.clock() > until:
                 break
             batch = self._read([item for item in page if _is_receipt(item)])
-            # The registry's own are gone already. Here are those that somebody archived there.
-            models = [
-                DeletedModel(model=receipt.model.model, version=receipt.model.version, job=receipt.job)
-                for _, _, receipt in batch
-                if receipt and receipt.model
-            ]
-            told = {one.key for one in (*deletion.models, *deletion.kept)}
-            models = [one for one in models if one.key not in told]
-            entries = [DeletedReceipt.of(_drop(item), data, receipt) for item, data, receipt in batch]
-            known = deletion.with_receipts(entries).with_models(models, ())
+            known = deletion.with_receipts([DeletedReceipt.of(_drop(item), data, one) for item, data, one in batch])
             etag = self._write(deletion, known, etag)
-            deletion, etag = self._remove_versions(known, models, etag)
+            found = self._found([receipt for _, _, receipt in batch if receipt], models, known)
+            deletion, etag = self._delete_models(known, etag, found, until)
+            if self.receipts.clock() > until:
+                break  # some of their versions may be left
             for item, _, receipt in batch:
                 self.remover.snapshot(deletion.experiment, _drop(item))
                 self.remover.receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
         return deletion, etag
+
+    def _found(
+        self, receipts: Sequence[Receipt], models: ExperimentModels, deletion: Deletion
+    ) -> Collection[DeletedModel]:
+        """Return the versions that came of receipts, those included that somebody archived in the registry."""
+        with ThreadPoolExecutor(_READS) as pool:
+            named = set[str]().union(*pool.map(models.named_by, receipts))
+        found = {one.key: one for one in models.of(named)}
+        gone = {one.key for one in deletion.models}
+        for receipt in receipts:
+            if receipt.model is not None:
+                one = DeletedModel(model=receipt.model.model, version=receipt.model.version, job=receipt.job)
+                if one.key not in gone or self._has_files(one):
+                    found.setdefault(one.key, one)
+        return found.values()
+
+    def _has_files(self, model: DeletedModel) -> bool:
+        return bool(self.blobs.page(names.MODELS, names.model_prefix(*model.key), size=1).items)
 
     def _read(self, items: Sequence[BlobItem]) -> list[tuple[BlobItem, bytes, Receipt | None]]:
         """Read receipts that no job goes on for, each as it was listed."""
@@ -275,6 +288,11 @@ class Experiments:
     def _receipts(self, experiment: str) -> Iterator[BlobItem]:
         for page in pages(self.blobs, names.RECEIPTS, f"{experiment}/", size=5000):
             yield from (item for item in page if _is_receipt(item))
+
+
+def _with(deletion: Deletion, found: Collection[DeletedModel]) -> Deletion:
+    """Return the deletion with versions that are to go now, or are to stay."""
+    return deletion.with_models([one for one in found if one.why is None], [one for one in found if one.why])
 
 
 def _is_receipt(item: BlobItem) -> bool:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from function_app.approvals import FOLDER, Approval, Approvals, Pending
 from function_app.http_access import READS_AT_ONCE, Operator, Service
 from function_app.http_drops import After
+from function_app.positions import Position
 from function_app.problems import answers
-from function_app.receipt_pages import Position
 from function_app.views import drop_address
 
 router = APIRouter(prefix="/api/approvals", tags=["service"])

@@ -1,9 +1,9 @@
 """The routes of drops: what was received, and the receipt of each."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -16,10 +16,13 @@ from function_app.problems import answers
 from function_app.receipt import Status
 from function_app.receipt_pages import MOST, newest, newest_of
 from function_app.receipts import Summary
+from function_app.sealing import Seal
 from function_app.views import DropPage, DropSummary, ReceiptView
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])
 
+NOT_TOLD: Mapping[str, Any] = {"outbox": True, "attempts": {"__all__": {"request"}}}
+"""What a receipt in storage has beside what callers read."""
 _WITH_HASH = re.compile(r"[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{6}")
 _DROP = re.compile(r"[0-9a-f]{8,64}")
 _WHOLE = 64
@@ -60,13 +63,18 @@ def drop_page(
     after: str | None,
 ) -> DropPage:
     """Return a page of the receipts that are wanted, of one experiment or of all."""
-    secretive = not caller.sees_everything
-    if experiment:
-        slug = experiment_name(experiment)
-        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, secretive=secretive)
+    seal = seal_for(caller, kedja)
+    slug = experiment_name(experiment) if experiment else caller.only_experiment
+    if slug:
+        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, seal=seal)
     else:
-        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, secretive=secretive)
+        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, seal=seal)
     return DropPage(items=[DropSummary.of(summary) for summary in found], next=token)
+
+
+def seal_for(caller: Caller, kedja: Kedja) -> Seal | None:
+    """Return what hides from a caller where their lists go on, if that may tell of what is none of their business."""
+    return None if caller.sees_everything else Seal(kedja.blobs)
 
 
 @router.get("", operation_id="list_drops", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
@@ -115,7 +123,7 @@ def get_drop(
     headers = {"ETag": f'"{etag}"'}
     if known is not None and _matches(known, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    text = receipt.model_dump_json(exclude_none=True, exclude={"outbox"})
+    text = receipt.model_dump_json(exclude_none=True, exclude=NOT_TOLD)
     return Response(text, headers=headers, media_type="application/json")
 
 

@@ -10,18 +10,22 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from function_app import names
+from function_app.callers import Caller
 from function_app.deletion import DeletedModel, Deletion, Left, State
 from function_app.errors import NotFound
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
-from function_app.http_drops import experiment_name
+from function_app.http_drops import After, experiment_name, seal_for
 from function_app.kedja import Kedja
 from function_app.latest import Latest
+from function_app.positions import Position
 from function_app.problems import answers
 from function_app.receipt import Status
 
 router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 
 MOST = 100
+MOST_READS = 3
+"""How many parts of the list of all experiments, of 5,000 names each, one page is made of at most."""
 
 
 class ExperimentView(BaseModel):
@@ -115,16 +119,11 @@ def list_experiments(
     caller: DataCaller,
     kedja: Service,
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 50,
-    after: Annotated[str | None, Query(max_length=100, description="The `next` of the answer before.")] = None,
+    after: After = None,
 ) -> ExperimentPage:
-    """List the experiments, by name, each with its latest drop."""
-    wanted: list[str] = []
-    for name in kedja.experiments.names():
-        if caller.sees(name) and name > (after or ""):
-            wanted.append(name)
-        if len(wanted) > limit:
-            break
-    page, deleting = wanted[:limit], kedja.experiments.deleting()
+    """List the experiments, by name, each with its latest drop. A page may have few, or none, before the end."""
+    page, following = _names_behind(caller, kedja, limit, after)
+    deleting = kedja.experiments.deleting()
 
     def view(name: str) -> ExperimentView | None:
         latest = kedja.receipts.latest(name)
@@ -132,7 +131,32 @@ def list_experiments(
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         items = [item for item in pool.map(view, page) if item]
-    return ExperimentPage(items=items, next=page[-1] if len(wanted) > limit else None)
+    return ExperimentPage(items=items, next=following)
+
+
+def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -> tuple[list[str], str | None]:
+    """Return up to `limit` names that the caller sees, and what reads on, or None at the end."""
+    if only := caller.only_experiment:
+        return [only], None
+    seal = seal_for(caller, kedja)
+    position = Position.decoded(after, seal)
+    found: list[str] = []
+    last, token = position.last, position.token
+    for _ in range(MOST_READS):
+        with position.followed():
+            folders = kedja.experiments.page(token=token)
+        for name in folders.names:
+            if name <= last:
+                continue
+            if len(found) == limit:
+                return found, Position(token=token, last=last).encoded(seal)
+            last = name
+            if caller.sees(name):
+                found.append(name)
+        token = folders.token
+        if token is None:
+            return found, None
+    return found, Position(token=token, last=last).encoded(seal)
 
 
 @router.delete(

@@ -9,10 +9,11 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from function_app.callers import Caller
 from function_app.errors import KedjaError, Unauthenticated
 from function_app.http_access import Access
 from function_app.http_edge import replayed
-from function_app.idempotency import HEADER, Claim, IdempotencyKeys, Kept
+from function_app.idempotency import HEADER, Claim, IdempotencyKeys, Kept, effect
 from function_app.problems import response_of
 
 
@@ -77,6 +78,12 @@ class Idempotency:
         kedja = self._access().kedja()
         max_runtime = timedelta(seconds=kedja.settings.timing.max_request_runtime)
         return IdempotencyKeys(blobs=kedja.blobs, clock=kedja.receipts.clock, max_runtime=max_runtime)
+
+
+def identity(request: Request, caller: Caller, *content: str) -> str:
+    """Return what identifies a request's effect, by its key where it has one, and by what it asks for."""
+    who, key = f"{caller.name} {caller.role}", request.headers.get(HEADER)
+    return effect(who, key, request.method, request.url.path, *content)
 
 
 async def _again(kept: Kept, send: Send) -> None:

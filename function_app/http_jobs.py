@@ -1,16 +1,18 @@
 """The routes of jobs: submit, look at, cancel, retry, and read the log of."""
 
+import json
 import re
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 
 from function_app import names
 from function_app.callers import Caller
 from function_app.errors import JobNotFound, NotFound, TrainingServiceError
 from function_app.http_access import DataCaller, Service
 from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
+from function_app.http_idempotency import identity
 from function_app.kedja import Kedja
 from function_app.metric_series import RunSeries
 from function_app.metric_views import JobMetrics
@@ -49,6 +51,7 @@ _LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERV
     responses={**_CHANGING, 200: {"model": DryRunView, "description": "What would be done (dry_run)."}},
 )
 def submit_job(
+    request: Request,
     caller: DataCaller,
     kedja: Service,
     spec: Spec,
@@ -67,7 +70,9 @@ def submit_job(
     if dry_run:
         run = DryRunView.of(kedja.jobs.dry_run(spec, code=caller.may_code))
         return Response(run.model_dump_json(), media_type="application/json")
-    receipt = kedja.jobs.submit(spec, trigger=f"http: {caller.name}", code=caller.may_code, force=force)
+    known = identity(request, caller, json.dumps(spec, sort_keys=True), str(force))
+    trigger = f"http: {caller.name}"
+    receipt = kedja.jobs.submit(spec, trigger=trigger, code=caller.may_code, force=force, identity=known)
     return _located(JobView.of(receipt), response)
 
 
@@ -107,10 +112,10 @@ def cancel_job(caller: DataCaller, kedja: Service, name: str, response: Response
 
 
 @router.post("/{name}/retry", operation_id="retry_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
-def retry_job(caller: DataCaller, kedja: Service, name: str, response: Response) -> JobView:
+def retry_job(request: Request, caller: DataCaller, kedja: Service, name: str, response: Response) -> JobView:
     """Run a job that has ended once more, from its snapshot. The answer is the new job."""
     _check(caller, name)
-    return _located(JobView.of(kedja.jobs.retry(name)), response)
+    return _located(JobView.of(kedja.jobs.retry(name, identity=identity(request, caller))), response)
 
 
 @router.get(

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
-from itertools import batched
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query, Request
@@ -18,13 +17,14 @@ from function_app.champion import Candidate, Champion, Intervention
 from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound, Refused
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
-from function_app.http_drops import After
-from function_app.idempotency import HEADER, effect
+from function_app.http_drops import After, seal_for
+from function_app.http_idempotency import identity
 from function_app.job_result import carried
 from function_app.kedja import Kedja
+from function_app.model_pages import model_page
+from function_app.positions import InvalidToken, Position
 from function_app.problems import answers
-from function_app.receipt_pages import InvalidToken, Position
-from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion
+from function_app.training_service import RECEIPT_TAG
 from function_app.views import ModelDetail, ModelList, ModelView
 
 router = APIRouter(prefix="/api/models", tags=["models"])
@@ -97,33 +97,26 @@ def list_models(
     limit: Limit = 200,
     after: After = None,
 ) -> ModelList:
-    """List the registered versions of every model, highest first."""
-    last = Position.decoded(after).last if after else ""
+    """List the registered versions of every model, highest first. A page may have few, or none, before the end."""
+    seal = seal_for(caller, kedja)
+    position, only = Position.decoded(after, seal), caller.only_experiment
+    models = sorted(kedja.experiments.models(only)) if only else kedja.training.model_names()
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        versions = _versions_after(last, caller, kedja, pool, most=limit + 1)
-        found = versions[:limit]
-        named = list({one.model: None for one in found})
+        page = model_page(
+            kedja.training,
+            models,
+            lambda one: _sees(caller, one.tags.get(RECEIPT_TAG, "")),
+            pool,
+            limit=limit,
+            after=position,
+            at_once=READS_AT_ONCE,
+        )
+        named = list({one.model: None for one in page.versions})
         champions = dict(zip(named, pool.map(kedja.champions.find, named), strict=True))
     return ModelList(
-        items=[ModelView.of(one, champions[one.model]) for one in found],
-        next=Position(last=_place(found[-1])).encoded() if len(versions) > limit else None,
+        items=[ModelView.of(one, champions[one.model]) for one in page.versions],
+        next=page.end.encoded(seal) if page.end else None,
     )
-
-
-def _versions_after(last: str, caller: Caller, kedja: Kedja, pool: Executor, *, most: int) -> list[ModelVersion]:
-    """Return the versions that the caller sees behind a place, in their order; at least `most`, if there are."""
-    begin = f"{last.rpartition('/')[0]}/" if last else ""
-    ordered = sorted(
-        (name for name in kedja.training.model_names() if f"{name}/" >= begin), key=lambda name: f"{name}/"
-    )
-    found: list[ModelVersion] = []
-    for batch in batched(ordered, READS_AT_ONCE, strict=False):
-        for versions in pool.map(kedja.training.models, batch):
-            kedjas = (one for one in versions if JOB_TAG in one.tags and _sees(caller, one.tags.get(RECEIPT_TAG, "")))
-            found += [one for one in kedjas if _place(one) > last]
-        if len(found) >= most:
-            break
-    return found
 
 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
@@ -227,9 +220,8 @@ def roll_back_model(
 
 
 def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *content: str) -> Intervention:
-    key = request.headers.get(HEADER)
-    identity = effect(f"{caller.name} {caller.role}", key, request.method, request.url.path, *content)
-    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=identity)
+    known = identity(request, caller, *content)
+    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=known)
 
 
 def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
@@ -279,11 +271,6 @@ def _downloads(kedja: Kedja) -> Downloads:
 
 def _no_model(model: str) -> NotFound:
     return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists those there are.")
-
-
-def _place(version: ModelVersion) -> str:
-    """Return a text that sorts by model, and the highest version first."""
-    return f"{version.model}/{10**18 - int(version.version):019d}"
 
 
 def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:

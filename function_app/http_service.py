@@ -31,6 +31,7 @@ DEPENDENCIES = (
     "azure-identity",
     "azure-storage-blob",
     "azure-storage-queue",
+    "cryptography",
     "fastapi",
     "httpx",
     "ijson",

@@ -49,11 +49,16 @@ class SettleRequest(Document):
 
 
 class Marker(Document):
-    """`.settling/<experiment>`: a look at the folder is scheduled, in `delay` seconds, by the message with this id."""
+    """`.settling/<experiment>`: a look at the folder is scheduled, in `delay` seconds, by the message with this id.
+
+    `sent` is how often the request was sent again since, and `sent_at` when that was the last time.
+    """
 
     message: str
     request: SettleRequest
     delay: float = 0.0
+    sent: int = 0
+    sent_at: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -94,6 +99,11 @@ class Intake:
             created = None
         self.enqueue(request.model_copy(update={"since": request.since or created}), delay=delay)
         return True
+
+    def look_again(self, folder: str, *, trigger: str, run: str) -> None:
+        """Have a folder looked at now that no event tells of. `run` identifies the round that found it."""
+        request = SettleRequest(experiment=names.slug(folder), folder=folder, trigger=trigger)
+        self.schedule(request, message=f"{trigger}-{run}", delay=0)
 
     def postpone(self, request: SettleRequest, *, message: str, delay: float) -> None:
         """Put a settle request back that was taken too early.

@@ -1,6 +1,7 @@
 """Jobs as people and other systems ask for them: submit, cancel, retry."""
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from attrs import frozen
 
 from function_app import names
 from function_app.announcements import Announced
-from function_app.answer import sequence, tried_again
+from function_app.answer import came_of, sequence, tried_again
 from function_app.approvals import Approvals
 from function_app.attempt import AttemptOptions
 from function_app.deletion import check_not_deleting
@@ -61,11 +62,19 @@ class Jobs:
             raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
         return receipt
 
-    def submit(self, request: Mapping[str, object], *, trigger: str, code: bool, force: bool = False) -> Receipt:
+    def submit(
+        self,
+        request: Mapping[str, object],
+        *,
+        trigger: str,
+        code: bool,
+        force: bool = False,
+        identity: str | None = None,
+    ) -> Receipt:
         """Submit what lies in an experiment's folders now.
 
         `request` has the keys of a job.yaml and is merged over the one that lies there (RFC 7396); `code` says that
-        the caller may decide what code runs.
+        the caller may decide what code runs. `identity` is the request's: sent again, it forces no other attempt.
 
         Raises:
             InvalidJobSpec: where a key is wrong.
@@ -75,7 +84,8 @@ class Jobs:
             ChangedMeanwhile, CopyUnderWay: try again.
         """
         drop, spec = self._drop(request, code=code)
-        return self.settler.take(drop, spec, trigger=trigger, force=force, strict=True)
+        forced = (identity or secrets.token_hex(32)) if force else None
+        return self.settler.take(drop, spec, trigger=trigger, force=forced, strict=True)
 
     def answer(self, request: Mapping[str, object], *, source: str, code: bool) -> Receipt:
         """Submit what an event asked for. Raises as `submit` does, but a drop whose model is another's is rejected."""
@@ -158,23 +168,29 @@ class Jobs:
         self.submitter.cancel(name, receipt)
         return receipt
 
-    def retry(self, name: str) -> Receipt:
+    def retry(self, name: str, *, identity: str | None = None) -> Receipt:
         """Claim the next attempt of a job's receipt and submit it, from the snapshot it has.
+
+        `identity` is the request's: sent again, it claims no other attempt.
 
         Raises:
             NotFound, Refused: where there is no such job, or it is still going on.
         """
         receipt = self.find(name)
         check_not_deleting(self.blobs, receipt.experiment)
+        if came_of(receipt, identity, self.receipts.clock()):
+            return self.submitter.submit(receipt)
         # The order among drops is that of the storage's clock, whatever this host's says.
         order = sequence(self.blobs.read(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)).now)
 
         def edit(current: Receipt) -> Receipt:
+            if came_of(current, identity, self.receipts.clock()):
+                return current
             if current.status not in _RETRIABLE:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
             if "snapshot" in current.forgotten:
                 raise Refused(f"The snapshot of {current.name} was deleted, its time being over: drop the files again.")
-            return tried_again(current, f"retry of {name}", order, self.receipts.clock(), options)
+            return tried_again(current, f"retry of {name}", order, self.receipts.clock(), options, request=identity)
 
         options = self._checked_options(receipt)
         # Before the claim, so that `reconcile` finds it wherever this is killed; `submit` does it again after that.

@@ -20,6 +20,7 @@ from function_app.documents import Document
 from function_app.entrance import Entrance
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
+from function_app.housekeeping import Housekeeping
 from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs
 from function_app.missing_job import MissingJobs
@@ -37,6 +38,7 @@ from function_app.script_archives import ScriptArchives
 from function_app.settings import STORAGE, Settings
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots
+from function_app.stale_markers import StaleMarkers
 from function_app.storage import Blobs, Queues
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
@@ -44,6 +46,7 @@ from function_app.training_requests import TrainingRequest, TrainingRequests
 from function_app.training_service import TrainingService
 from function_app.turns import SubmitRequest, Turns
 from function_app.uploads import Uploads
+from function_app.walk import Walk
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class Kedja:
     submitter: Submitter
     watcher: Watcher
     reconciler: Reconciler
+    walk: Walk
+    housekeeping: Housekeeping
     jobs: Jobs
     requests: TrainingRequests
     entrance: Entrance
@@ -186,11 +191,17 @@ class Kedja:
                 missing_nodes=MissingNodes(receipts=receipts, training=training, deadline=settings.start_deadline),
                 watcher=watcher,
                 approver=approver,
+                markers=StaleMarkers(blobs=blobs, intake=intake, clock=clock),
+                timing=timing,
+            ),
+            walk=Walk(blobs=blobs, intake=intake, receipts=receipts, timing=timing),
+            housekeeping=Housekeeping(
                 experiments=experiments,
                 retention=Retention(
                     blobs=blobs, receipts=receipts, remover=remover, settings=settings, training=training
                 ),
                 timing=timing,
+                clock=clock,
             ),
             jobs=jobs,
             requests=requests,

@@ -76,7 +76,7 @@ def drop_id(scripts: Iterable[tuple[str, int, str]], data: Iterable[tuple[str, i
     return digest.hexdigest()
 
 
-JOB_NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-(?P<drop>[0-9a-f]{16})-[0-9]{1,6}")
+JOB_NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-(?P<drop>[0-9a-f]{16})-(?P<number>[0-9]{1,6})")
 """What `job_name` makes."""
 
 

@@ -36,8 +36,8 @@ from function_app.errors import (
 from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
 from function_app.journal import InvalidCursor
 from function_app.ownership import ModelNotShared, OwnerChanged
+from function_app.positions import InvalidToken
 from function_app.receipt import IllegalMove
-from function_app.receipt_pages import InvalidToken
 from function_app.receipts import ReceiptBusy
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
 from function_app.uploads import InvalidName

@@ -1,17 +1,11 @@
 """Pages of receipts for people and programs: filtered, newest first, with a token that reads on without a gap."""
 
-import base64
-import binascii
-import itertools
-import json
 from collections.abc import Callable, Sequence
-from typing import Self
-
-from attrs import frozen
 
 from function_app import names
-from function_app.errors import KedjaError
+from function_app.positions import Position
 from function_app.receipts import Receipts, Summary
+from function_app.sealing import Seal
 from function_app.storage import MOST_LISTED
 
 MOST = 200
@@ -20,38 +14,13 @@ _READS = (500, MOST_LISTED, MOST_LISTED)
 """How many names each call to storage asks for. A page that ends there has a token and may have few receipts."""
 
 
-class InvalidToken(KedjaError):
-    """The token that is to read on was not made here."""
-
-
-@frozen(kw_only=True)
-class Position:
-    """Where a page ended: storage's own token of the listing's part, and the last name of it that was looked at."""
-
-    token: str | None = None
-    last: str = ""
-
-    @classmethod
-    def decoded(cls, text: str) -> Self:
-        try:
-            token, last = json.loads(base64.urlsafe_b64decode(text.encode()))
-        except (binascii.Error, ValueError, TypeError) as error:
-            raise InvalidToken(f"after: {text[:80]!r} is no `next` of an earlier answer.") from error
-        if not isinstance(token, str | None) or not isinstance(last, str):
-            raise InvalidToken(f"after: {text[:80]!r} is no `next` of an earlier answer.")
-        return cls(token=token, last=last)
-
-    def encoded(self) -> str:
-        return base64.urlsafe_b64encode(json.dumps([self.token, self.last]).encode()).decode()
-
-
 def newest(
     receipts: Receipts,
     wanted: Callable[[Summary], bool],
     *,
     limit: int,
     after: str | None,
-    secretive: bool = False,
+    seal: Seal | None = None,
     reads: Sequence[int] = _READS,
 ) -> tuple[list[Summary], str | None]:
     """Return up to `limit` receipts that are wanted, and what reads on after them, or None at the end.
@@ -59,33 +28,31 @@ def newest(
     Receipts that come meanwhile push others into the next part of the listing: names say where to go on, so that none
     is told twice or left out.
 
-    `secretive` is for callers who may not know of those that are not wanted. Storage's token and the last name that
-    was looked at would tell, so their token is the last name on the page, and the listing is read from its beginning.
+    However few are wanted, it makes three calls to storage at most: a page may have few receipts, or none, before the
+    end. `seal` is for callers who may not know of those that are not wanted.
 
     Raises:
         InvalidToken: where `after` is none.
     """
-    position = Position.decoded(after) if after else Position()
-    if secretive:
-        position = Position(last=position.last)
+    position = Position.decoded(after, seal)
     found: list[Summary] = []
     last, token = position.last, position.token
-    for size in itertools.repeat(MOST_LISTED) if secretive else reads:
-        summaries, next_token = receipts.page(size=size, token=token)
+    for size in reads:
+        with position.followed():
+            summaries, next_token = receipts.page(size=size, token=token)
         for summary in summaries:
             name = _name(summary)
             if name <= last:
                 continue
             if len(found) == limit:
-                return found, Position(last=_name(found[-1]) if secretive else last, token=position.token).encoded()
+                return found, Position(last=last, token=token).encoded(seal)
             last = name
             if wanted(summary):
                 found.append(summary)
         if next_token is None:
             return found, None
         token = next_token
-        position = position if secretive else Position(token=token)
-    return found, Position(token=token, last=last).encoded()
+    return found, Position(token=token, last=last).encoded(seal)
 
 
 def newest_of(
@@ -95,7 +62,7 @@ def newest_of(
     *,
     limit: int,
     after: str | None,
-    secretive: bool = False,
+    seal: Seal | None = None,
 ) -> tuple[list[Summary], str | None]:
     """Return what `newest` does, of one experiment.
 
@@ -104,19 +71,19 @@ def newest_of(
     Raises:
         InvalidToken: where `after` is none.
     """
-    position = Position.decoded(after) if after else Position()
+    position = Position.decoded(after, seal)
     if position.token is None:
         every, more = receipts.page_of(experiment, size=MOST_LISTED)
         if more is None:
             kept = sorted((_name(one), one) for one in every if wanted(one) and _name(one) > position.last)
-            end = Position(last=kept[limit - 1][0]).encoded() if len(kept) > limit else None
+            end = Position(last=kept[limit - 1][0]).encoded(seal) if len(kept) > limit else None
             return [one for _, one in kept[:limit]], end
     return newest(
         receipts,
         lambda one: one.experiment == experiment and wanted(one),
         limit=limit,
         after=after,
-        secretive=secretive,
+        seal=seal,
         reads=_READS[1:],
     )
 

@@ -1,65 +1,47 @@
 """Reconciliation: what the events should have done, done without them.
 
-It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, drops
-that wait for an approval that is there, and as many experiments as there is time for, in turn, for files that no event
-told of.
+It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, and drops
+that wait for an approval that is there. `function_app.walk` looks for files that no event told of.
 """
 
 import bisect
 import contextlib
-import logging
 from datetime import datetime, timedelta
 
 from attrs import frozen
 from pydantic import ValidationError
 
 from function_app import names
-from function_app.answer import sequence
 from function_app.apart import apart
 from function_app.approving import Approver
 from function_app.attempt import Attempt
 from function_app.completion import Watcher
-from function_app.deletion import deleted_before, is_deleting
+from function_app.deletion import is_deleting
 from function_app.documents import Document
-from function_app.drop import newest_upload
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
-from function_app.experiments import Experiments
-from function_app.intake import Intake, Marker, SettleRequest
+from function_app.intake import Intake
 from function_app.missing_node import MissingNodes
 from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
-from function_app.retention import Retention
 from function_app.service_wait import only_waits
 from function_app.snapshot import UnreadableSnapshot
-from function_app.storage import BlobItem, Blobs
+from function_app.stale_markers import StaleMarkers
+from function_app.storage import Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.timing import Timing
 from function_app.training_service import TrainingService
 from function_app.turns import Turns
 
-logger = logging.getLogger(__name__)
-
 CURSOR = ".reconcile"
-EXPERIMENTS_AT_ONCE = 20
-"""Experiments on a page of the walk: what a round does at least."""
-STALE_MARKER = 2.0
-"""Quiet periods after which a marker is taken for one whose message was lost."""
 TRIGGER = "reconcile"
 _MISSED = "missed"
 """Metadata of a mark whose receipt was not found."""
 
 
 class Cursor(Document):
-    """Where the walk over experiments goes on: a page of a container's folders, those of `data` first.
+    """Where the next round goes on: `opened` is the open receipt that was looked at last, without time for all."""
 
-    `last` is the folder of that page that was looked at last, where there was no time for all of them, and `opened` the
-    open receipt, likewise.
-    """
-
-    container: str = names.DATA
-    token: str | None = None
-    last: str = ""
     opened: str = ""
 
 
@@ -77,8 +59,7 @@ class Reconciler:
     missing_nodes: MissingNodes
     watcher: Watcher
     approver: Approver
-    experiments: Experiments
-    retention: Retention
+    markers: StaleMarkers
     timing: Timing
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
@@ -89,19 +70,13 @@ class Reconciler:
         with apart("The open receipts could not be looked at"):
             going = self._open(id, looked_at, until)
         with apart("The places of jobs could not be looked at"):
-            self._places(going, until)
+            self._places(going, min(until, self._in(self.timing.place_round)))
         with apart("The training service's jobs could not be looked at"):
             self._strays(looked_at, until)
         with apart("The markers could not be looked at"):
-            self._markers(until)
-        with apart("The deletions could not be looked at"):
-            self.experiments.carry_on(until)
-        with apart("What was kept for long enough could not be looked at"):
-            self.retention.run(until)
+            self.markers.send_again(min(until, self._in(self.timing.marker_round)))
         with apart("The drops that wait for an approval could not be looked at"):
             self.approver.carry_on(min(until, self._in(self.timing.approval_round)))
-        with apart("The experiments could not be looked at"):
-            self._walk(id, until)
 
     def _in(self, seconds: float) -> datetime:
         return self.receipts.clock() + timedelta(seconds=seconds)
@@ -139,7 +114,7 @@ class Reconciler:
         if not receipt.attempts:
             receipt = self._caught_up(receipt)
         if receipt.status is Status.WAITING:
-            self._settle(receipt.folder, run)
+            self.intake.look_again(receipt.folder, trigger=TRIGGER, run=run)
             if only_waits(receipt):
                 return self.receipts.let_wait(receipt, only_waits)
         elif receipt.status in FINAL:
@@ -224,78 +199,6 @@ class Reconciler:
                     self.watcher.look(job.name)
             if self.receipts.clock() > until:
                 break
-
-    def _markers(self, until: datetime) -> None:
-        """Send the messages again that markers stand for which are older than those can be."""
-        listing = self.blobs.list(names.RECEIPTS, names.settling_blob(""))
-        for item in listing.items:
-            with apart(f"The marker {item.name} could not be looked at"):
-                self._marker(item, listing.now)
-            if self.receipts.clock() > until:
-                break
-
-    def _marker(self, item: BlobItem, now: datetime) -> None:
-        limit = timedelta(seconds=STALE_MARKER * self.intake.quiet_period)
-        if now - item.modified <= limit:
-            return
-        try:
-            marker = Marker.decoded(self.blobs.read(names.RECEIPTS, item.name).data)
-        except BlobNotFound:
-            return
-        except ValidationError:
-            # It would keep every event of its experiment out; without it, the walk finds what was dropped.
-            logger.exception("%s/%s is no marker: it is deleted.", names.RECEIPTS, item.name)
-            self.blobs.delete(names.RECEIPTS, item.name, etag=item.etag)
-            return
-        if now - item.modified > limit + timedelta(seconds=marker.delay):
-            # The marker stays: whoever settles deletes it. Another message for the same look does no harm.
-            self.intake.enqueue(marker.request, delay=0)
-
-    def _walk(self, run: str, until: datetime) -> None:
-        """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
-        pages_until = min(until, self._in(self.timing.walk_round))
-        folders_until = min(until, self._in(self.timing.max_walk_round))
-        kept = self._cursor()
-        cursor: Cursor | None = kept
-        while cursor is not None:
-            cursor = self._walk_page(cursor, run, until=folders_until)
-            self._keep((cursor or Cursor()).model_copy(update={"opened": kept.opened}))
-            if self.receipts.clock() > pages_until:
-                break
-
-    def _walk_page(self, cursor: Cursor, run: str, *, until: datetime) -> Cursor | None:
-        """Look at a page of experiments, one at least; return where to go on, or None at the end."""
-        page = self.blobs.folders(cursor.container, size=EXPERIMENTS_AT_ONCE, token=cursor.token)
-        left = [folder for folder in page.names if folder > cursor.last]
-        for folder in left:
-            self._look_for_drop(cursor.container, folder, run)
-            if folder != left[-1] and self.receipts.clock() > until:
-                return Cursor(container=cursor.container, token=cursor.token, last=folder)
-        if page.token is not None:
-            return Cursor(container=cursor.container, token=page.token)
-        return Cursor(container=names.SCRIPTS) if cursor.container == names.DATA else None
-
-    def _look_for_drop(self, container: str, folder: str, run: str) -> None:
-        """Look at the folder in this container alone: the walk comes by it in the other one too."""
-        if names.is_ignored(folder):
-            return
-        with apart(f"The folder {container}/{folder} could not be looked at"):
-            newest = newest_upload(self.blobs, container, folder)
-            if newest is not None and self._is_new(names.slug(folder), newest):
-                self._settle(folder, run)
-
-    def _is_new(self, experiment: str, newest: datetime) -> bool:
-        """Return whether a file is newer than the experiment's latest drop, or than its deletion."""
-        latest = self.receipts.latest(experiment)
-        if latest is not None:
-            # What was written in the second of the listing may have come after it.
-            return newest > latest.newest_upload or sequence(newest) >= latest.known
-        deleted = deleted_before(self.blobs, experiment)
-        return deleted is None or int(newest.timestamp()) >= deleted
-
-    def _settle(self, folder: str, run: str) -> None:
-        request = SettleRequest(experiment=names.slug(folder), folder=folder, trigger=TRIGGER)
-        self.intake.schedule(request, message=f"{TRIGGER}-{run}", delay=0)
 
     def _keep(self, cursor: Cursor) -> None:
         self.blobs.replace(names.RECEIPTS, CURSOR, cursor.encoded())

@@ -135,7 +135,7 @@ class Settler:
         *,
         trigger: str,
         asked: bool = True,
-        force: bool = False,
+        force: str | None = None,
         strict: bool = False,
         plan: Plan | None = None,
     ) -> Receipt:
@@ -143,7 +143,8 @@ class Settler:
 
         Safe to repeat, and to run twice at once: the receipt's conditional writes let one caller claim an attempt.
         `asked` says that someone wants it so; else nothing is taken where files only went away. `plan` is what becomes
-        of it where that is known already. `strict` raises ModelNotShared instead of rejecting the drop for it.
+        of it where that is known already. `strict` raises ModelNotShared instead of rejecting the drop for it. `force`
+        identifies a request that wants one attempt in any case: what it claims says so, and is not claimed again.
 
         Raises:
             NothingNew: where nothing was written since the experiment's latest drop, and it was not asked for.
@@ -162,11 +163,11 @@ class Settler:
         receipt = self.receipts.find(drop.experiment, drop_id)
         if receipt is None and not asked:
             self._check_that_something_came(drop, latest())
-        if receipt is None or wanted(receipt, plan.drop.newest or drop.now, force=force):
+        if receipt is None or wanted(receipt, plan.drop.newest or drop.now, force=force, at=self.receipts.clock()):
             plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
         describe = functools.partial(self._described, plan, spec, drop_id, code, (drop, latest))
         if receipt is None:
-            receipt = self._first(plan, spec, drop_id, trigger, describe)
+            receipt = self._first(plan, spec, drop_id, trigger, describe, force=force)
         else:
             receipt = self._again(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
         if receipt.outbox or receipt.status is Status.SUBMITTING or service_wait.is_asked_again(receipt):
@@ -199,7 +200,9 @@ class Settler:
         if known is not None and (drop.newest is None or sequence(drop.newest) < known):
             raise NothingNew(f"Files of {drop.folder} (or its receipts) were deleted, and none came. That is no drop.")
 
-    def _first(self, plan: Plan, spec: JobSpec, drop_id: str, trigger: str, describe: Describe) -> Receipt:
+    def _first(
+        self, plan: Plan, spec: JobSpec, drop_id: str, trigger: str, describe: Describe, *, force: str | None = None
+    ) -> Receipt:
         """Write the receipt of content that was never seen before, with its first attempt where it is ready."""
         drop = plan.drop
         self.snapshots.keep_spec(drop, drop_id, spec)
@@ -226,7 +229,8 @@ class Settler:
         self.receipts.open(receipt.experiment, receipt.drop)
         if isinstance(plan, Ready):
             receipt = receipt.with_(spec=self.submitter.shown(plan, spec, drop_id))
-            return self.receipts.create(claim(receipt, "first drop", drop, now, AttemptOptions.of(spec)))
+            options = AttemptOptions.of(spec)
+            return self.receipts.create(claim(receipt, "first drop", drop, now, options, request=force))
         return self.receipts.create(answered(receipt, plan, now))
 
     def _described(self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None) -> Received:
@@ -254,7 +258,7 @@ class Settler:
         drop_id: str,
         trigger: str,
         *,
-        force: bool,
+        force: str | None,
         describe: Describe,
     ) -> Receipt:
         """Answer content that has a receipt: submit it where it is its turn, else say which job did it already."""
@@ -263,7 +267,7 @@ class Settler:
 
         if receipt.status is Status.CANCELING and newest > receipt.newest_upload:
             raise ReceiptBusy(f"{receipt.name} was dropped again while its job is being canceled. Try again later.")
-        if isinstance(plan, Ready) and wanted(receipt, newest, force=force):
+        if isinstance(plan, Ready) and wanted(receipt, newest, force=force, at=now):
             # Of what waits nothing is ever deleted; a snapshot may go before its receipt says so.
             self.snapshots.keep_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
             described = describe()
@@ -273,11 +277,11 @@ class Settler:
             self.receipts.open(receipt.experiment, receipt.drop)
 
             def claim_once(current: Receipt) -> Receipt:
-                why = wanted(current, newest, force=force)
+                why = wanted(current, newest, force=force, at=now)
                 if why is None:
                     return current
                 _check_snapshot(current, receipt)
-                claimed = claim(current, why, drop, now, AttemptOptions.of(spec))
+                claimed = claim(current, why, drop, now, AttemptOptions.of(spec), request=force)
                 return claimed.with_(received=described, uploaded_by=came_from, spec=shown)
 
             return self.receipts.change(receipt, claim_once)
@@ -290,9 +294,13 @@ class Settler:
             written = self.receipts.change(receipt, lambda current: answer(seen(answered(current, plan, now), drop)))
             self.receipts.index(written)  # a call that was killed may have written the receipt and not its index
             return written
-        if isinstance(plan, Waiting) and service_wait.is_compute(plan.what) and wanted(receipt, newest, force=force):
+        if (
+            isinstance(plan, Waiting)
+            and service_wait.is_compute(plan.what)
+            and wanted(receipt, newest, force=force, at=now)
+        ):
             raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, and there is no {plan.what} now.")
-        refused = plan.reason if isinstance(plan, Rejected) and wanted(receipt, newest, force=force) else None
+        refused = plan.reason if isinstance(plan, Rejected) and wanted(receipt, newest, force=force, at=now) else None
         return self.receipts.change(receipt, lambda current: repeated(current, trigger, drop, now, refused=refused))
 
     def _reject_outsider(self, request: SettleRequest) -> Receipt | None:

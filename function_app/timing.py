@@ -69,9 +69,13 @@ class Timing:
     unreadable_snapshot: float = 900.0
     """How long a snapshot must be unreadable before the submission that needs it ends."""
     reconcile_round: float = 480.0
-    """A round of `reconcile` begins nothing after this time, except one folder of its walk."""
+    """A round of `reconcile` or `tidy` begins nothing after this time; what a round consists of adds up to less."""
     open_round: float = 120.0
     """A round looks at no further open receipt after this time; the next round continues there."""
+    place_round: float = 60.0
+    """A round looks at no further receipt that waits for a place after this time."""
+    marker_round: float = 60.0
+    """A round looks at no further marker after this time."""
     stray_round: float = 60.0
     """A round looks at no further job without an open receipt after this time."""
     deletion_round: float = 120.0
@@ -83,9 +87,9 @@ class Timing:
     approval_round: float = 60.0
     """A round looks at no further drop that waits for an approval after this time."""
     walk_round: float = 120.0
-    """A round's walk over all experiments begins no further page after this time; the next round continues there."""
+    """A round of `walk` begins no further page of experiments after this time; the next round continues there."""
     max_walk_round: float = 300.0
-    """A round's walk begins no further folder of its page after this time."""
+    """A round of `walk` begins no further folder of its page after this time."""
 
     @classmethod
     def read(cls, text: str | None) -> Self:

@@ -95,7 +95,7 @@ class JobView(BaseModel):
             what_to_do=receipt.what_to_do,
             received_at=receipt.received_at,
             updated_at=receipt.updated_at,
-            attempt=next((one for one in receipt.attempts if one.job == name), None),
+            attempt=next((_told(one) for one in receipt.attempts if one.job == name), None),
             is_last_attempt=name == receipt.job,
             attempts=[one.job for one in receipt.attempts],
             model=receipt.model,
@@ -110,6 +110,11 @@ class JobView(BaseModel):
     @property
     def address(self) -> str:
         return f"/api/jobs/{self.name}" if self.name else self.receipt
+
+
+def _told(attempt: Attempt) -> Attempt:
+    """Return an attempt without what identifies the request that claimed it."""
+    return attempt.model_copy(update={"request": None})
 
 
 class DryRunView(BaseModel):

@@ -26,13 +26,13 @@ export function Models() {
   useRegistered(again);
   return html`<h1>Models</h1>
     <${Trouble} problem=${problem} again=${again} />
-    ${list.items ? html`<${List} items=${list.items} />` : !problem && html`<${Loading} />`}
+    ${list.items ? html`<${List} items=${list.items} isAll=${!list.next} />` : !problem && html`<${Loading} />`}
     ${list.next && html`<${More} reach=${list.more} busy=${list.busy} problem=${list.stuck} />`}`;
 }
 
-function List({ items }) {
+function List({ items, isAll }) {
   const names = [...new Set(items.map((one) => one.model))];
-  if (!names.length) return html`<p class="box">No models yet.</p>`;
+  if (!names.length) return isAll && html`<p class="box">No models yet.</p>`;
   return html`<ul class="models">
     ${names.map((name) => {
       const versions = items.filter((one) => one.model === name);

@@ -79,6 +79,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
                 '${names.containers.receipts}/${names.workingState.open}'
                 '${names.containers.receipts}/${names.workingState.byTime}'
                 '${names.containers.receipts}/${names.workingState.reconcile}'
+                '${names.containers.receipts}/${names.workingState.walk}'
                 '${names.containers.receipts}/${names.workingState.running}'
                 '${names.containers.receipts}/${names.workingState.queued}'
                 '${names.containers.receipts}/${names.workingState.retention}'

@@ -11,6 +11,7 @@ import pytest
 
 from function_app import names
 from function_app.settings import STORAGE
+from tests.end_to_end.stacks import TIMERS
 
 ROOT = Path(__file__).parents[2]
 INDEX = """
@@ -72,6 +73,8 @@ def test_every_function_is_there(indexed: dict[str, Any]) -> None:
         "on_settled_poison",
         "receive_event",
         "reconcile",
+        "tidy",
+        "walk",
     }
 
 
@@ -92,7 +95,9 @@ def test_each_queue_has_its_function(indexed: dict[str, Any], function: str, que
 
 
 def test_the_other_triggers(indexed: dict[str, Any]) -> None:
-    assert trigger(indexed, "reconcile")["schedule"] == "0 */5 * * * *"
+    timers = {name for name in indexed["functions"] if trigger(indexed, name)["type"] == "timerTrigger"}
+    assert timers == set(TIMERS), "the tests that disable or poke timers name others"
+    assert {trigger(indexed, timer)["schedule"] for timer in timers} == {"0 */5 * * * *"}
     assert trigger(indexed, "receive_event")["type"] == "eventGridTrigger"
     http = trigger(indexed, "http_api")
     assert (http["route"], http["authLevel"].lower()) == ("/{*route}", "anonymous")

@@ -241,7 +241,7 @@ STEPS: Mapping[str, Callable[[], Counts]] = {
     "look at a job that failed": lambda: looked(JobStatus.FAILED),
     "complete, register and copy 1 file": lambda: CountedWorld.make().register(1),
     "each further file of the model": lambda: less(CountedWorld.make().register(3), CountedWorld.make().register(2)),
-    "reconcile, nothing open": reconciled,
+    "a round of the three timers, nothing open": reconciled,
     "each open receipt": lambda: less(reconciled(open_receipts=3), reconciled(open_receipts=2)),
     "each experiment at rest": an_experiment,
 }

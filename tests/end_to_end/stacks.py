@@ -44,8 +44,13 @@ class StackKind:
 
 SHARED = StackKind(name="shared", concurrency=3, app_settings={})
 """For many experiments at once. Nothing that changes how the whole stack works is done to it."""
+TIMERS = ("reconcile", "tidy", "walk")
+"""The functions that come every five minutes."""
 ALONE = StackKind(
-    name="alone", concurrency=1, app_settings={"AzureWebJobs.reconcile.Disabled": "true"}, is_exclusive=True
+    name="alone",
+    concurrency=1,
+    app_settings={f"AzureWebJobs.{timer}.Disabled": "true" for timer in TIMERS},
+    is_exclusive=True,
 )
 """For one test at a time, which may pause it, lose events or kill its host. It reconciles only when it is asked to."""
 

@@ -17,7 +17,7 @@ from azure.storage.queue import QueueClient
 
 from local_azure.stack import Stack, answers
 from local_azure.webhook_receiver import WebhookReceiver
-from tests.end_to_end.stacks import QUIET
+from tests.end_to_end.stacks import QUIET, TIMERS
 
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
 
@@ -133,9 +133,10 @@ class World:
         return self.http.post(path, json=values)
 
     def reconcile(self) -> None:
-        """Poke the timer, as a person does through the host's admin API."""
-        answer = self.http.post("/admin/functions/reconcile", json={"input": ""})
-        assert answer.is_success, answer.text
+        """Poke the timers, as a person does through the host's admin API."""
+        for timer in TIMERS:
+            answer = self.http.post(f"/admin/functions/{timer}", json={"input": ""})
+            assert answer.is_success, answer.text
 
     @contextmanager
     def faults(self, **subscriptions: Mapping[str, Any]) -> Iterator[None]:

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from function_app import idempotency, journal, names, retention, uploads
+from function_app import idempotency, journal, names, retention, uploads, walk
 from function_app.admission import QUEUED, RUNNING_BLOB
 from function_app.reconciliation import CURSOR
 from function_app.replay import REPLAYED
@@ -76,7 +76,8 @@ def check_lifecycle(infra: Infra) -> None:
     versions = rules["versions-of-working-state"]
     assert versions["actions"] == {"version": {"delete": {"daysAfterCreationGreaterThan": 1}}}
     blobs = (names.settling_blob("e"), names.open_blob("e", "d"), names.by_time_blob(datetime.now(UTC), "e", "d"))
-    working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), CURSOR, RUNNING_BLOB, QUEUED, retention.CURSOR}
+    working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), RUNNING_BLOB, QUEUED}
+    working |= {CURSOR, retention.CURSOR, walk.CURSOR}
     expected = {*(f"{names.RECEIPTS}/{prefix}" for prefix in working), requests}
     assert set(versions["filters"]["prefixMatch"]) == expected
     kept = rules["records-of-requests"]

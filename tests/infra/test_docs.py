@@ -50,14 +50,15 @@ def test_every_line_of_the_baseline_is_where_it_is_said_to_be() -> None:
 
 
 def test_the_sum_of_the_costs_is_right() -> None:
-    registry, premium, endpoints, zones, app = 5.08, 50.74, 10 * 7.30, 9 * 0.50, 8640 * 2 * 5 * 0.000026
+    registry, premium, endpoints, zones, app = 5.08, 50.74, 10 * 7.30, 9 * 0.50, 8640 * 2 * 7 * 0.000026
     infra = Infra.load()
     metrics, queries = (infra.made(f"Microsoft.Insights/{kind}") for kind in ("metricAlerts", "scheduledQueryRules"))
     alerts = len(metrics) * 0.10 + len(queries) * 1.50
     assert {rule.properties["evaluationFrequency"] for rule in queries} == {"PT5M"}, "what 1.50 is the price of"
 
     assert f"{endpoints:.2f}" in DEPLOY
-    assert f"{app:.2f}" == "2.25"
+    assert f"{app:.2f}" == "3.14"
+    assert "else up to 3.14 |" in DEPLOY
     assert f"| alerts | {alerts:.2f} |" in DEPLOY
     assert f"**{registry + alerts:.0f} to {registry + alerts + app:.0f}**" in DEPLOY
     low = premium + endpoints + zones + alerts

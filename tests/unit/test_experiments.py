@@ -402,7 +402,7 @@ def test_none_is_begun_after_the_time_of_the_round(world: World) -> None:
     calls = len(world.training.calls)
     other.experiments.carry_on(before)
     assert world.kedja.experiments.deleting() == {"aaa", "zzz"}
-    assert world.training.calls[calls:] == [("models", "")]
+    assert world.training.calls[calls:] == [("models", "aaa")]
 
 
 REQUEST = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Kedja.TrainingRequested"}

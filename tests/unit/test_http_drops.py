@@ -6,7 +6,8 @@ import pytest
 
 from function_app import names
 from function_app.callers import Role
-from function_app.receipt_pages import InvalidToken, newest
+from function_app.positions import InvalidToken
+from function_app.receipt_pages import newest
 from function_app.receipts import Summary
 from function_app.training_service import JobStatus
 from tests.unit.api import LOCAL, api_over, limited

@@ -62,7 +62,7 @@ class TestList:
         first = client.get_json("/api/experiments?limit=1")
         second = client.get_json(f"/api/experiments?limit=1&after={first['next']}")
 
-        assert first["next"] == "digits"
+        assert first["next"] is not None
         assert [item["folder"] for item in (*first["items"], *second["items"])] == ["digits", "Größen"]
         assert second["next"] is None
 

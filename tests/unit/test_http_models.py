@@ -9,8 +9,8 @@ from function_app import names
 from function_app.artifacts import ModelManifest
 from function_app.callers import Role
 from function_app.champion import Champion
+from function_app.positions import Position
 from function_app.receipt import Artifact
-from function_app.receipt_pages import Position
 from function_app.training_service import JobStatus
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client

@@ -4,8 +4,10 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app import names
+from function_app.approving import Approver
 from function_app.receipt import Status
 from function_app.reconciliation import Reconciler
+from function_app.stale_markers import StaleMarkers
 from function_app.storage import Blob, Folders, Page
 from function_app.timing import Timing
 from function_app.training_service import JobStatus
@@ -254,13 +256,20 @@ class TestIsolation:
         assert world.receipt("zzz").status is Status.REGISTERED
         assert f"{place} is no {'champion' if 'champion' in place else 'latest'}: Invalid JSON" in caplog.text
 
-    @pytest.mark.parametrize("broken", ["_open", "_places", "_strays", "_markers", "_walk"])
+    @pytest.mark.parametrize("broken", range(5))
     def test_of_a_part_of_the_round(
-        self, world: World, broken: str, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+        self, world: World, broken: int, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
     ) -> None:
-        parts = ["_open", "_places", "_strays", "_markers", "_walk"]
-        spies = [mocker.spy(Reconciler, part) for part in parts if part != broken]
-        mocker.patch.object(Reconciler, broken, side_effect=ZeroDivisionError("a defect"))
+        parts = [
+            (Reconciler, "_open"),
+            (Reconciler, "_places"),
+            (Reconciler, "_strays"),
+            (StaleMarkers, "send_again"),
+            (Approver, "carry_on"),
+        ]
+        fails = parts.pop(broken)
+        spies = [mocker.spy(*part) for part in parts]
+        mocker.patch.object(*fails, side_effect=ZeroDivisionError("a defect"))
         world.reconcile()
         assert [spy.call_count for spy in spies] == [1, 1, 1, 1]
         assert "ZeroDivisionError: a defect" in caplog.text
@@ -313,9 +322,8 @@ class TestIsolation:
         assert "The marker .settling/aaa could not be looked at" in caplog.text
 
 
-def test_a_round_begins_nothing_after_its_time_but_one_folder(world: World, mocker: MockerFixture) -> None:
+def test_a_round_begins_nothing_after_its_time(world: World, mocker: MockerFixture) -> None:
     for number in range(3):
-        world.drop(f"data/e{number}/a.npz", times=0)
         world.blobs.upload(names.RECEIPTS, f".settling/s{number}", b"no marker")
     world.clock.advance(300)
     read = MemoryBlobs.read
@@ -327,7 +335,7 @@ def test_a_round_begins_nothing_after_its_time_but_one_folder(world: World, mock
 
     mocker.patch.object(MemoryBlobs, "read", slow)
     world.reconcile()
-    assert world.markers() == [".settling/e0", ".settling/s1", ".settling/s2"]
+    assert world.markers() == [".settling/s1", ".settling/s2"]
 
 
 class TestStrays:

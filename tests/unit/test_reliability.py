@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app import reconciliation
+from function_app import stale_markers
 from function_app.receipt import FINAL, MOVES, Status
 from function_app.settings import Settings
 from function_app.timing import Timing
@@ -76,6 +76,21 @@ def test_a_round_ends_before_its_function_is_ended() -> None:
     assert timedelta(hours=hours, minutes=minutes, seconds=seconds) - timedelta(minutes=2) >= round_
 
 
+def test_what_a_round_consists_of_adds_up_to_less_than_its_time() -> None:
+    """So each part of it gets its turn, however much the others have to do."""
+    timing = Timing()
+    reconcile = (
+        timing.open_round,
+        timing.place_round,
+        timing.stray_round,
+        timing.marker_round,
+        timing.approval_round,
+    )
+    assert sum(reconcile) < timing.reconcile_round
+    assert timing.deletion_round + timing.retention_round < timing.reconcile_round
+    assert timing.walk_round < timing.max_walk_round < timing.reconcile_round
+
+
 def test_deliveries_and_preemptions() -> None:
     assert f"| {Settings().max_preemptions} times in a row | `KEDJA_MAX_PREEMPTIONS` |" in TEXT
-    assert f"| {reconciliation.STALE_MARKER:.0f} quiet periods" in TEXT
+    assert f"| {stale_markers.STALE_MARKER:.0f} quiet periods" in TEXT

@@ -74,7 +74,7 @@ def test_keeps_everything_where_nothing_is_set() -> None:
 
 
 def test_costs_nothing_where_nothing_is_set(world: World) -> None:
-    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    world.kedja.housekeeping.retention.run(world.clock() + timedelta(hours=1))
 
     assert world.blobs.calls == []
 
@@ -233,7 +233,7 @@ def test_an_attempt_that_is_claimed_meanwhile_wins() -> None:
         world,
         blobs=lambda port: Meanwhile(port, "lease", lambda: world.kedja.jobs.retry(str(failed.job)), about=failed.drop),
     )
-    other.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    other.housekeeping.retention.run(world.clock() + timedelta(hours=1))
 
     assert world.receipts()[0].status is Status.SUBMITTED
     assert failed.drop in snapshots(world)
@@ -243,7 +243,7 @@ def test_leaves_what_is_being_deleted_alone() -> None:
     world = made(keep_snapshots=30)
     world.clock.advance(31 * DAY)
     assert world.kedja.experiments.delete("digits", by="someone", force=False).state is State.DELETING
-    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    world.kedja.housekeeping.retention.run(world.clock() + timedelta(hours=1))
 
     assert audit(world) == []
 
@@ -292,10 +292,10 @@ def test_where_nothing_could_go_nothing_is_told(mocker: MockerFixture, error: Ex
 def test_looks_again_after_a_pause() -> None:
     world = age(made(keep_snapshots=30), 1)
     calls = len(world.blobs.calls)
-    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    world.kedja.housekeeping.retention.run(world.clock() + timedelta(hours=1))
     assert len(world.blobs.calls) == calls + 1
     world.clock.advance(Timing().retention_pause + 1)
-    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    world.kedja.housekeeping.retention.run(world.clock() + timedelta(hours=1))
     assert len(world.blobs.calls) > calls + 2
 
 
@@ -382,14 +382,14 @@ def test_one_experiment_that_fails_in_whatever_way_keeps_no_other_waiting(caplog
         raise ValueError("no JSON")
 
     other = host(world, blobs=lambda port: Meanwhile(port, "page", break_down, about="'aaa/"))
-    other.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    other.housekeeping.retention.run(world.clock() + timedelta(hours=1))
     assert left(world) == [2, 1]
     assert "What is old of aaa could not be let go" in caplog.text
 
 
 def test_no_experiment_is_begun_after_the_time_of_the_round() -> None:
     world = made_two()
-    world.kedja.reconciler.retention.run(world.clock() - timedelta(seconds=1))
+    world.kedja.housekeeping.retention.run(world.clock() - timedelta(seconds=1))
     assert left(world) == [1, 2]
-    world.kedja.reconciler.retention.run(world.clock() + timedelta(hours=1))
+    world.kedja.housekeeping.retention.run(world.clock() + timedelta(hours=1))
     assert left(world) == [1, 1]

@@ -165,8 +165,10 @@ class World:
             self.kedja.on_run_event(message.body)
 
     def reconcile(self) -> None:
-        """Let the timer come."""
+        """Let the timers come."""
+        self.ask(lambda kedja: kedja.housekeeping.run())
         self.ask(lambda kedja: kedja.reconciler.run(id=self.clock().isoformat()))
+        self.ask(lambda kedja: kedja.walk.run(id=self.clock().isoformat()))
 
     def ask(self, call: Callable[[Kedja], object]) -> bool:
         """Call the service; return whether its process lived to answer. If not, the next one takes its place."""

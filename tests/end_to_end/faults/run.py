@@ -21,6 +21,7 @@ from tests.end_to_end.faults.oracle import Oracle, Recorder, Verdict
 from tests.end_to_end.faults.pace import SHORT, Pace
 from tests.end_to_end.faults.schedule import Schedule
 from tests.end_to_end.faults.user import Stuck, User
+from tests.end_to_end.stacks import TIMERS
 
 PATIENCE = 600.0
 """Seconds that a schedule may take to come to rest before it is stuck."""
@@ -114,13 +115,14 @@ class Harness:
         return user, stuck, time.monotonic() - began
 
     def _reconcile(self) -> None:
-        """Poke the timer that is due every five minutes, on the two hosts in turn."""
+        """Poke the timers that are due every five minutes, on the two hosts in turn."""
         turn = 0
         while self.reconciles and not self._done.wait(RECONCILE_EVERY):
             turn += 1
             host = self.machine.parts.host_urls[turn % len(self.machine.parts.host_urls)]
             try:
-                httpx.post(f"{host}/admin/functions/reconcile", json={"input": ""}, timeout=30, trust_env=False)
+                for timer in TIMERS:
+                    httpx.post(f"{host}/admin/functions/{timer}", json={"input": ""}, timeout=30, trust_env=False)
             except httpx.TransportError:
                 continue  # it was killed; the other one is next
 
