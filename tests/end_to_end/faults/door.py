@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from local_azure.http_server import RawHeadersProtocol, config_for
 from tests.end_to_end.faults.board import Board
-from tests.end_to_end.faults.schedule import Fault, Place, Schedule, Side
+from tests.end_to_end.faults.schedule import TAG, Fault, Place, Schedule, Side
+from tests.end_to_end.faults.training import SHOWN_WITHOUT_TAGS
 
 USER = "a user"
 """The user agent of the harness's own requests, which nothing befalls."""
@@ -114,7 +115,7 @@ class Door:
         if fault is None:
             await answer.give(send)
             return
-        await self._strike(schedule, fault, what, scope, send)
+        await self._strike(schedule, fault, what, scope, send, answer)
 
     def _words(self, body: bytes) -> str:
         text = body.decode(errors="replace")
@@ -123,13 +124,29 @@ class Door:
         found = re.search(r"<MessageText>([A-Za-z0-9+/=]+)</MessageText>", text)
         return _decoded(found[1]) if found else ""
 
-    async def _strike(self, schedule: Schedule, fault: Fault, what: str, scope: Scope, send: Send) -> None:
-        kind = fault.kind
-        if kind in _CONDITIONAL and (self.place is not Place.BLOBS or scope["method"] in ("GET", "HEAD")):
-            kind = "503"  # conflicts are for writes of blobs
+    def _kind(self, fault: Fault, scope: Scope) -> str:
+        """Return what befalls the request: something as bad, if a fault is none that it could meet."""
+        is_read = scope["method"] in ("GET", "HEAD")
+        if fault.kind in _CONDITIONAL and (self.place is not Place.BLOBS or is_read):
+            return "503"  # conflicts are for writes of blobs
+        if fault.kind == "404" and self.place is Place.MLFLOW:
+            return "503"  # this registry says so of models that are not there, and of nothing else
+        if fault.kind == "half" and fault.side is Side.BEFORE:
+            return "cut"  # there is no answer yet
+        return fault.kind
+
+    async def _strike(
+        self, schedule: Schedule, fault: Fault, what: str, scope: Scope, send: Send, answer: "_Answer"
+    ) -> None:
+        kind = self._kind(fault, scope)
         self.board.note(schedule, f"{self.place}: {kind}", what, side=fault.side)
         if fault.is_kill:
             await self.kill(kind, scope["client"][1])
+        elif kind == "half":
+            await answer.give(send, is_half=True)
+        elif kind == TAG:
+            await Response(status_code=SHOWN_WITHOUT_TAGS)(scope, _replay(b""), send)
+            return
         elif kind == "timeout":
             await asyncio.sleep(self.timeout)
         elif kind != "cut":
@@ -152,7 +169,8 @@ class _Answer:
         else:
             self.body += message.get("body", b"")
 
-    async def give(self, send: Send) -> None:
+    async def give(self, send: Send, *, is_half: bool = False) -> None:
+        """Send the answer, or of its body the first half only."""
         if not self.start:  # whoever asked was killed meanwhile
             return
         headers = list(self.start["headers"])
@@ -169,7 +187,8 @@ class _Answer:
                     for name, value in headers
                 ]
         await send({**self.start, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        sent = body[: len(body) // 2] if is_half else body
+        await send({"type": "http.response.body", "body": sent, "more_body": is_half})
 
     def _moved(self, value: bytes) -> bytes:
         time: datetime = parsedate_to_datetime(value.decode()) + timedelta(seconds=self.skew)
@@ -285,10 +304,18 @@ def _creates(request: Request) -> bool:
     return request.headers.get("if-none-match") == "*"
 
 
+def _not_found(request: Request) -> str:
+    """Return what storage does not find: for a call that needs no blob to be there, it is the container or queue."""
+    if "/messages" in request.url.path:
+        return "QueueNotFound"
+    is_of_blob = request.method in ("GET", "HEAD", "DELETE") and request.query_params.get("comp") != "list"
+    return "BlobNotFound" if is_of_blob else "ContainerNotFound"
+
+
 def _refusal(status: int, scope: Scope) -> Response:
     """Answer as storage does: a write is refused for a copy under way, for a lease, or because the blob is there."""
     request = Request(scope)
-    code = {429: "TooManyRequests", 500: "InternalError"}.get(status, "ServerBusy")
+    code = {404: _not_found(request), 429: "TooManyRequests", 500: "InternalError"}.get(status, "ServerBusy")
     if status == httpx.codes.CONFLICT:
         is_copy = "x-ms-copy-source" in request.headers
         code = (

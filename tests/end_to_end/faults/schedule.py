@@ -9,12 +9,17 @@ from attrs import frozen
 REQUESTS = 191
 """Requests about an experiment that seeds walk through: an undisturbed drop of one file makes 150 to 190."""
 
-_ANSWERS = ("409", "412", "429", "500", "503", "timeout", "cut")
+_ANSWERS = ("404", "409", "412", "429", "500", "503", "timeout", "cut", "half")
+"""Statuses, no answer in time, none at all, and half of one."""
+TAG = "no tag"
+"""A job that is shown without its tags."""
 _KILLS = ("kill the host", "kill the host", "kill the runner")
 _RARE = ("kill Azurite", "kill MLflow")
 """These take down everybody's storage or registry for seconds, so few schedules have them."""
 _JOB_DEATHS = ((0.0,), (0.4,), (1.0,), (2.0,), (1.0, 0.4), (0.4, 1.0, 2.0))
 _RARELY = 40
+_MISSES = (2, 5, 12)
+"""How often in a row a job is not found: too seldom to be taken for gone, or often enough; then it is seen again."""
 STEPS = (
     "/submit/",
     "/submitted/",
@@ -95,6 +100,9 @@ class Plot(enum.StrEnum):
     CANCELED_AND_RETRIED = "a cancel, and a retry"
     FAILING = "a script that fails, and a retry"
     LATE_SCRIPT = "data first, the script later"
+    SNAPSHOT_LOST = "a snapshot that is deleted while its job runs"
+    SNAPSHOT_DAMAGED = "a snapshot that is overwritten while its job runs"
+    ROLLED_BACK = "three drops, and a rollback that is sent three times"
 
 
 _PLOTS = {
@@ -109,6 +117,9 @@ _PLOTS = {
     Plot.CANCELED_AND_RETRIED: 6,
     Plot.FAILING: 4,
     Plot.LATE_SCRIPT: 5,
+    Plot.SNAPSHOT_LOST: 3,
+    Plot.SNAPSHOT_DAMAGED: 3,
+    Plot.ROLLED_BACK: 4,
 }
 
 
@@ -137,6 +148,8 @@ class Schedule:
         plot = chance.choices(list(_PLOTS), weights=list(_PLOTS.values()))[0]
         faults = [cls._walked(seed, chance)]
         faults += [cls._any(chance) for _ in range(chance.choices((0, 1, 2), weights=(5, 3, 2))[0])]
+        if chance.random() < 0.15:
+            faults += cls._missed(chance)
         events = EventFaults()
         if chance.random() < 0.5:
             events = EventFaults(
@@ -171,9 +184,17 @@ class Schedule:
             return Fault(n=chance.randint(1, REQUESTS // 2), side=chance.choice(list(Side)), kind=kind)
         kinds = (*_ANSWERS, *_KILLS)
         lap, n = divmod(seed, REQUESTS)
-        # 7 and 20 have no factor in common, so each request meets every kind before one comes again.
+        # 7 and 24 have no factor in common, so each request meets every kind before one comes again.
         which = (7 * lap + n) % (2 * len(kinds))
         return Fault(n=n + 1, side=list(Side)[which % 2], kind=kinds[which // 2])
+
+    @staticmethod
+    def _missed(chance: random.Random) -> list[Fault]:
+        """Have the service not know a job several times in a row, or show it without its tags."""
+        first, side = chance.randint(1, 3), Side.AFTER
+        if chance.random() < 0.3:
+            return [Fault(n=n, side=side, kind=TAG, at="/get/") for n in range(first, first + 20)]
+        return [Fault(n=n, side=side, kind="404", at="/get/") for n in range(first, first + chance.choice(_MISSES))]
 
     @staticmethod
     def _any(chance: random.Random) -> Fault:

@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
-from function_app.errors import TrainingServiceUnavailable
-from function_app.training_service import JobRequest, ModelRegistration, TrainingService
+from function_app.errors import JobNotFound, TrainingServiceUnavailable
+from function_app.training_service import Job, JobRequest, ModelRegistration, TrainingService
 from local_azure import training
 
+SHOWN_WITHOUT_TAGS = 299
+"""The door's answer for a job whose tags somebody has taken away."""
+
 _READS = frozenset({"get", "logs", "outputs", "metrics", "metric_series", "find_model", "models"})
+_OF_A_JOB = frozenset({"get", "cancel", "canceled", "logs", "outputs", "metrics", "register_model"})
+"""Calls that say whether there is a job, and may be wrong."""
 _CHANGES: Mapping[str, str] = {
     "submit": "submitted",
     "cancel": "canceled",
@@ -47,21 +52,25 @@ class TrainingBehindADoor:
         @functools.wraps(method)
         def knocking(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on as they are
             about = "/".join(map(_about, arguments))
-            self._knock(call, about)
+            is_bare = self._knock(call, about) == SHOWN_WITHOUT_TAGS
             result = method(*arguments, **options)
             if call in _CHANGES:
                 self._knock(_CHANGES[call], about)
-            return result
+            return evolve(result, tags={}) if is_bare and isinstance(result, Job) else result
 
         return knocking
 
-    def _knock(self, call: str, about: str) -> None:
+    def _knock(self, call: str, about: str) -> int:
+        """Return the door's answer. Raise what the service would where that is a refusal."""
         try:
             answer = self.http.post(f"/{call}/{about}")
         except httpx.TransportError as error:
             raise TrainingServiceUnavailable(f"The training service does not answer to {call}: {error!r}.") from error
+        if answer.status_code == httpx.codes.NOT_FOUND and call in _OF_A_JOB:
+            raise JobNotFound(f"The training service answered 404 to {call}.")
         if not answer.is_success:
             raise TrainingServiceUnavailable(f"The training service answered {answer.status_code} to {call}.", 1.0)
+        return answer.status_code
 
 
 def _about(argument: object) -> str:

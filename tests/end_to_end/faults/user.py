@@ -52,6 +52,8 @@ class User:
     canceled: int = field(default=0, init=False)
     perhaps_canceled: bool = field(default=False, init=False)
     """No answer came to a cancel: it may have been done or not."""
+    champion: str | None = field(default=None, init=False)
+    """The content whose model the user made the champion."""
     expects_failure: bool = field(default=False, init=False)
     ended: bool = field(default=False, init=False)
 
@@ -73,6 +75,9 @@ class User:
             Plot.CANCELED_AND_RETRIED: self._canceled_and_retried,
             Plot.FAILING: self._failing,
             Plot.LATE_SCRIPT: self._late_script,
+            Plot.SNAPSHOT_LOST: self._snapshot_lost,
+            Plot.SNAPSHOT_DAMAGED: self._snapshot_damaged,
+            Plot.ROLLED_BACK: self._rolled_back,
         }
         plots[self.schedule.plot]()
         self.rest()
@@ -137,6 +142,38 @@ class User:
         self._upload("scripts", "job.yaml", SPEC)
         self._upload("scripts", "make.sh", SCRIPT)
 
+    def _snapshot_lost(self) -> None:
+        self._meddle(lambda name: self.evidence.delete("snapshots", name))
+
+    def _snapshot_damaged(self) -> None:
+        self._meddle(
+            lambda name: self.storage.get_blob_client("snapshots", name).upload_blob(
+                b"{", overwrite=True, user_agent=USER
+            )
+        )
+
+    def _meddle(self, damage: Callable[[str], object]) -> None:
+        """Damage what a job was made of while it runs. If it has to be made again for a fault, drop the files again."""
+        self._drop("a", whole=True, spec=SLOWER_SPEC)
+        self._until("the job to run", lambda: self._receipt("a")["status"] in {"running", "completed", *FINAL})
+        damage(f"{self.experiment}/{self._receipt('a')['drop']}/job.json")
+        self._until("everything to come to rest", self._is_at_rest)
+        if self._receipt("a")["status"] == "failed":
+            self._drop_again("a")
+
+    def _rolled_back(self) -> None:
+        for letter in "abc":
+            self._drop(letter, whole=letter == "a")
+            self.rest()
+            time.sleep(1.1)
+        champion = f"/api/models/{self.experiment}/champion/rollback"
+        key = {"Idempotency-Key": f'"{self.experiment}"'}
+        # What the champion is changed by is the request, not how often it arrives.
+        self._until("the rollback", lambda: self._ask(champion, headers=key) is True)
+        self._ask(champion, headers=key)
+        self._ask(champion, headers=key)
+        self.champion = md5(f"{self.schedule.seed} b\n".encode())
+
     # --- what a user can do
 
     def _drop_again(self, letter: str) -> None:
@@ -193,11 +230,11 @@ class User:
             self.retried += 1  # also where no answer comes: it may have been done
             self._ask(f"/api/jobs/{attempts[-1]['job']}/retry")
 
-    def _ask(self, path: str) -> bool | None:
+    def _ask(self, path: str, headers: Mapping[str, str] | None = None) -> bool | None:
         """Ask a host for something; return whether it was done, None where that cannot be known."""
         for host in self.hosts:
             try:
-                answer = httpx.post(f"{host}{path}", timeout=60, trust_env=False)
+                answer = httpx.post(f"{host}{path}", headers=headers, timeout=60, trust_env=False)
             except httpx.ConnectError:
                 continue  # it is down: the other one
             except httpx.TransportError:
