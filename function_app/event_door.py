@@ -164,8 +164,8 @@ def _check_requests(received: list[Mapping[str, Any]]) -> None:
     asked = sum(events.type_of(event) == events.TRAINING_REQUESTED for event in received)
     if asked > MOST_REQUESTS:
         raise InvalidEvent(
-            f"The body has {asked} events {events.TRAINING_REQUESTED}; at most {MOST_REQUESTS} are taken at once. None "
-            f"was taken: send {MOST_REQUESTS} in a body at most."
+            f"The body has {asked} events {events.TRAINING_REQUESTED}; at most {MOST_REQUESTS} are taken at once. "
+            f"None was taken: send {MOST_REQUESTS} in a body at most."
         )
 
 

@@ -140,7 +140,8 @@ class Replay:
         if self.requests.is_gone(part):
             raise CannotBeReplayed(
                 "The job spec that it asks for is gone: it was answered, its experiment was deleted, or it is older "
-                f"than 90 days. Send the event again if it is still wanted, and delete {names.RECEIPTS}/{POISON}{name}."
+                "than 90 days. Send the event again if it is still wanted, and delete "
+                f"{names.RECEIPTS}/{POISON}{name}."
             )
         return part
 

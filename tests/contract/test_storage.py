@@ -1,4 +1,4 @@
-"""What `function_app.storage` promises, asked of the real client over Azurite and of the storage of the unit tests."""
+"""What `function_app.storage` promises, of the real client over Azurite and of the storage of the unit tests."""
 
 import base64
 import hashlib
