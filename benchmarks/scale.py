@@ -31,9 +31,9 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # 
 from azure.storage.blob import BlobServiceClient  # noqa: E402
 from azure.storage.queue import QueueServiceClient  # noqa: E402
 
-from function_app import names  # noqa: E402
 from function_app.azure_storage import AzureBlobs, AzureQueues  # noqa: E402
 from function_app.connections import Unannounced  # noqa: E402
+from function_app.domain import naming  # noqa: E402
 from function_app.kedja import Kedja  # noqa: E402
 from function_app.settings import Settings  # noqa: E402
 from function_app.storage import Blobs, Queues  # noqa: E402
@@ -156,9 +156,9 @@ class Bench:
     def make(cls, account: AzuriteAccount) -> "Bench":
         blobs = BlobServiceClient.from_connection_string(account.connection_string)
         queues = QueueServiceClient.from_connection_string(account.connection_string)
-        for container in names.CONTAINERS:
+        for container in naming.CONTAINERS:
             blobs.create_container(container)
-        for queue in names.QUEUES:
+        for queue in naming.QUEUES:
             queues.create_queue(queue)
         bare = Bare(blobs, queues)
         bare.prepare()

@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.backoff import lost_race
+from function_app.domain.document import Document
+from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.receipt import Receipt
-from function_app.retrying import lost_race
 from function_app.storage import Blobs, pages
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class Admission:
 
     def mark(self, receipt: Receipt) -> None:
         """Note that the receipt waits for a place."""
-        self.blobs.replace(names.RECEIPTS, Queued.of(receipt).blob, b"")
+        self.blobs.replace(naming.RECEIPTS, Queued.of(receipt).blob, b"")
 
     def unmark(self, receipt: Receipt) -> None:
         """Note that the receipt does not wait any more."""
@@ -162,7 +162,7 @@ class Admission:
 
     def forget(self, queued: Queued) -> None:
         """Take a mark away."""
-        self.blobs.delete(names.RECEIPTS, queued.blob)
+        self.blobs.delete(naming.RECEIPTS, queued.blob)
 
     def announce_queue(self, receipt: Receipt) -> bool:
         """Say that there are marks, after one was left; return whether a place is free for some of them.
@@ -207,7 +207,7 @@ class Admission:
     def queued(self) -> list[Queued]:
         """Return the marks, oldest first."""
         found = []
-        for page in pages(self.blobs, names.RECEIPTS, QUEUED, size=_PAGE):
+        for page in pages(self.blobs, naming.RECEIPTS, QUEUED, size=_PAGE):
             for item in page:
                 _, order, experiment, drop = item.name.split("/")
                 found.append(Queued(order=int(order), experiment=experiment, drop=drop))
@@ -257,22 +257,22 @@ class Admission:
 
     def _read(self) -> tuple[Running, str | None]:
         try:
-            blob = self.blobs.read(names.RECEIPTS, RUNNING_BLOB)
+            blob = self.blobs.read(naming.RECEIPTS, RUNNING_BLOB)
         except BlobNotFound:
             return Running(), None
         try:
             return Running.decoded(blob.data), blob.etag
         except ValidationError:
             # Whoever has a place gets it back in the next round of reconcile.
-            logger.exception("%s/%s cannot be read, and is written anew.", names.RECEIPTS, RUNNING_BLOB)
+            logger.exception("%s/%s cannot be read, and is written anew.", naming.RECEIPTS, RUNNING_BLOB)
             return Running(has_queue=True), blob.etag
 
     def _write(self, running: Running, etag: str | None) -> Running | None:
         try:
             if etag is None:
-                self.blobs.create(names.RECEIPTS, RUNNING_BLOB, running.encoded())
+                self.blobs.create(naming.RECEIPTS, RUNNING_BLOB, running.encoded())
             else:
-                self.blobs.replace(names.RECEIPTS, RUNNING_BLOB, running.encoded(), etag=etag)
+                self.blobs.replace(naming.RECEIPTS, RUNNING_BLOB, running.encoded(), etag=etag)
         except PreconditionFailed:
             return None
         return running

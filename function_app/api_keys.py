@@ -15,9 +15,9 @@ from datetime import datetime
 from attrs import Factory, field, frozen
 from pydantic import ValidationError
 
-from function_app import names
 from function_app.callers import EVERY, KEY_PREFIX, Caller, Role
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
 from function_app.receipts import Clock, utc_now
 from function_app.storage import Blobs, pages
@@ -74,17 +74,17 @@ class ApiKeys:
             created=self.clock(),
             expires=expires,
         )
-        self.blobs.create(names.RECEIPTS, _name(key.id), key.encoded())
+        self.blobs.create(naming.RECEIPTS, _name(key.id), key.encoded())
         return f"{KEY_PREFIX}{key.id}_{secret}", key
 
     def list(self) -> list[StoredKey]:
         """Return what is kept of each key."""
-        items = (item for page in pages(self.blobs, names.RECEIPTS, FOLDER) for item in page)
-        return [StoredKey.decoded(self.blobs.read(names.RECEIPTS, item.name).data) for item in items]
+        items = (item for page in pages(self.blobs, naming.RECEIPTS, FOLDER) for item in page)
+        return [StoredKey.decoded(self.blobs.read(naming.RECEIPTS, item.name).data) for item in items]
 
     def revoke(self, key_id: str) -> bool:
         """Delete a key; return whether there was one."""
-        return bool(re.fullmatch(r"[0-9a-f]{12}", key_id)) and self.blobs.delete(names.RECEIPTS, _name(key_id))
+        return bool(re.fullmatch(r"[0-9a-f]{12}", key_id)) and self.blobs.delete(naming.RECEIPTS, _name(key_id))
 
     def find(self, text: str) -> Caller | None:
         """Return whose key this is, or None where it is nobody's."""
@@ -108,11 +108,11 @@ class ApiKeys:
 
     def _read(self, key_id: str) -> StoredKey | None:
         try:
-            return StoredKey.decoded(self.blobs.read(names.RECEIPTS, _name(key_id)).data)
+            return StoredKey.decoded(self.blobs.read(naming.RECEIPTS, _name(key_id)).data)
         except BlobNotFound:
             return None
         except ValidationError:
-            logger.exception("%s/%s is no key: nobody gets in with it.", names.RECEIPTS, _name(key_id))
+            logger.exception("%s/%s is no key: nobody gets in with it.", naming.RECEIPTS, _name(key_id))
             return None
 
 

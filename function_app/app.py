@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from function_app import names
+from function_app.domain import naming
 from function_app.http_door import HttpDoor
 from function_app.settings import STORAGE
 
@@ -34,19 +34,19 @@ app = func.AsgiFunctionApp(
 )
 
 
-@app.queue_trigger(arg_name="message", queue_name=names.BLOB_EVENTS, connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=naming.BLOB_EVENTS, connection=STORAGE)
 def on_blob_event(message: func.QueueMessage) -> None:
     """A file was dropped: schedule a look at its experiment."""
     kedja().on_blob_event(message.get_body(), message=str(message.id), delivery=message.dequeue_count or 1)
 
 
-@app.queue_trigger(arg_name="message", queue_name=names.SETTLED_DROPS, connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=naming.SETTLED_DROPS, connection=STORAGE)
 def on_settled(message: func.QueueMessage) -> None:
     """A folder has been quiet: take it as a drop."""
     kedja().on_settled(message.get_body(), message=str(message.id))
 
 
-@app.queue_trigger(arg_name="message", queue_name=names.RUN_EVENTS, connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=naming.RUN_EVENTS, connection=STORAGE)
 def on_run_event(message: func.QueueMessage) -> None:
     """A job changed: look at it."""
     kedja().on_run_event(message.get_body())
@@ -92,19 +92,19 @@ def tidy(timer: func.TimerRequest) -> None:
     kedja().housekeeping.run()
 
 
-@app.queue_trigger(arg_name="message", queue_name=f"{names.BLOB_EVENTS}-poison", connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=f"{naming.BLOB_EVENTS}-poison", connection=STORAGE)
 def on_blob_event_poison(message: func.QueueMessage) -> None:
     """An event failed ten times: keep it."""
-    kedja().on_poison(names.BLOB_EVENTS, message.get_body(), message=str(message.id))
+    kedja().on_poison(naming.BLOB_EVENTS, message.get_body(), message=str(message.id))
 
 
-@app.queue_trigger(arg_name="message", queue_name=f"{names.SETTLED_DROPS}-poison", connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=f"{naming.SETTLED_DROPS}-poison", connection=STORAGE)
 def on_settled_poison(message: func.QueueMessage) -> None:
     """A look at a folder failed ten times: keep it."""
-    kedja().on_poison(names.SETTLED_DROPS, message.get_body(), message=str(message.id))
+    kedja().on_poison(naming.SETTLED_DROPS, message.get_body(), message=str(message.id))
 
 
-@app.queue_trigger(arg_name="message", queue_name=f"{names.RUN_EVENTS}-poison", connection=STORAGE)
+@app.queue_trigger(arg_name="message", queue_name=f"{naming.RUN_EVENTS}-poison", connection=STORAGE)
 def on_run_event_poison(message: func.QueueMessage) -> None:
     """A look at a job failed ten times: keep it."""
-    kedja().on_poison(names.RUN_EVENTS, message.get_body(), message=str(message.id))
+    kedja().on_poison(naming.RUN_EVENTS, message.get_body(), message=str(message.id))

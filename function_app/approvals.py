@@ -14,12 +14,12 @@ from typing import Any
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import names
-from function_app.documents import Document
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import DroppedFile, Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.job_spec import JobSpec
-from function_app.receipt import DroppedFile, Receipt
 from function_app.receipts import Clock, utc_now
 from function_app.snapshot import ChangedMeanwhile
 from function_app.storage import Blobs, listed, pages
@@ -105,12 +105,12 @@ class Approvals:
         """
         if self.find(pending.digest) is not None:
             return True
-        self.blobs.replace(names.RECEIPTS, pending.blob, b"")
+        self.blobs.replace(naming.RECEIPTS, pending.blob, b"")
         return self.find(pending.digest) is not None
 
     def find(self, digest: str) -> Approval | None:
         try:
-            found = Approval.decoded(self.blobs.read(names.RECEIPTS, _blob(digest)).data)
+            found = Approval.decoded(self.blobs.read(naming.RECEIPTS, _blob(digest)).data)
         except (BlobNotFound, ValidationError):
             return None
         return found if found.digest == digest else None
@@ -130,17 +130,17 @@ class Approvals:
         """Approve a digest, or return the approval that it has already."""
         approval = Approval(digest=digest, by=by, at=self.clock(), note=note)
         with contextlib.suppress(PreconditionFailed):
-            self.blobs.create(names.RECEIPTS, _blob(digest), approval.encoded())
+            self.blobs.create(naming.RECEIPTS, _blob(digest), approval.encoded())
         return self.find(digest) or approval
 
     def revoke(self, digest: str) -> None:
         """Take an approval back, for jobs to come. Raise NotFound where there is none."""
-        if not self.blobs.delete(names.RECEIPTS, _blob(digest)):
+        if not self.blobs.delete(naming.RECEIPTS, _blob(digest)):
             raise NotFound(f"There is no approval of {digest}. GET /api/approvals lists those there are.")
 
     def digests(self) -> Iterator[str]:
         """Yield the digests that have an approval, in their order."""
-        for page in pages(self.blobs, names.RECEIPTS, FOLDER):
+        for page in pages(self.blobs, naming.RECEIPTS, FOLDER):
             for item in page:
                 yield item.name.removeprefix(FOLDER).removesuffix(".json")
 
@@ -151,7 +151,7 @@ class Approvals:
 
     def notes(self, digest: str = "") -> Iterator[Note]:
         """Yield what is noted of the drops that wait for the approval of this digest, or of any."""
-        for page in listed(self.blobs, names.RECEIPTS, f"{PENDING}{digest}"):
+        for page in listed(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
             for item in page.items:
                 _, found, experiment, drop = item.name.split("/")
                 pending = Pending(digest=found, experiment=experiment, drop=drop)
@@ -160,18 +160,18 @@ class Approvals:
     def settled(self, pending: Pending, *, etag: str | None = None) -> None:
         """Forget that a drop waits; where the ETag of a note is given, only if it was not noted again since."""
         with contextlib.suppress(PreconditionFailed):
-            self.blobs.delete(names.RECEIPTS, pending.blob, etag=etag)
+            self.blobs.delete(naming.RECEIPTS, pending.blob, etag=etag)
 
     def _content(self, drop: Drop, file: DroppedFile) -> str:
         if file.size > LARGEST:
             return f"etag {file.etag}"
         name = f"{drop.folder}/{file.name}"
         try:
-            blob = self.blobs.read(names.SCRIPTS, name)
+            blob = self.blobs.read(naming.SCRIPTS, name)
         except BlobNotFound:
             blob = None
         if blob is None or blob.etag != file.etag:
-            raise ChangedMeanwhile(f"{names.SCRIPTS}/{name} changed while its drop was being read.")
+            raise ChangedMeanwhile(f"{naming.SCRIPTS}/{name} changed while its drop was being read.")
         return f"sha256 {hashlib.sha256(blob.data).hexdigest()}"
 
 

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app import looking_again, names
+from function_app import looking_again
 from function_app.apart import apart
 from function_app.approvals import REASON, Approval, Approvals, Note, Pending
-from function_app.drop import Drop
-from function_app.receipt import RETRIED_BY_DROP, Receipt, Status
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
@@ -109,7 +110,7 @@ class Approver:
         return self.settler.take(drop, spec, trigger=receipt.trigger)
 
     def _send(self, request: ApprovedRequest, delay: float = 0) -> None:
-        self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)
+        self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)
 
 
 def _request(pending: Pending, *, again: bool = True) -> ApprovedRequest:

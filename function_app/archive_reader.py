@@ -17,7 +17,7 @@ from typing import IO, Protocol, cast
 
 from attrs import define
 
-from function_app import names
+from function_app.domain import naming
 from function_app.dropped_names import path_problem
 from function_app.errors import KedjaError
 
@@ -101,7 +101,7 @@ class _Budget:
             raise self.refused(f"{member[:200]!r} leads out of its folder")
         if problem := path_problem(path):
             raise self.refused(f"{member[:200]!r} {problem}")
-        return None if names.is_ignored(path) else path
+        return None if naming.is_ignored(path) else path
 
     def content(self, member: str, source: _Source, *, counts: bool) -> bytes:
         """Return a file's bytes. `counts` says that they were not counted as they came."""

@@ -11,12 +11,12 @@ from typing import Self
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import Artifact
 from function_app.errors import BlobNotFound
 from function_app.job_result import MANIFEST as RESULT
 from function_app.job_result import JobResult
-from function_app.receipt import Artifact
 from function_app.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once, pages
 from function_app.training_service import BlobFolder
 
@@ -57,14 +57,14 @@ class ModelManifest(Document):
     def read(cls, blobs: Blobs, model: str, version: str) -> Self | None:
         """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
         try:
-            return cls.decoded(blobs.read(names.MODELS, cls.blob(model, version)).data)
+            return cls.decoded(blobs.read(naming.MODELS, cls.blob(model, version)).data)
         except BlobNotFound:
             return None
 
     @staticmethod
     def blob(model: str, version: str) -> str:
         """Return the name of a version's manifest."""
-        return f"{names.model_prefix(model, version)}{MODEL_MANIFEST}"
+        return f"{naming.model_prefix(model, version)}{MODEL_MANIFEST}"
 
 
 @frozen(kw_only=True)
@@ -125,7 +125,7 @@ class Artifacts:
 
     def _copied(self, item: BlobItem, outputs: BlobFolder, folder: str, there: Mapping[str, Copied]) -> bool:
         path = target_name(item.name.removeprefix(outputs.prefix))
-        source, target = (outputs.container, item.name), (names.MODELS, f"{folder}{path}")
+        source, target = (outputs.container, item.name), (naming.MODELS, f"{folder}{path}")
         return copy_once(self.blobs, source, target, etag=item.etag, there=there.get(path)) is CopyStatus.SUCCESS
 
     def verified(
@@ -147,7 +147,7 @@ class Artifacts:
 
     def _copies(self, target: str, keep_alive: Callable[[], None]) -> dict[str, Copied]:
         """Return what is in a version's folder, by names relative to it."""
-        found = self._listed(names.MODELS, target, keep_alive)
+        found = self._listed(naming.MODELS, target, keep_alive)
         return {item.name.removeprefix(target): Copied.of(item) for item in found}
 
     def _made(self, outputs: BlobFolder, keep_alive: Callable[[], None]) -> Iterator[BlobItem]:

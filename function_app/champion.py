@@ -13,13 +13,13 @@ from typing import Self
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.backoff import lost_race
+from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import OwnersGate, refusal
 from function_app.job_result import METRICS_CARRIED
 from function_app.kedja_options import When
-from function_app.retrying import lost_race
 from function_app.storage import Blobs
 
 HISTORY = 50
@@ -133,7 +133,7 @@ class Champion(Document):
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
         """Return a model's champion and its ETag, or None where there is none. Raise Unreadable for a broken one."""
-        return cls.found(blobs, names.MODELS, names.champion_blob(model))
+        return cls.found(blobs, naming.MODELS, naming.champion_blob(model))
 
 
 @frozen
@@ -242,7 +242,7 @@ class Champions:
             raise nothing
         again = Champion.chosen(model, candidate, wish).following(present, withdrawn=True)
         try:
-            self.blobs.replace(names.MODELS, names.champion_blob(model), again.encoded(), etag=etag)
+            self.blobs.replace(naming.MODELS, naming.champion_blob(model), again.encoded(), etag=etag)
         except PreconditionFailed as error:  # to go on would be to go back two
             now = self.find(model)
             if now is not None and now.came_of(wish):  # the answer to this very write was lost
@@ -252,7 +252,7 @@ class Champions:
 
     def _change(self, model: str, edit: Callable[[Champion | None], Champion | None]) -> Champion:
         """Write what `edit` makes of the champion as it is now; return who it is then. None changes nothing."""
-        name = names.champion_blob(model)
+        name = naming.champion_blob(model)
         tries = 0
         while True:
             found = Champion.read(self.blobs, model)
@@ -263,9 +263,9 @@ class Champions:
                 if changed is None:
                     raise NotFound(f"The model {model} has no champion.")
                 if found:
-                    self.blobs.replace(names.MODELS, name, changed.encoded(), etag=found[1])
+                    self.blobs.replace(naming.MODELS, name, changed.encoded(), etag=found[1])
                 else:
-                    self.blobs.create(names.MODELS, name, changed.encoded())
+                    self.blobs.create(naming.MODELS, name, changed.encoded())
             except PreconditionFailed:  # someone else was faster, or holds a lease, until its end where it was killed
                 self.sleep(lost_race(tries, name))
                 tries += 1

@@ -10,18 +10,18 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app import names
-from function_app.announcements import Announced
-from function_app.answer import going_on
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.backoff import backoff
+from function_app.domain.cloud_events import Announced
+from function_app.domain.document import Document
+from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.domain.receipt_transitions import going_on
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.missing_job import MissingJobs
 from function_app.preemption import lost_its_node, was_killed
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import ReceiptBusy, Receipts
 from function_app.registration import Registrar, Unfinished
-from function_app.retrying import backoff
 from function_app.storage import Blobs, Queues
 from function_app.submission import Submitter, with_job
 from function_app.timing import Timing
@@ -115,7 +115,7 @@ class Watcher:
             logger.error("%s could not be followed for %s; reconcile goes on with it.", job, deadline)
             return
         request = LookRequest(job=job, tries=tries + 1, since=since)
-        self.queues.send(names.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
+        self.queues.send(naming.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
 
     def _follow(self, receipt: Receipt, job: Job) -> Receipt:
         receipt = self.missing.found(receipt, job)

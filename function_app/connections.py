@@ -7,7 +7,7 @@ from typing import cast
 from azure.core.credentials import AzureKeyCredential, TokenCredential
 from azure.eventgrid import EventGridPublisherClient
 
-from function_app.announcements import Announcement, EventGridPublisher, Publisher
+from function_app.domain.cloud_events import Announcement, EventGridPublisher, Publisher
 from function_app.errors import InvalidSettings
 from function_app.settings import Settings
 from function_app.training_service import TrainingService

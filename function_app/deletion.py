@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Self
 
-from function_app import names
-from function_app.documents import Document
-from function_app.receipt import Receipt, Status
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import Receipt, Status
 from function_app.receipts import ReceiptBusy
 from function_app.storage import Blobs
 
@@ -97,7 +97,7 @@ class Deletion(Document):
     @property
     def audit(self) -> str:
         """Where it is told for good."""
-        return names.deleted_blob(self.experiment, self.at)
+        return naming.deleted_blob(self.experiment, self.at)
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -118,7 +118,7 @@ class Deletion(Document):
 
 def is_deleting(blobs: Blobs, experiment: str) -> bool:
     """Return whether a deletion is under way."""
-    return blobs.get(names.RECEIPTS, names.deleting_blob(experiment)) is not None
+    return blobs.get(naming.RECEIPTS, naming.deleting_blob(experiment)) is not None
 
 
 def check_not_deleting(blobs: Blobs, experiment: str) -> None:
@@ -132,5 +132,5 @@ def deleted_before(blobs: Blobs, experiment: str) -> int | None:
 
     The files themselves are their owners' and may still be there: only a later one makes them a drop again.
     """
-    listing = blobs.list(names.RECEIPTS, f".deleted/{experiment}/")
+    listing = blobs.list(naming.RECEIPTS, f".deleted/{experiment}/")
     return int(listing.items[-1].metadata[_SEQUENCE]) if listing.items else None

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app import names
 from function_app.artifacts import ModelManifest
-from function_app.receipt import Artifact
+from function_app.domain import naming
+from function_app.domain.receipt import Artifact
 from function_app.storage import Blobs, Permission
 
 LIFETIME = timedelta(hours=1)
@@ -41,7 +41,7 @@ class Downloads:
 
     def links(self, manifest: ModelManifest, *, start: int, limit: int) -> Sequence[Download]:
         """Return up to `limit` of the files that a manifest lists, with links. One call for each without a SHA-256."""
-        prefix = names.model_prefix(manifest.model, manifest.model_version)
+        prefix = naming.model_prefix(manifest.model, manifest.model_version)
         expires = self.clock().replace(microsecond=0) + LIFETIME
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             files = manifest.files[start : start + limit]
@@ -49,6 +49,6 @@ class Downloads:
 
     def _link(self, prefix: str, file: Artifact, expires: datetime) -> Download:
         name = f"{prefix}{file.path}"
-        there = self.blobs.get(names.MODELS, name) if file.sha256 is None else None
-        url = self.blobs.sign(names.MODELS, name, permission=Permission.READ, expires=expires)
+        there = self.blobs.get(naming.MODELS, name) if file.sha256 is None else None
+        url = self.blobs.sign(naming.MODELS, name, permission=Permission.READ, expires=expires)
         return Download(file=file, md5=there.md5 if there else None, url=url, expires=expires)

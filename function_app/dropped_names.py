@@ -9,9 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from function_app import names
-from function_app.drop import Drop
-from function_app.receipt import DroppedFile
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import DroppedFile
 
 LONGEST_PART = 255
 """Bytes of a file's or folder's name, on the file systems of nodes."""
@@ -58,7 +58,7 @@ def problem(drop: Drop) -> str | None:
     """Return what is wrong with the first name of a drop that no job can have, or None."""
     if reason := folder_problem(drop.folder):
         return f"The folder {shown(drop.folder)} {reason}."
-    for container, files in ((names.SCRIPTS, drop.sources), (names.DATA, drop.data)):
+    for container, files in ((naming.SCRIPTS, drop.sources), (naming.DATA, drop.data)):
         taken = {file.name for file in files}
         for file in files:
             if reason := path_problem(file.name) or _script_problem(drop, container, file):
@@ -81,14 +81,14 @@ def shown(name: str) -> str:
 
 
 def _script_problem(drop: Drop, container: str, file: DroppedFile) -> str | None:
-    if container != names.SCRIPTS:
+    if container != naming.SCRIPTS:
         return None
     if _PLACEHOLDER in file.name:
         return f"holds {_PLACEHOLDER}, which Azure ML would fill in"
     if file.name.startswith("-"):
         return "begins with a dash, so that programs take it for an option"
     # The experiment's name and the drop's id stand before a script's in its snapshot.
-    room = LONGEST_BLOB - len(f"{names.snapshot_prefix(drop.experiment, '0' * 64)}scripts/")
+    room = LONGEST_BLOB - len(f"{naming.snapshot_prefix(drop.experiment, '0' * 64)}scripts/")
     return f"has more than {room} characters" if len(file.name) > room else None
 
 

@@ -2,8 +2,8 @@
 
 from attrs import frozen
 
-from function_app import names
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.drop import Drop
 from function_app.errors import BlobNotFound, InvalidJobSpec
 from function_app.job_spec import JobSpec, parse_job_yaml
 from function_app.script_archives import ScriptArchives
@@ -23,7 +23,7 @@ class DroppedSpecs:
     def of(self, drop: Drop) -> JobSpec | InvalidJobSpec:
         """Return what job.yaml says, or what is wrong with it."""
         try:
-            text = self._text(drop, names.JOB_YAML)
+            text = self._text(drop, naming.JOB_YAML)
             if text is None:
                 return JobSpec()
             spec = parse_job_yaml(text)
@@ -46,10 +46,10 @@ class DroppedSpecs:
         if any(file.name == name for one in drop.unpacked for file in one.files):
             content = self.archives.read(drop, name)
             return content[: SPEC_LIMIT + 1] if content is not None else None
-        if name == names.JOB_YAML and drop.job_yaml is None:
+        if name == naming.JOB_YAML and drop.job_yaml is None:
             return None
         try:
-            return self.blobs.read(names.SCRIPTS, f"{drop.folder}/{name}", limit=SPEC_LIMIT + 1).data
+            return self.blobs.read(naming.SCRIPTS, f"{drop.folder}/{name}", limit=SPEC_LIMIT + 1).data
         except BlobNotFound:
             return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import events, names
+from function_app.domain import incoming_events, naming
 from function_app.storage import Queues
 from function_app.training_requests import TrainingRequests
 
@@ -41,11 +41,11 @@ class Entrance:
 
     def _checked(self, event: Mapping[str, Any], *, code: bool) -> Callable[[], None] | None:
         """Return what puts an event on its queue, or None for one that is none of Kedja's business."""
-        parsed = events.parse(event)
+        parsed = incoming_events.parse(event)
         if parsed is None:
-            logger.info("An event of type %s is none of Kedja's business.", events.type_of(event))
+            logger.info("An event of type %s is none of Kedja's business.", incoming_events.type_of(event))
             return None
-        if isinstance(parsed, events.TrainingRequested):
+        if isinstance(parsed, incoming_events.TrainingRequested):
             return partial(self.requests.send, self.requests.check(parsed, code=code), parsed.spec)
-        queue = names.BLOB_EVENTS if isinstance(parsed, events.BlobCreated) else names.RUN_EVENTS
-        return partial(self.queues.send, queue, events.message(parsed))
+        queue = naming.BLOB_EVENTS if isinstance(parsed, incoming_events.BlobCreated) else naming.RUN_EVENTS
+        return partial(self.queues.send, queue, incoming_events.message(parsed))

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, Field
 
-from function_app import events
 from function_app.callers import Caller, Role
+from function_app.domain import incoming_events
 from function_app.errors import InvalidEvent, RoleMissing
 from function_app.http_access import Access, Needs, Service, access_of
 from function_app.problems import answers
@@ -115,7 +115,7 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[Mapping[str, An
     if media_type == _BATCH and not isinstance(value, list):
         raise InvalidEvent(f"{_BATCH} is a JSON array of events.")
     is_cloud = media_type in (_STRUCTURED, _BATCH)
-    return [_checked(event, is_cloud=is_cloud) for event in events.each(value)]
+    return [_checked(event, is_cloud=is_cloud) for event in incoming_events.each(value)]
 
 
 def _binary(headers: Mapping[str, str], media_type: str, body: bytes) -> dict[str, Any]:
@@ -161,11 +161,11 @@ def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON the sender sent
 
 def _check_requests(received: list[Mapping[str, Any]]) -> None:
     """Raise InvalidEvent for too many requests for training, before any of them is read."""
-    asked = sum(events.type_of(event) == events.TRAINING_REQUESTED for event in received)
+    asked = sum(incoming_events.type_of(event) == incoming_events.TRAINING_REQUESTED for event in received)
     if asked > MOST_REQUESTS:
         raise InvalidEvent(
-            f"The body has {asked} events {events.TRAINING_REQUESTED}; at most {MOST_REQUESTS} are taken at once. "
-            f"None was taken: send {MOST_REQUESTS} in a body at most."
+            f"The body has {asked} events {incoming_events.TRAINING_REQUESTED}; at most {MOST_REQUESTS} are taken at "
+            f"once. None was taken: send {MOST_REQUESTS} in a body at most."
         )
 
 

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from attrs import field, frozen
 
-from function_app import names
 from function_app.deletion import DeletedModel
-from function_app.receipt import Receipt
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt
 from function_app.removal import Remover
 from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import BlobItem
@@ -53,7 +53,7 @@ class ExperimentModels:
         for item in items:
             if "model" in item.metadata:
                 named.add(item.metadata["model"].rpartition(":")[0])
-            elif (job := names.JOB_NAME.fullmatch(item.metadata.get("job", ""))) and int(job["number"]) > 1:
+            elif (job := naming.JOB_NAME.fullmatch(item.metadata.get("job", ""))) and int(job["number"]) > 1:
                 again.append(item.name.rpartition("/")[2].removesuffix(".json"))
         with ThreadPoolExecutor(_READS) as pool:
             return named.union(pool.map(self._asked_for, again[:_MOST_READ]))

@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 from pydantic import ValidationError
 
-from function_app import names
 from function_app.apart import apart
 from function_app.deletion import DeletedModel, DeletedReceipt, Deletion, Left, State
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
 from function_app.experiment_models import ExperimentModels
 from function_app.jobs import Jobs
 from function_app.latest import Latest
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
 from function_app.storage import BlobItem, Blobs, Folders, pages
@@ -56,18 +56,18 @@ class Experiments:
 
     def page(self, *, token: str | None = None) -> Folders:
         """Return a page of the experiments' names, in their order. One call to storage."""
-        folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
+        folders = self.blobs.folders(naming.RECEIPTS, size=5000, token=token)
         return evolve(folders, names=[name for name in folders.names if not name.startswith((".", "_"))])
 
     def deleting(self) -> set[str]:
         """Return the experiments that are being deleted."""
-        prefix = names.deleting_blob("")
-        return {item.name.removeprefix(prefix) for page in pages(self.blobs, names.RECEIPTS, prefix) for item in page}
+        prefix = naming.deleting_blob("")
+        return {item.name.removeprefix(prefix) for page in pages(self.blobs, naming.RECEIPTS, prefix) for item in page}
 
     def find(self, experiment: str) -> Deletion | None:
         """Return the deletion of an experiment that is under way."""
         try:
-            return Deletion.decoded(self.blobs.read(names.RECEIPTS, names.deleting_blob(experiment)).data)
+            return Deletion.decoded(self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment)).data)
         except BlobNotFound:
             return None
 
@@ -108,7 +108,7 @@ class Experiments:
         scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
         sizes = [
             item.size
-            for page in pages(self.blobs, names.SNAPSHOTS, f"{latest.experiment}/", size=5000)
+            for page in pages(self.blobs, naming.SNAPSHOTS, f"{latest.experiment}/", size=5000)
             for item in page
         ]
         return Deletion(
@@ -122,7 +122,7 @@ class Experiments:
             snapshot_size=sum(sizes),
             left=tuple(
                 Left(container=container, files=len(files), size=sum(file.size for file in files))
-                for container, files in ((names.DATA, drop.data), (names.SCRIPTS, scripts))
+                for container, files in ((naming.DATA, drop.data), (naming.SCRIPTS, scripts))
             ),
         )
 
@@ -141,10 +141,10 @@ class Experiments:
             some = ", ".join(plan.live[:5])
             raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")
         # The plan may have taken its time, in which drops were still taken.
-        now = self.blobs.page(names.RECEIPTS, names.deleting_blob(experiment), size=1).now
+        now = self.blobs.page(naming.RECEIPTS, naming.deleting_blob(experiment), size=1).now
         deletion = plan.deletion.model_copy(update={"state": State.DELETING, "at": now})
         try:
-            self.blobs.create(names.RECEIPTS, names.deleting_blob(experiment), deletion.encoded())
+            self.blobs.create(naming.RECEIPTS, naming.deleting_blob(experiment), deletion.encoded())
         except PreconditionFailed:
             return self.find(experiment) or deletion
         self._still_live(experiment)
@@ -152,10 +152,10 @@ class Experiments:
 
     def _last(self, experiment: str) -> Deletion | None:
         """Return the last deletion of an experiment, where that is all there is of it."""
-        listing = self.blobs.list(names.RECEIPTS, f".deleted/{experiment}/")
+        listing = self.blobs.list(naming.RECEIPTS, f".deleted/{experiment}/")
         if not listing.items or self.receipts.latest(experiment) is not None:
             return None
-        return Deletion.decoded(self.blobs.read(names.RECEIPTS, listing.items[-1].name).data)
+        return Deletion.decoded(self.blobs.read(naming.RECEIPTS, listing.items[-1].name).data)
 
     def carry_on(self, until: datetime) -> None:
         """Go on with every deletion under way. What fails with one does not keep the others waiting.
@@ -170,7 +170,7 @@ class Experiments:
                 return
 
     def _carry_on(self, experiment: str, until: datetime) -> None:
-        blob = self.blobs.read(names.RECEIPTS, names.deleting_blob(experiment))
+        blob = self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment))
         deletion = Deletion.decoded(blob.data)
         in_flight = timedelta(seconds=self.timing.max_function_runtime)
         if self._still_live(experiment) or blob.now - deletion.at < in_flight:
@@ -180,19 +180,19 @@ class Experiments:
         deletion, etag = self._delete_drops(deletion, etag, models, until)
         if self.receipts.clock() > until or any(True for _ in self._receipts(experiment)):
             return
-        for container, prefix in ((names.SNAPSHOTS, f"{experiment}/"), (names.RECEIPTS, f".open/{experiment}/")):
+        for container, prefix in ((naming.SNAPSHOTS, f"{experiment}/"), (naming.RECEIPTS, f".open/{experiment}/")):
             self.remover.folder(container, prefix)  # what a call left that was killed before it wrote a receipt
         self.remover.requests(experiment, until=deletion.at)
-        self.blobs.delete(names.RECEIPTS, names.latest_blob(experiment))
+        self.blobs.delete(naming.RECEIPTS, naming.latest_blob(experiment))
         self._finish(deletion, etag)
 
     def _finish(self, deletion: Deletion, etag: str) -> None:
         done = deletion.model_copy(update={"state": State.DELETED, "done_at": self.receipts.clock()})
         try:
-            self.blobs.create(names.RECEIPTS, done.audit, done.encoded(), metadata=done.metadata)
+            self.blobs.create(naming.RECEIPTS, done.audit, done.encoded(), metadata=done.metadata)
         except PreconditionFailed:
             logger.info("%s is there: an earlier call came this far.", done.audit)
-        self.blobs.delete(names.RECEIPTS, names.deleting_blob(deletion.experiment), etag=etag)
+        self.blobs.delete(naming.RECEIPTS, naming.deleting_blob(deletion.experiment), etag=etag)
 
     def _still_live(self, experiment: str) -> bool:
         """Return whether jobs go on, or events are not published yet; cancel those jobs."""
@@ -229,7 +229,7 @@ class Experiments:
         self, deletion: Deletion, etag: str, models: ExperimentModels, until: datetime
     ) -> tuple[Deletion, str]:
         """Delete receipts and snapshots with the versions that came of them, batch by batch, each told before."""
-        for page in pages(self.blobs, names.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
+        for page in pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
             if self.receipts.clock() > until:
                 break
             batch = self._read([item for item in page if _is_receipt(item)])
@@ -260,14 +260,14 @@ class Experiments:
         return found.values()
 
     def _has_files(self, model: DeletedModel) -> bool:
-        return bool(self.blobs.page(names.MODELS, names.model_prefix(*model.key), size=1).items)
+        return bool(self.blobs.page(naming.MODELS, naming.model_prefix(*model.key), size=1).items)
 
     def _read(self, items: Sequence[BlobItem]) -> list[tuple[BlobItem, bytes, Receipt | None]]:
         """Read receipts that no job goes on for, each as it was listed."""
 
         def read(item: BlobItem) -> tuple[BlobItem, bytes, Receipt | None] | None:
             try:
-                blob = self.blobs.read(names.RECEIPTS, item.name)
+                blob = self.blobs.read(naming.RECEIPTS, item.name)
             except BlobNotFound:
                 return None
             try:
@@ -283,10 +283,10 @@ class Experiments:
         """Keep how far a deletion is. Raise PreconditionFailed where another host goes on with it."""
         if now == before:
             return etag
-        return self.blobs.replace(names.RECEIPTS, names.deleting_blob(now.experiment), now.encoded(), etag=etag)
+        return self.blobs.replace(naming.RECEIPTS, naming.deleting_blob(now.experiment), now.encoded(), etag=etag)
 
     def _receipts(self, experiment: str) -> Iterator[BlobItem]:
-        for page in pages(self.blobs, names.RECEIPTS, f"{experiment}/", size=5000):
+        for page in pages(self.blobs, naming.RECEIPTS, f"{experiment}/", size=5000):
             yield from (item for item in page if _is_receipt(item))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Self
 
-from function_app.documents import Document
+from function_app.domain.document import Document
 from function_app.kedja_options import When
 
 MOST_NAMED = 1000

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
-from function_app import names
 from function_app.callers import Caller
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import NotFound
 from function_app.http_access import DataCaller, Service
 from function_app.kedja import Kedja
 from function_app.problems import answers
-from function_app.receipt import Status
 from function_app.receipt_pages import MOST, newest, newest_of
 from function_app.receipts import Summary
 from function_app.sealing import Seal
@@ -37,7 +37,7 @@ After = Annotated[str | None, Query(max_length=4000, description="The `next` of 
 
 def experiment_name(text: str) -> str:
     """Return the name that receipts have for an experiment, given that or its folder's."""
-    return text if text == names.ROOT_EXPERIMENT or _WITH_HASH.fullmatch(text) else names.slug(text)
+    return text if text == naming.ROOT_EXPERIMENT or _WITH_HASH.fullmatch(text) else naming.slug(text)
 
 
 def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> Callable[[Summary], bool]:
@@ -134,7 +134,7 @@ def _matches(known: str, etag: str) -> bool:
 
 def _completed(kedja: Kedja, experiment: str, start: str) -> str:
     """Return the one drop id that begins like this."""
-    items = kedja.blobs.page(names.RECEIPTS, f"{experiment}/{start}", size=2).items
+    items = kedja.blobs.page(naming.RECEIPTS, f"{experiment}/{start}", size=2).items
     found = [item.name.removeprefix(f"{experiment}/").removesuffix(".json") for item in items]
     if len(found) > 1:
         raise NotFound(f"{experiment}/{start} is the beginning of several drops' ids: give more of it.")

@@ -9,9 +9,10 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from function_app import names
 from function_app.callers import Caller
 from function_app.deletion import DeletedModel, Deletion, Left, State
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import NotFound
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import After, experiment_name, seal_for
@@ -19,7 +20,6 @@ from function_app.kedja import Kedja
 from function_app.latest import Latest
 from function_app.positions import Position
 from function_app.problems import answers
-from function_app.receipt import Status
 
 router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 
@@ -43,7 +43,7 @@ class ExperimentView(BaseModel):
 
     @classmethod
     def of(cls, kedja: Kedja, latest: Latest, *, deleting: bool) -> Self:
-        found = kedja.blobs.get(names.RECEIPTS, names.receipt_blob(latest.experiment, latest.drop))
+        found = kedja.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.experiment, latest.drop))
         told = found.metadata if found else {}
         return cls(
             experiment=latest.experiment,
@@ -110,7 +110,7 @@ class DeletionView(BaseModel):
             keeps=deletion.kept,
             leaves=deletion.left,
             jobs=jobs,
-            audit=f"{names.RECEIPTS}/{deletion.audit}",
+            audit=f"{naming.RECEIPTS}/{deletion.audit}",
         )
 
 
@@ -184,7 +184,7 @@ def delete_experiment(
     receipts have. Ask again to hear how far it is.
     """
     slug = experiment_name(name)
-    if not caller.sees(slug) or slug == names.ROOT_EXPERIMENT:
+    if not caller.sees(slug) or slug == naming.ROOT_EXPERIMENT:
         raise NotFound(f"There is no experiment {name!r}. GET /api/experiments lists those there are.")
     if dry_run:
         plan = kedja.experiments.plan(slug, by=caller.name)

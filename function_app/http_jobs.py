@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 
-from function_app import names
 from function_app.callers import Caller
+from function_app.domain import naming
+from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import JobNotFound, NotFound, TrainingServiceError
 from function_app.http_access import DataCaller, Service
 from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
@@ -17,7 +18,6 @@ from function_app.kedja import Kedja
 from function_app.metric_series import RunSeries
 from function_app.metric_views import JobMetrics
 from function_app.problems import answers
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.training_service import JobStatus, LogPage
 from function_app.views import DropPage, DryRunView, JobView, LiveJob
 
@@ -65,7 +65,7 @@ def submit_job(
     The answer is the job, or the drop that waits for something. Keys that decide what code runs take the role code.
     """
     experiment = spec.get("experiment_name")
-    if isinstance(experiment, str) and not caller.sees(names.slug(experiment)):
+    if isinstance(experiment, str) and not caller.sees(naming.slug(experiment)):
         raise NotFound(f"There is no experiment {experiment!r}.")
     if dry_run:
         run = DryRunView.of(kedja.jobs.dry_run(spec, code=caller.may_code))
@@ -199,7 +199,7 @@ def _log_response(page: LogPage, offset: int, *, is_range: bool) -> Response:
 
 def _check(caller: Caller, name: str) -> None:
     """Raise NotFound where the caller does not see the job's experiment, as where there is no such job."""
-    match = names.JOB_NAME.fullmatch(name)
+    match = naming.JOB_NAME.fullmatch(name)
     if match is None or not caller.sees(match["experiment"]):
         raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
 

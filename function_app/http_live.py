@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from function_app import live
 from function_app.callers import Caller
+from function_app.domain.receipt import Status
 from function_app.http_access import DataCaller, Service, access_of
 from function_app.http_drops import Experiment, experiment_name
 from function_app.http_events import cloud_event
@@ -18,7 +19,6 @@ from function_app.http_jobs import log_page, receipt_of
 from function_app.journal import Entry
 from function_app.live import JournalFeed, LogFeed, Message
 from function_app.problems import answers
-from function_app.receipt import Status
 from function_app.receipts import Summary
 from function_app.views import DropSummary
 

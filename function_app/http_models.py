@@ -10,10 +10,10 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from function_app import names
 from function_app.artifacts import ModelManifest
 from function_app.callers import Caller
 from function_app.champion import Candidate, Champion, Intervention
+from function_app.domain import naming
 from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound, Refused
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
@@ -122,7 +122,7 @@ def list_models(
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
 def get_model(caller: DataCaller, kedja: Service, model: str) -> ModelDetail:
     """Return a model: its champion, which consumers are to use, and its versions."""
-    versions = kedja.training.models(model) if names.MODEL_NAME.fullmatch(model) else []
+    versions = kedja.training.models(model) if naming.MODEL_NAME.fullmatch(model) else []
     seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
     if not seen:
         raise _no_model(model)
@@ -194,7 +194,7 @@ def roll_back_model(
 
     A caller who may act for the model's owner can always do this; any other only with a champion of their own.
     """
-    champion = kedja.champions.find(model) if names.MODEL_NAME.fullmatch(model) else None
+    champion = kedja.champions.find(model) if naming.MODEL_NAME.fullmatch(model) else None
     owns = champion is not None and _owns(caller, kedja, model)
     if champion is None or not (owns or _sees(caller, champion.receipt)):
         raise _no_model(model)
@@ -252,7 +252,7 @@ def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
 def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:
     """Return the manifest of a version that the caller sees, and the champion. Raise NotFound where there is none."""
     missing = NotFound(f"There is no version {version!r} of a model {model!r}, or its files are not all copied yet.")
-    if not names.MODEL_NAME.fullmatch(model):
+    if not naming.MODEL_NAME.fullmatch(model):
         raise missing
     champion = _champion(caller, kedja, model)
     if version == "champion" and champion:

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Header, Response
 from pydantic import AfterValidator, BaseModel, Field
 
-from function_app import names
 from function_app.callers import Caller
+from function_app.domain import naming
 from function_app.errors import NotFound
 from function_app.http_access import CodeCaller, DataCaller, Service
 from function_app.http_drops import experiment_name
@@ -98,7 +98,7 @@ def share_model(
 
 def _owner(caller: Caller, kedja: Kedja, model: str) -> tuple[ModelOwner, str]:
     """Return a model's owner and its ETag. Raise NotFound if there is none, or the caller may not act for it."""
-    found, etag = kedja.owners.read(model) if names.MODEL_NAME.fullmatch(model) else (None, "")
+    found, etag = kedja.owners.read(model) if naming.MODEL_NAME.fullmatch(model) else (None, "")
     if found is None or not caller.sees(found.owner):
         raise NotFound(f"There is no model {model!r}, or it is not yours. GET /api/models lists those there are.")
     return found, etag

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 import function_app
-from function_app import names
 from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import KedjaError
 from function_app.http_access import DataCaller, Operator, Service, access_of
 from function_app.kedja import Kedja
@@ -174,7 +174,7 @@ def _checked(connect: Callable[[], Kedja]) -> dict[str, Check]:
     checks = {"settings": _check(connect)}
     if checks["settings"].state == "ok":
         kedja = connect()
-        checks["storage"] = _check(lambda: kedja.blobs.page(names.RECEIPTS, ".open/", size=1))
+        checks["storage"] = _check(lambda: kedja.blobs.page(naming.RECEIPTS, ".open/", size=1))
         checks["training"] = _check(kedja.training.computes)
     return checks
 

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
-from function_app import names
 from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import NotFound
 from function_app.http_access import DataCaller, Service
 from function_app.problems import answers
@@ -108,9 +108,9 @@ def create_upload_links(
     request: UploadRequest,
 ) -> UploadLinks:
     """Return a link for each file. Those for `scripts` take the role `code`, since scripts run."""
-    if not caller.sees(names.slug(name)):
+    if not caller.sees(naming.slug(name)):
         raise NotFound(f"There is no experiment {name!r} that {caller.name} may drop into.")
-    if any(file.container == names.SCRIPTS for file in request.files):
+    if any(file.container == naming.SCRIPTS for file in request.files):
         caller.check(Role.CODE)
     wanted = [Wanted(**file.model_dump()) for file in request.files]
     uploads = Uploads(blobs=kedja.blobs, clock=kedja.receipts.clock)

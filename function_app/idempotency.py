@@ -14,8 +14,8 @@ from typing import Literal
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.storage import Blobs
 
@@ -84,13 +84,13 @@ class IdempotencyKeys:
         request = _digest(method.encode(), target.encode(), body)
         mark = Kept(state="in-progress", request=request, at=self.clock()).encoded()
         try:
-            self.blobs.create(names.RECEIPTS, name, mark)
-            blob = self.blobs.read(names.RECEIPTS, name)
+            self.blobs.create(naming.RECEIPTS, name, mark)
+            blob = self.blobs.read(naming.RECEIPTS, name)
             return Claim(name=name, etag=blob.etag, request=request)
         except PreconditionFailed:
             pass
         try:
-            blob = self.blobs.read(names.RECEIPTS, name)
+            blob = self.blobs.read(naming.RECEIPTS, name)
         except BlobNotFound as error:  # it was given up at this moment
             raise KeyInProgress(_busy(key)) from error
         kept = Kept.decoded(blob.data)
@@ -103,7 +103,7 @@ class IdempotencyKeys:
             if kept.state == "in-progress" and age < self.max_runtime:
                 raise KeyInProgress(_busy(key))
         try:
-            etag = self.blobs.replace(names.RECEIPTS, name, mark, etag=blob.etag)
+            etag = self.blobs.replace(naming.RECEIPTS, name, mark, etag=blob.etag)
         except PreconditionFailed as error:
             raise KeyInProgress(_busy(key)) from error
         return Claim(name=name, etag=etag, request=request)
@@ -112,7 +112,7 @@ class IdempotencyKeys:
         """Remember what was answered, or forget the key where nothing was done."""
         try:
             if not 200 <= status < 300 or len(body) > LARGEST:  # noqa: PLR2004 - the statuses of what was done
-                self.blobs.delete(names.RECEIPTS, claim.name, etag=claim.etag)
+                self.blobs.delete(naming.RECEIPTS, claim.name, etag=claim.etag)
                 return
             is_secret = _SECRETS.fullmatch(target.partition("?")[0]) is not None
             kept = Kept(
@@ -123,7 +123,7 @@ class IdempotencyKeys:
                 headers={} if is_secret else {name: headers[name] for name in KEPT_HEADERS if name in headers},
                 body="" if is_secret else base64.b64encode(body).decode(),
             )
-            self.blobs.replace(names.RECEIPTS, claim.name, kept.encoded(), etag=claim.etag)
+            self.blobs.replace(naming.RECEIPTS, claim.name, kept.encoded(), etag=claim.etag)
         except PreconditionFailed:
             pass  # it took so long that another request took its place
 

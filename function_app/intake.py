@@ -11,15 +11,15 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.incoming_events import BlobCreated
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.events import BlobCreated
 from function_app.storage import Blobs, Queues
 
 logger = logging.getLogger(__name__)
 
-WATCHED = (names.DATA, names.SCRIPTS)
+WATCHED = (naming.DATA, naming.SCRIPTS)
 EMPTY_UNTIL_FLUSHED = "CreateFile"
 """Accounts with folders create a file first and fill it later (FlushWithClose): the first event is too early."""
 
@@ -43,9 +43,9 @@ class SettleRequest(Document):
 
         Files outside of any folder have nothing in common, so each has its own.
         """
-        if self.experiment != names.ROOT_EXPERIMENT:
-            return names.settling_blob(self.experiment)
-        return names.settling_blob(f"{self.experiment}-{hashlib.sha256(self.folder.encode()).hexdigest()[:16]}")
+        if self.experiment != naming.ROOT_EXPERIMENT:
+            return naming.settling_blob(self.experiment)
+        return naming.settling_blob(f"{self.experiment}-{hashlib.sha256(self.folder.encode()).hexdigest()[:16]}")
 
 
 class Marker(Document):
@@ -78,10 +78,10 @@ class Intake:
         place = self._place(event)
         if place is None:
             return False
-        if names.is_ignored(place):
+        if naming.is_ignored(place):
             return False
         folder, _, name = place.partition("/")
-        experiment = names.slug(folder) if name else names.ROOT_EXPERIMENT
+        experiment = naming.slug(folder) if name else naming.ROOT_EXPERIMENT
         request = SettleRequest(experiment=experiment, folder=folder, trigger=event.id)
         return self.schedule(request, message=message, delivery=delivery, delay=self.quiet_period)
 
@@ -92,7 +92,7 @@ class Intake:
         """
         marker = Marker(message=message, request=request, delay=delay)
         try:
-            created = self.blobs.create(names.RECEIPTS, request.marker, marker.encoded())
+            created = self.blobs.create(naming.RECEIPTS, request.marker, marker.encoded())
         except PreconditionFailed:
             if delivery == 1 or not self._made_by(request.marker, message):
                 return False
@@ -102,7 +102,7 @@ class Intake:
 
     def look_again(self, folder: str, *, trigger: str, run: str) -> None:
         """Have a folder looked at now that no event tells of. `run` identifies the round that found it."""
-        request = SettleRequest(experiment=names.slug(folder), folder=folder, trigger=trigger)
+        request = SettleRequest(experiment=naming.slug(folder), folder=folder, trigger=trigger)
         self.schedule(request, message=f"{trigger}-{run}", delay=0)
 
     def postpone(self, request: SettleRequest, *, message: str, delay: float) -> None:
@@ -115,11 +115,11 @@ class Intake:
         if self.schedule(request, message=message, delivery=2, delay=delay) or request.since is None:
             return
         try:
-            blob = self.blobs.read(names.RECEIPTS, request.marker)
+            blob = self.blobs.read(naming.RECEIPTS, request.marker)
             marker = Marker.decoded(blob.data)
             since = min(request.since, marker.request.since or request.since)
             told = marker.model_copy(update={"request": marker.request.model_copy(update={"since": since})})
-            self.blobs.replace(names.RECEIPTS, request.marker, told.encoded(), etag=blob.etag)
+            self.blobs.replace(naming.RECEIPTS, request.marker, told.encoded(), etag=blob.etag)
         except (BlobNotFound, PreconditionFailed):
             return  # that look has begun
 
@@ -129,20 +129,20 @@ class Intake:
         Return the request with the earliest time since when files have been coming.
         """
         try:
-            marker = Marker.decoded(self.blobs.read(names.RECEIPTS, request.marker).data)
+            marker = Marker.decoded(self.blobs.read(naming.RECEIPTS, request.marker).data)
         except BlobNotFound:
             return request
-        self.blobs.delete(names.RECEIPTS, request.marker)
+        self.blobs.delete(naming.RECEIPTS, request.marker)
         known = [since for since in (request.since, marker.request.since) if since is not None]
         return request.model_copy(update={"since": min(known, default=None)})
 
     def enqueue(self, request: SettleRequest, *, delay: float) -> None:
         """Put a settle request on the queue whatever markers there are."""
-        self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json", exclude_none=True), delay=delay)
+        self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json", exclude_none=True), delay=delay)
 
     def _made_by(self, name: str, message: str) -> bool:
         try:
-            return Marker.decoded(self.blobs.read(names.RECEIPTS, name).data).message == message
+            return Marker.decoded(self.blobs.read(naming.RECEIPTS, name).data).message == message
         except BlobNotFound:
             return False
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from function_app import names
+from function_app.domain import naming
 from function_app.job_placeholders import quote
 from function_app.job_spec import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
 from function_app.kedja_options import Argument
@@ -121,9 +121,9 @@ def _sweep(spec: JobSpec, work: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data: bool) -> dict[str, Any]:
-    places = {SCRIPTS_INPUT: f"{names.SNAPSHOTS_DATASTORE}/paths/{names.snapshot_prefix(experiment, drop)}"}
+    places = {SCRIPTS_INPUT: f"{naming.SNAPSHOTS_DATASTORE}/paths/{naming.snapshot_prefix(experiment, drop)}"}
     if has_data:
-        places[DATA_INPUT] = f"{names.DATA_DATASTORE}/paths/{folder}/"
+        places[DATA_INPUT] = f"{naming.DATA_DATASTORE}/paths/{folder}/"
     own = {
         name: {**spec.folder_input(name).model_dump(), "path": f"azureml://datastores/{place}"}
         for name, place in places.items()
@@ -134,7 +134,7 @@ def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data:
 
 def _checkpoints(experiment: str, drop: str) -> dict[str, Any]:
     """Return an output at a fixed place: mounted, it shows what an earlier attempt left there."""
-    place = f"{names.CHECKPOINTS_DATASTORE}/paths/{names.checkpoints_prefix(experiment, drop)}"
+    place = f"{naming.CHECKPOINTS_DATASTORE}/paths/{naming.checkpoints_prefix(experiment, drop)}"
     return {
         CHECKPOINTS_OUTPUT: {"type": "uri_folder", "mode": "rw_mount", "path": f"azureml://datastores/{place}"},
     }

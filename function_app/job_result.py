@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from attrs import frozen
 from pydantic import AfterValidator, ValidationError
 
-from function_app.documents import Document
+from function_app.domain.document import Document
 from function_app.errors import BlobNotFound, KedjaError
 from function_app.result_document import Malformed, OutputFile, read_result
 from function_app.storage import Blobs

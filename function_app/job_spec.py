@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from function_app.domain.naming import slug
 from function_app.errors import InvalidJobSpec
 from function_app.job_environment import CondaFile, Environment, InlineEnvironment
 from function_app.job_fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
@@ -35,7 +36,6 @@ from function_app.job_placeholders import Placeholders, is_placeholder
 from function_app.job_problem import Path, Places, Problem
 from function_app.job_reading import read_json, read_yaml
 from function_app.kedja_options import KedjaOptions
-from function_app.names import slug
 from function_app.sweep_spec import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
 
 DATA_INPUT = "data"

@@ -7,17 +7,17 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import names
-from function_app.announcements import Announced
-from function_app.answer import came_of, sequence, tried_again
 from function_app.approvals import Approvals
-from function_app.attempt import AttemptOptions
 from function_app.deletion import check_not_deleting
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.attempt import AttemptOptions
+from function_app.domain.cloud_events import Announced
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.domain.receipt_transitions import came_of, sequence, tried_again
 from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.planning import Planner, Ready, Rejected, Waiting
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
@@ -132,7 +132,7 @@ class Jobs:
         if drop.is_empty:
             raise NotFound(
                 f"Nothing was dropped for the experiment {folder!r}. Drop files into "
-                f"{names.DATA}/{folder}/ or {names.SCRIPTS}/{folder}/."
+                f"{naming.DATA}/{folder}/ or {naming.SCRIPTS}/{folder}/."
             )
         dropped = self.settler.spec(drop)
         if isinstance(dropped, InvalidJobSpec):
@@ -181,7 +181,7 @@ class Jobs:
         if came_of(receipt, identity, self.receipts.clock()):
             return self.submitter.submit(receipt)
         # The order among drops is that of the storage's clock, whatever this host's says.
-        order = sequence(self.blobs.read(names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)).now)
+        order = sequence(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)).now)
 
         def edit(current: Receipt) -> Receipt:
             if came_of(current, identity, self.receipts.clock()):

@@ -14,8 +14,8 @@ from typing import Any, Literal, Self
 from attrs import evolve, frozen
 from pydantic import ValidationError
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
 from function_app.errors import KedjaError, StorageError
 from function_app.storage import Blobs, listed
 
@@ -100,7 +100,7 @@ class Journal:
         if not text:
             return
         try:
-            self.blobs.append(names.RECEIPTS, _blob(self._slot()), text.encode())
+            self.blobs.append(naming.RECEIPTS, _blob(self._slot()), text.encode())
         except StorageError:
             logger.exception("The journal was not written.")
 
@@ -149,7 +149,7 @@ class Journal:
         return found, None
 
     def _read(self, slot: int, offset: int) -> tuple[list[Entry], int]:
-        data = self.blobs.read_from(names.RECEIPTS, _blob(slot), offset, MOST_READ)
+        data = self.blobs.read_from(naming.RECEIPTS, _blob(slot), offset, MOST_READ)
         whole = data[: data.rfind(b"\n") + 1]
         entries = [entry for line in whole.splitlines() if (entry := _entry(line)) is not None]
         return entries, offset + len(whole)
@@ -157,7 +157,7 @@ class Journal:
     def _lines_before(self, slot: int, end: int) -> Sequence[tuple[bytes, int]]:
         """Return the last lines that end before a byte of a blob, last first, each with where it starts."""
         start = max(0, end - MOST_READ // 16)
-        data = self.blobs.read_from(names.RECEIPTS, _blob(slot), start, end - start)
+        data = self.blobs.read_from(naming.RECEIPTS, _blob(slot), start, end - start)
         lines: list[tuple[bytes, int]] = []
         while data:
             begin = data.rfind(b"\n", 0, len(data) - 1) + 1
@@ -169,7 +169,7 @@ class Journal:
 
     def _slots(self, before: Position | None) -> Iterable[tuple[int, int]]:
         """Yield the blobs with their sizes, newest first."""
-        for page in listed(self.blobs, names.RECEIPTS, FOLDER, size=100 if before is None else 5000):
+        for page in listed(self.blobs, naming.RECEIPTS, FOLDER, size=100 if before is None else 5000):
             for item in page.items:
                 slot = _LAST - int(item.name.removeprefix(FOLDER))
                 if before is None or slot <= before.slot:
@@ -186,7 +186,7 @@ class Journal:
         return int(self.clock().timestamp()) // SLOT
 
     def _size(self, slot: int) -> int:
-        item = self.blobs.get(names.RECEIPTS, _blob(slot))
+        item = self.blobs.get(naming.RECEIPTS, _blob(slot))
         return item.size if item else 0
 
 

@@ -7,16 +7,18 @@ from typing import Any, Self
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import connections, events, names
+from function_app import connections
 from function_app.admission import Admission, Limits
-from function_app.announcements import Publisher
 from function_app.approvals import Approvals
 from function_app.approving import ApprovedRequest, Approver
 from function_app.artifacts import Artifacts
 from function_app.azure_storage import StorageAccount
 from function_app.champion import Champions
 from function_app.completion import LookRequest, Watcher
-from function_app.documents import Document
+from function_app.domain import incoming_events, naming
+from function_app.domain.cloud_events import Publisher
+from function_app.domain.document import Document
+from function_app.domain.receipt import Receipt
 from function_app.entrance import Entrance
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
@@ -28,7 +30,6 @@ from function_app.missing_node import MissingNodes
 from function_app.ownership import Owners
 from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
-from function_app.receipt import Receipt
 from function_app.receipts import Clock, Receipts, utc_now
 from function_app.reconciliation import Reconciler
 from function_app.registration import Registrar
@@ -235,14 +236,14 @@ class Kedja:
 
     def on_blob_event(self, body: bytes, *, message: str, delivery: int) -> None:
         """Work on a message of `blob-events`."""
-        for number, raw in enumerate(events.each(events.decode(body))):
-            event = events.parse(raw)
-            if isinstance(event, events.BlobCreated):
+        for number, raw in enumerate(incoming_events.each(incoming_events.decode(body))):
+            event = incoming_events.parse(raw)
+            if isinstance(event, incoming_events.BlobCreated):
                 self.intake.receive(event, message=f"{message}/{number}", delivery=delivery)
 
     def on_settled(self, body: bytes, *, message: str) -> None:
         """Work on a message of `settled-drops`: a folder to look at, or something to submit."""
-        values = _object(events.decode(body))
+        values = _object(incoming_events.decode(body))
         if values.get("kind") == "submit":
             request = _request(SubmitRequest, values)
             self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
@@ -255,19 +256,19 @@ class Kedja:
 
     def on_run_event(self, body: bytes) -> None:
         """Work on a message of `run-events`: the training service's event, or a request to look again."""
-        for raw in events.each(events.decode(body)):
+        for raw in incoming_events.each(incoming_events.decode(body)):
             if raw.get("kind") == "look":
                 request = _request(LookRequest, raw)
                 self.watcher.look(request.job, tries=request.tries, since=request.since)
-            elif isinstance(event := events.parse(raw), events.RunChanged):
+            elif isinstance(event := incoming_events.parse(raw), incoming_events.RunChanged):
                 self.watcher.look(event.job)
 
     def on_poison(self, queue: str, body: bytes, *, message: str) -> None:
         """Work on a message of a poison queue: try it once more, keep it, and note it where people look."""
         work = {
-            names.BLOB_EVENTS: lambda: self.on_blob_event(body, message=message, delivery=2),
-            names.SETTLED_DROPS: lambda: self.on_settled(body, message=message),
-            names.RUN_EVENTS: lambda: self.on_run_event(body),
+            naming.BLOB_EVENTS: lambda: self.on_blob_event(body, message=message, delivery=2),
+            naming.SETTLED_DROPS: lambda: self.on_settled(body, message=message),
+            naming.RUN_EVENTS: lambda: self.on_run_event(body),
         }[queue]
         kept = self.poison.take(queue, message, body, work)
         if kept is not None:
@@ -276,15 +277,15 @@ class Kedja:
     def _receipt_of(self, body: str) -> Receipt | None:
         """Return the receipt that a message is about, or its experiment's latest, as far as the message tells."""
         try:
-            values = _object(events.decode(body))
+            values = _object(incoming_events.decode(body))
             if values.get("kind") == "look":
                 return self.jobs.find(str(values.get("job")))
             if values.get("kind") in ("submit", "approved"):
                 return self.receipts.find(str(values.get("experiment")), str(values.get("drop")))
             if values.get("kind") in ("settle", "request"):
                 return self._latest(str(values.get("experiment")))
-            event = events.parse(values)
-            return self.jobs.find(event.job) if isinstance(event, events.RunChanged) else None
+            event = incoming_events.parse(values)
+            return self.jobs.find(event.job) if isinstance(event, incoming_events.RunChanged) else None
         except KedjaError:
             return None
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from function_app.domain.naming import is_ignored
 from function_app.job_fields import (
     DropPath,
     Line,
@@ -19,7 +20,6 @@ from function_app.job_fields import (
     refuse,
     shown,
 )
-from function_app.names import is_ignored
 
 _LONGEST_ARGUMENT = 4096
 _LONGEST_LIST = 1000

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Self
 
-from function_app import names
-from function_app.documents import Document
-from function_app.receipt import Order, Receipt
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import Order, Receipt
 from function_app.storage import Blobs
 
 
@@ -32,7 +32,7 @@ class Latest(Document):
             experiment=receipt.experiment,
             folder=receipt.folder,
             drop=receipt.drop,
-            receipt=names.receipt_blob(receipt.experiment, receipt.drop),
+            receipt=naming.receipt_blob(receipt.experiment, receipt.drop),
             sequence=receipt.sequence,
             newest_upload=receipt.newest_upload,
             listed=receipt.listed,
@@ -45,7 +45,7 @@ class Latest(Document):
         Raises:
             Unreadable: where what lies there is broken.
         """
-        return cls.found(blobs, names.RECEIPTS, names.latest_blob(experiment))
+        return cls.found(blobs, naming.RECEIPTS, naming.latest_blob(experiment))
 
     @property
     def order(self) -> Order:

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from function_app.domain.receipt import Receipt
 from function_app.job_result import OUTPUTS
-from function_app.receipt import Receipt
 from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
 
 LONGEST_VALUE = 1000

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from function_app.deletion import BeingDeleted
-from function_app.documents import Document
+from function_app.domain.backoff import backoff
+from function_app.domain.document import Document
 from function_app.errors import TrainingServiceUnavailable
 from function_app.receipts import Clock, ReceiptBusy
-from function_app.retrying import backoff
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, UnreadableSnapshot
 from function_app.timing import Timing
 

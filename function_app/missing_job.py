@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from attrs import frozen
 
+from function_app.domain.receipt import Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceError
-from function_app.receipt import Receipt, Status
 from function_app.receipts import Receipts
 from function_app.timing import Timing
 from function_app.training_service import Job, TrainingService

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app.receipt import Receipt, Status
+from function_app.domain.receipt import Receipt, Status
 from function_app.receipts import Receipts
 from function_app.training_service import Compute, TrainingService
 

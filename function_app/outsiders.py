@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from function_app import names
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.drop import Drop
 from function_app.planning import Rejected
 from function_app.storage import Blobs
 
@@ -12,7 +12,7 @@ def refused(blobs: Blobs, name: str, *, now: datetime) -> Rejected | None:
     """Return the refusal of the file of this name, in whichever container it is; None where it is in none."""
     found = [
         (container, item)
-        for container in (names.DATA, names.SCRIPTS)
+        for container in (naming.DATA, naming.SCRIPTS)
         if (item := blobs.get(container, name)) is not None
     ]
     if not found:

@@ -14,9 +14,9 @@ from typing import Self
 
 from attrs import frozen
 
-from function_app import names
 from function_app.champion import Champion, Champions
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import OwnersGate, refusal
 from function_app.kedja_options import RegisterOptions, When
@@ -84,7 +84,7 @@ class ModelOwner(Document):
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
         """Return a model's owner and the blob's ETag, or None if none is stored. Raise Unreadable for a broken one."""
-        return cls.found(blobs, names.MODELS, names.owner_blob(model))
+        return cls.found(blobs, naming.MODELS, naming.owner_blob(model))
 
 
 @frozen(kw_only=True)
@@ -224,21 +224,21 @@ class Owners:
             if is_current(etag):
                 return changed, self._store(changed, etag)
         except PreconditionFailed:
-            logger.info("%s was changed by somebody else at the same moment.", names.owner_blob(model))
+            logger.info("%s was changed by somebody else at the same moment.", naming.owner_blob(model))
         raise OwnerChanged(f"Who may register the model {model} was changed meanwhile. Read it again.")
 
     def _store(self, owner: ModelOwner, etag: str) -> str:
         """Write an owner over the record with this ETag; return the new one."""
-        name = names.owner_blob(owner.model)
+        name = naming.owner_blob(owner.model)
         if etag != UNSTORED:
-            return self.blobs.replace(names.MODELS, name, owner.encoded(), etag=etag)
-        self.blobs.create(names.MODELS, name, owner.encoded())
-        return self.blobs.read(names.MODELS, name).etag
+            return self.blobs.replace(naming.MODELS, name, owner.encoded(), etag=etag)
+        self.blobs.create(naming.MODELS, name, owner.encoded())
+        return self.blobs.read(naming.MODELS, name).etag
 
     def _create(self, owner: ModelOwner) -> ModelOwner:
         """Store a model's owner, or return the one that somebody else stored first."""
         try:
-            self.blobs.create(names.MODELS, names.owner_blob(owner.model), owner.encoded())
+            self.blobs.create(naming.MODELS, naming.owner_blob(owner.model), owner.encoded())
         except PreconditionFailed:
             stored = ModelOwner.read(self.blobs, owner.model)
             if stored is None:
@@ -268,9 +268,9 @@ class Owners:
         if not _EXPERIMENT.fullmatch(name):
             return False
         if before is None:
-            containers = (names.RECEIPTS, names.DATA, names.SCRIPTS)
+            containers = (naming.RECEIPTS, naming.DATA, naming.SCRIPTS)
             return any(self.blobs.page(container, f"{name}/", size=1).items for container in containers)
-        items = (item for page in pages(self.blobs, names.RECEIPTS, f"{name}/") for item in page)
+        items = (item for page in pages(self.blobs, naming.RECEIPTS, f"{name}/") for item in page)
         received = (item.metadata["received"] for item in items if "received" in item.metadata)
         return any(datetime.fromisoformat(one) < before for one in received)
 

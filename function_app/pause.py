@@ -5,8 +5,8 @@ from typing import Self
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
 from function_app.receipts import Clock, utc_now
 from function_app.storage import Blobs
@@ -37,7 +37,7 @@ class Pauses:
 
     def find(self) -> Pause | None:
         try:
-            blob = self.blobs.read(names.RECEIPTS, names.PAUSED_BLOB)
+            blob = self.blobs.read(naming.RECEIPTS, naming.PAUSED_BLOB)
         except BlobNotFound:
             return None
         return Pause.of(blob.data, blob.modified)
@@ -45,9 +45,9 @@ class Pauses:
     def begin(self, reason: str, by: str) -> Pause:
         """Pause, or give a pause that is on another reason."""
         pause = Pause(reason=reason, by=by, since=self.clock())
-        self.blobs.replace(names.RECEIPTS, names.PAUSED_BLOB, pause.encoded())
+        self.blobs.replace(naming.RECEIPTS, naming.PAUSED_BLOB, pause.encoded())
         return pause
 
     def end(self) -> bool:
         """Go on; return whether there was a pause."""
-        return self.blobs.delete(names.RECEIPTS, names.PAUSED_BLOB)
+        return self.blobs.delete(naming.RECEIPTS, naming.PAUSED_BLOB)

@@ -7,11 +7,12 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import dropped_names, names
-from function_app.drop import Drop
+from function_app import dropped_names
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import DroppedFile
 from function_app.job_document import job_document
 from function_app.job_spec import JobSpec
-from function_app.receipt import DroppedFile
 from function_app.settings import Settings
 from function_app.training_service import RECEIPT_TAG, TrainingService
 
@@ -109,7 +110,7 @@ class Planner:
                     drop=drop,
                     what="script",
                     what_to_do=f"Drop {wanted}, which job.yaml names as kedja.entry_script, into "
-                    f"{names.SCRIPTS}/{drop.folder}/.",
+                    f"{naming.SCRIPTS}/{drop.folder}/.",
                 )
             return self._with_data(drop, spec, entry_script=wanted)
         if DEFAULT_ENTRY_SCRIPT in top or len(top) == 1:
@@ -127,13 +128,13 @@ class Planner:
             return Waiting(
                 drop=drop,
                 what="data",
-                what_to_do=f"Drop files into {names.DATA}/{drop.folder}/, and a script into "
-                f"{names.SCRIPTS}/{drop.folder}/ unless the built-in trainer shall read them.",
+                what_to_do=f"Drop files into {naming.DATA}/{drop.folder}/, and a script into "
+                f"{naming.SCRIPTS}/{drop.folder}/ unless the built-in trainer shall read them.",
             )
         return Waiting(
             drop=drop,
             what="script",
-            what_to_do=f"Drop a training script into {names.SCRIPTS}/{drop.folder}/. The built-in trainer reads .npz "
+            what_to_do=f"Drop a training script into {naming.SCRIPTS}/{drop.folder}/. The built-in trainer reads .npz "
             "with x and y, pairs of IDX files, CSV with a header, and one folder of images per class; it knows none "
             "of these files.",
         )
@@ -143,7 +144,7 @@ class Planner:
             return Waiting(
                 drop=drop,
                 what="data",
-                what_to_do=f"Drop files into {names.DATA}/{drop.folder}/, or say in job.yaml that the script needs "
+                what_to_do=f"Drop files into {naming.DATA}/{drop.folder}/, or say in job.yaml that the script needs "
                 "none: kedja: {data: none}.",
             )
         return Ready(drop=drop, entry_script=entry_script)

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import Receipt
 from function_app.errors import KedjaError
-from function_app.receipt import Receipt
 from function_app.receipts import Receipts
 from function_app.storage import Blobs
 from function_app.training_requests import TrainingRequests
@@ -53,7 +53,7 @@ class PoisonCabinet:
         text = self.requests.without_spec(body.decode(errors="replace"), of=message)
         poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
         metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
-        self.blobs.replace(names.RECEIPTS, names.poison_blob(queue, message), poison.encoded(), metadata=metadata)
+        self.blobs.replace(naming.RECEIPTS, naming.poison_blob(queue, message), poison.encoded(), metadata=metadata)
         logger.error("A message of %s is kept as poison: %s", queue, reason)
         return poison
 

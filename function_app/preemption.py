@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from function_app.domain.receipt import Receipt
 from function_app.job_result import JobResult
-from function_app.receipt import Receipt
 from function_app.training_service import Job, JobStatus, TrainingService
 
 _KILLED = 128 + 9

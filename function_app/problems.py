@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from function_app.deletion import BeingDeleted
+from function_app.domain.receipt import IllegalMove
 from function_app.errors import (
     AppNotAllowed,
     ComputeRefused,
@@ -37,7 +38,6 @@ from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
 from function_app.journal import InvalidCursor
 from function_app.ownership import ModelNotShared, OwnerChanged
 from function_app.positions import InvalidToken
-from function_app.receipt import IllegalMove
 from function_app.receipts import ReceiptBusy
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
 from function_app.uploads import InvalidName

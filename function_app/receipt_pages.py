@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from function_app import names
+from function_app.domain import naming
 from function_app.positions import Position
 from function_app.receipts import Receipts, Summary
 from function_app.sealing import Seal
@@ -89,4 +89,4 @@ def newest_of(
 
 
 def _name(summary: Summary) -> str:
-    return names.by_time_blob(summary.received_at, summary.experiment, summary.drop)
+    return naming.by_time_blob(summary.received_at, summary.experiment, summary.drop)

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
-from function_app import names
-from function_app.announcements import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
+from function_app.domain import naming
+from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
+from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import KedjaError, NotFound, PreconditionFailed
 from function_app.journal import Entry, Journal
 from function_app.latest import Latest
-from function_app.receipt import FINAL, Receipt
 from function_app.storage import BlobItem, Blobs, Lease, pages
 
 logger = logging.getLogger(__name__)
@@ -95,19 +95,19 @@ class Receipts:
 
     def of_job(self, job: str) -> Receipt | None:
         """Return the receipt that has an attempt of this name, or None if there is none."""
-        parts = names.JOB_NAME.fullmatch(job)
+        parts = naming.JOB_NAME.fullmatch(job)
         if parts is None:
             return None
         slug = parts["experiment"]
-        page = self.blobs.page(names.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
+        page = self.blobs.page(naming.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
         found = (self.find(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json")) for item in page.items)
         return next((receipt for receipt in found if receipt and receipt.has(job)), None)
 
     def create(self, receipt: Receipt) -> Receipt:
         """Write a new receipt, or return the one that someone else wrote first."""
-        name = names.receipt_blob(receipt.experiment, receipt.drop)
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
         try:
-            self.blobs.create(names.RECEIPTS, name, receipt.encoded(), metadata=_metadata(receipt))
+            self.blobs.create(naming.RECEIPTS, name, receipt.encoded(), metadata=_metadata(receipt))
         except PreconditionFailed:
             return self.load(receipt.experiment, receipt.drop)
         self.index(receipt)
@@ -131,10 +131,10 @@ class Receipts:
             if changed == current:
                 return current
             changed = changed.with_(updated_at=self.clock())
-            name = names.receipt_blob(receipt.experiment, receipt.drop)
+            name = naming.receipt_blob(receipt.experiment, receipt.drop)
             try:
                 self.blobs.replace(
-                    names.RECEIPTS, name, changed.encoded(), etag=etag, metadata=_metadata(changed), lease=lease
+                    naming.RECEIPTS, name, changed.encoded(), etag=etag, metadata=_metadata(changed), lease=lease
                 )
             except PreconditionFailed:
                 lost = etag
@@ -185,15 +185,15 @@ class Receipts:
         Whoever opens it writes the receipt first and the mark after that. So where the mark is still the one that was
         there before the receipt was read, nothing has happened since.
         """
-        name = names.open_blob(receipt.experiment, receipt.drop)
-        mark = self.blobs.get(names.RECEIPTS, name)
+        name = naming.open_blob(receipt.experiment, receipt.drop)
+        mark = self.blobs.get(naming.RECEIPTS, name)
         if mark is None:
             return receipt
         receipt = self.load(receipt.experiment, receipt.drop)
         if is_over(receipt):
             self.index(receipt)  # a call that was killed may have written the receipt and not its index
             with contextlib.suppress(PreconditionFailed):
-                self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
+                self.blobs.delete(naming.RECEIPTS, name, etag=mark.etag)
         return receipt
 
     def let_wait(self, receipt: Receipt, waits: Callable[[Receipt], bool]) -> Receipt:
@@ -206,12 +206,12 @@ class Receipts:
 
     def open(self, experiment: str, drop: str) -> None:
         """Mark a receipt as one that something is still to happen to."""
-        self.blobs.replace(names.RECEIPTS, names.open_blob(experiment, drop), b"")
+        self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
 
     def opened(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
         """Yield (experiment, drop) of receipts that something is still to happen to."""
-        prefix = names.open_blob(experiment, "") if experiment else ".open/"
-        for page in pages(self.blobs, names.RECEIPTS, prefix):
+        prefix = naming.open_blob(experiment, "") if experiment else ".open/"
+        for page in pages(self.blobs, naming.RECEIPTS, prefix):
             for item in page:
                 _, slug, drop = item.name.split("/")
                 yield slug, drop
@@ -223,17 +223,17 @@ class Receipts:
 
     def advance(self, receipt: Receipt) -> Latest:
         """Make the receipt its experiment's latest unless a newer one is; return which one is the latest now."""
-        name, new = names.latest_blob(receipt.experiment), Latest.of(receipt)
+        name, new = naming.latest_blob(receipt.experiment), Latest.of(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
             found = Latest.read(self.blobs, receipt.experiment)
             try:
                 if found is None:
-                    self.blobs.create(names.RECEIPTS, name, new.encoded())
+                    self.blobs.create(naming.RECEIPTS, name, new.encoded())
                     return new
                 before, etag = found
                 following = before.or_newer(new)
                 if following != before:
-                    self.blobs.replace(names.RECEIPTS, name, following.encoded(), etag=etag)
+                    self.blobs.replace(naming.RECEIPTS, name, following.encoded(), etag=etag)
             except PreconditionFailed:
                 continue
             return following
@@ -241,18 +241,18 @@ class Receipts:
 
     def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[Summary], str | None]:
         """Return a page of the list of receipts, newest first, and what reads on. One call to storage."""
-        page = self.blobs.page(names.RECEIPTS, ".by-time/", size=size, token=token)
+        page = self.blobs.page(naming.RECEIPTS, ".by-time/", size=size, token=token)
         return [_indexed(item) for item in page.items], page.token
 
     def page_of(self, experiment: str, *, size: int, token: str | None = None) -> tuple[list[Summary], str | None]:
         """Return a page of an experiment's receipts, in the order of their ids. One call to storage."""
-        page = self.blobs.page(names.RECEIPTS, f"{experiment}/", size=size, token=token)
+        page = self.blobs.page(naming.RECEIPTS, f"{experiment}/", size=size, token=token)
         found = ((item.name.removeprefix(f"{experiment}/").removesuffix(".json"), item) for item in page.items)
         summaries = [Summary.of(experiment, drop, item.metadata) for drop, item in found if "status" in item.metadata]
         return summaries, page.token
 
     def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
-        found = Receipt.found(self.blobs, names.RECEIPTS, names.receipt_blob(experiment, drop))
+        found = Receipt.found(self.blobs, naming.RECEIPTS, naming.receipt_blob(experiment, drop))
         if found is None:
             raise NotFound(f"There is no receipt {experiment}/{drop}.")
         return found
@@ -262,14 +262,14 @@ class Receipts:
 
         The journal is told of it then.
         """
-        name = names.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
+        name = naming.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
         metadata: Mapping[str, str] = _metadata(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
-            self.blobs.replace(names.RECEIPTS, name, b"", metadata=metadata)
-            place = names.RECEIPTS, names.receipt_blob(receipt.experiment, receipt.drop)
+            self.blobs.replace(naming.RECEIPTS, name, b"", metadata=metadata)
+            place = naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)
             now = self.blobs.get(*place) or self.blobs.get(*place)  # storage may miss a blob once
             if now is None:  # it was deleted meanwhile
-                self.blobs.delete(names.RECEIPTS, name)
+                self.blobs.delete(naming.RECEIPTS, name)
                 return
             if now.metadata == metadata:
                 line = {"drop": receipt.drop, "metadata": dict(metadata)}

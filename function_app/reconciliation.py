@@ -11,17 +11,17 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import names
 from function_app.apart import apart
 from function_app.approving import Approver
-from function_app.attempt import Attempt
 from function_app.completion import Watcher
 from function_app.deletion import is_deleting
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.document import Document
+from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
 from function_app.intake import Intake
 from function_app.missing_node import MissingNodes
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.service_wait import only_waits
 from function_app.snapshot import UnreadableSnapshot
@@ -131,8 +131,8 @@ class Reconciler:
 
         Storage may miss a receipt once. So the first time is noted on the mark, which goes when that is so again later.
         """
-        name = names.open_blob(experiment, drop)
-        listing = self.blobs.list(names.RECEIPTS, name)
+        name = naming.open_blob(experiment, drop)
+        listing = self.blobs.list(naming.RECEIPTS, name)
         for mark in listing.items:
             was_missed = _MISSED in mark.metadata
             wait = self.timing.lost_submission if was_missed else self.timing.max_function_runtime
@@ -140,13 +140,13 @@ class Reconciler:
                 continue
             with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
                 if was_missed:
-                    self.blobs.delete(names.RECEIPTS, name, etag=mark.etag)
+                    self.blobs.delete(naming.RECEIPTS, name, etag=mark.etag)
                 else:
-                    self.blobs.replace(names.RECEIPTS, name, b"", etag=mark.etag, metadata={_MISSED: "once"})
+                    self.blobs.replace(naming.RECEIPTS, name, b"", etag=mark.etag, metadata={_MISSED: "once"})
 
     def _caught_up(self, receipt: Receipt) -> Receipt:
         """Bring on an unclaimed drop whose host may have been killed before it was its experiment's latest."""
-        if receipt.experiment == names.ROOT_EXPERIMENT or is_deleting(self.blobs, receipt.experiment):
+        if receipt.experiment == naming.ROOT_EXPERIMENT or is_deleting(self.blobs, receipt.experiment):
             return receipt  # files outside of any folder follow nothing
         return self.supersession.advance(receipt, supersede=False)
 
@@ -201,10 +201,10 @@ class Reconciler:
                 break
 
     def _keep(self, cursor: Cursor) -> None:
-        self.blobs.replace(names.RECEIPTS, CURSOR, cursor.encoded())
+        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.encoded())
 
     def _cursor(self) -> Cursor:
         try:
-            return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
+            return Cursor.decoded(self.blobs.read(naming.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()

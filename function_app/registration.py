@@ -12,18 +12,18 @@ from typing import Any
 
 from attrs import field, frozen
 
-from function_app import names
-from function_app.announcements import Announced
 from function_app.artifacts import Artifacts, ModelManifest
-from function_app.attempt import Attempt
 from function_app.champion import Champion, Champions
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.cloud_events import Announced
+from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import OwnersGate
 from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.lineage import lineage, registration_of
 from function_app.ownership import ModelNotShared, Owners
-from function_app.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
 from function_app.receipts import Receipts
 from function_app.registration_work import Work, measured_of
 from function_app.removal import Remover
@@ -74,8 +74,8 @@ class Registrar:
             PreconditionFailed: where another host does it right now.
             Unfinished: where files are still being uploaded or copied, or too many others are being registered.
         """
-        name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self._place(), self.blobs.lease(names.RECEIPTS, name, self.timing.lease) as lease:
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        with self._place(), self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
             receipt = self.receipts.load(receipt.experiment, receipt.drop)
             attempt = receipt.attempt
             if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
@@ -113,8 +113,8 @@ class Registrar:
         Raises:
             PreconditionFailed: where another host registers it right now.
         """
-        name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self.blobs.lease(names.RECEIPTS, name, self.timing.lease) as lease:
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        with self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
             current = self.receipts.load(receipt.experiment, receipt.drop)
             attempt = current.attempt
             if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
@@ -195,9 +195,9 @@ class Registrar:
             model = RegisteredModel(
                 model=work.model,
                 version=version.version,
-                path=f"{names.MODELS}/{names.model_prefix(work.model, version.version)}",
+                path=f"{naming.MODELS}/{naming.model_prefix(work.model, version.version)}",
             )
-        target = names.model_prefix(model.model, model.version)
+        target = naming.model_prefix(model.model, model.version)
         progress = self.artifacts.copy(outputs, target, keep_alive=work.lease.renew)
         model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
         receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
@@ -249,7 +249,7 @@ class Registrar:
         )
         name = ModelManifest.blob(model.model, model.version)
         with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
-            self.blobs.create(names.MODELS, name, manifest.encoded())
+            self.blobs.create(naming.MODELS, name, manifest.encoded())
         now = self.receipts.clock()
         challenger = Champion(
             model=model.model,
@@ -283,7 +283,7 @@ class Registrar:
                 model=done.model,
                 version=done.version,
                 path=done.path,
-                manifest=f"{names.MODELS}/{name}",
+                manifest=f"{naming.MODELS}/{name}",
                 champion=done.champion,
                 **work.measured,
             )

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from attrs import frozen
 
-from function_app import names
 from function_app.artifacts import MODEL_MANIFEST
 from function_app.champion import Champions
+from function_app.domain import naming
+from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.storage import Blobs, pages
 from function_app.training_service import ModelVersion, TrainingService
 
@@ -30,7 +30,7 @@ def is_idle(receipt: Receipt) -> bool:
 
 def attempts_before(blobs: Blobs, experiment: str, drop: str) -> int:
     """Return how many attempts a receipt of this content had that was deleted."""
-    left = blobs.get(names.RECEIPTS, names.attempts_blob(experiment, drop))
+    left = blobs.get(naming.RECEIPTS, naming.attempts_blob(experiment, drop))
     return int(left.metadata[ATTEMPTS]) if left else 0
 
 
@@ -63,7 +63,7 @@ class Remover:
         return next(there, None) == version
 
     def _is_whole(self, model: str, version: str) -> bool:
-        return self.blobs.get(names.MODELS, f"{names.model_prefix(model, version)}{MODEL_MANIFEST}") is not None
+        return self.blobs.get(naming.MODELS, f"{naming.model_prefix(model, version)}{MODEL_MANIFEST}") is not None
 
     def version(self, model: str, version: str) -> bool:
         """Delete a model version's files and archive it in the registry; return False where it is the champion.
@@ -73,10 +73,10 @@ class Remover:
         Raises:
             PreconditionFailed: where someone else does the same right now.
         """
-        prefix = names.model_prefix(model, version)
+        prefix = naming.model_prefix(model, version)
         if not self._withdrawn(model, version, f"{prefix}{MODEL_MANIFEST}"):
             return False
-        self.folder(names.MODELS, prefix)
+        self.folder(naming.MODELS, prefix)
         self.training.archive_model(model, version)
         return True
 
@@ -85,20 +85,20 @@ class Remover:
 
         The champion is written anew as it is: whoever read it before, and found the manifest, has to look again.
         """
-        name = names.champion_blob(model)
+        name = naming.champion_blob(model)
         try:
-            with self.blobs.lease(names.MODELS, name, _LEASE_SECONDS) as lease:
+            with self.blobs.lease(naming.MODELS, name, _LEASE_SECONDS) as lease:
                 if self.is_champion(model, version):
                     return False
-                self.blobs.delete(names.MODELS, manifest)
-                present = self.blobs.read(names.MODELS, name).data
-                self.blobs.replace(names.MODELS, name, present, lease=lease)
+                self.blobs.delete(naming.MODELS, manifest)
+                present = self.blobs.read(naming.MODELS, name).data
+                self.blobs.replace(naming.MODELS, name, present, lease=lease)
         except BlobNotFound:  # no version has become the champion yet
-            self.blobs.delete(names.MODELS, manifest)
+            self.blobs.delete(naming.MODELS, manifest)
         return True
 
     def snapshot(self, experiment: str, drop: str) -> None:
-        self.folder(names.SNAPSHOTS, names.snapshot_prefix(experiment, drop))
+        self.folder(naming.SNAPSHOTS, naming.snapshot_prefix(experiment, drop))
 
     def receipt(self, experiment: str, drop: str, receipt: Receipt | None, *, etag: str) -> None:
         """Delete a receipt, the last of all that tells where its lines in the indexes are.
@@ -109,19 +109,19 @@ class Remover:
         if receipt is not None:
             if receipt.attempt is not None:
                 before = {ATTEMPTS: str(receipt.attempt.number)}
-                self.blobs.replace(names.RECEIPTS, names.attempts_blob(experiment, drop), b"", metadata=before)
-            self.blobs.delete(names.RECEIPTS, names.by_time_blob(receipt.received_at, experiment, drop))
-        self.blobs.delete(names.RECEIPTS, names.open_blob(experiment, drop))
+                self.blobs.replace(naming.RECEIPTS, naming.attempts_blob(experiment, drop), b"", metadata=before)
+            self.blobs.delete(naming.RECEIPTS, naming.by_time_blob(receipt.received_at, experiment, drop))
+        self.blobs.delete(naming.RECEIPTS, naming.open_blob(experiment, drop))
         try:
-            self.blobs.delete(names.RECEIPTS, names.receipt_blob(experiment, drop), etag=etag)
+            self.blobs.delete(naming.RECEIPTS, naming.receipt_blob(experiment, drop), etag=etag)
         except PreconditionFailed:
             # An attempt may have been claimed, whose mark was just deleted.
-            self.blobs.replace(names.RECEIPTS, names.open_blob(experiment, drop), b"")
+            self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
             raise
 
     def requests(self, experiment: str, *, until: datetime) -> None:
         """Delete what events asked for before that time, by the storage's clock."""
-        self.folder(names.SNAPSHOTS, names.requests_prefix(experiment), until=until)
+        self.folder(naming.SNAPSHOTS, naming.requests_prefix(experiment), until=until)
 
     def folder(self, container: str, prefix: str, *, until: datetime | None = None) -> None:
         """Delete every blob below a prefix, or those last written before `until`."""

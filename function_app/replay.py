@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import events, names
+from function_app.domain import incoming_events, naming
 from function_app.errors import BlobNotFound, InvalidEvent
 from function_app.poison import PoisonMessage
 from function_app.storage import BlobItem, Blobs, Queues, listed
@@ -125,14 +125,14 @@ class Replay:
     def _send_poison(self, name: str) -> None:
         place = f"{POISON}{name}"
         try:
-            message = PoisonMessage.decoded(self.blobs.read(names.RECEIPTS, place).data)
+            message = PoisonMessage.decoded(self.blobs.read(naming.RECEIPTS, place).data)
         except ValidationError as error:
             raise CannotBeReplayed("What lies there is no message.") from error
-        if message.queue not in names.QUEUES:
+        if message.queue not in naming.QUEUES:
             raise CannotBeReplayed(f"There is no queue {message.queue!r}.")
-        for part in [self._part(part, name) for part in events.each(events.decode(message.body))]:
+        for part in [self._part(part, name) for part in incoming_events.each(incoming_events.decode(message.body))]:
             self.queues.send(message.queue, part)
-        self.blobs.delete(names.RECEIPTS, place)
+        self.blobs.delete(naming.RECEIPTS, place)
 
     def _part(self, part: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         """Return what goes on the queue. Raise CannotBeReplayed for a request whose job spec is gone."""
@@ -141,21 +141,21 @@ class Replay:
             raise CannotBeReplayed(
                 "The job spec that it asks for is gone: it was answered, its experiment was deleted, or it is older "
                 "than 90 days. Send the event again if it is still wanted, and delete "
-                f"{names.RECEIPTS}/{POISON}{name}."
+                f"{naming.RECEIPTS}/{POISON}{name}."
             )
         return part
 
     def _send_dead_letter(self, name: str) -> None:
         mark = f"{REPLAYED}{name}"
-        if self.blobs.get(names.RECEIPTS, mark) is not None:
+        if self.blobs.get(naming.RECEIPTS, mark) is not None:
             raise BlobNotFound(f"{name} was replayed already.")
-        letters = _letters(self.blobs.read(names.DEAD_LETTER, name, limit=LARGEST).data)
+        letters = _letters(self.blobs.read(naming.DEAD_LETTER, name, limit=LARGEST).data)
         if not any([self.admit(letter) for letter in letters]):  # noqa: C419 - each is to be admitted
             raise CannotBeReplayed("It is of no kind that Kedja acts on.")
-        self.blobs.replace(names.RECEIPTS, mark, b"")
+        self.blobs.replace(naming.RECEIPTS, mark, b"")
 
     def _poison(self) -> Iterator[Waiting]:
-        for page in listed(self.blobs, names.RECEIPTS, POISON):
+        for page in listed(self.blobs, naming.RECEIPTS, POISON):
             for item in page.items:
                 name = item.name.removeprefix(POISON)
                 yield Waiting(
@@ -167,13 +167,13 @@ class Replay:
                 )
 
     def _dead_letters(self) -> Iterator[Waiting]:
-        letters = (item for page in listed(self.blobs, names.DEAD_LETTER, "") for item in page.items)
+        letters = (item for page in listed(self.blobs, naming.DEAD_LETTER, "") for item in page.items)
         done: set[str] | None = None
         for item in letters:
             if not item.name.endswith(".json"):
                 continue
             if done is None:  # most often there is no dead letter, and nothing to look for
-                done = {mark.name for page in listed(self.blobs, names.RECEIPTS, REPLAYED) for mark in page.items}
+                done = {mark.name for page in listed(self.blobs, naming.RECEIPTS, REPLAYED) for mark in page.items}
             if f"{REPLAYED}{item.name}" not in done:
                 yield _dead_letter(item)
 
@@ -187,7 +187,7 @@ class Replay:
             return one
         try:
             name = one.id.removeprefix("dead-letter/")
-            letter = _letters(self.blobs.read(names.DEAD_LETTER, name, limit=LARGEST).data)[0]
+            letter = _letters(self.blobs.read(naming.DEAD_LETTER, name, limit=LARGEST).data)[0]
             queue = _queue(letter)
         except (InvalidEvent, BlobNotFound) as error:
             return Waiting(id=one.id, kind=one.kind, queue="", reason=str(error), at=one.at)
@@ -203,7 +203,7 @@ def _dead_letter(item: BlobItem) -> Waiting:
 def _letters(data: bytes) -> list[Mapping[str, Any]]:
     """Return the events of a dead letter: https://learn.microsoft.com/azure/event-grid/manage-event-delivery."""
     try:
-        letters = list(events.each(json.loads(data)))
+        letters = list(incoming_events.each(json.loads(data)))
     except (ValueError, RecursionError) as error:
         raise CannotBeReplayed("It is no dead letter of Event Grid's: it is not JSON.") from error
     if not letters:
@@ -212,7 +212,7 @@ def _letters(data: bytes) -> list[Mapping[str, Any]]:
 
 
 def _queue(letter: Mapping[str, Any]) -> str:
-    event = events.parse(letter)
+    event = incoming_events.parse(letter)
     if event is None:
         return ""
-    return names.BLOB_EVENTS if isinstance(event, events.BlobCreated) else names.RUN_EVENTS
+    return naming.BLOB_EVENTS if isinstance(event, incoming_events.BlobCreated) else naming.RUN_EVENTS

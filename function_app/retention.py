@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import names
 from function_app.apart import apart
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
-from function_app.receipt import FINAL, Receipt
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
 from function_app.settings import Settings
@@ -112,14 +112,14 @@ class Retention:
                 break
         if not left or cursor.after == left[-1]:
             cursor = Cursor(not_before=now + timedelta(seconds=self.settings.timing.retention_pause))
-        self.blobs.replace(names.RECEIPTS, CURSOR, cursor.encoded())
+        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.encoded())
 
     def _experiments(self, after: str) -> list[str]:
         """Return the experiments whose names come after this one, and the place of files outside of any."""
         found: list[str] = []
         token: str | None = None
         while True:
-            folders = self.blobs.folders(names.RECEIPTS, size=5000, token=token)
+            folders = self.blobs.folders(naming.RECEIPTS, size=5000, token=token)
             found += [name for name in folders.names if not name.startswith(".") and name > after]
             token = folders.token
             if token is None:
@@ -127,12 +127,12 @@ class Retention:
 
     def _experiment(self, experiment: str) -> None:
         latest = self.receipts.latest(experiment)
-        if latest is None and experiment != names.ROOT_EXPERIMENT:
+        if latest is None and experiment != naming.ROOT_EXPERIMENT:
             return  # it is being deleted, or its first drop is being written
-        if self.blobs.get(names.RECEIPTS, names.deleting_blob(experiment)) is not None:
+        if self.blobs.get(naming.RECEIPTS, naming.deleting_blob(experiment)) is not None:
             return
         due: list[_Due] = []
-        for item in (item for page in pages(self.blobs, names.RECEIPTS, f"{experiment}/") for item in page):
+        for item in (item for page in pages(self.blobs, naming.RECEIPTS, f"{experiment}/") for item in page):
             drop = item.name.rpartition("/")[2].removesuffix(".json")
             if (latest is None or drop != latest.drop) and self._may_be_due(item):
                 due += [one] if (one := self._due(experiment, drop)) else []
@@ -159,7 +159,7 @@ class Retention:
     def _due(self, experiment: str, drop: str) -> _Due | None:
         """Return what of a drop is to go, or None where nothing is. Its age is that of its last change of status."""
         try:
-            blob = self.blobs.read(names.RECEIPTS, names.receipt_blob(experiment, drop))
+            blob = self.blobs.read(naming.RECEIPTS, naming.receipt_blob(experiment, drop))
         except BlobNotFound:
             return None
         receipt = Receipt.decoded(blob.data)
@@ -213,12 +213,12 @@ class Retention:
 
     def _tell(self, experiment: str, at: datetime, retired: list[Retired]) -> None:
         """Write down what goes before it does, and what went after that; nothing is left where nothing did."""
-        name = names.retired_blob(experiment, at)
+        name = naming.retired_blob(experiment, at)
         if not retired:
-            self.blobs.delete(names.RECEIPTS, name)
+            self.blobs.delete(naming.RECEIPTS, name)
             return
         retirement = Retirement(experiment=experiment, at=at, policy=self.policy, retired=tuple(retired))
-        self.blobs.replace(names.RECEIPTS, name, retirement.encoded())
+        self.blobs.replace(naming.RECEIPTS, name, retirement.encoded())
 
     def _let_one_go(self, due: _Due, gone: list[str]) -> None:
         """Let a drop's parts go while nobody else can write its receipt, and so claim an attempt on them.
@@ -226,9 +226,9 @@ class Retention:
         What went is added to `gone`.
         """
         receipt = due.receipt
-        name = names.receipt_blob(receipt.experiment, receipt.drop)
-        with self.blobs.lease(names.RECEIPTS, name, self.settings.timing.lease) as lease:
-            if self.blobs.read(names.RECEIPTS, name).etag != due.etag:
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        with self.blobs.lease(naming.RECEIPTS, name, self.settings.timing.lease) as lease:
+            if self.blobs.read(naming.RECEIPTS, name).etag != due.etag:
                 return  # somebody was faster
             for model, version in due.versions:
                 if not self.remover.version(model, version):
@@ -248,6 +248,6 @@ class Retention:
 
     def _cursor(self) -> Cursor:
         try:
-            return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
+            return Cursor.decoded(self.blobs.read(naming.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()

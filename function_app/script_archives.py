@@ -12,12 +12,13 @@ from dataclasses import replace
 
 from attrs import evolve, frozen
 
-from function_app import archive_reader, names
+from function_app import archive_reader
 from function_app.archive_reader import LARGEST, ArchiveRefused, is_archive
-from function_app.drop import Drop, Unpacked
+from function_app.domain import naming
+from function_app.domain.drop import Drop, Unpacked
+from function_app.domain.receipt import DroppedFile
 from function_app.dropped_names import folders_of
 from function_app.errors import BlobNotFound
-from function_app.receipt import DroppedFile
 from function_app.snapshot import ChangedMeanwhile
 from function_app.storage import Blobs
 
@@ -55,13 +56,13 @@ class ScriptArchives:
         """
         if not drop.unpacked:
             return
-        prefix = f"{names.snapshot_prefix(drop.experiment, drop_id)}scripts/"
-        there = {item.name: item.md5 for item in self.blobs.list(names.SNAPSHOTS, prefix).items}
+        prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
+        there = {item.name: item.md5 for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}
         for one in drop.unpacked:
             if any(there.get(f"{prefix}{file.name}") != file.md5 for file in one.files):
                 for file, content in self.files(drop, one):
                     if there.get(f"{prefix}{file.name}") != file.md5:
-                        self.blobs.replace(names.SNAPSHOTS, f"{prefix}{file.name}", content)
+                        self.blobs.replace(naming.SNAPSHOTS, f"{prefix}{file.name}", content)
 
     def files(self, drop: Drop, unpacked: Unpacked) -> Iterator[tuple[DroppedFile, bytes]]:
         """Yield each file of an archive, job.yaml included, with its content, one at a time."""
@@ -91,9 +92,9 @@ class ScriptArchives:
 
     def _read(self, drop: Drop, archive: DroppedFile) -> bytes:
         name = f"{drop.folder}/{archive.name}"
-        changed = f"{names.SCRIPTS}/{name} changed while its drop was being read."
+        changed = f"{naming.SCRIPTS}/{name} changed while its drop was being read."
         try:
-            blob = self.blobs.read(names.SCRIPTS, name, limit=LARGEST + 1)
+            blob = self.blobs.read(naming.SCRIPTS, name, limit=LARGEST + 1)
         except BlobNotFound as error:
             raise ChangedMeanwhile(changed) from error
         if blob.etag != archive.etag:

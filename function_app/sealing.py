@@ -4,7 +4,7 @@ import contextlib
 
 from attrs import frozen
 
-from function_app import names
+from function_app.domain import naming
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.storage import Blobs
 
@@ -41,8 +41,8 @@ class Seal:
         from cryptography.fernet import Fernet  # noqa: PLC0415 - as above
 
         try:
-            return self.blobs.read(names.RECEIPTS, KEY).data
+            return self.blobs.read(naming.RECEIPTS, KEY).data
         except BlobNotFound:
             with contextlib.suppress(PreconditionFailed):  # another host has just made one
-                self.blobs.create(names.RECEIPTS, KEY, Fernet.generate_key())
-            return self.blobs.read(names.RECEIPTS, KEY).data
+                self.blobs.create(naming.RECEIPTS, KEY, Fernet.generate_key())
+            return self.blobs.read(naming.RECEIPTS, KEY).data

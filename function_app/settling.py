@@ -7,12 +7,14 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from function_app import looking_again, names, outsiders, service_wait
-from function_app.answer import answered, claim, repeated, seen, sequence, wanted
+from function_app import looking_again, outsiders, service_wait
 from function_app.approvals import REASON, Approvals, Pending
-from function_app.attempt import AttemptOptions
 from function_app.deletion import check_not_deleting, deleted_before
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.attempt import AttemptOptions
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import Receipt, Received, Status
+from function_app.domain.receipt_transitions import answered, claim, repeated, seen, sequence, wanted
 from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
 from function_app.intake import Intake, SettleRequest
@@ -20,7 +22,6 @@ from function_app.job_spec import JobSpec
 from function_app.latest import Latest
 from function_app.ownership import Owners
 from function_app.planning import Plan, Planner, Ready, Rejected, Waiting
-from function_app.receipt import Receipt, Received, Status
 from function_app.receipts import ReceiptBusy, Receipts
 from function_app.removal import attempts_before
 from function_app.script_archives import ScriptArchives
@@ -67,12 +68,12 @@ class Settler:
         The marker goes first: a file that comes after that makes a new one, and one that came before is listed.
         """
         request = self.intake.take(request)
-        if self.blobs.get(names.RECEIPTS, names.PAUSED_BLOB) is not None:
+        if self.blobs.get(naming.RECEIPTS, naming.PAUSED_BLOB) is not None:
             # The time of the pause is not time that was waited for files.
             paused = request.model_copy(update={"since": None})
             self.intake.postpone(paused, message=message, delay=self.timing.paused_check)
             return None
-        if request.experiment == names.ROOT_EXPERIMENT:
+        if request.experiment == naming.ROOT_EXPERIMENT:
             return self._reject_outsider(request)
         try:
             drop = self.archives.opened(Drop.take(self.blobs, request.folder))

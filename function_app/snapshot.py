@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from function_app import names
-from function_app.attempt import AttemptOptions
-from function_app.documents import Document
-from function_app.drop import Drop, Manifest
+from function_app.domain import naming
+from function_app.domain.attempt import AttemptOptions
+from function_app.domain.document import Document
+from function_app.domain.drop import Drop, Manifest
+from function_app.domain.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
 from function_app.errors import BlobNotFound, InvalidJobSpec, KedjaError, PreconditionFailed
 from function_app.job_spec import JobSpec, stored_spec
-from function_app.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
 from function_app.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
 
 MANIFEST = "manifest.json"
@@ -47,15 +47,15 @@ class Snapshots:
     def describe(self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]) -> Received:
         """Write the manifest, and return what a receipt says of it."""
         data = drop.manifest(drop_id, entry_script, ignored=ignored).encoded()
-        name = f"{names.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
+        name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
         # The same content may be described again with later ETags; those of the latest upload are what a job checks.
-        self.blobs.replace(names.SNAPSHOTS, name, data)
+        self.blobs.replace(naming.SNAPSHOTS, name, data)
         files = [*drop.scripts, *drop.data]
         return Received(
             scripts=len(drop.scripts),
             data=len(drop.data),
             size=sum(file.size for file in files),
-            manifest=f"{names.SNAPSHOTS}/{name}",
+            manifest=f"{naming.SNAPSHOTS}/{name}",
             scripts_sha256=_digest(drop.scripts),
             data_sha256=_digest(drop.data),
             script_files=tuple(drop.scripts[:FILES_LISTED]),
@@ -69,15 +69,15 @@ class Snapshots:
         """Keep the job spec, so that a retry runs the same; nothing is written where it is `known` to be there."""
         if known:
             return
-        name = f"{names.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
+        name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
         data = spec.to_json().encode()
         try:
-            self.blobs.create(names.SNAPSHOTS, name, data)
+            self.blobs.create(naming.SNAPSHOTS, name, data)
         except PreconditionFailed:  # it is there, and asks for the same: the id is made of it
             try:
                 self.spec(drop.experiment, drop_id)
             except UnreadableSnapshot:
-                self.blobs.replace(names.SNAPSHOTS, name, data)
+                self.blobs.replace(naming.SNAPSHOTS, name, data)
 
     def spec(self, experiment: str, drop_id: str) -> JobSpec:
         """Return the job spec of a drop.
@@ -85,9 +85,9 @@ class Snapshots:
         Raises:
             UnreadableSnapshot: it is not there, or no spec: look again, since storage may miss a blob once.
         """
-        name = f"{names.snapshot_prefix(experiment, drop_id)}{SPEC}"
+        name = f"{naming.snapshot_prefix(experiment, drop_id)}{SPEC}"
         with _readable(name):
-            return stored_spec(json.loads(self.blobs.read(names.SNAPSHOTS, name).data))
+            return stored_spec(json.loads(self.blobs.read(naming.SNAPSHOTS, name).data))
 
     def options(self, receipt: Receipt) -> AttemptOptions:
         """Return what the receipt's last attempt was claimed with: of itself, or as an earlier release kept it, here.
@@ -102,9 +102,9 @@ class Snapshots:
 
     def manifest(self, experiment: str, drop_id: str) -> Manifest:
         """Return what a drop consisted of. Raise UnreadableSnapshot as `spec` does."""
-        name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         with _readable(name):
-            return Manifest.decoded(self.blobs.read(names.SNAPSHOTS, name).data)
+            return Manifest.decoded(self.blobs.read(naming.SNAPSHOTS, name).data)
 
     def gone(self, before: str, drop: Drop) -> Gone | None:
         """Return which files of the experiment's drop before are no longer there; None where all are, or none is known.
@@ -116,12 +116,12 @@ class Snapshots:
         except UnreadableSnapshot:
             return None
         there = {
-            *(f"{names.SCRIPTS}/{file.name}" for file in drop.scripts),
-            *(f"{names.DATA}/{file.name}" for file in drop.data),
+            *(f"{naming.SCRIPTS}/{file.name}" for file in drop.scripts),
+            *(f"{naming.DATA}/{file.name}" for file in drop.data),
             *drop.uploading,
         }
-        known = [f"{names.SCRIPTS}/{file.name}" for file in manifest.scripts]
-        known += [f"{names.DATA}/{file.name}" for file in manifest.data]
+        known = [f"{naming.SCRIPTS}/{file.name}" for file in manifest.scripts]
+        known += [f"{naming.DATA}/{file.name}" for file in manifest.data]
         gone = sorted(name for name in known if name not in there)
         return Gone(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
 
@@ -131,9 +131,9 @@ class Snapshots:
         Raises:
             UnreadableSnapshot: as `spec`.
         """
-        name = f"{names.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         with _readable(name):
-            return _Entry.decoded(self.blobs.read(names.SNAPSHOTS, name).data).entry_script
+            return _Entry.decoded(self.blobs.read(naming.SNAPSHOTS, name).data).entry_script
 
     def copy_scripts(self, drop: Drop, drop_id: str) -> None:
         """Copy the scripts, server-side, each as it was when the drop was listed.
@@ -142,8 +142,8 @@ class Snapshots:
             ChangedMeanwhile: where one is no longer what was listed.
             CopyUnderWay: where storage has not finished yet.
         """
-        prefix = f"{names.snapshot_prefix(drop.experiment, drop_id)}scripts/"
-        there = {item.name: item for item in self.blobs.list(names.SNAPSHOTS, prefix).items}
+        prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
+        there = {item.name: item for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}
         pending = False
         archives = {one.archive.name for one in drop.unpacked}  # these are unpacked, by `script_archives`
         loose = [file for file in drop.scripts if file.name not in archives]
@@ -154,9 +154,9 @@ class Snapshots:
             raise CopyUnderWay(f"The scripts of {drop.folder} are still being copied.")
 
     def _copy(self, drop: Drop, file: DroppedFile, target: str, there: BlobItem | None) -> CopyStatus:
-        source, known = (names.SCRIPTS, f"{drop.folder}/{file.name}"), Copied.of(there) if there else None
+        source, known = (naming.SCRIPTS, f"{drop.folder}/{file.name}"), Copied.of(there) if there else None
         try:
-            return copy_once(self.blobs, source, (names.SNAPSHOTS, target), etag=file.etag, there=known)
+            return copy_once(self.blobs, source, (naming.SNAPSHOTS, target), etag=file.etag, there=known)
         except (BlobNotFound, PreconditionFailed) as error:
             raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
 
@@ -166,9 +166,9 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except BlobNotFound as error:
-        raise UnreadableSnapshot(f"There is no {names.SNAPSHOTS}/{name}.") from error
+        raise UnreadableSnapshot(f"There is no {naming.SNAPSHOTS}/{name}.") from error
     except (ValueError, RecursionError, InvalidJobSpec) as error:
-        what = f"{names.SNAPSHOTS}/{name}"
+        what = f"{naming.SNAPSHOTS}/{name}"
         raise UnreadableSnapshot(f"{what} cannot be read: it is no longer what was kept there.") from error
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import names
 from function_app.apart import apart
+from function_app.domain import naming
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.intake import Intake, Marker
 from function_app.receipts import Clock
@@ -34,7 +34,7 @@ class StaleMarkers:
 
     def send_again(self, until: datetime) -> None:
         """Send the messages of stale markers; begin none after `until`."""
-        listing = self.blobs.list(names.RECEIPTS, names.settling_blob(""))
+        listing = self.blobs.list(naming.RECEIPTS, naming.settling_blob(""))
         for item in listing.items:
             with apart(f"The marker {item.name} could not be looked at"):
                 self._look(item, listing.now)
@@ -46,14 +46,14 @@ class StaleMarkers:
         if now - item.modified <= limit:
             return
         try:
-            blob = self.blobs.read(names.RECEIPTS, item.name)
+            blob = self.blobs.read(naming.RECEIPTS, item.name)
             marker = Marker.decoded(blob.data)
         except BlobNotFound:
             return
         except ValidationError:
             # It would keep every event of its experiment out; without it, the walk finds what was dropped.
-            logger.exception("%s/%s is no marker: it is deleted.", names.RECEIPTS, item.name)
-            self.blobs.delete(names.RECEIPTS, item.name, etag=item.etag)
+            logger.exception("%s/%s is no marker: it is deleted.", naming.RECEIPTS, item.name)
+            self.blobs.delete(naming.RECEIPTS, item.name, etag=item.etag)
             return
         if marker.sent_at is None:
             is_due = now - item.modified > limit + timedelta(seconds=marker.delay)
@@ -64,4 +64,4 @@ class StaleMarkers:
             self.intake.enqueue(marker.request, delay=0)
             noted = marker.model_copy(update={"sent": marker.sent + 1, "sent_at": now})
             with contextlib.suppress(PreconditionFailed):  # that look has begun
-                self.blobs.replace(names.RECEIPTS, item.name, noted.encoded(), etag=blob.etag)
+                self.blobs.replace(naming.RECEIPTS, item.name, noted.encoded(), etag=blob.etag)

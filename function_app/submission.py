@@ -7,10 +7,13 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import names, service_wait
-from function_app.announcements import Announced
+from function_app import service_wait
 from function_app.approvals import Approvals, NotApproved
-from function_app.attempt import Attempt
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.backoff import backoff
+from function_app.domain.cloud_events import Announced
+from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import (
     AppNotAllowed,
     JobConflict,
@@ -22,9 +25,7 @@ from function_app.errors import (
 from function_app.job_spec import JobSpec
 from function_app.missing_job import is_missing
 from function_app.planning import Planner, Ready
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
-from function_app.retrying import backoff
 from function_app.snapshot import Snapshots, UnreadableSnapshot
 from function_app.storage import Queues
 from function_app.timing import Timing
@@ -204,7 +205,7 @@ class Submitter:
         first, longest = self.timing.first_retry, self.timing.max_retry
         delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=retry_after)
         again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
-        self.queues.send(names.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
+        self.queues.send(naming.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
         logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
         return receipt
 

@@ -13,10 +13,11 @@ from uuid import UUID, uuid4, uuid5
 from attrs import frozen
 from pydantic import Field
 
-from function_app import events, looking_again, names
+from function_app import looking_again
+from function_app.domain import incoming_events, naming
+from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
 from function_app.jobs import Jobs
-from function_app.receipt import Receipt
 from function_app.receipts import Clock
 from function_app.storage import Blobs, Queues
 from function_app.timing import Timing
@@ -39,7 +40,7 @@ class TrainingRequest(looking_again.PutOff):
     @property
     def blob(self) -> str:
         """Where the container `snapshots` has what it asks for."""
-        return f"{names.requests_prefix(self.experiment)}{self.id}.json"
+        return f"{naming.requests_prefix(self.experiment)}{self.id}.json"
 
 
 @frozen(kw_only=True)
@@ -52,14 +53,14 @@ class TrainingRequests:
     clock: Clock
     timing: Timing
 
-    def check(self, asked: events.TrainingRequested, *, code: bool) -> TrainingRequest:
+    def check(self, asked: incoming_events.TrainingRequested, *, code: bool) -> TrainingRequest:
         """Return the message that stands for a request; `code` says that its sender may decide what code runs.
 
         Raises:
             InvalidJobSpec, RoleMissing: where it asks for what cannot be, or not of this sender.
         """
         folder = self.jobs.check(asked.spec, code=code)
-        return TrainingRequest(source=asked.source, code=code, experiment=names.slug(folder), id=uuid4())
+        return TrainingRequest(source=asked.source, code=code, experiment=naming.slug(folder), id=uuid4())
 
     def send(self, request: TrainingRequest, spec: Mapping[str, Any]) -> None:
         """Keep what a request asks for, and then put its message on the queue."""
@@ -77,7 +78,7 @@ class TrainingRequests:
             logger.info("%s is gone: it was answered already, or its experiment was deleted.", request.blob)
             return None
         receipt = self.jobs.answer(spec, source=request.source, code=request.code)
-        self.blobs.delete(names.SNAPSHOTS, request.blob)
+        self.blobs.delete(naming.SNAPSHOTS, request.blob)
         return receipt
 
     def kept_apart(self, message: Mapping[str, Any], *, of: str) -> Mapping[str, Any]:
@@ -89,7 +90,7 @@ class TrainingRequests:
             return message
         spec = message["spec"]
         folder = spec.get("experiment_name") if isinstance(spec, Mapping) else None
-        experiment = names.slug(folder if isinstance(folder, str) else "")
+        experiment = naming.slug(folder if isinstance(folder, str) else "")
         id_ = uuid5(_OF_OLDER_RELEASES, of)
         self._keep(experiment, id_, spec)
         others = {key: value for key, value in message.items() if key != "spec"}
@@ -98,7 +99,7 @@ class TrainingRequests:
     def without_spec(self, text: str, *, of: str) -> str:
         """Do as `kept_apart` with the text of any message."""
         try:
-            message = events.decode(text)
+            message = incoming_events.decode(text)
         except InvalidEvent:
             return text
         if not isinstance(message, dict) or (without := self.kept_apart(message, of=of)) is message:
@@ -115,25 +116,25 @@ class TrainingRequests:
 
     def _spec(self, request: TrainingRequest) -> Mapping[str, Any] | None:
         try:
-            data = self.blobs.read(names.SNAPSHOTS, request.blob).data
+            data = self.blobs.read(naming.SNAPSHOTS, request.blob).data
         except BlobNotFound as error:
             if self._is_there(request):  # one odd answer does not make it answered
-                raise StorageUnavailable(f"{names.SNAPSHOTS}/{request.blob} is there, and was not found.") from error
+                raise StorageUnavailable(f"{naming.SNAPSHOTS}/{request.blob} is there, and was not found.") from error
             return None
         try:
             spec = json.loads(data)
         except ValueError:
             spec = None
         if not isinstance(spec, dict):
-            raise Unreadable(f"{names.SNAPSHOTS}/{request.blob} is no JSON object. Restore an earlier version of it.")
+            raise Unreadable(f"{naming.SNAPSHOTS}/{request.blob} is no JSON object. Restore an earlier version of it.")
         return spec
 
     def _is_there(self, request: TrainingRequest) -> bool:
-        return bool(self.blobs.page(names.SNAPSHOTS, request.blob, size=1).items)
+        return bool(self.blobs.page(naming.SNAPSHOTS, request.blob, size=1).items)
 
     def _keep(self, experiment: str, id_: UUID, spec: object) -> None:
-        name = f"{names.requests_prefix(experiment)}{id_}.json"
-        self.blobs.replace(names.SNAPSHOTS, name, json.dumps(spec).encode())
+        name = f"{naming.requests_prefix(experiment)}{id_}.json"
+        self.blobs.replace(naming.SNAPSHOTS, name, json.dumps(spec).encode())
 
     def _send(self, request: TrainingRequest, delay: float = 0) -> None:
-        self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)
+        self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from function_app import names
 from function_app.admission import Admission, Queued, Refusal
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
-from function_app.receipt import FINAL, Receipt, Status
 from function_app.receipts import Receipts
 from function_app.storage import Queues
 
@@ -66,7 +66,7 @@ class Turns:
         """Give free places to those whose turn it is. Each is submitted by a message, so that hosts share the work."""
         for one in self.admission.next(self._job_of):
             request = SubmitRequest(experiment=one.experiment, drop=one.drop)
-            self.queues.send(names.SETTLED_DROPS, request.model_dump(mode="json"))
+            self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"))
 
     def repair(self, going: Mapping[str, Receipt]) -> None:
         """Bring the places to what receipts say, given the open ones by their last jobs.

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from function_app import names
-from function_app.drop import Drop
-from function_app.receipt import UNKNOWN
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import UNKNOWN
 
 LINK_COUNTS = timedelta(days=1)
 """How long before a drop's newest file a link may have been given out. A file may have been written again past its
@@ -31,7 +31,7 @@ def uploaded_by(drop: Drop, links: Links) -> tuple[str, ...]:
     if not links:
         return (UNKNOWN,)
     scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
-    places = [(names.SCRIPTS, file.name) for file in scripts] + [(names.DATA, file.name) for file in drop.data]
+    places = [(naming.SCRIPTS, file.name) for file in scripts] + [(naming.DATA, file.name) for file in drop.data]
     found = {_caller(links.get(place), drop.newest) for place in places}
     known = sorted(caller for caller in found if caller is not None)
     return (*known, *([UNKNOWN] if None in found or not known else []))

@@ -10,8 +10,8 @@ from typing import Literal
 
 from attrs import frozen
 
-from function_app import names
-from function_app.documents import Document
+from function_app.domain import naming
+from function_app.domain.document import Document
 from function_app.dropped_names import LONGEST_BLOB, folder_problem, path_problem, shown
 from function_app.errors import KedjaError
 from function_app.storage import MOST_LISTED, BlobItem, Blobs, Permission, pages
@@ -97,7 +97,7 @@ class Uploads:
 
         Only the newest records are read, up to `MOST_RECORDS` and `MOST_READ`.
         """
-        newest = self.blobs.page(names.RECEIPTS, f"{FOLDER}{experiment}/", size=MOST_RECORDS).items
+        newest = self.blobs.page(naming.RECEIPTS, f"{FOLDER}{experiment}/", size=MOST_RECORDS).items
         sizes = accumulate(item.size for item in newest)
         items = [item for item, size in zip(newest, sizes, strict=True) if size <= MOST_READ]
         if not items:
@@ -111,7 +111,7 @@ class Uploads:
         }
 
     def _record(self, name: str) -> UploadRecord:
-        return UploadRecord.decoded(self.blobs.read(names.RECEIPTS, name).data)
+        return UploadRecord.decoded(self.blobs.read(naming.RECEIPTS, name).data)
 
     def _remember(self, folder: str, files: Iterable[Wanted], by: str) -> None:
         """Write the record before any link is given: a file without one was not uploaded by a link."""
@@ -119,7 +119,7 @@ class Uploads:
         record = UploadRecord(by=by, at=at, files=tuple((file.container, file.name) for file in files))
         data = record.model_dump_json().encode()
         place = f"{_LAST_SECOND - int(at.timestamp()):011d}-{hashlib.sha256(data).hexdigest()[:16]}"
-        self.blobs.replace(names.RECEIPTS, f"{FOLDER}{names.slug(folder)}/{place}.json", data)
+        self.blobs.replace(naming.RECEIPTS, f"{FOLDER}{naming.slug(folder)}/{place}.json", data)
 
     def _there(self, folder: str, files: Sequence[Wanted]) -> dict[tuple[str, str], BlobItem]:
         found: dict[tuple[str, str], BlobItem] = {}
@@ -157,7 +157,7 @@ def check_folder(folder: str) -> None:
     """Raise InvalidName where no experiment's folder can be called so."""
     if "/" in folder:
         raise InvalidName(f"The folder {shown(folder)} is a path: an experiment is a folder at the top.")
-    if folder == names.ROOT_EXPERIMENT:
+    if folder == naming.ROOT_EXPERIMENT:
         raise InvalidName(f"The folder {shown(folder)} is Kedja's own name for files outside of any folder.")
     _check(f"The folder {shown(folder)}", folder_problem(folder), folder, folder)
 
@@ -170,8 +170,8 @@ def check_file(folder: str, name: str) -> None:
 def _check(what: str, problem: str | None, name: str, path: str) -> None:
     if problem is None and (len(path) > LONGEST_BLOB or path.count("/") >= _MOST_PARTS):
         problem = f"is too long: with its folder it has {LONGEST_BLOB} characters and {_MOST_PARTS} parts at most"
-    if problem is None and names.is_ignored(name):
-        problem = f"would be ignored: hidden and temporary files ({', '.join(names.IGNORED)}) are no part of a drop"
+    if problem is None and naming.is_ignored(name):
+        problem = f"would be ignored: hidden and temporary files ({', '.join(naming.IGNORED)}) are no part of a drop"
     if problem is not None:
         raise InvalidName(f"{what} {problem}.")
 

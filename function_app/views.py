@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from function_app import names
-from function_app.attempt import Attempt
 from function_app.champion import Champion
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.receipt import Change, Receipt, RegisteredModel, Status
 from function_app.jobs import DryRun
 from function_app.metric_series import MOST_METRICS
 from function_app.pause import Pause
-from function_app.receipt import Change, Receipt, RegisteredModel, Status
 from function_app.receipts import Summary
 from function_app.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
 
@@ -206,7 +206,7 @@ class ModelView(BaseModel):
             metrics=_metrics(version.properties.get("kedja_metrics")),
             tags=dict(version.tags),
             created=version.created,
-            manifest=f"{names.MODELS}/{names.model_prefix(version.model, version.version)}manifest.json",
+            manifest=f"{naming.MODELS}/{naming.model_prefix(version.model, version.version)}manifest.json",
         )
 
 

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import names
-from function_app.answer import sequence
 from function_app.apart import apart
 from function_app.deletion import deleted_before, is_deleting
-from function_app.documents import Document
-from function_app.drop import newest_upload
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.drop import newest_upload
+from function_app.domain.receipt_transitions import sequence
 from function_app.errors import BlobNotFound, StorageError, StorageUnavailable
 from function_app.intake import Intake
 from function_app.receipts import Receipts
@@ -35,7 +35,7 @@ class Cursor(Document):
     `last` is the folder of that page that was looked at last, if there was no time for all of them.
     """
 
-    container: str = names.DATA
+    container: str = naming.DATA
     token: str | None = None
     last: str = ""
 
@@ -80,7 +80,7 @@ class Walk:
         except StorageError:
             if cursor.token is None:
                 raise
-            logger.exception("%s/%s cannot be followed; the walk starts anew.", names.RECEIPTS, CURSOR)
+            logger.exception("%s/%s cannot be followed; the walk starts anew.", naming.RECEIPTS, CURSOR)
             return None
 
     def _walk_page(self, cursor: Cursor, page: Folders, run: str, *, until: datetime) -> Cursor | None:
@@ -92,15 +92,15 @@ class Walk:
                 return Cursor(container=cursor.container, token=cursor.token, last=folder)
         if page.token is not None:
             return Cursor(container=cursor.container, token=page.token)
-        return Cursor(container=names.SCRIPTS) if cursor.container == names.DATA else None
+        return Cursor(container=naming.SCRIPTS) if cursor.container == naming.DATA else None
 
     def _look_for_drop(self, container: str, folder: str, run: str) -> None:
         """Look at the folder in this container alone: the walk comes by it in the other one too."""
-        if names.is_ignored(folder):
+        if naming.is_ignored(folder):
             return
         with apart(f"The folder {container}/{folder} could not be looked at"):
             newest = newest_upload(self.blobs, container, folder)
-            if newest is not None and self._is_new(names.slug(folder), newest):
+            if newest is not None and self._is_new(naming.slug(folder), newest):
                 self.intake.look_again(folder, trigger=TRIGGER, run=run)
 
     def _is_new(self, experiment: str, newest: datetime) -> bool:
@@ -115,10 +115,10 @@ class Walk:
         return deleted is None or int(newest.timestamp()) >= deleted
 
     def _keep(self, cursor: Cursor) -> None:
-        self.blobs.replace(names.RECEIPTS, CURSOR, cursor.encoded())
+        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.encoded())
 
     def _cursor(self) -> Cursor:
         try:
-            return Cursor.decoded(self.blobs.read(names.RECEIPTS, CURSOR).data)
+            return Cursor.decoded(self.blobs.read(naming.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from function_app import names
+from function_app.domain import naming
 from kedja_cli.errors import CommandError, Exit
 
 SCRIPT = re.compile(r"\.(py|ya?ml|toml|cfg|ini|sh)$|(^|/)requirements[^/]*\.txt$", re.IGNORECASE)
@@ -85,16 +85,16 @@ def sort(paths: Sequence[Path]) -> Found:
 def _place(name: str) -> tuple[str, str]:
     """Return the container of a file, and its name there."""
     folder, _, rest = name.partition("/")
-    if rest and folder in (names.DATA, names.SCRIPTS):
+    if rest and folder in (naming.DATA, naming.SCRIPTS):
         return folder, rest
-    return names.SCRIPTS if SCRIPT.search(name) else names.DATA, name
+    return naming.SCRIPTS if SCRIPT.search(name) else naming.DATA, name
 
 
 def _found(placed: Iterable[tuple[Path, str, str]]) -> Found:
     files: dict[tuple[str, str], LocalFile] = {}
     ignored = 0
     for path, container, name in placed:
-        if names.is_ignored(name):
+        if naming.is_ignored(name):
             ignored += 1
             continue
         if other := files.get((container, name)):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import typer
 
-from function_app import names
+from function_app.domain import naming
 from kedja_cli import screen as shown
 from kedja_cli.api import document
 from kedja_cli.documents import Json
@@ -129,9 +129,9 @@ def _changed(session: Session, model: str, path: str, more: Sequence[str], remov
 def _without(model: str, allowed: Sequence[str], removed: Sequence[str]) -> list[str]:
     """Return a list without some experiments, given by name or by folder. Raise CommandError if one is not on it."""
     for one in removed:
-        if not {one, names.slug(one)} & set(allowed):
+        if not {one, naming.slug(one)} & set(allowed):
             raise CommandError(f"{model} is not shared with {one}.", f"kedja share {model} shows with whom it is.")
-    gone = {name for one in removed for name in (one, names.slug(one))}
+    gone = {name for one in removed for name in (one, naming.slug(one))}
     return [one for one in allowed if one not in gone]
 
 

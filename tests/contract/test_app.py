@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
 from function_app.settings import STORAGE
 from tests.end_to_end.stacks import TIMERS
 
@@ -81,9 +81,9 @@ def test_every_function_is_there(indexed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("function", "queue"),
     [
-        ("on_blob_event", names.BLOB_EVENTS),
-        ("on_settled", names.SETTLED_DROPS),
-        ("on_run_event", names.RUN_EVENTS),
+        ("on_blob_event", naming.BLOB_EVENTS),
+        ("on_settled", naming.SETTLED_DROPS),
+        ("on_run_event", naming.RUN_EVENTS),
         ("on_blob_event_poison", "blob-events-poison"),
         ("on_settled_poison", "settled-drops-poison"),
         ("on_run_event_poison", "run-events-poison"),

@@ -13,12 +13,12 @@ import pytest
 from attrs import define, field
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from function_app.announcements import Announcement
 from function_app.azure_storage import AzureBlobs
-from function_app.drop import Drop
+from function_app.domain.cloud_events import Announcement
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import Receipt, Status
 from function_app.job_spec import JobSpec
 from function_app.kedja import Kedja
-from function_app.receipt import Receipt, Status
 from function_app.settings import Settings
 from function_app.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from tests.contract.backend import Backend

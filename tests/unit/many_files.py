@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from attrs import define, field
 
-from function_app import names
+from function_app.domain import naming
 from function_app.storage import SOURCE_ETAG, Blob, BlobItem, CopyStatus, Page
 from tests.unit.memory import MemoryBlobs
 
@@ -38,7 +38,7 @@ class ManyFiles(MemoryBlobs):
     def page(
         self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
     ) -> Page:
-        are_copies = container == names.MODELS and prefix.count("/") > 1
+        are_copies = container == naming.MODELS and prefix.count("/") > 1
         if not are_copies and not (container == "azureml" and prefix.endswith("/outputs/")):
             return super().page(container, prefix, size=size, token=token, uncommitted=uncommitted)
         self.on_page()

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from function_app.announcements import Announcement, AnnouncementsRefused, PublishingFailed
+from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, PublishingFailed
 from function_app.errors import (
     JobConflict,
     JobNotFound,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from function_app import names
 from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import StorageError, StorageUnavailable
 from function_app.model_pages import MOST_ASKED
 from function_app.sealing import KEY, NotSealed, Seal
@@ -46,10 +46,10 @@ def index(world: World, experiment: str, number: int, *, age: float) -> None:
         at = world.clock() - timedelta(seconds=age + count)
         metadata = {"status": "failed", "received": at.isoformat(), "updated": at.isoformat(), "job": "j"}
         for name in (
-            names.by_time_blob(at, experiment, f"{count:064x}"),
-            names.receipt_blob(experiment, f"{count:064x}"),
+            naming.by_time_blob(at, experiment, f"{count:064x}"),
+            naming.receipt_blob(experiment, f"{count:064x}"),
         ):
-            world.blobs.upload(names.RECEIPTS, name, b"", metadata=metadata)
+            world.blobs.upload(naming.RECEIPTS, name, b"", metadata=metadata)
 
 
 def hides(token: str | None, secret: bytes) -> bool:
@@ -151,7 +151,7 @@ class TestModels:
 class TestExperiments:
     def test_of_others_are_passed_over_part_by_part(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(20_000):
-            world.blobs.upload(names.RECEIPTS, f"secret-{number:05}/latest.json", b"")
+            world.blobs.upload(naming.RECEIPTS, f"secret-{number:05}/latest.json", b"")
         for folder in ("aa-mine", "zz-mine"):
             world.drop(f"data/{folder}/digits.npz", folder.encode())
         world.rest()

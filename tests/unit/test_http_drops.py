@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 import pytest
 
-from function_app import names
 from function_app.callers import Role
+from function_app.domain import naming
 from function_app.positions import InvalidToken
 from function_app.receipt_pages import newest
 from function_app.receipts import Summary
@@ -204,8 +204,8 @@ def index_many(world: World, number: int) -> None:
             "updated": at.isoformat(),
             "job": f"{experiment}-{count}",
         }
-        for name in (names.by_time_blob(at, experiment, one), names.receipt_blob(experiment, one)):
-            world.blobs.upload(names.RECEIPTS, name, b"", metadata=metadata)
+        for name in (naming.by_time_blob(at, experiment, one), naming.receipt_blob(experiment, one)):
+            world.blobs.upload(naming.RECEIPTS, name, b"", metadata=metadata)
 
 
 def test_ten_thousand_receipts_are_listed_and_filtered_in_three_calls(world: World, client: Client, drop: str) -> None:
@@ -248,4 +248,4 @@ def test_listing_costs_one_call(world: World, client: Client, drop: str) -> None
 
     client.get_json("/api/drops")
 
-    assert [(call.operation, call.container) for call in world.blobs.calls] == [("page", names.RECEIPTS)]
+    assert [(call.operation, call.container) for call in world.blobs.calls] == [("page", naming.RECEIPTS)]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from function_app import names
 from function_app.callers import Role
+from function_app.domain import naming
 from function_app.journal import GRACE, Cursor, Entry
 from function_app.live import PAUSE, JournalWatch
 from function_app.metric_series import MetricPoint, RunSeries
@@ -219,9 +219,9 @@ def test_published_events_are_listed_newest_first(world: World, client: Client) 
 def test_an_event_that_was_sent_twice_is_listed_once(world: World, client: Client) -> None:
     world.drop_digits()
     world.rest()
-    (journal,) = world.blobs.names_in(names.RECEIPTS, ".journal/")
-    lines = world.blobs.read(names.RECEIPTS, journal).data
-    world.blobs.append(names.RECEIPTS, journal, lines)
+    (journal,) = world.blobs.names_in(naming.RECEIPTS, ".journal/")
+    lines = world.blobs.read(naming.RECEIPTS, journal).data
+    world.blobs.append(naming.RECEIPTS, journal, lines)
 
     assert [item["type"] for item in client.get_json("/api/events")["items"]] == ["Kedja.JobSubmitted"]
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
 from function_app.errors import StorageUnavailable
 from function_app.journal import AGE, GRACE, SLOT, Cursor, Entry, InvalidCursor, Journal, Position
 from tests.unit.memory import MemoryBlobs, VirtualClock
@@ -174,8 +174,8 @@ def test_a_long_way_back_ends_in_between(journal: Journal, monkeypatch: pytest.M
 def test_what_no_one_understands_is_passed_over(journal: Journal, blobs: MemoryBlobs) -> None:
     cursor = journal.end()
     journal.append([entry(1)])
-    (name,) = blobs.names_in(names.RECEIPTS, ".journal/")
-    blobs.append(names.RECEIPTS, name, b'not JSON\n{"kind": "of another release"}\n\xff\n')
+    (name,) = blobs.names_in(naming.RECEIPTS, ".journal/")
+    blobs.append(naming.RECEIPTS, name, b'not JSON\n{"kind": "of another release"}\n\xff\n')
     journal.append([entry(2)])
 
     assert read_all(journal, cursor)[0] == [1, 2]

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from function_app.receipt import MOVES, Status
+from function_app.domain.receipt import MOVES, Status
 from function_app.settings import Settings
 from function_app.training_service import JobStatus, TrainingService
 from tests.unit.chain_oracle import all_receipts

@@ -18,8 +18,9 @@ from function_app.artifacts import ModelManifest
 from function_app.champion import Champion
 from function_app.completion import LookRequest
 from function_app.deletion import Deletion
-from function_app.documents import Document
-from function_app.drop import Manifest
+from function_app.domain.document import Document
+from function_app.domain.drop import Manifest
+from function_app.domain.receipt import Receipt
 from function_app.idempotency import Kept
 from function_app.intake import Marker, SettleRequest
 from function_app.job_spec import stored_spec
@@ -28,7 +29,6 @@ from function_app.latest import Latest
 from function_app.ownership import ModelOwner
 from function_app.pause import Pause
 from function_app.poison import PoisonMessage
-from function_app.receipt import Receipt
 from function_app.training_requests import TrainingRequest
 from function_app.turns import SubmitRequest
 from function_app.uploads import UploadRecord

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from function_app import names
+from function_app.domain import naming
 from kedja_cli.errors import Exit
 from kedja_cli.local_file import SCRIPT, sort
 from tests.unit.kedja_cli.conftest import Run
@@ -136,7 +136,7 @@ def test_page_and_command_take_the_same_files_for_scripts() -> None:
 
 
 @pytest.mark.parametrize("above", ["", "digits/"])
-@pytest.mark.parametrize("pattern", names.IGNORED)
+@pytest.mark.parametrize("pattern", naming.IGNORED)
 def test_the_page_leaves_out_what_the_service_ignores(pattern: str, above: str) -> None:
     page = (ROOT / "function_app" / "web" / "folder.js").read_text()
     (found,) = re.findall(r"const IGNORED = /(.+)/;", page)

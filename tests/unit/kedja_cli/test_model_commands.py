@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.names import slug
+from function_app.domain.naming import slug
 from kedja_cli.download_path import places
 from kedja_cli.downloader import PIECE
 from kedja_cli.errors import Exit

@@ -7,9 +7,9 @@ from typing import Self
 
 from attrs import define, evolve, field, frozen
 
-from function_app import names
-from function_app.documents import Document
-from function_app.receipt import ArchiveContents, DroppedFile
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import ArchiveContents, DroppedFile
 from function_app.storage import BlobItem, Blobs, CopyStatus, listed
 
 UPLOAD_LIFETIME = timedelta(hours=24)
@@ -75,14 +75,14 @@ class Drop:
     @classmethod
     def take(cls, blobs: Blobs, folder: str) -> Self:
         """List the folder in both containers."""
-        scripts, data = (_Look.at(blobs, container, folder) for container in (names.SCRIPTS, names.DATA))
+        scripts, data = (_Look.at(blobs, container, folder) for container in (naming.SCRIPTS, naming.DATA))
         now, newest = min(scripts.now, data.now), _later(scripts.newest, data.newest)
         return cls(
-            experiment=names.slug(folder),
+            experiment=naming.slug(folder),
             folder=folder,
-            scripts=[file for file in scripts.files if file.name != names.JOB_YAML],
+            scripts=[file for file in scripts.files if file.name != naming.JOB_YAML],
             data=data.files,
-            job_yaml=next((file for file in scripts.files if file.name == names.JOB_YAML), None),
+            job_yaml=next((file for file in scripts.files if file.name == naming.JOB_YAML), None),
             now=now,
             newest=newest,
             uploading=[
@@ -99,10 +99,10 @@ class Drop:
         """Return the drop that a file outside of any folder makes, for its refusal."""
         files = dict(found)
         return cls(
-            experiment=names.ROOT_EXPERIMENT,
+            experiment=naming.ROOT_EXPERIMENT,
             folder=name,
-            scripts=[_file(name, files[names.SCRIPTS])] if names.SCRIPTS in files else [],
-            data=[_file(name, files[names.DATA])] if names.DATA in files else [],
+            scripts=[_file(name, files[naming.SCRIPTS])] if naming.SCRIPTS in files else [],
+            data=[_file(name, files[naming.DATA])] if naming.DATA in files else [],
             job_yaml=None,
             now=now,
             newest=max((item.modified for item in files.values()), default=None),
@@ -117,7 +117,7 @@ class Drop:
             return self.scripts
         archives = {one.archive.name for one in self.unpacked}
         loose = (file for file in self.scripts if file.name not in archives)
-        members = (file for one in self.unpacked for file in one.files if file.name != names.JOB_YAML)
+        members = (file for one in self.unpacked for file in one.files if file.name != naming.JOB_YAML)
         return sorted((*loose, *members), key=lambda file: file.name)
 
     @property
@@ -152,7 +152,7 @@ class Drop:
 
     def id(self, spec: str) -> str:
         """Return the drop's id, given the canonical job spec."""
-        return names.drop_id((file.identity() for file in self.scripts), (file.identity() for file in self.data), spec)
+        return naming.drop_id((file.identity() for file in self.scripts), (file.identity() for file in self.data), spec)
 
     def manifest(self, drop: str, entry_script: str | None, *, ignored: Iterable[str] = ()) -> Manifest:
         return Manifest(
@@ -161,7 +161,7 @@ class Drop:
             scripts=tuple(self.sources),
             data=tuple(self.data),
             entry_script=entry_script,
-            ignored=(*names.IGNORED, *ignored),
+            ignored=(*naming.IGNORED, *ignored),
             archives=tuple(one.contents for one in self.unpacked),
         )
 
@@ -215,7 +215,7 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 def _kept(items: Iterable[BlobItem], folder: str) -> Iterator[tuple[str, BlobItem]]:
     for item in items:
         name = item.name.removeprefix(f"{folder}/")
-        if not names.is_ignored(name) and not any(marker in item.metadata for marker in _MARKERS):
+        if not naming.is_ignored(name) and not any(marker in item.metadata for marker in _MARKERS):
             yield name, item
 
 

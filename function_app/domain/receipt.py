@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from function_app.announcements import Announced, Announcement
-from function_app.attempt import Attempt
-from function_app.documents import Document
+from function_app.domain.attempt import Attempt
+from function_app.domain.cloud_events import Announced, Announcement
+from function_app.domain.document import Document
 from function_app.errors import KedjaError
 
 FILES_LISTED = 100

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
 
-from function_app.documents import Document
+from function_app.domain.document import Document
 from function_app.job_spec import JobSpec
 from function_app.kedja_options import RegisterOptions
 

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from function_app import names
-from function_app.announcements import Announced
-from function_app.attempt import Attempt, AttemptOptions
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt, AttemptOptions
+from function_app.domain.cloud_events import Announced
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
 from function_app.idempotency import REMEMBERED
 from function_app.planning import Rejected, Waiting
-from function_app.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
 
 
 def sequence(now: datetime) -> int:
@@ -66,7 +66,7 @@ def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: A
     number = receipt.attempts_before + len(receipt.attempts) + 1
     attempt = Attempt(
         number=number,
-        job=names.job_name(receipt.experiment, receipt.drop, number),
+        job=naming.job_name(receipt.experiment, receipt.drop, number),
         why=why,
         claimed=now,
         sequence=order,

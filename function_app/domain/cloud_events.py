@@ -13,7 +13,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 
-from function_app.documents import Document
+from function_app.domain.document import Document
 from function_app.errors import KedjaError
 
 logger = logging.getLogger(__name__)
