@@ -28,7 +28,7 @@ from function_app.job_result import JobResult  # noqa: E402
 from function_app.job_spec import parse_job_yaml  # noqa: E402
 from function_app.lineage import shortened  # noqa: E402
 from function_app.metric_series import series_of  # noqa: E402
-from function_app.training_service import BlobFolder, JobStatus  # noqa: E402
+from function_app.ports.training_service import BlobFolder, JobStatus  # noqa: E402
 from tests.unit.http_client import Client  # noqa: E402
 from tests.unit.many_files import SHA256, ManyFiles, result  # noqa: E402
 from tests.unit.memory import MemoryBlobs  # noqa: E402

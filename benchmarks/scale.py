@@ -35,9 +35,9 @@ from function_app.azure_storage import AzureBlobs, AzureQueues  # noqa: E402
 from function_app.connections import Unannounced  # noqa: E402
 from function_app.domain import naming  # noqa: E402
 from function_app.kedja import Kedja  # noqa: E402
+from function_app.ports.storage import Blobs, Queues  # noqa: E402
+from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from function_app.settings import Settings  # noqa: E402
-from function_app.storage import Blobs, Queues  # noqa: E402
-from function_app.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from local_azure.azurite import AzuriteAccount, running_azurite  # noqa: E402
 
 AT_ONCE = 12

@@ -20,7 +20,7 @@ from function_app.domain.backoff import lost_race
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.storage import Blobs, pages
+from function_app.ports.storage import Blobs, pages
 
 logger = logging.getLogger(__name__)
 

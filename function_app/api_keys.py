@@ -19,8 +19,8 @@ from function_app.callers import EVERY, KEY_PREFIX, Caller, Role
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
+from function_app.ports.storage import Blobs, pages
 from function_app.receipts import Clock, utc_now
-from function_app.storage import Blobs, pages
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile, Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.job_spec import JobSpec
+from function_app.ports.storage import Blobs, listed, pages
 from function_app.receipts import Clock, utc_now
 from function_app.snapshot import ChangedMeanwhile
-from function_app.storage import Blobs, listed, pages
 
 FOLDER = ".approvals/"
 """Where approvals lie in the container `receipts`, which no writer of scripts may write."""

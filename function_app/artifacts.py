@@ -17,8 +17,8 @@ from function_app.domain.receipt import Artifact
 from function_app.errors import BlobNotFound
 from function_app.job_result import MANIFEST as RESULT
 from function_app.job_result import JobResult
-from function_app.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once, pages
-from function_app.training_service import BlobFolder
+from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once, pages
+from function_app.ports.training_service import BlobFolder
 
 MODEL_MANIFEST = "manifest.json"
 COPIES_AT_ONCE = 16

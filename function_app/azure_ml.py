@@ -34,7 +34,7 @@ from function_app.azure_ml_workspace import (
 )
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
 from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
-from function_app.training_service import (
+from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
     BlobFolder,

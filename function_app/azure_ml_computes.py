@@ -10,7 +10,7 @@ from function_app.azure_ml_errors import service_errors
 from function_app.azure_ml_jobs import compute_of
 from function_app.azure_ml_workspace import API_VERSION, Connection
 from function_app.errors import AppNotAllowed, ComputeRefused
-from function_app.training_service import Compute
+from function_app.ports.training_service import Compute
 
 IDLE = "PT120S"
 """How long a node waits for the next job."""

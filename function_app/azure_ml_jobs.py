@@ -13,7 +13,7 @@ from typing import Any
 
 from dateutil.parser import isoparse
 
-from function_app.training_service import Compute, Job, JobRequest, JobStatus, ModelVersion
+from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, ModelVersion
 
 DOCUMENT_PROPERTY = "kedja_document"
 """Property of a job, which nobody can change later: the SHA-256 of the document that it was submitted with."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from azure.storage.blob import BlobSasPermissions, BlobServiceClient, UserDelegationKey, generate_blob_sas
 
 from function_app.errors import InvalidSettings
-from function_app.storage import Permission
+from function_app.ports.storage import Permission
 
 KEY_LIFETIME = timedelta(hours=6)
 """How long a user delegation key is asked for. One that does not outlive a link any more is asked for anew."""

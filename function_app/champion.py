@@ -20,7 +20,7 @@ from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import OwnersGate, refusal
 from function_app.job_result import METRICS_CARRIED
 from function_app.kedja_options import When
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 
 HISTORY = 50
 """How many champions before the present one are remembered."""

@@ -9,8 +9,8 @@ from azure.eventgrid import EventGridPublisherClient
 
 from function_app.domain.cloud_events import Announcement, EventGridPublisher, Publisher
 from function_app.errors import InvalidSettings
+from function_app.ports.training_service import TrainingService
 from function_app.settings import Settings
-from function_app.training_service import TrainingService
 
 
 class Unannounced:

@@ -12,8 +12,8 @@ from typing import Self
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt, Status
+from function_app.ports.storage import Blobs
 from function_app.receipts import ReceiptBusy
-from function_app.storage import Blobs
 
 _SEQUENCE = "sequence"
 

@@ -9,7 +9,7 @@ from attrs import frozen
 from function_app.artifacts import ModelManifest
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
-from function_app.storage import Blobs, Permission
+from function_app.ports.storage import Blobs, Permission
 
 LIFETIME = timedelta(hours=1)
 _AT_ONCE = 16

@@ -6,8 +6,8 @@ from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.errors import BlobNotFound, InvalidJobSpec
 from function_app.job_spec import JobSpec, parse_job_yaml
+from function_app.ports.storage import Blobs
 from function_app.script_archives import ScriptArchives
-from function_app.storage import Blobs
 
 SPEC_LIMIT = 256 * 1024
 """Bytes of job.yaml that are read; the parser refuses a longer one."""

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from function_app.domain import incoming_events, naming
-from function_app.storage import Queues
+from function_app.ports.storage import Queues
 from function_app.training_requests import TrainingRequests
 
 logger = logging.getLogger(__name__)

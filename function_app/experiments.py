@@ -21,11 +21,11 @@ from function_app.errors import BlobNotFound, KedjaError, NotFound, Precondition
 from function_app.experiment_models import ExperimentModels
 from function_app.jobs import Jobs
 from function_app.latest import Latest
+from function_app.ports.storage import BlobItem, Blobs, Folders, pages
+from function_app.ports.training_service import TrainingService
 from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
-from function_app.storage import BlobItem, Blobs, Folders, pages
 from function_app.timing import Timing
-from function_app.training_service import TrainingService
 
 logger = logging.getLogger(__name__)
 

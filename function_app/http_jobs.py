@@ -17,8 +17,8 @@ from function_app.http_idempotency import identity
 from function_app.kedja import Kedja
 from function_app.metric_series import RunSeries
 from function_app.metric_views import JobMetrics
+from function_app.ports.training_service import JobStatus, LogPage
 from function_app.problems import answers
-from function_app.training_service import JobStatus, LogPage
 from function_app.views import DropPage, DryRunView, JobView, LiveJob
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])

@@ -22,9 +22,9 @@ from function_app.http_idempotency import identity
 from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.model_pages import model_page
+from function_app.ports.training_service import RECEIPT_TAG
 from function_app.positions import InvalidToken, Position
 from function_app.problems import answers
-from function_app.training_service import RECEIPT_TAG
 from function_app.views import ModelDetail, ModelList, ModelView
 
 router = APIRouter(prefix="/api/models", tags=["models"])

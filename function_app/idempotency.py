@@ -17,7 +17,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 
 HEADER = "Idempotency-Key"
 FOLDER = ".idempotency/"

@@ -15,7 +15,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.incoming_events import BlobCreated
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.storage import Blobs, Queues
+from function_app.ports.storage import Blobs, Queues
 
 logger = logging.getLogger(__name__)
 

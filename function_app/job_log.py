@@ -1,6 +1,6 @@
 """A job's log, a piece at a time."""
 
-from function_app.training_service import LogPage
+from function_app.ports.training_service import LogPage
 
 
 def start(offset: int, size: int) -> int:

@@ -18,11 +18,11 @@ from function_app.domain.receipt_transitions import came_of, sequence, tried_aga
 from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.job_spec import JobSpec, parse_job_json
 from function_app.planning import Planner, Ready, Rejected, Waiting
+from function_app.ports.storage import Blobs
 from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots, UnreadableSnapshot
-from function_app.storage import Blobs
 from function_app.submission import Submitter
 
 _KEYS_NAMED, _LONGEST_KEY = 20, 100

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import KedjaError, StorageError
-from function_app.storage import Blobs, listed
+from function_app.ports.storage import Blobs, listed
 
 logger = logging.getLogger(__name__)
 

@@ -30,6 +30,8 @@ from function_app.missing_node import MissingNodes
 from function_app.ownership import Owners
 from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
+from function_app.ports.storage import Blobs, Queues
+from function_app.ports.training_service import TrainingService
 from function_app.receipts import Clock, Receipts, utc_now
 from function_app.reconciliation import Reconciler
 from function_app.registration import Registrar
@@ -40,11 +42,9 @@ from function_app.settings import STORAGE, Settings
 from function_app.settling import Settler
 from function_app.snapshot import Snapshots
 from function_app.stale_markers import StaleMarkers
-from function_app.storage import Blobs, Queues
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.training_requests import TrainingRequest, TrainingRequests
-from function_app.training_service import TrainingService
 from function_app.turns import SubmitRequest, Turns
 from function_app.uploads import Uploads
 from function_app.walk import Walk

@@ -6,7 +6,7 @@ from typing import Self
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Order, Receipt
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 
 
 class Latest(Document):

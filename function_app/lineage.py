@@ -7,7 +7,7 @@ from typing import Any
 
 from function_app.domain.receipt import Receipt
 from function_app.job_result import OUTPUTS
-from function_app.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
+from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
 
 LONGEST_VALUE = 1000
 """Characters of a tag's or property's value in Azure ML

@@ -10,9 +10,9 @@ from attrs import frozen
 
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceError
+from function_app.ports.training_service import Job, TrainingService
 from function_app.receipts import Receipts
 from function_app.timing import Timing
-from function_app.training_service import Job, TrainingService
 
 MISSES = 3
 """How often a job has to be missed that was seen before, over `Timing.missing_job` seconds at least."""

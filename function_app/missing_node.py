@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from function_app.domain.receipt import Receipt, Status
+from function_app.ports.training_service import Compute, TrainingService
 from function_app.receipts import Receipts
-from function_app.training_service import Compute, TrainingService
 
 _WITHOUT_NODE = (Status.SUBMITTED, Status.STARTING)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.planning import Rejected
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 
 
 def refused(blobs: Blobs, name: str, *, now: datetime) -> Rejected | None:

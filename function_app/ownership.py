@@ -21,9 +21,9 @@ from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import OwnersGate, refusal
 from function_app.kedja_options import RegisterOptions, When
 from function_app.planning import Plan, Ready, Rejected
+from function_app.ports.storage import Blobs, pages
+from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.snapshot import Snapshots, UnreadableSnapshot
-from function_app.storage import Blobs, pages
-from function_app.training_service import RECEIPT_TAG, TrainingService
 
 logger = logging.getLogger(__name__)
 

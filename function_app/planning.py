@@ -13,8 +13,8 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile
 from function_app.job_document import job_document
 from function_app.job_spec import JobSpec
+from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
-from function_app.training_service import RECEIPT_TAG, TrainingService
 
 DEFAULT_ENTRY_SCRIPT = "train.py"
 NETWORKS = "networks.py"

@@ -11,7 +11,7 @@ from typing import Any
 
 from function_app.domain.receipt import Receipt
 from function_app.job_result import JobResult
-from function_app.training_service import Job, JobStatus, TrainingService
+from function_app.ports.training_service import Job, JobStatus, TrainingService
 
 _KILLED = 128 + 9
 _EXIT_CODE = re.compile(r"(?:exit|status) code:? (\d+)", re.IGNORECASE)

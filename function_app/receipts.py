@@ -14,7 +14,7 @@ from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import KedjaError, NotFound, PreconditionFailed
 from function_app.journal import Entry, Journal
 from function_app.latest import Latest
-from function_app.storage import BlobItem, Blobs, Lease, pages
+from function_app.ports.storage import BlobItem, Blobs, Lease, pages
 
 logger = logging.getLogger(__name__)
 

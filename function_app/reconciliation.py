@@ -22,15 +22,15 @@ from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
 from function_app.intake import Intake
 from function_app.missing_node import MissingNodes
+from function_app.ports.storage import Blobs
+from function_app.ports.training_service import TrainingService
 from function_app.receipts import Receipts
 from function_app.service_wait import only_waits
 from function_app.snapshot import UnreadableSnapshot
 from function_app.stale_markers import StaleMarkers
-from function_app.storage import Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.timing import Timing
-from function_app.training_service import TrainingService
 from function_app.turns import Turns
 
 CURSOR = ".reconcile"

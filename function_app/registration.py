@@ -24,18 +24,18 @@ from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.lineage import lineage, registration_of
 from function_app.ownership import ModelNotShared, Owners
-from function_app.receipts import Receipts
-from function_app.registration_work import Work, measured_of
-from function_app.removal import Remover
-from function_app.snapshot import Snapshots, UnreadableSnapshot
-from function_app.storage import Blobs, Lease
-from function_app.timing import Timing
-from function_app.training_service import (
+from function_app.ports.storage import Blobs, Lease
+from function_app.ports.training_service import (
     BlobFolder,
     Job,
     ModelVersion,
     TrainingService,
 )
+from function_app.receipts import Receipts
+from function_app.registration_work import Work, measured_of
+from function_app.removal import Remover
+from function_app.snapshot import Snapshots, UnreadableSnapshot
+from function_app.timing import Timing
 
 AT_ONCE = 4
 """Models that a process registers at the same time: each takes memory for the names of all its files."""

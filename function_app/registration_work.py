@@ -10,7 +10,7 @@ from function_app.domain.receipt import Receipt
 from function_app.job_result import JobResult, carried
 from function_app.kedja_options import RegisterOptions
 from function_app.ownership import Claim
-from function_app.storage import Lease
+from function_app.ports.storage import Lease
 
 
 @frozen(kw_only=True)

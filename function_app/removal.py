@@ -10,8 +10,8 @@ from function_app.champion import Champions
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.storage import Blobs, pages
-from function_app.training_service import ModelVersion, TrainingService
+from function_app.ports.storage import Blobs, pages
+from function_app.ports.training_service import ModelVersion, TrainingService
 
 DEPLOYED_TAG = "kedja_deployed"
 """Tag on a model version that something uses: its value says what. Whoever deploys it sets it, in the registry."""

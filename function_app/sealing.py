@@ -6,7 +6,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 
 KEY = ".sealing-key"
 """The blob among the receipts that holds the key. Whoever can read it can read what is sealed, too."""

@@ -22,11 +22,11 @@ from function_app.job_spec import JobSpec
 from function_app.latest import Latest
 from function_app.ownership import Owners
 from function_app.planning import Plan, Planner, Ready, Rejected, Waiting
+from function_app.ports.storage import Blobs
 from function_app.receipts import ReceiptBusy, Receipts
 from function_app.removal import attempts_before
 from function_app.script_archives import ScriptArchives
 from function_app.snapshot import Snapshots
-from function_app.storage import Blobs
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.timing import Timing

@@ -25,11 +25,11 @@ from function_app.errors import (
 from function_app.job_spec import JobSpec
 from function_app.missing_job import is_missing
 from function_app.planning import Planner, Ready
+from function_app.ports.storage import Queues
+from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.receipts import Receipts
 from function_app.snapshot import Snapshots, UnreadableSnapshot
-from function_app.storage import Queues
 from function_app.timing import Timing
-from function_app.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.turns import SubmitRequest, Turns
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from function_app.domain import incoming_events, naming
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
 from function_app.jobs import Jobs
+from function_app.ports.storage import Blobs, Queues
 from function_app.receipts import Clock
-from function_app.storage import Blobs, Queues
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.dropped_names import LONGEST_BLOB, folder_problem, path_problem, shown
 from function_app.errors import KedjaError
-from function_app.storage import MOST_LISTED, BlobItem, Blobs, Permission, pages
+from function_app.ports.storage import MOST_LISTED, BlobItem, Blobs, Permission, pages
 
 FOLDER = ".uploads/"
 """Where the container `receipts` has who asked for links."""

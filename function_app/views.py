@@ -15,8 +15,8 @@ from function_app.domain.receipt import Change, Receipt, RegisteredModel, Status
 from function_app.jobs import DryRun
 from function_app.metric_series import MOST_METRICS
 from function_app.pause import Pause
+from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
 from function_app.receipts import Summary
-from function_app.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
 
 
 class LiveJob(BaseModel):

@@ -17,8 +17,8 @@ from function_app.domain.drop import newest_upload
 from function_app.domain.receipt_transitions import sequence
 from function_app.errors import BlobNotFound, StorageError, StorageUnavailable
 from function_app.intake import Intake
+from function_app.ports.storage import Blobs, Folders
 from function_app.receipts import Receipts
-from function_app.storage import Blobs, Folders
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from function_app.errors import BlobNotFound, Unreadable
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 
 
 class Document(BaseModel):

@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import ArchiveContents, DroppedFile
-from function_app.storage import BlobItem, Blobs, CopyStatus, listed
+from function_app.ports.storage import BlobItem, Blobs, CopyStatus, listed
 
 UPLOAD_LIFETIME = timedelta(hours=24)
 """An upload without an end is taken for abandoned after this time."""

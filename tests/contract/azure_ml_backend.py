@@ -15,7 +15,7 @@ from azure.storage.blob import ContainerClient
 
 from function_app.azure_ml import AzureMLService
 from function_app.azure_ml_workspace import Connection, Workspace
-from function_app.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
+from function_app.ports.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
 from tests.contract.control_plane.plane import CODE_ID, GROUP, NAME, SUBSCRIPTION, ControlPlane
 
 _CLOUD = "AZUREML_CURRENT_CLOUD"

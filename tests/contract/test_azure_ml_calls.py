@@ -22,7 +22,7 @@ from function_app.errors import (
     TrainingServiceError,
     TrainingServiceUnavailable,
 )
-from function_app.training_service import (
+from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
     JobRequest,

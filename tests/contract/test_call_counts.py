@@ -22,9 +22,9 @@ from function_app.azure_storage import AzureBlobs, AzureQueues
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.kedja import Kedja
+from function_app.ports.storage import MOST_LISTED, Blobs, Queues, pages
+from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.storage import MOST_LISTED, Blobs, Queues, pages
-from function_app.training_service import JobStatus, TrainingService
 from tests.profiles import examples
 from tests.unit.memory import MemoryBlobs, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining

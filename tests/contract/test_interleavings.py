@@ -19,8 +19,8 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
 from function_app.job_spec import JobSpec
 from function_app.kedja import Kedja
+from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from tests.contract.backend import Backend
 from tests.unit.meanwhile import Meanwhile
 

@@ -15,7 +15,7 @@ from function_app.azure_storage import AzureBlobs, StorageAccount
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
 from function_app.downloads import Downloads
-from function_app.storage import Permission
+from function_app.ports.storage import Permission
 from function_app.uploads import Link, Uploads, Wanted
 
 _numbers = itertools.count(1)

@@ -11,7 +11,7 @@ from function_app.domain import incoming_events, naming
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.event_door import read_events
 from function_app.job_result import JobResult, UnreadableResult
-from function_app.training_service import BlobFolder
+from function_app.ports.training_service import BlobFolder
 from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, outcome, tried
 from tests.fuzz.examples import EVENTS

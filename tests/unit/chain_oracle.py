@@ -17,8 +17,8 @@ from function_app.errors import InvalidJobSpec
 from function_app.latest import Latest
 from function_app.ownership import ModelOwner
 from function_app.planning import Ready
+from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG
 from function_app.service_wait import is_asked_again
-from function_app.training_service import JOB_TAG, RECEIPT_TAG
 from tests.unit.world import World
 
 TERMINAL_EVENTS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from attrs import define, field
 
 from function_app.domain import naming
-from function_app.storage import SOURCE_ETAG, Blob, BlobItem, CopyStatus, Page
+from function_app.ports.storage import SOURCE_ETAG, Blob, BlobItem, CopyStatus, Page
 from tests.unit.memory import MemoryBlobs
 
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

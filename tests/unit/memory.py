@@ -1,4 +1,4 @@
-"""Storage in memory, with a clock that tests move: the port of `function_app.storage` without a socket.
+"""Storage in memory, with a clock that tests move: the port of `function_app.ports.storage` without a socket.
 
 `tests/contract/test_storage.py` holds it to the same sentences as the real client.
 """
@@ -16,7 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from function_app.domain import naming
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
+from function_app.ports.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
 from tests.unit.memory_account import Account, Stored
 
 LARGEST_MESSAGE = 48 * 1024

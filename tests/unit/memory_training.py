@@ -19,7 +19,7 @@ from function_app.errors import (
 )
 from function_app.job_result import MANIFEST
 from function_app.metric_series import RunSeries
-from function_app.training_service import (
+from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
     BlobFolder,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from function_app.admission import RUNNING_BLOB, Admission, Limits, Queued, Running
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
-from function_app.storage import Blobs
+from function_app.ports.storage import Blobs
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs
 from tests.unit.sample_receipt import make

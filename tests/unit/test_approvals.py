@@ -19,8 +19,8 @@ from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceUnavailable
 from function_app.job_spec import JobSpec, parse_job_yaml
 from function_app.kedja import Kedja
+from function_app.ports.training_service import JobStatus
 from function_app.settings import Settings
-from function_app.training_service import JobStatus
 from tests.unit.api import KEYS, LOCAL, api_over
 from tests.unit.hostile_archives import zipped
 from tests.unit.http_client import Client

@@ -35,7 +35,7 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
-from function_app.training_service import RECEIPT_TAG, JobRequest, JobStatus
+from function_app.ports.training_service import RECEIPT_TAG, JobRequest, JobStatus
 
 # azure-ai-ml declares its YAML schemas in ways that marshmallow 4 will not know; it asks for marshmallow 3.
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")

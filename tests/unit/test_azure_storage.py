@@ -21,7 +21,7 @@ from pytest_mock import MockerFixture, MockType
 
 from function_app.azure_storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError, StorageUnavailable
-from function_app.storage import CopyStatus
+from function_app.ports.storage import CopyStatus
 from function_app.timing import Timing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from function_app.completion import LookRequest
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.training_service import JobStatus, LogPage
+from function_app.ports.training_service import JobStatus, LogPage
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World, encoded, run_status_changed
 

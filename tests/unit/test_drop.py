@@ -4,7 +4,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.storage import CopyStatus
+from function_app.ports.storage import CopyStatus
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
 

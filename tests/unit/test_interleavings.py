@@ -10,7 +10,7 @@ from function_app.errors import Refused
 from function_app.intake import SettleRequest
 from function_app.kedja import Kedja
 from function_app.missing_job import MISSES_UNSEEN
-from function_app.training_service import JobStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import World
 

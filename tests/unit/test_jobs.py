@@ -6,8 +6,8 @@ from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import InvalidJobSpec, NotFound, Refused
 from function_app.jobs import merged
+from function_app.ports.training_service import JobStatus
 from function_app.snapshot import CopyUnderWay
-from function_app.training_service import JobStatus
 from tests.unit.world import SCRIPT, World
 
 

@@ -9,8 +9,8 @@ from function_app.artifacts import ModelManifest
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact, Status
 from function_app.errors import PreconditionFailed
+from function_app.ports.training_service import JobStatus
 from function_app.registration import AT_ONCE
-from function_app.training_service import JobStatus
 from tests.unit.many_files import SHA256, ManyFiles, paths, result
 from tests.unit.world import World, assembled
 

@@ -10,7 +10,7 @@ from function_app.domain.receipt import Status
 from function_app.errors import JobRefused, TrainingServiceUnavailable, WorkspaceNotFound
 from function_app.kedja import Kedja
 from function_app.missing_job import is_missing
-from function_app.training_service import RECEIPT_TAG, Job, JobStatus
+from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
 

@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 
 from function_app.domain import naming
-from function_app.storage import CopyStatus
-from function_app.training_service import JobStatus
+from function_app.ports.storage import CopyStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.mortal import Rehearsal, state
 from tests.unit.world import SCRIPT, World
 

@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 
 from function_app.domain.receipt import FINAL
-from function_app.training_service import JobStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.mortal import Rehearsal
 from tests.unit.world import World
 

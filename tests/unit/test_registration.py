@@ -12,8 +12,8 @@ from function_app.domain.receipt import Status
 from function_app.errors import StorageUnavailable
 from function_app.job_result import LONGEST_REASON, METRICS_CARRIED
 from function_app.lineage import LONGEST_VALUE
-from function_app.storage import CopyStatus
-from function_app.training_service import JobStatus
+from function_app.ports.storage import CopyStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.memory import Call
 from tests.unit.world import World
 

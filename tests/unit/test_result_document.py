@@ -10,8 +10,8 @@ import pytest
 from function_app import lineage
 from function_app.job_result import LIMIT, JobResult, UnreadableResult, carried
 from function_app.lineage import shortened
+from function_app.ports.training_service import BlobFolder
 from function_app.result_document import MOST_METRICS, Malformed, read_result
-from function_app.training_service import BlobFolder
 from tests.unit.many_files import SHA256, result
 from tests.unit.memory import MemoryBlobs, VirtualClock
 

@@ -6,8 +6,8 @@ from typing import Any
 from function_app.champion import Champion
 from function_app.domain import naming
 from function_app.ownership import ModelOwner
-from function_app.storage import CopyStatus
-from function_app.training_service import JobStatus
+from function_app.ports.storage import CopyStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.hostile_archives import zipped
 from tests.unit.world import SCRIPT, World
 

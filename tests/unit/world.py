@@ -13,9 +13,9 @@ from attrs import define, evolve, field
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt
 from function_app.kedja import Kedja
+from function_app.ports.storage import Blobs, Queues
+from function_app.ports.training_service import Job, JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.storage import Blobs, Queues
-from function_app.training_service import Job, JobStatus, TrainingService
 from tests.unit.memory import MemoryBlobs, MemoryQueues, Message, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
 
