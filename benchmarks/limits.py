@@ -25,7 +25,7 @@ from function_app.domain import naming  # noqa: E402 - after the path is set
 from function_app.errors import KedjaError  # noqa: E402
 from function_app.http_api import create_api  # noqa: E402
 from function_app.job_result import JobResult  # noqa: E402
-from function_app.job_spec import parse_job_yaml  # noqa: E402
+from function_app.jobspec.schema import parse_job_yaml  # noqa: E402
 from function_app.lineage import shortened  # noqa: E402
 from function_app.metric_series import series_of  # noqa: E402
 from function_app.ports.training_service import BlobFolder, JobStatus  # noqa: E402

@@ -19,7 +19,7 @@ from function_app.domain.document import Document
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile, Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
-from function_app.job_spec import JobSpec
+from function_app.jobspec.schema import JobSpec
 from function_app.ports.storage import Blobs, listed, pages
 from function_app.receipts import Clock, utc_now
 from function_app.snapshot import ChangedMeanwhile

@@ -19,7 +19,7 @@ from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.gate import OwnersGate, refusal
 from function_app.job_result import METRICS_CARRIED
-from function_app.kedja_options import When
+from function_app.jobspec.kedja_block import When
 from function_app.ports.storage import Blobs
 
 HISTORY = 50

@@ -5,7 +5,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.errors import BlobNotFound, InvalidJobSpec
-from function_app.job_spec import JobSpec, parse_job_yaml
+from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.ports.storage import Blobs
 from function_app.script_archives import ScriptArchives
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from function_app.job_problem import Problem
+from function_app.jobspec.problem import Problem
 
 
 class KedjaError(Exception):

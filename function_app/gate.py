@@ -7,7 +7,7 @@ from textwrap import shorten
 from typing import Self
 
 from function_app.domain.document import Document
-from function_app.kedja_options import When
+from function_app.jobspec.kedja_block import When
 
 MOST_NAMED = 1000
 """Characters of the metrics' names that a reason gives."""

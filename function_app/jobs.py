@@ -16,7 +16,7 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_transitions import came_of, sequence, tried_again
 from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
-from function_app.job_spec import JobSpec, parse_job_json
+from function_app.jobspec.schema import JobSpec, parse_job_json
 from function_app.planning import Planner, Ready, Rejected, Waiting
 from function_app.ports.storage import Blobs
 from function_app.receipts import Receipts

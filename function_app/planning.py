@@ -11,8 +11,8 @@ from function_app import dropped_names
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile
-from function_app.job_document import job_document
-from function_app.job_spec import JobSpec
+from function_app.jobspec.azureml_document import job_document
+from function_app.jobspec.schema import JobSpec
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
 

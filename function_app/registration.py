@@ -21,7 +21,7 @@ from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, Registe
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.gate import OwnersGate
 from function_app.job_result import JobResult, UnreadableResult, carried
-from function_app.kedja_options import RegisterOptions
+from function_app.jobspec.kedja_block import RegisterOptions
 from function_app.lineage import lineage, registration_of
 from function_app.ownership import ModelNotShared, Owners
 from function_app.ports.storage import Blobs, Lease

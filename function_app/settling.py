@@ -18,7 +18,7 @@ from function_app.domain.receipt_transitions import answered, claim, repeated, s
 from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
 from function_app.intake import Intake, SettleRequest
-from function_app.job_spec import JobSpec
+from function_app.jobspec.schema import JobSpec
 from function_app.latest import Latest
 from function_app.ownership import Owners
 from function_app.planning import Plan, Planner, Ready, Rejected, Waiting

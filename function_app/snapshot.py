@@ -13,7 +13,7 @@ from function_app.domain.document import Document
 from function_app.domain.drop import Drop, Manifest
 from function_app.domain.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
 from function_app.errors import BlobNotFound, InvalidJobSpec, KedjaError, PreconditionFailed
-from function_app.job_spec import JobSpec, stored_spec
+from function_app.jobspec.schema import JobSpec, stored_spec
 from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
 
 MANIFEST = "manifest.json"

@@ -22,7 +22,7 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
-from function_app.job_spec import JobSpec
+from function_app.jobspec.schema import JobSpec
 from function_app.missing_job import is_missing
 from function_app.planning import Planner, Ready
 from function_app.ports.storage import Queues

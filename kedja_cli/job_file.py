@@ -6,8 +6,8 @@ import yaml
 from attrs import frozen
 
 from function_app.errors import InvalidJobSpec
-from function_app.job_problem import Problem
-from function_app.job_spec import JobSpec, parse_job_yaml
+from function_app.jobspec.problem import Problem
+from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, Self
 
 from function_app.domain.document import Document
-from function_app.job_spec import JobSpec
-from function_app.kedja_options import RegisterOptions
+from function_app.jobspec.kedja_block import RegisterOptions
+from function_app.jobspec.schema import JobSpec
 
 
 class AttemptOptions(Document):

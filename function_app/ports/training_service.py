@@ -42,8 +42,8 @@ class JobRequest:
     """A job to run.
 
     `document` is a complete Azure ML command-job or sweep-job YAML document as plain JSON values, without Kedja's own
-    block, checked by `function_app.job_spec`. Its inputs are `azureml://datastores/<datastore>/paths/<path>`. It has
-    no `code`: a service adds the release's `training_job`.
+    block, checked by `function_app.jobspec.schema`. Its inputs are `azureml://datastores/<datastore>/paths/<path>`. It
+    has no `code`: a service adds the release's `training_job`.
     """
 
     name: str

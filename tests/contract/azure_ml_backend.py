@@ -110,7 +110,7 @@ class AzureMLBackend:
 def document(
     command: str, experiment: str = "digits", receipt: str | None = "digits/0", tags: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return a command job as `function_app.job_spec` makes it."""
+    """Return a command job as `function_app.jobspec.schema` makes it."""
     return {
         "command": command,
         "environment": "azureml:kedja-chainer:1",

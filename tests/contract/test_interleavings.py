@@ -17,7 +17,7 @@ from function_app.azure_storage import AzureBlobs
 from function_app.domain.cloud_events import Announcement
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
-from function_app.job_spec import JobSpec
+from function_app.jobspec.schema import JobSpec
 from function_app.kedja import Kedja
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from function_app.settings import Settings

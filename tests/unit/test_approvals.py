@@ -17,7 +17,7 @@ from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceUnavailable
-from function_app.job_spec import JobSpec, parse_job_yaml
+from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.kedja import Kedja
 from function_app.ports.training_service import JobStatus
 from function_app.settings import Settings

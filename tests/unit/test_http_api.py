@@ -35,7 +35,7 @@ from function_app.http_access import Needs
 from function_app.http_api import create_api
 from function_app.http_door import HttpDoor
 from function_app.http_edge import BODY_LIMIT
-from function_app.job_problem import Problem
+from function_app.jobspec.problem import Problem
 from function_app.kedja import Kedja
 from function_app.problems import KINDS
 from function_app.receipts import ReceiptBusy

@@ -2,7 +2,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.job_spec import parse_job_yaml
+from function_app.jobspec.schema import parse_job_yaml
 from function_app.ports.storage import CopyStatus
 from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, Snapshots
 from tests.unit.memory import MemoryBlobs

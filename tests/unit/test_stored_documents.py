@@ -23,7 +23,7 @@ from function_app.domain.drop import Manifest
 from function_app.domain.receipt import Receipt
 from function_app.idempotency import Kept
 from function_app.intake import Marker, SettleRequest
-from function_app.job_spec import stored_spec
+from function_app.jobspec.schema import stored_spec
 from function_app.journal import Entry
 from function_app.latest import Latest
 from function_app.ownership import ModelOwner

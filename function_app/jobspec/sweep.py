@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from function_app.job_fields import CommandValue, Line, Number, SpecModel, raise_refusals
+from function_app.jobspec.fields import CommandValue, Line, Number, SpecModel, raise_refusals
 
 
 class Choice(SpecModel):

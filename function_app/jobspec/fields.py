@@ -19,8 +19,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from function_app.job_budget import budget
-from function_app.job_problem import Path
+from function_app.jobspec.budget import budget
+from function_app.jobspec.problem import Path
 
 REFUSED = "kedja_refused"
 """The type of pydantic error whose message is ready to be shown."""

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from function_app.job_fields import (
+from function_app.jobspec.fields import (
     CommandValue,
     Count,
     Identifier,

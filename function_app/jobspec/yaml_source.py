@@ -14,7 +14,7 @@ import yaml
 from attrs import Factory, define, frozen
 
 from function_app.errors import InvalidJobSpec
-from function_app.job_problem import Path, Places, Position, Problem
+from function_app.jobspec.problem import Path, Places, Position, Problem
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from function_app.domain.naming import is_ignored
-from function_app.job_fields import (
+from function_app.jobspec.fields import (
     DropPath,
     Line,
     ModelName,

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from function_app.domain import naming
-from function_app.job_placeholders import quote
-from function_app.job_spec import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
-from function_app.kedja_options import Argument
+from function_app.jobspec.kedja_block import Argument
+from function_app.jobspec.placeholders import quote
+from function_app.jobspec.schema import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
 
 CHECKPOINTS_OUTPUT = "kedja_checkpoints"
 """Where `training_job.launch` keeps what a restart goes on from."""

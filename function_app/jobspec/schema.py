@@ -17,9 +17,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from function_app.domain.naming import slug
 from function_app.errors import InvalidJobSpec
-from function_app.job_environment import CondaFile, Environment, InlineEnvironment
-from function_app.job_fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
-from function_app.job_parts import (
+from function_app.jobspec.blocks import (
     MOST_TAGS,
     ComputeName,
     Distribution,
@@ -32,11 +30,13 @@ from function_app.job_parts import (
     TagName,
     VariableName,
 )
-from function_app.job_placeholders import Placeholders, is_placeholder
-from function_app.job_problem import Path, Places, Problem
-from function_app.job_reading import read_json, read_yaml
-from function_app.kedja_options import KedjaOptions
-from function_app.sweep_spec import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
+from function_app.jobspec.environment import CondaFile, Environment, InlineEnvironment
+from function_app.jobspec.fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
+from function_app.jobspec.kedja_block import KedjaOptions
+from function_app.jobspec.placeholders import Placeholders, is_placeholder
+from function_app.jobspec.problem import Path, Places, Problem
+from function_app.jobspec.sweep import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
+from function_app.jobspec.validation import read_json, read_yaml
 
 DATA_INPUT = "data"
 SCRIPTS_INPUT = "scripts"

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from function_app.job_fields import DropPath, Line, SpecModel, checked, matching, shape, shown
-from function_app.public_address import host_problem, url_problem
+from function_app.jobspec.fields import DropPath, Line, SpecModel, checked, matching, shape, shown
+from function_app.jobspec.public_hosts import host_problem, url_problem
 
 EnvironmentName = Annotated[
     str,

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from function_app.errors import InvalidJobSpec
-from function_app.job_budget import PROBLEMS, limited
-from function_app.job_fields import REFUSED, REQUIRED, did_you_mean, shown
-from function_app.job_problem import Path, Places
-from function_app.yaml_document import MAX_DEPTH, MAX_VALUES, parse_yaml, scalar_problem
+from function_app.jobspec.budget import PROBLEMS, limited
+from function_app.jobspec.fields import REFUSED, REQUIRED, did_you_mean, shown
+from function_app.jobspec.problem import Path, Places
+from function_app.jobspec.yaml_source import MAX_DEPTH, MAX_VALUES, parse_yaml, scalar_problem
 
 _EXPECTED = {
     "int_type": "a whole number",
