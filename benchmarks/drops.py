@@ -27,7 +27,7 @@ from azure.storage.blob import BlobServiceClient  # noqa: E402
 from requests.adapters import BaseAdapter  # noqa: E402
 from urllib3 import HTTPResponse  # noqa: E402
 
-from function_app.azure_storage import AzureBlobs  # noqa: E402
+from function_app.azure.storage import AzureBlobs  # noqa: E402
 from function_app.domain import naming  # noqa: E402
 from function_app.domain.drop import Drop, newest_upload  # noqa: E402
 

@@ -31,8 +31,8 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # 
 from azure.storage.blob import BlobServiceClient  # noqa: E402
 from azure.storage.queue import QueueServiceClient  # noqa: E402
 
-from function_app.azure_storage import AzureBlobs, AzureQueues  # noqa: E402
-from function_app.connections import Unannounced  # noqa: E402
+from function_app.azure.connections import Unannounced  # noqa: E402
+from function_app.azure.storage import AzureBlobs, AzureQueues  # noqa: E402
 from function_app.domain import naming  # noqa: E402
 from function_app.kedja import Kedja  # noqa: E402
 from function_app.ports.storage import Blobs, Queues  # noqa: E402

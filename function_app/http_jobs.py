@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 
+from function_app.azure.mlflow import RunSeries
 from function_app.callers import Caller
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
@@ -15,7 +16,6 @@ from function_app.http_access import DataCaller, Service
 from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.http_idempotency import identity
 from function_app.kedja import Kedja
-from function_app.metric_series import RunSeries
 from function_app.metric_views import JobMetrics
 from function_app.ports.training_service import JobStatus, LogPage
 from function_app.problems import answers

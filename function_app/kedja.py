@@ -7,12 +7,12 @@ from typing import Any, Self
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app import connections
 from function_app.admission import Admission, Limits
 from function_app.approvals import Approvals
 from function_app.approving import ApprovedRequest, Approver
 from function_app.artifacts import Artifacts
-from function_app.azure_storage import StorageAccount
+from function_app.azure import connections
+from function_app.azure.storage import StorageAccount
 from function_app.champion import Champions
 from function_app.completion import LookRequest, Watcher
 from function_app.domain import incoming_events, naming

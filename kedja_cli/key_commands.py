@@ -101,7 +101,7 @@ def _keys(session: Session, storage: str | None) -> Iterator["ApiKeys"]:
     from azure.core.exceptions import AzureError  # noqa: PLC0415 - as above
 
     from function_app.api_keys import ApiKeys  # noqa: PLC0415
-    from function_app.azure_storage import AzureBlobs  # noqa: PLC0415
+    from function_app.azure.storage import AzureBlobs  # noqa: PLC0415
     from function_app.errors import KedjaError  # noqa: PLC0415
     from kedja_cli.account_door import connect, storage_refusal  # noqa: PLC0415
 

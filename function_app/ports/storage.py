@@ -1,6 +1,6 @@
 """The port to storage: blobs with conditions, leases and server-side copies, and queues with delays.
 
-`function_app.azure_storage` implements it; `tests/contract/test_storage.py` holds it, and the one in memory that unit
+`function_app.azure.storage` implements it; `tests/contract/test_storage.py` holds it, and the one in memory that unit
 tests use, to what is written here. Every call may raise StorageUnavailable.
 """
 

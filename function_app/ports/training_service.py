@@ -1,6 +1,6 @@
 """The port to whatever runs jobs and keeps models: Azure ML in a cloud, a local runner on one machine.
 
-Implementations: `function_app.azure_ml` and `local_azure.training`. `tests/contract/test_training_service.py`
+Implementations: `function_app.azure.ml_service` and `local_azure.training`. `tests/contract/test_training_service.py`
 holds both to what is written here.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from function_app.metric_series import RunSeries
+from function_app.azure.mlflow import RunSeries
 
 JOB_TAG = "kedja_job"
 """Tag on a model version: the name of the job that made it."""

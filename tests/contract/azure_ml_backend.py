@@ -13,8 +13,8 @@ from attrs import evolve, field, frozen
 from azure.core.credentials import AccessToken
 from azure.storage.blob import ContainerClient
 
-from function_app.azure_ml import AzureMLService
-from function_app.azure_ml_workspace import Connection, Workspace
+from function_app.azure.ml_service import AzureMLService
+from function_app.azure.ml_workspace import Connection, Workspace
 from function_app.ports.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
 from tests.contract.control_plane.plane import CODE_ID, GROUP, NAME, SUBSCRIPTION, ControlPlane
 

@@ -18,7 +18,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from function_app.azure_storage import AzureBlobs, AzureQueues
+from function_app.azure.storage import AzureBlobs, AzureQueues
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.kedja import Kedja

@@ -13,7 +13,7 @@ import pytest
 from attrs import define, field
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from function_app.azure_storage import AzureBlobs
+from function_app.azure.storage import AzureBlobs
 from function_app.domain.cloud_events import Announcement
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status

@@ -11,7 +11,7 @@ import pytest
 from attrs import frozen
 
 from function_app.artifacts import ModelManifest
-from function_app.azure_storage import AzureBlobs, StorageAccount
+from function_app.azure.storage import AzureBlobs, StorageAccount
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
 from function_app.downloads import Downloads

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from function_app.azure_ml_workspace import Workspace
-from function_app.azure_storage import StorageAccount
+from function_app.azure.ml_workspace import Workspace
+from function_app.azure.storage import StorageAccount
 from function_app.callers import OPEN_PATHS, Callers, Method
 from function_app.domain import naming
 from function_app.settings import STORAGE, Settings

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from function_app.azure.mlflow import RunSeries
 from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, PublishingFailed
 from function_app.errors import (
     JobConflict,
@@ -18,7 +19,6 @@ from function_app.errors import (
     WorkspaceNotFound,
 )
 from function_app.job_result import MANIFEST
-from function_app.metric_series import RunSeries
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,

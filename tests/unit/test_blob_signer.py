@@ -7,7 +7,7 @@ from azure.core.credentials import AccessToken, AzureSasCredential
 from azure.storage.blob import BlobServiceClient, UserDelegationKey
 from pytest_mock import MockerFixture
 
-from function_app.blob_signer import KEY_LIFETIME, BlobSigner
+from function_app.azure.sas import KEY_LIFETIME, BlobSigner
 from function_app.errors import InvalidSettings
 from function_app.ports.storage import Permission
 

@@ -11,8 +11,8 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.core.pipeline.transport import RequestsTransport
 from pytest_mock import MockerFixture
 
-from function_app.azure_storage import StorageAccount
-from function_app.connections import publisher
+from function_app.azure.connections import publisher
+from function_app.azure.storage import StorageAccount
 from function_app.domain import naming
 from function_app.domain.cloud_events import Announced, Announcement, PublishingFailed
 from function_app.domain.receipt import Status

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from function_app.azure_ml_jobs import document_of
+from function_app.azure.ml_mapping import document_of
 from function_app.domain.receipt import Status
 from function_app.errors import InvalidJobSpec
 from function_app.jobspec.public_hosts import host_problem, url_problem

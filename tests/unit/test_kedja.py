@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from function_app.connections import Unannounced
+from function_app.azure.connections import Unannounced
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import InvalidEvent

@@ -13,7 +13,7 @@ from tests.unit.memory import MemoryBlobs
 def stored(mocker: MockerFixture, blobs: MemoryBlobs) -> MemoryBlobs:
     """Put storage in memory behind the client of any account."""
     mocker.patch("kedja_cli.account_door.connect")
-    mocker.patch("function_app.azure_storage.AzureBlobs", return_value=blobs)
+    mocker.patch("function_app.azure.storage.AzureBlobs", return_value=blobs)
     return blobs
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
-from function_app.azure_ml_errors import service_errors
-from function_app.azure_ml_jobs import compute_of
-from function_app.azure_ml_workspace import API_VERSION, Connection
+from function_app.azure.ml_errors import service_errors
+from function_app.azure.ml_mapping import compute_of
+from function_app.azure.ml_workspace import API_VERSION, Connection
 from function_app.errors import AppNotAllowed, ComputeRefused
 from function_app.ports.training_service import Compute
 

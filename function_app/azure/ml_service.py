@@ -15,10 +15,11 @@ from typing import Any, Self
 from attrs import frozen
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
-from function_app import azure_ml_log, job_log
-from function_app.azure_ml_computes import create_compute
-from function_app.azure_ml_errors import says_no_workspace, service_errors
-from function_app.azure_ml_jobs import (
+from function_app import job_log
+from function_app.azure import ml_log
+from function_app.azure.ml_compute import create_compute
+from function_app.azure.ml_errors import says_no_workspace, service_errors
+from function_app.azure.ml_mapping import (
     DOCUMENT_PROPERTY,
     compute_of,
     digest_of,
@@ -27,13 +28,13 @@ from function_app.azure_ml_jobs import (
     model_version_of,
     status_of,
 )
-from function_app.azure_ml_workspace import (
+from function_app.azure.ml_workspace import (
     Connection,
     Workspace,
     default_credential,
 )
+from function_app.azure.mlflow import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
-from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -141,7 +142,7 @@ class AzureMLService:
         if address is None:
             return LogPage(text="", next_offset=max(0, offset), complete=ended)
         with service_errors(f"The log of job {name!r} cannot be read", identity=False):
-            data, begin, size = azure_ml_log.read(address, offset, limit)
+            data, begin, size = ml_log.read(address, offset, limit)
         return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:

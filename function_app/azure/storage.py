@@ -19,8 +19,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobLeaseClient, BlobPrefix, BlobProperties, BlobServiceClient
 from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
 
-from function_app.azure_storage_errors import translated
-from function_app.blob_signer import BlobSigner
+from function_app.azure.sas import BlobSigner
+from function_app.azure.storage_errors import translated
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError
 from function_app.ports import storage
 from function_app.ports.storage import BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from function_app import job_log
-from function_app.azure_ml_workspace import PATIENCE
+from function_app.azure.ml_workspace import PATIENCE
 
 
 def read(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:

@@ -19,7 +19,7 @@ from azure.core.exceptions import ClientAuthenticationError, DecodeError, Resour
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, ContentDecodePolicy, RetryPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
-from function_app.azure_ml_errors import AnswerTooLong
+from function_app.azure.ml_errors import AnswerTooLong
 from function_app.errors import InvalidSettings
 
 API_VERSION = "2025-12-01"
