@@ -7,15 +7,15 @@ from attrs import frozen
 
 from function_app import looking_again
 from function_app.apart import apart
-from function_app.approvals import REASON, Approval, Approvals, Note, Pending
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status
 from function_app.ports.storage import Blobs, Queues
-from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
-from function_app.snapshot import Snapshots
+from function_app.store.approvals import REASON, Approval, Approvals, Note, Pending
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import Snapshots
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from function_app.missing_job import MissingJobs
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
 from function_app.preemption import lost_its_node, was_killed
-from function_app.receipts import ReceiptBusy, Receipts
 from function_app.registration import Registrar, Unfinished
+from function_app.store.receipts import ReceiptBusy, Receipts
 from function_app.submission import Submitter, with_job
 from function_app.timing import Timing
 from function_app.turns import Turns

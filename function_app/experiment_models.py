@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from attrs import field, frozen
 
-from function_app.deletion import DeletedModel
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt
 from function_app.ports.storage import BlobItem
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion, TrainingService
 from function_app.removal import Remover
-from function_app.snapshot import Snapshots, UnreadableSnapshot
+from function_app.store.deletions import DeletedModel
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 
 _READS = 16
 _MOST_READ = 100

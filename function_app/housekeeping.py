@@ -6,8 +6,8 @@ from attrs import frozen
 
 from function_app.apart import apart
 from function_app.experiments import Experiments
-from function_app.receipts import Clock
 from function_app.retention import Retention
+from function_app.store.receipts import Clock
 from function_app.timing import Timing
 
 

@@ -15,8 +15,8 @@ from function_app.http_access import DataCaller, Service
 from function_app.kedja import Kedja
 from function_app.problems import answers
 from function_app.receipt_pages import MOST, newest, newest_of
-from function_app.receipts import Summary
 from function_app.sealing import Seal
+from function_app.store.receipts import Summary
 from function_app.views import DropPage, DropSummary, ReceiptView
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])

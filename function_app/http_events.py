@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from function_app.http_access import DataCaller, Service
 from function_app.http_drops import Experiment, Limit, experiment_name
-from function_app.journal import Entry, Position
 from function_app.kedja import Kedja
 from function_app.problems import answers
+from function_app.store.journal import Entry, Position
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 

@@ -16,10 +16,10 @@ from function_app.http_access import DataCaller, Service, access_of
 from function_app.http_drops import Experiment, experiment_name
 from function_app.http_events import cloud_event
 from function_app.http_jobs import log_page, receipt_of
-from function_app.journal import Entry
 from function_app.live import JournalFeed, LogFeed, Message
 from function_app.problems import answers
-from function_app.receipts import Summary
+from function_app.store.journal import Entry
+from function_app.store.receipts import Summary
 from function_app.views import DropSummary
 
 router = APIRouter(prefix="/api")

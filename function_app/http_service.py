@@ -16,8 +16,8 @@ from function_app.domain import naming
 from function_app.errors import KedjaError
 from function_app.http_access import DataCaller, Operator, Service, access_of
 from function_app.kedja import Kedja
-from function_app.pause import Pauses
 from function_app.problems import answers
+from function_app.store.pause import Pauses
 from function_app.views import ComputeList, ComputeView, PauseView
 
 router = APIRouter(prefix="/api", tags=["service"])

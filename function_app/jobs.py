@@ -7,8 +7,6 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app.approvals import Approvals
-from function_app.deletion import check_not_deleting
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.cloud_events import Announced
@@ -19,10 +17,12 @@ from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.jobspec.schema import JobSpec, parse_job_json
 from function_app.planning import Planner, Ready, Rejected, Waiting
 from function_app.ports.storage import Blobs
-from function_app.receipts import Receipts
 from function_app.script_archives import ScriptArchives
 from function_app.settling import Settler
-from function_app.snapshot import Snapshots, UnreadableSnapshot
+from function_app.store.approvals import Approvals
+from function_app.store.deletions import check_not_deleting
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.submission import Submitter
 
 _KEYS_NAMED, _LONGEST_KEY = 20, 100

@@ -8,7 +8,6 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app.admission import Admission, Limits
-from function_app.approvals import Approvals
 from function_app.approving import ApprovedRequest, Approver
 from function_app.artifacts import Artifacts
 from function_app.azure import connections
@@ -32,7 +31,6 @@ from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
-from function_app.receipts import Clock, Receipts, utc_now
 from function_app.reconciliation import Reconciler
 from function_app.registration import Registrar
 from function_app.removal import Remover
@@ -40,8 +38,10 @@ from function_app.retention import Retention
 from function_app.script_archives import ScriptArchives
 from function_app.settings import STORAGE, Settings
 from function_app.settling import Settler
-from function_app.snapshot import Snapshots
 from function_app.stale_markers import StaleMarkers
+from function_app.store.approvals import Approvals
+from function_app.store.receipts import Clock, Receipts, utc_now
+from function_app.store.snapshots import Snapshots
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.training_requests import TrainingRequest, TrainingRequests

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from function_app.journal import Cursor, Entry, Journal
+from function_app.store.journal import Cursor, Entry, Journal
 
 LONGEST = 20.0
 """Seconds that an answer takes at most, well below what stands between lets pass in silence."""

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from function_app.deletion import BeingDeleted
 from function_app.domain.backoff import backoff
 from function_app.domain.document import Document
 from function_app.errors import TrainingServiceUnavailable
-from function_app.receipts import Clock, ReceiptBusy
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, UnreadableSnapshot
+from function_app.store.deletions import BeingDeleted
+from function_app.store.receipts import Clock, ReceiptBusy
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay, UnreadableSnapshot
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)

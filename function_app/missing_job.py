@@ -11,7 +11,7 @@ from attrs import frozen
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceError
 from function_app.ports.training_service import Job, TrainingService
-from function_app.receipts import Receipts
+from function_app.store.receipts import Receipts
 from function_app.timing import Timing
 
 MISSES = 3

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from function_app.domain.receipt import Receipt, Status
 from function_app.ports.training_service import Compute, TrainingService
-from function_app.receipts import Receipts
+from function_app.store.receipts import Receipts
 
 _WITHOUT_NODE = (Status.SUBMITTED, Status.STARTING)
 

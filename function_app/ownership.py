@@ -23,7 +23,7 @@ from function_app.jobspec.kedja_block import RegisterOptions, When
 from function_app.planning import Plan, Ready, Rejected
 from function_app.ports.storage import Blobs, pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
-from function_app.snapshot import Snapshots, UnreadableSnapshot
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 
 logger = logging.getLogger(__name__)
 

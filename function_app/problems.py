@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from function_app.deletion import BeingDeleted
 from function_app.domain.receipt import IllegalMove
 from function_app.errors import (
     AppNotAllowed,
@@ -35,11 +34,12 @@ from function_app.errors import (
     Unauthenticated,
 )
 from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
-from function_app.journal import InvalidCursor
 from function_app.ownership import ModelNotShared, OwnerChanged
 from function_app.positions import InvalidToken
-from function_app.receipts import ReceiptBusy
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+from function_app.store.deletions import BeingDeleted
+from function_app.store.journal import InvalidCursor
+from function_app.store.receipts import ReceiptBusy
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
 from function_app.uploads import InvalidName
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from function_app.domain import naming
 from function_app.ports.storage import MOST_LISTED
 from function_app.positions import Position
-from function_app.receipts import Receipts, Summary
 from function_app.sealing import Seal
+from function_app.store.receipts import Receipts, Summary
 
 MOST = 200
 """How many receipts a page has at most."""

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from function_app.apart import apart
 from function_app.approving import Approver
 from function_app.completion import Watcher
-from function_app.deletion import is_deleting
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.document import Document
@@ -24,10 +23,11 @@ from function_app.intake import Intake
 from function_app.missing_node import MissingNodes
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
-from function_app.receipts import Receipts
 from function_app.service_wait import only_waits
-from function_app.snapshot import UnreadableSnapshot
 from function_app.stale_markers import StaleMarkers
+from function_app.store.deletions import is_deleting
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import UnreadableSnapshot
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.timing import Timing

@@ -31,10 +31,10 @@ from function_app.ports.training_service import (
     ModelVersion,
     TrainingService,
 )
-from function_app.receipts import Receipts
 from function_app.registration_work import Work, measured_of
 from function_app.removal import Remover
-from function_app.snapshot import Snapshots, UnreadableSnapshot
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.timing import Timing
 
 AT_ONCE = 4

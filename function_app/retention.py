@@ -19,9 +19,9 @@ from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.ports.storage import BlobItem, Blobs, pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
-from function_app.receipts import Receipts
 from function_app.removal import Remover, is_idle
 from function_app.settings import Settings
+from function_app.store.receipts import Receipts
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from function_app.domain.receipt import DroppedFile
 from function_app.dropped_names import folders_of
 from function_app.errors import BlobNotFound
 from function_app.ports.storage import Blobs
-from function_app.snapshot import ChangedMeanwhile
+from function_app.store.snapshots import ChangedMeanwhile
 
 MEND = "Drop an archive that holds plain files alone, or drop its files as they are."
 

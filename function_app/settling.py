@@ -8,8 +8,6 @@ from datetime import timedelta
 from attrs import frozen
 
 from function_app import looking_again, outsiders, service_wait
-from function_app.approvals import REASON, Approvals, Pending
-from function_app.deletion import check_not_deleting, deleted_before
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.drop import Drop
@@ -19,14 +17,16 @@ from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
 from function_app.intake import Intake, SettleRequest
 from function_app.jobspec.schema import JobSpec
-from function_app.latest import Latest
 from function_app.ownership import Owners
 from function_app.planning import Plan, Planner, Ready, Rejected, Waiting
 from function_app.ports.storage import Blobs
-from function_app.receipts import ReceiptBusy, Receipts
 from function_app.removal import attempts_before
 from function_app.script_archives import ScriptArchives
-from function_app.snapshot import Snapshots
+from function_app.store.approvals import REASON, Approvals, Pending
+from function_app.store.deletions import check_not_deleting, deleted_before
+from function_app.store.latest_drop import Latest
+from function_app.store.receipts import ReceiptBusy, Receipts
+from function_app.store.snapshots import Snapshots
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.timing import Timing

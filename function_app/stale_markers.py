@@ -12,7 +12,7 @@ from function_app.domain import naming
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.intake import Intake, Marker
 from function_app.ports.storage import BlobItem, Blobs
-from function_app.receipts import Clock
+from function_app.store.receipts import Clock
 
 logger = logging.getLogger(__name__)
 

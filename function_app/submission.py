@@ -8,7 +8,6 @@ from typing import Any
 from attrs import frozen
 
 from function_app import service_wait
-from function_app.approvals import Approvals, NotApproved
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.backoff import backoff
@@ -27,8 +26,9 @@ from function_app.missing_job import is_missing
 from function_app.planning import Planner, Ready
 from function_app.ports.storage import Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
-from function_app.receipts import Receipts
-from function_app.snapshot import Snapshots, UnreadableSnapshot
+from function_app.store.approvals import Approvals, NotApproved
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.timing import Timing
 from function_app.turns import SubmitRequest, Turns
 

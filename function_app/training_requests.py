@@ -19,7 +19,7 @@ from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
 from function_app.jobs import Jobs
 from function_app.ports.storage import Blobs, Queues
-from function_app.receipts import Clock
+from function_app.store.receipts import Clock
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
 from function_app.ports.storage import Queues
-from function_app.receipts import Receipts
+from function_app.store.receipts import Receipts
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The receipt: the answer to a drop, in the place where the person who dropped it looks.
 
-A receipt is a value. `function_app.receipts` keeps it in storage.
+A receipt is a value. `function_app.store.receipts` keeps it in storage.
 """
 
 import enum

@@ -14,11 +14,11 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import FINAL, MOVES, Order, Receipt, Status
 from function_app.dropped_spec import canonical_of_invalid
 from function_app.errors import InvalidJobSpec
-from function_app.latest import Latest
 from function_app.ownership import ModelOwner
 from function_app.planning import Ready
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG
 from function_app.service_wait import is_asked_again
+from function_app.store.latest_drop import Latest
 from tests.unit.world import World
 
 TERMINAL_EVENTS = {

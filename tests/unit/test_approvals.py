@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app import approvals as approvals_module
 from function_app.api_keys import ApiKeys
 from function_app.callers import Role
 from function_app.domain import naming
@@ -21,6 +20,7 @@ from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.kedja import Kedja
 from function_app.ports.training_service import JobStatus
 from function_app.settings import Settings
+from function_app.store import approvals as approvals_module
 from tests.unit.api import KEYS, LOCAL, api_over
 from tests.unit.hostile_archives import zipped
 from tests.unit.http_client import Client

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from function_app.deletion import BeingDeleted, Deletion, State
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.removal import DEPLOYED_TAG
+from function_app.store.deletions import BeingDeleted, Deletion, State
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.mortal import InOrder, LastFirst, Rehearsal

@@ -38,8 +38,8 @@ from function_app.http_edge import BODY_LIMIT
 from function_app.jobspec.problem import Problem
 from function_app.kedja import Kedja
 from function_app.problems import KINDS
-from function_app.receipts import ReceiptBusy
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+from function_app.store.receipts import ReceiptBusy
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
 from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining

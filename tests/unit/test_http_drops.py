@@ -9,7 +9,7 @@ from function_app.domain import naming
 from function_app.ports.training_service import JobStatus
 from function_app.positions import InvalidToken
 from function_app.receipt_pages import newest
-from function_app.receipts import Summary
+from function_app.store.receipts import Summary
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.world import World

@@ -7,7 +7,7 @@ from function_app.domain.receipt import Status
 from function_app.errors import InvalidJobSpec, NotFound, Refused
 from function_app.jobs import merged
 from function_app.ports.training_service import JobStatus
-from function_app.snapshot import CopyUnderWay
+from function_app.store.snapshots import CopyUnderWay
 from tests.unit.world import SCRIPT, World
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
-from function_app.journal import Entry
+from function_app.store.journal import Entry
 from tests.unit.mortal import InOrder, LastFirst, Rehearsal, state
 from tests.unit.ways import ROUNDS, WAYS, world_of
 from tests.unit.world import SCRIPT, World

@@ -6,7 +6,7 @@ from function_app.domain import naming
 from function_app.domain.cloud_events import Announced
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import NotFound, Unreadable
-from function_app.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
+from function_app.store.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
 from tests.unit.memory import MemoryBlobs
 from tests.unit.memory_training import MemoryPublisher
 from tests.unit.sample_receipt import NOW, make

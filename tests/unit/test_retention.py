@@ -5,12 +5,12 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app.deletion import State
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceError, TrainingServiceUnavailable
 from function_app.removal import DEPLOYED_TAG
 from function_app.retention import Retirement
+from function_app.store.deletions import State
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining

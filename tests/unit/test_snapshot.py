@@ -4,7 +4,7 @@ from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.jobspec.schema import parse_job_yaml
 from function_app.ports.storage import CopyStatus
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, Snapshots
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay, Snapshots
 from tests.unit.memory import MemoryBlobs
 
 DROP = "d" * 64

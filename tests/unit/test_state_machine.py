@@ -28,9 +28,9 @@ from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import KedjaError, TrainingServiceUnavailable
 from function_app.kedja import Kedja
-from function_app.pause import Pauses
 from function_app.ports.training_service import RECEIPT_TAG, JobStatus
-from function_app.snapshot import MANIFEST, SPEC
+from function_app.store.pause import Pauses
+from function_app.store.snapshots import MANIFEST, SPEC
 from tests.profiles import examples
 from tests.unit.chain_oracle import Oracle, all_receipts
 from tests.unit.meanwhile import Meanwhile, host

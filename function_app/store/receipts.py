@@ -12,9 +12,9 @@ from function_app.domain import naming
 from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import KedjaError, NotFound, PreconditionFailed
-from function_app.journal import Entry, Journal
-from function_app.latest import Latest
 from function_app.ports.storage import BlobItem, Blobs, Lease, pages
+from function_app.store.journal import Entry, Journal
+from function_app.store.latest_drop import Latest
 
 logger = logging.getLogger(__name__)
 

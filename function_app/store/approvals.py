@@ -21,8 +21,8 @@ from function_app.domain.receipt import DroppedFile, Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.storage import Blobs, listed, pages
-from function_app.receipts import Clock, utc_now
-from function_app.snapshot import ChangedMeanwhile
+from function_app.store.receipts import Clock, utc_now
+from function_app.store.snapshots import ChangedMeanwhile
 
 FOLDER = ".approvals/"
 """Where approvals lie in the container `receipts`, which no writer of scripts may write."""

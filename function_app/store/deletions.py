@@ -13,7 +13,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt, Status
 from function_app.ports.storage import Blobs
-from function_app.receipts import ReceiptBusy
+from function_app.store.receipts import ReceiptBusy
 
 _SEQUENCE = "sequence"
 

@@ -9,7 +9,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
 from function_app.ports.storage import Blobs
-from function_app.receipts import Clock, utc_now
+from function_app.store.receipts import Clock, utc_now
 
 
 class Pause(Document):
