@@ -25,9 +25,9 @@ from function_app.azure.mlflow import series_of  # noqa: E402
 from function_app.domain import naming  # noqa: E402 - after the path is set
 from function_app.errors import KedjaError  # noqa: E402
 from function_app.http_api import create_api  # noqa: E402
-from function_app.job_result import JobResult  # noqa: E402
 from function_app.jobspec.schema import parse_job_yaml  # noqa: E402
-from function_app.lineage import shortened  # noqa: E402
+from function_app.models.job_result import JobResult  # noqa: E402
+from function_app.models.lineage import shortened  # noqa: E402
 from function_app.ports.training_service import BlobFolder, JobStatus  # noqa: E402
 from tests.unit.http_client import Client  # noqa: E402
 from tests.unit.many_files import SHA256, ManyFiles, result  # noqa: E402

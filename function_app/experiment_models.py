@@ -7,9 +7,9 @@ from attrs import field, frozen
 
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt
+from function_app.models.deletion import Remover
 from function_app.ports.storage import BlobItem
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion, TrainingService
-from function_app.removal import Remover
 from function_app.store.deletions import DeletedModel
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 

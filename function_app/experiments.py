@@ -19,9 +19,9 @@ from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
 from function_app.experiment_models import ExperimentModels
 from function_app.jobs import Jobs
+from function_app.models.deletion import Remover, is_idle
 from function_app.ports.storage import BlobItem, Blobs, Folders, pages
 from function_app.ports.training_service import TrainingService
-from function_app.removal import Remover, is_idle
 from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, Left, State
 from function_app.store.latest_drop import Latest
 from function_app.store.receipts import Receipts

@@ -10,18 +10,18 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from function_app.artifacts import ModelManifest
 from function_app.callers import Caller
-from function_app.champion import Candidate, Champion, Intervention
 from function_app.domain import naming
-from function_app.downloads import Download, Downloads
 from function_app.errors import NotFound, Refused
 from function_app.http_access import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http_drops import After, seal_for
 from function_app.http_idempotency import identity
-from function_app.job_result import carried
 from function_app.kedja import Kedja
 from function_app.model_pages import model_page
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Candidate, Champion, Intervention
+from function_app.models.downloads import Download, Downloads
+from function_app.models.job_result import carried
 from function_app.ports.training_service import RECEIPT_TAG
 from function_app.positions import InvalidToken, Position
 from function_app.problems import answers

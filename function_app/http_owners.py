@@ -15,7 +15,7 @@ from function_app.errors import NotFound
 from function_app.http_access import CodeCaller, DataCaller, Service
 from function_app.http_drops import experiment_name
 from function_app.kedja import Kedja
-from function_app.ownership import ModelOwner
+from function_app.models.ownership import ModelOwner
 from function_app.problems import answers
 
 router = APIRouter(prefix="/api/models", tags=["models"])

@@ -9,10 +9,8 @@ from pydantic import ValidationError
 
 from function_app.admission import Admission, Limits
 from function_app.approving import ApprovedRequest, Approver
-from function_app.artifacts import Artifacts
 from function_app.azure import connections
 from function_app.azure.storage import StorageAccount
-from function_app.champion import Champions
 from function_app.completion import LookRequest, Watcher
 from function_app.domain import incoming_events, naming
 from function_app.domain.cloud_events import Publisher
@@ -26,14 +24,16 @@ from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs
 from function_app.missing_job import MissingJobs
 from function_app.missing_node import MissingNodes
-from function_app.ownership import Owners
+from function_app.models.artifacts import Artifacts
+from function_app.models.champion import Champions
+from function_app.models.deletion import Remover
+from function_app.models.ownership import Owners
+from function_app.models.registration import Registrar
 from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
 from function_app.reconciliation import Reconciler
-from function_app.registration import Registrar
-from function_app.removal import Remover
 from function_app.retention import Retention
 from function_app.script_archives import ScriptArchives
 from function_app.settings import STORAGE, Settings

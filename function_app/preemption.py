@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from function_app.domain.receipt import Receipt
-from function_app.job_result import JobResult
+from function_app.models.job_result import JobResult
 from function_app.ports.training_service import Job, JobStatus, TrainingService
 
 _KILLED = 128 + 9

@@ -34,7 +34,7 @@ from function_app.errors import (
     Unauthenticated,
 )
 from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
-from function_app.ownership import ModelNotShared, OwnerChanged
+from function_app.models.ownership import ModelNotShared, OwnerChanged
 from function_app.positions import InvalidToken
 from function_app.store.deletions import BeingDeleted
 from function_app.store.journal import InvalidCursor

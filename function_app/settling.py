@@ -17,10 +17,10 @@ from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
 from function_app.intake import Intake, SettleRequest
 from function_app.jobspec.schema import JobSpec
-from function_app.ownership import Owners
+from function_app.models.deletion import attempts_before
+from function_app.models.ownership import Owners
 from function_app.planning import Plan, Planner, Ready, Rejected, Waiting
 from function_app.ports.storage import Blobs
-from function_app.removal import attempts_before
 from function_app.script_archives import ScriptArchives
 from function_app.store.approvals import REASON, Approvals, Pending
 from function_app.store.deletions import check_not_deleting, deleted_before

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from attrs import frozen
 
-from function_app.artifacts import ModelManifest
 from function_app.azure.storage import AzureBlobs, StorageAccount
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
-from function_app.downloads import Downloads
+from function_app.models.artifacts import ModelManifest
+from function_app.models.downloads import Downloads
 from function_app.ports.storage import Permission
 from function_app.uploads import Link, Uploads, Wanted
 

@@ -18,7 +18,7 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
-from function_app.job_result import MANIFEST
+from function_app.models.job_result import MANIFEST
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,

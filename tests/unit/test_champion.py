@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from function_app.champion import HISTORY, Candidate, Champion, Champions, Intervention
 from function_app.domain import naming
 from function_app.errors import NotFound, Refused, Unreadable
 from function_app.jobspec.kedja_block import When
+from function_app.models.champion import HISTORY, Candidate, Champion, Champions, Intervention
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs, VirtualClock
 

@@ -9,7 +9,7 @@ from attrs import evolve
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.removal import DEPLOYED_TAG
+from function_app.models.deletion import DEPLOYED_TAG
 from function_app.store.deletions import BeingDeleted, Deletion, State
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host

@@ -5,11 +5,11 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app.artifacts import ModelManifest
 from function_app.callers import Role
-from function_app.champion import Champion
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Champion
 from function_app.ports.training_service import JobStatus
 from function_app.positions import Position
 from tests.unit.api import LOCAL, api_over, limited

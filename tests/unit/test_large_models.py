@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from function_app.artifacts import ModelManifest
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact, Status
 from function_app.errors import PreconditionFailed
+from function_app.models.artifacts import ModelManifest
+from function_app.models.registration import AT_ONCE
 from function_app.ports.training_service import JobStatus
-from function_app.registration import AT_ONCE
 from tests.unit.many_files import SHA256, ManyFiles, paths, result
 from tests.unit.world import World, assembled
 

@@ -4,8 +4,8 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.job_result import METRICS_CARRIED
-from function_app.ownership import ModelOwner
+from function_app.models.job_result import METRICS_CARRIED
+from function_app.models.ownership import ModelOwner
 from function_app.ports.training_service import RECEIPT_TAG
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.owned_models import GATE, as_before_owners, champion, drop, owner, share, train

@@ -5,7 +5,7 @@ import pytest
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import PreconditionFailed, TrainingServiceUnavailable
-from function_app.ownership import ModelNotShared, ModelOwner, OwnerChanged
+from function_app.models.ownership import ModelNotShared, ModelOwner, OwnerChanged
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.owned_models import champion, drop, owner, share, train
 from tests.unit.world import World

@@ -4,14 +4,14 @@ import re
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.artifacts import ModelManifest
-from function_app.champion import Champions
 from function_app.domain import naming
 from function_app.domain.cloud_events import Announced
 from function_app.domain.receipt import Status
 from function_app.errors import StorageUnavailable
-from function_app.job_result import LONGEST_REASON, METRICS_CARRIED
-from function_app.lineage import LONGEST_VALUE
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Champions
+from function_app.models.job_result import LONGEST_REASON, METRICS_CARRIED
+from function_app.models.lineage import LONGEST_VALUE
 from function_app.ports.storage import CopyStatus
 from function_app.ports.training_service import JobStatus
 from tests.unit.memory import Call

@@ -8,11 +8,11 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from function_app.champion import REPEATED_FOR, Champion
 from function_app.domain import naming
 from function_app.errors import PreconditionFailed, StorageUnavailable
 from function_app.http_api import create_api
 from function_app.idempotency import REMEMBERED
+from function_app.models.champion import REPEATED_FOR, Champion
 from tests.unit.api import LOCAL
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host

@@ -13,8 +13,6 @@ from function_app import reconciliation, retention, walk
 from function_app.admission import Running
 from function_app.api_keys import StoredKey
 from function_app.approving import ApprovedRequest
-from function_app.artifacts import ModelManifest
-from function_app.champion import Champion
 from function_app.completion import LookRequest
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
@@ -22,7 +20,9 @@ from function_app.domain.receipt import Receipt
 from function_app.idempotency import Kept
 from function_app.intake import Marker, SettleRequest
 from function_app.jobspec.schema import stored_spec
-from function_app.ownership import ModelOwner
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Champion
+from function_app.models.ownership import ModelOwner
 from function_app.poison import PoisonMessage
 from function_app.store.approvals import Approval
 from function_app.store.deletions import Deletion

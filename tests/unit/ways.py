@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from function_app.champion import Champion
 from function_app.domain import naming
-from function_app.ownership import ModelOwner
+from function_app.models.champion import Champion
+from function_app.models.ownership import ModelOwner
 from function_app.ports.storage import CopyStatus
 from function_app.ports.training_service import JobStatus
 from tests.unit.hostile_archives import zipped

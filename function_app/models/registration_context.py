@@ -7,9 +7,9 @@ from attrs import frozen
 
 from function_app.domain.attempt import Attempt
 from function_app.domain.receipt import Receipt
-from function_app.job_result import JobResult, carried
 from function_app.jobspec.kedja_block import RegisterOptions
-from function_app.ownership import Claim
+from function_app.models.job_result import JobResult, carried
+from function_app.models.ownership import Claim
 from function_app.ports.storage import Lease
 
 

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, ValidationError
 
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound, KedjaError
+from function_app.models.result_document import Malformed, OutputFile, read_result
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import BlobFolder
-from function_app.result_document import Malformed, OutputFile, read_result
 
 MANIFEST = ".kedja-manifest.json"
 LIMIT = 32 << 20

@@ -12,18 +12,20 @@ from typing import Any
 
 from attrs import field, frozen
 
-from function_app.artifacts import Artifacts, ModelManifest
-from function_app.champion import Champion, Champions
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import Announced
 from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
-from function_app.gate import OwnersGate
-from function_app.job_result import JobResult, UnreadableResult, carried
 from function_app.jobspec.kedja_block import RegisterOptions
-from function_app.lineage import lineage, registration_of
-from function_app.ownership import ModelNotShared, Owners
+from function_app.models.artifacts import Artifacts, ModelManifest
+from function_app.models.champion import Champion, Champions
+from function_app.models.deletion import Remover
+from function_app.models.gate import OwnersGate
+from function_app.models.job_result import JobResult, UnreadableResult, carried
+from function_app.models.lineage import lineage, registration_of
+from function_app.models.ownership import ModelNotShared, Owners
+from function_app.models.registration_context import Work, measured_of
 from function_app.ports.storage import Blobs, Lease
 from function_app.ports.training_service import (
     BlobFolder,
@@ -31,8 +33,6 @@ from function_app.ports.training_service import (
     ModelVersion,
     TrainingService,
 )
-from function_app.registration_work import Work, measured_of
-from function_app.removal import Remover
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.timing import Timing

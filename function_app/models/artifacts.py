@@ -15,8 +15,8 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Artifact
 from function_app.errors import BlobNotFound
-from function_app.job_result import MANIFEST as RESULT
-from function_app.job_result import JobResult
+from function_app.models.job_result import MANIFEST as RESULT
+from function_app.models.job_result import JobResult
 from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once, pages
 from function_app.ports.training_service import BlobFolder
 

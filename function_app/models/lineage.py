@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from function_app.domain.receipt import Receipt
-from function_app.job_result import OUTPUTS
+from function_app.models.job_result import OUTPUTS
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
 
 LONGEST_VALUE = 1000

@@ -17,9 +17,9 @@ from function_app.domain import naming
 from function_app.domain.backoff import lost_race
 from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.gate import OwnersGate, refusal
-from function_app.job_result import METRICS_CARRIED
 from function_app.jobspec.kedja_block import When
+from function_app.models.gate import OwnersGate, refusal
+from function_app.models.job_result import METRICS_CARRIED
 from function_app.ports.storage import Blobs
 
 HISTORY = 50

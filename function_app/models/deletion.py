@@ -5,11 +5,11 @@ from datetime import datetime
 
 from attrs import frozen
 
-from function_app.artifacts import MODEL_MANIFEST
-from function_app.champion import Champions
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, PreconditionFailed
+from function_app.models.artifacts import MODEL_MANIFEST
+from function_app.models.champion import Champions
 from function_app.ports.storage import Blobs, pages
 from function_app.ports.training_service import ModelVersion, TrainingService
 

@@ -14,12 +14,12 @@ from typing import Self
 
 from attrs import frozen
 
-from function_app.champion import Champion, Champions
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.gate import OwnersGate, refusal
 from function_app.jobspec.kedja_block import RegisterOptions, When
+from function_app.models.champion import Champion, Champions
+from function_app.models.gate import OwnersGate, refusal
 from function_app.planning import Plan, Ready, Rejected
 from function_app.ports.storage import Blobs, pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService

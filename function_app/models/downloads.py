@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app.artifacts import ModelManifest
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
+from function_app.models.artifacts import ModelManifest
 from function_app.ports.storage import Blobs, Permission
 
 LIFETIME = timedelta(hours=1)
