@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app import looking_again
 from function_app.apart import apart
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status
+from function_app.drops import deferral
+from function_app.drops.archives import ScriptArchives
+from function_app.drops.settling import Settler
 from function_app.ports.storage import Blobs, Queues
-from function_app.script_archives import ScriptArchives
-from function_app.settling import Settler
 from function_app.store.approvals import REASON, Approval, Approvals, Note, Pending
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots
@@ -24,7 +24,7 @@ LOOKS = 6
 """How often a receipt that is about to be written is looked for."""
 
 
-class ApprovedRequest(looking_again.PutOff):
+class ApprovedRequest(deferral.PutOff):
     """A message of `settled-drops`: go on with a drop whose code is approved now."""
 
     kind: str = "approved"
@@ -56,7 +56,7 @@ class Approver:
 
     def settle(self, request: ApprovedRequest) -> None:
         """Go on with a drop; put it off where something stands in its way."""
-        looking_again.or_later(request, self.go_on, self._send, clock=self.receipts.clock, timing=self.timing)
+        deferral.or_later(request, self.go_on, self._send, clock=self.receipts.clock, timing=self.timing)
 
     def go_on(self, request: ApprovedRequest) -> Receipt | None:
         """Take the drop up again, as it was asked for, if what lies there is still that drop.

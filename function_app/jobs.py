@@ -13,12 +13,12 @@ from function_app.domain.cloud_events import Announced
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_transitions import came_of, sequence, tried_again
+from function_app.drops.archives import ScriptArchives
+from function_app.drops.planning import Planner, Ready, Rejected, Waiting
+from function_app.drops.settling import Settler
 from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
 from function_app.jobspec.schema import JobSpec, parse_job_json
-from function_app.planning import Planner, Ready, Rejected, Waiting
 from function_app.ports.storage import Blobs
-from function_app.script_archives import ScriptArchives
-from function_app.settling import Settler
 from function_app.store.approvals import Approvals
 from function_app.store.deletions import check_not_deleting
 from function_app.store.receipts import Receipts

@@ -16,11 +16,15 @@ from function_app.domain import incoming_events, naming
 from function_app.domain.cloud_events import Publisher
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
+from function_app.drops.archives import ScriptArchives
+from function_app.drops.intake import Intake, SettleRequest
+from function_app.drops.planning import Planner
+from function_app.drops.settling import Settler
+from function_app.drops.uploads import Uploads
 from function_app.entrance import Entrance
 from function_app.errors import InvalidEvent, KedjaError
 from function_app.experiments import Experiments
 from function_app.housekeeping import Housekeeping
-from function_app.intake import Intake, SettleRequest
 from function_app.jobs import Jobs
 from function_app.missing_job import MissingJobs
 from function_app.missing_node import MissingNodes
@@ -29,15 +33,12 @@ from function_app.models.champion import Champions
 from function_app.models.deletion import Remover
 from function_app.models.ownership import Owners
 from function_app.models.registration import Registrar
-from function_app.planning import Planner
 from function_app.poison import PoisonCabinet
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
 from function_app.reconciliation import Reconciler
 from function_app.retention import Retention
-from function_app.script_archives import ScriptArchives
 from function_app.settings import STORAGE, Settings
-from function_app.settling import Settler
 from function_app.stale_markers import StaleMarkers
 from function_app.store.approvals import Approvals
 from function_app.store.receipts import Clock, Receipts, utc_now
@@ -46,7 +47,6 @@ from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.training_requests import TrainingRequest, TrainingRequests
 from function_app.turns import SubmitRequest, Turns
-from function_app.uploads import Uploads
 from function_app.walk import Walk
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from function_app.domain.receipt import IllegalMove
+from function_app.drops.uploads import InvalidName
 from function_app.errors import (
     AppNotAllowed,
     ComputeRefused,
@@ -40,7 +41,6 @@ from function_app.store.deletions import BeingDeleted
 from function_app.store.journal import InvalidCursor
 from function_app.store.receipts import ReceiptBusy
 from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
-from function_app.uploads import InvalidName
 
 logger = logging.getLogger(__name__)
 

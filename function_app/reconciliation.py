@@ -18,8 +18,8 @@ from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
-from function_app.intake import Intake
 from function_app.missing_node import MissingNodes
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService

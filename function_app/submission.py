@@ -13,6 +13,7 @@ from function_app.domain.attempt import Attempt
 from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import Announced
 from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.drops.planning import Planner, Ready
 from function_app.errors import (
     AppNotAllowed,
     JobConflict,
@@ -23,7 +24,6 @@ from function_app.errors import (
 )
 from function_app.jobspec.schema import JobSpec
 from function_app.missing_job import is_missing
-from function_app.planning import Planner, Ready
 from function_app.ports.storage import Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.store.approvals import Approvals, NotApproved

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4, uuid5
 from attrs import frozen
 from pydantic import Field
 
-from function_app import looking_again
 from function_app.domain import incoming_events, naming
 from function_app.domain.receipt import Receipt
+from function_app.drops import deferral
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
 from function_app.jobs import Jobs
 from function_app.ports.storage import Blobs, Queues
@@ -28,7 +28,7 @@ _OF_OLDER_RELEASES = UUID("5f3c8d8a-6f0e-4d55-9d43-2f8f6c1f6b0e")
 """What the ids are derived in of specs that came in messages."""
 
 
-class TrainingRequest(looking_again.PutOff):
+class TrainingRequest(deferral.PutOff):
     """A message of `settled-drops`: another system asked for a training by an event. `code` says what it may set."""
 
     kind: str = "request"
@@ -69,7 +69,7 @@ class TrainingRequests:
 
     def settle(self, request: TrainingRequest) -> None:
         """Answer a request; put it off where something stands in its way."""
-        looking_again.or_later(request, self.answer, self._send, clock=self.clock, timing=self.timing)
+        deferral.or_later(request, self.answer, self._send, clock=self.clock, timing=self.timing)
 
     def answer(self, request: TrainingRequest) -> Receipt | None:
         """Submit what was asked for, and forget it; return None where that was done already."""

@@ -14,8 +14,8 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.drop import newest_upload
 from function_app.domain.receipt_transitions import sequence
+from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, StorageError, StorageUnavailable
-from function_app.intake import Intake
 from function_app.ports.storage import Blobs, Folders
 from function_app.store.deletions import deleted_before, is_deleting
 from function_app.store.receipts import Receipts

@@ -16,11 +16,11 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.drops.planning import Plan, Ready, Rejected
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import RegisterOptions, When
 from function_app.models.champion import Champion, Champions
 from function_app.models.gate import OwnersGate, refusal
-from function_app.planning import Plan, Ready, Rejected
 from function_app.ports.storage import Blobs, pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot

@@ -24,7 +24,7 @@ from local_azure.worker import Worker
 async def main():
     logging.getLogger().setLevel(logging.INFO)  # as the platform's worker does
     worker = await Worker.start(Path(sys.argv[1]))
-    writing = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "function_app.settling")
+    writing = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "function_app.drops.settling")
     heard = [name for name in writing if logging.getLogger(name).isEnabledFor(logging.INFO)]
     heavy = sys.modules.keys() & {"azure.ai.ml", "azure.storage.blob", "azure.eventgrid", "fastapi"}
     functions = {one.name: list(one.bindings) for one in worker.functions}
@@ -52,7 +52,7 @@ def indexed() -> dict[str, Any]:
 
 
 def test_each_request_of_azure_s_libraries_is_no_line_of_the_log(indexed: dict[str, Any]) -> None:
-    assert indexed["heard"] == ["function_app.settling"]
+    assert indexed["heard"] == ["function_app.drops.settling"]
 
 
 def trigger(indexed: dict[str, Any], function: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from attrs import frozen
 from function_app.azure.storage import AzureBlobs, StorageAccount
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
+from function_app.drops.uploads import Link, Uploads, Wanted
 from function_app.models.artifacts import ModelManifest
 from function_app.models.downloads import Downloads
 from function_app.ports.storage import Permission
-from function_app.uploads import Link, Uploads, Wanted
 
 _numbers = itertools.count(1)
 CONTENT = b"a few bytes"

@@ -4,9 +4,10 @@ import re
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from function_app import idempotency, retention, uploads, walk
+from function_app import idempotency, retention, walk
 from function_app.admission import QUEUED, RUNNING_BLOB
 from function_app.domain import naming
+from function_app.drops import uploads
 from function_app.reconciliation import CURSOR
 from function_app.replay import REPLAYED
 from function_app.store import journal

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from function_app import dropped_names
 from function_app.domain import naming
 from function_app.domain.receipt import Status
+from function_app.drops import path_rules
 from tests.profiles import examples
 from tests.unit.world import SCRIPT, World
 
@@ -154,8 +154,8 @@ def test_a_file_that_is_a_folder_too_is_refused(world: World, container: str) ->
 @settings(max_examples=examples(300))
 @given(st.text(min_size=1, max_size=300))
 def test_any_name_is_fine_or_has_a_reason(name: str) -> None:
-    reason = dropped_names.path_problem(name)
-    shown = dropped_names.shown(name)
+    reason = path_rules.path_problem(name)
+    shown = path_rules.shown(name)
     assert "\n" not in shown
     if reason is None:
         assert not {"", ".", ".."} & set(name.split("/"))

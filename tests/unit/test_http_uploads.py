@@ -6,7 +6,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
-from function_app.uploads import MOST_READ, Uploads, Wanted
+from function_app.drops.uploads import MOST_READ, Uploads, Wanted
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs

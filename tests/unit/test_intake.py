@@ -5,7 +5,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.intake import Marker, SettleRequest
+from function_app.drops.intake import Marker, SettleRequest
 from tests.unit.memory import Call
 from tests.unit.world import ACCOUNT_URL, World, blob_created, encoded
 

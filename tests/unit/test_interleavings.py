@@ -6,8 +6,8 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
+from function_app.drops.intake import SettleRequest
 from function_app.errors import Refused
-from function_app.intake import SettleRequest
 from function_app.kedja import Kedja
 from function_app.missing_job import MISSES_UNSEEN
 from function_app.ports.training_service import JobStatus

@@ -18,7 +18,7 @@ from typing import IO, Protocol, cast
 from attrs import define
 
 from function_app.domain import naming
-from function_app.dropped_names import path_problem
+from function_app.drops.path_rules import path_problem
 from function_app.errors import KedjaError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

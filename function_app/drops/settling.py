@@ -7,21 +7,23 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from function_app import looking_again, outsiders, service_wait
+from function_app import service_wait
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Received, Status
 from function_app.domain.receipt_transitions import answered, claim, repeated, seen, sequence, wanted
-from function_app.dropped_spec import DroppedSpecs, canonical_of_invalid
+from function_app.drops import deferral, root_files
+from function_app.drops.archives import ScriptArchives
+from function_app.drops.intake import Intake, SettleRequest
+from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
+from function_app.drops.planning import Plan, Planner, Ready, Rejected, Waiting
+from function_app.drops.uploaders import UploadRecords, uploaded_by
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
-from function_app.intake import Intake, SettleRequest
 from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
-from function_app.planning import Plan, Planner, Ready, Rejected, Waiting
 from function_app.ports.storage import Blobs
-from function_app.script_archives import ScriptArchives
 from function_app.store.approvals import REASON, Approvals, Pending
 from function_app.store.deletions import check_not_deleting, deleted_before
 from function_app.store.latest_drop import Latest
@@ -30,7 +32,6 @@ from function_app.store.snapshots import Snapshots
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
 from function_app.timing import Timing
-from function_app.uploaders import UploadRecords, uploaded_by
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +88,9 @@ class Settler:
             return self._taken(drop, spec, request)
         except NothingNew as nothing:
             logger.info("%s", nothing)
-        except looking_again.REASONS as reason:
+        except deferral.REASONS as reason:
             logger.info("%s", reason)
-            delay = looking_again.delay(reason, request.tries, of=request.marker, timing=self.timing)
+            delay = deferral.delay(reason, request.tries, of=request.marker, timing=self.timing)
             self.intake.postpone(request.model_copy(update={"tries": request.tries + 1}), message=message, delay=delay)
         return None
 
@@ -306,7 +307,7 @@ class Settler:
 
     def _reject_outsider(self, request: SettleRequest) -> Receipt | None:
         """Answer a file that was dropped outside of any folder."""
-        plan = outsiders.refused(self.blobs, request.folder, now=self.receipts.clock())
+        plan = root_files.refused(self.blobs, request.folder, now=self.receipts.clock())
         if plan is None:
             return None
         spec, drop_id = JobSpec(), plan.drop.id("outside of any experiment")

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from attrs import evolve, frozen
 
-from function_app import archive_reader
-from function_app.archive_reader import LARGEST, ArchiveRefused, is_archive
 from function_app.domain import naming
 from function_app.domain.drop import Drop, Unpacked
 from function_app.domain.receipt import DroppedFile
-from function_app.dropped_names import folders_of
+from function_app.drops import archive_reader
+from function_app.drops.archive_reader import LARGEST, ArchiveRefused, is_archive
+from function_app.drops.path_rules import folders_of
 from function_app.errors import BlobNotFound
 from function_app.ports.storage import Blobs
 from function_app.store.snapshots import ChangedMeanwhile

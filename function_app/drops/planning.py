@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import dropped_names
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile
+from function_app.drops import path_rules
 from function_app.jobspec.azureml_document import job_document
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
@@ -82,7 +82,7 @@ class Planner:
         """Return what the drop is ready for, or what stands against it."""
         if drop.refusal is not None:
             return Rejected(drop=drop, reason=drop.refusal[0], what_to_do=drop.refusal[1])
-        if (reason := dropped_names.problem(drop)) is not None:
+        if (reason := path_rules.problem(drop)) is not None:
             return Rejected(drop=drop, reason=reason, what_to_do="Drop it under another name, and delete this one.")
         if (marker := spec.kedja.drop.wait_for) is not None:
             announced, drop = drop.is_announced_by(marker), drop.without(marker)

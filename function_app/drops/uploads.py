@@ -12,7 +12,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
-from function_app.dropped_names import LONGEST_BLOB, folder_problem, path_problem, shown
+from function_app.drops.path_rules import LONGEST_BLOB, folder_problem, path_problem, shown
 from function_app.errors import KedjaError
 from function_app.ports.storage import MOST_LISTED, BlobItem, Blobs, Permission, pages
 

@@ -4,10 +4,10 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.drops.archives import ScriptArchives
 from function_app.errors import BlobNotFound, InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.ports.storage import Blobs
-from function_app.script_archives import ScriptArchives
 
 SPEC_LIMIT = 256 * 1024
 """Bytes of job.yaml that are read; the parser refuses a longer one."""
