@@ -8,7 +8,6 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app.admission import Admission, Limits
-from function_app.approving import ApprovedRequest, Approver
 from function_app.azure import connections
 from function_app.azure.storage import StorageAccount
 from function_app.completion import LookRequest, Watcher
@@ -21,11 +20,7 @@ from function_app.drops.intake import Intake, SettleRequest
 from function_app.drops.planning import Planner
 from function_app.drops.settling import Settler
 from function_app.drops.uploads import Uploads
-from function_app.entrance import Entrance
 from function_app.errors import InvalidEvent, KedjaError
-from function_app.experiments import Experiments
-from function_app.housekeeping import Housekeeping
-from function_app.jobs import Jobs
 from function_app.missing_job import MissingJobs
 from function_app.missing_node import MissingNodes
 from function_app.models.artifacts import Artifacts
@@ -33,21 +28,26 @@ from function_app.models.champion import Champions
 from function_app.models.deletion import Remover
 from function_app.models.ownership import Owners
 from function_app.models.registration import Registrar
-from function_app.poison import PoisonCabinet
+from function_app.operations.approvals import ApprovedRequest, Approver
+from function_app.operations.experiments import Experiments
+from function_app.operations.housekeeping import Housekeeping
+from function_app.operations.ingest import Entrance
+from function_app.operations.job_commands import Jobs
+from function_app.operations.poison import PoisonCabinet
+from function_app.operations.reconciliation import Reconciler
+from function_app.operations.retention import Retention
+from function_app.operations.stale_markers import StaleMarkers
+from function_app.operations.training_requests import TrainingRequest, TrainingRequests
+from function_app.operations.walk import Walk
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
-from function_app.reconciliation import Reconciler
-from function_app.retention import Retention
 from function_app.settings import STORAGE, Settings
-from function_app.stale_markers import StaleMarkers
 from function_app.store.approvals import Approvals
 from function_app.store.receipts import Clock, Receipts, utc_now
 from function_app.store.snapshots import Snapshots
 from function_app.submission import Submitter
 from function_app.supersession import Supersession
-from function_app.training_requests import TrainingRequest, TrainingRequests
 from function_app.turns import SubmitRequest, Turns
-from function_app.walk import Walk
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from function_app.azure.mlflow import MOST_METRICS
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.receipt import Change, Receipt, RegisteredModel, Status
-from function_app.jobs import DryRun
 from function_app.models.champion import Champion
+from function_app.operations.job_commands import DryRun
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
 from function_app.store.pause import Pause
 from function_app.store.receipts import Summary

@@ -4,12 +4,13 @@ import re
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from function_app import idempotency, retention, walk
+from function_app import idempotency
 from function_app.admission import QUEUED, RUNNING_BLOB
 from function_app.domain import naming
 from function_app.drops import uploads
-from function_app.reconciliation import CURSOR
-from function_app.replay import REPLAYED
+from function_app.operations import retention, walk
+from function_app.operations.reconciliation import CURSOR
+from function_app.operations.replay import REPLAYED
 from function_app.store import journal
 from tests.infra.bicep import Choice, Infra, Resource, Unknown
 from tests.infra.kinds import (

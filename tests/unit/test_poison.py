@@ -2,7 +2,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.poison import PoisonMessage
+from function_app.operations.poison import PoisonMessage
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import Message
 from tests.unit.world import World

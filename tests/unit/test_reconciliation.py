@@ -3,13 +3,13 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.approving import Approver
 from function_app.domain import naming
 from function_app.domain.receipt import Status
+from function_app.operations.approvals import Approver
+from function_app.operations.reconciliation import Reconciler
+from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blob, Folders, Page
 from function_app.ports.training_service import JobStatus
-from function_app.reconciliation import Reconciler
-from function_app.stale_markers import StaleMarkers
 from function_app.timing import Timing
 from function_app.turns import Turns
 from tests.unit.meanwhile import Meanwhile, host

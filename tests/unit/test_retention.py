@@ -9,7 +9,7 @@ from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceError, TrainingServiceUnavailable
 from function_app.models.deletion import DEPLOYED_TAG
-from function_app.retention import Retirement
+from function_app.operations.retention import Retirement
 from function_app.store.deletions import State
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host

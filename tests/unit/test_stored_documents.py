@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from function_app import reconciliation, retention, walk
 from function_app.admission import Running
 from function_app.api_keys import StoredKey
-from function_app.approving import ApprovedRequest
 from function_app.completion import LookRequest
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
@@ -24,13 +22,15 @@ from function_app.jobspec.schema import stored_spec
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
 from function_app.models.ownership import ModelOwner
-from function_app.poison import PoisonMessage
+from function_app.operations import reconciliation, retention, walk
+from function_app.operations.approvals import ApprovedRequest
+from function_app.operations.poison import PoisonMessage
+from function_app.operations.training_requests import TrainingRequest
 from function_app.store.approvals import Approval
 from function_app.store.deletions import Deletion
 from function_app.store.journal import Entry
 from function_app.store.latest_drop import Latest
 from function_app.store.pause import Pause
-from function_app.training_requests import TrainingRequest
 from function_app.turns import SubmitRequest
 
 FOLDER = Path(__file__).parent / "stored"

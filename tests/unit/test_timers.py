@@ -9,10 +9,10 @@ from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.drops.intake import Marker, SettleRequest
 from function_app.errors import StorageError, StorageUnavailable
-from function_app.experiments import Experiments
-from function_app.stale_markers import LONGEST, SENT_AGAIN_AFTER
+from function_app.operations.experiments import Experiments
+from function_app.operations.stale_markers import LONGEST, SENT_AGAIN_AFTER
+from function_app.operations.walk import EXPERIMENTS_AT_ONCE
 from function_app.timing import Timing
-from function_app.walk import EXPERIMENTS_AT_ONCE
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
 

@@ -8,7 +8,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.errors import BlobNotFound, KedjaError, StorageUnavailable
-from function_app.poison import PoisonMessage
+from function_app.operations.poison import PoisonMessage
 from function_app.ports.storage import Blob
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client

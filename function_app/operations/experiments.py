@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 from pydantic import ValidationError
 
-from function_app.apart import apart
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
-from function_app.experiment_models import ExperimentModels
-from function_app.jobs import Jobs
 from function_app.models.deletion import Remover, is_idle
+from function_app.operations.experiment_models import ExperimentModels
+from function_app.operations.job_commands import Jobs
+from function_app.operations.rounds import apart
 from function_app.ports.storage import BlobItem, Blobs, Folders, pages
 from function_app.ports.training_service import TrainingService
 from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, Left, State

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from function_app.domain import incoming_events, naming
 from function_app.errors import BlobNotFound, InvalidEvent
-from function_app.poison import PoisonMessage
+from function_app.operations.poison import PoisonMessage
+from function_app.operations.training_requests import TrainingRequests
 from function_app.ports.storage import BlobItem, Blobs, Queues, listed
-from function_app.training_requests import TrainingRequests
 
 logger = logging.getLogger(__name__)
 

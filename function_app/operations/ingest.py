@@ -8,8 +8,8 @@ from typing import Any
 from attrs import frozen
 
 from function_app.domain import incoming_events, naming
+from function_app.operations.training_requests import TrainingRequests
 from function_app.ports.storage import Queues
-from function_app.training_requests import TrainingRequests
 
 logger = logging.getLogger(__name__)
 

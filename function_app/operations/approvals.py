@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from function_app.apart import apart
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status
 from function_app.drops import deferral
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.settling import Settler
+from function_app.operations.rounds import apart
 from function_app.ports.storage import Blobs, Queues
 from function_app.store.approvals import REASON, Approval, Approvals, Note, Pending
 from function_app.store.receipts import Receipts

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from function_app.apart import apart
-from function_app.experiments import Experiments
-from function_app.retention import Retention
+from function_app.operations.experiments import Experiments
+from function_app.operations.retention import Retention
+from function_app.operations.rounds import apart
 from function_app.store.receipts import Clock
 from function_app.timing import Timing
 

@@ -11,9 +11,9 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
 from function_app.errors import KedjaError
+from function_app.operations.training_requests import TrainingRequests
 from function_app.ports.storage import Blobs
 from function_app.store.receipts import Receipts
-from function_app.training_requests import TrainingRequests
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app.apart import apart
 from function_app.domain import naming
 from function_app.drops.intake import Intake, Marker
 from function_app.errors import BlobNotFound, PreconditionFailed
+from function_app.operations.rounds import apart
 from function_app.ports.storage import BlobItem, Blobs
 from function_app.store.receipts import Clock
 

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app.apart import apart
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.drop import newest_upload
 from function_app.domain.receipt_transitions import sequence
 from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, StorageError, StorageUnavailable
+from function_app.operations.rounds import apart
 from function_app.ports.storage import Blobs, Folders
 from function_app.store.deletions import deleted_before, is_deleting
 from function_app.store.receipts import Receipts

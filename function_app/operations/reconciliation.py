@@ -1,7 +1,7 @@
 """Reconciliation: what the events should have done, done without them.
 
 It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, and drops
-that wait for an approval that is there. `function_app.walk` looks for files that no event told of.
+that wait for an approval that is there. `function_app.operations.walk` looks for files that no event told of.
 """
 
 import bisect
@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app.apart import apart
-from function_app.approving import Approver
 from function_app.completion import Watcher
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
@@ -21,10 +19,12 @@ from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
 from function_app.missing_node import MissingNodes
+from function_app.operations.approvals import Approver
+from function_app.operations.rounds import apart
+from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
 from function_app.service_wait import only_waits
-from function_app.stale_markers import StaleMarkers
 from function_app.store.deletions import is_deleting
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import UnreadableSnapshot

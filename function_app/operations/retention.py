@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app.apart import apart
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.models.deletion import Remover, is_idle
+from function_app.operations.rounds import apart
 from function_app.ports.storage import BlobItem, Blobs, pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
