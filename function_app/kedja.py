@@ -7,10 +7,8 @@ from typing import Any, Self
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app.admission import Admission, Limits
 from function_app.azure import connections
 from function_app.azure.storage import StorageAccount
-from function_app.completion import LookRequest, Watcher
 from function_app.domain import incoming_events, naming
 from function_app.domain.cloud_events import Publisher
 from function_app.domain.document import Document
@@ -21,8 +19,13 @@ from function_app.drops.planning import Planner
 from function_app.drops.settling import Settler
 from function_app.drops.uploads import Uploads
 from function_app.errors import InvalidEvent, KedjaError
-from function_app.missing_job import MissingJobs
-from function_app.missing_node import MissingNodes
+from function_app.jobs.job_queue import SubmitRequest, Turns
+from function_app.jobs.missing_jobs import MissingJobs
+from function_app.jobs.node_wait import MissingNodes
+from function_app.jobs.slots import Admission, Limits
+from function_app.jobs.submission import Submitter
+from function_app.jobs.supersession import Supersession
+from function_app.jobs.tracking import LookRequest, Watcher
 from function_app.models.artifacts import Artifacts
 from function_app.models.champion import Champions
 from function_app.models.deletion import Remover
@@ -45,9 +48,6 @@ from function_app.settings import STORAGE, Settings
 from function_app.store.approvals import Approvals
 from function_app.store.receipts import Clock, Receipts, utc_now
 from function_app.store.snapshots import Snapshots
-from function_app.submission import Submitter
-from function_app.supersession import Supersession
-from function_app.turns import SubmitRequest, Turns
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from typing import Any, Self
 from attrs import frozen
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
-from function_app import job_log
 from function_app.azure import ml_log
 from function_app.azure.ml_compute import create_compute
 from function_app.azure.ml_errors import says_no_workspace, service_errors
@@ -35,6 +34,7 @@ from function_app.azure.ml_workspace import (
 )
 from function_app.azure.mlflow import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
+from function_app.jobs import logs
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -143,7 +143,7 @@ class AzureMLService:
             return LogPage(text="", next_offset=max(0, offset), complete=ended)
         with service_errors(f"The log of job {name!r} cannot be read", identity=False):
             data, begin, size = ml_log.read(address, offset, limit)
-        return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
+        return logs.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:
         entity = self._entity(name)

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from function_app import service_wait
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.drop import Drop
@@ -20,6 +19,9 @@ from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
 from function_app.drops.planning import Plan, Planner, Ready, Rejected, Waiting
 from function_app.drops.uploaders import UploadRecords, uploaded_by
 from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
+from function_app.jobs import outage
+from function_app.jobs.submission import Submitter
+from function_app.jobs.supersession import Supersession
 from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
@@ -29,8 +31,6 @@ from function_app.store.deletions import check_not_deleting, deleted_before
 from function_app.store.latest_drop import Latest
 from function_app.store.receipts import ReceiptBusy, Receipts
 from function_app.store.snapshots import Snapshots
-from function_app.submission import Submitter
-from function_app.supersession import Supersession
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Settler:
                 raise
             subject = self.planner.subject(drop, spec)
             receipt = self.receipts.find(drop.experiment, subject.id(spec.canonical()))
-            plan = service_wait.plan(subject, receipt, self.receipts.clock(), error, self.timing)
+            plan = outage.plan(subject, receipt, self.receipts.clock(), error, self.timing)
             if plan is None:
                 raise
             told = self.take(drop, spec, trigger=request.trigger, asked=False, plan=plan)
@@ -172,13 +172,13 @@ class Settler:
             receipt = self._first(plan, spec, drop_id, trigger, describe, force=force)
         else:
             receipt = self._again(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
-        if receipt.outbox or receipt.status is Status.SUBMITTING or service_wait.is_asked_again(receipt):
+        if receipt.outbox or receipt.status is Status.SUBMITTING or outage.is_asked_again(receipt):
             self.receipts.open(receipt.experiment, receipt.drop)
         receipt = self.supersession.advance(receipt, supersede=spec.kedja.drop.supersede)
         if receipt.status is Status.SUBMITTING:
             return self.submitter.submit(receipt)
-        if service_wait.only_waits(receipt):
-            return self.receipts.let_wait(receipt, service_wait.only_waits)
+        if outage.only_waits(receipt):
+            return self.receipts.let_wait(receipt, outage.only_waits)
         return self.receipts.flush(receipt)
 
     def id_of(self, drop: Drop, spec: JobSpec) -> str:
@@ -296,11 +296,7 @@ class Settler:
             written = self.receipts.change(receipt, lambda current: answer(seen(answered(current, plan, now), drop)))
             self.receipts.index(written)  # a call that was killed may have written the receipt and not its index
             return written
-        if (
-            isinstance(plan, Waiting)
-            and service_wait.is_compute(plan.what)
-            and wanted(receipt, newest, force=force, at=now)
-        ):
+        if isinstance(plan, Waiting) and outage.is_compute(plan.what) and wanted(receipt, newest, force=force, at=now):
             raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, and there is no {plan.what} now.")
         refused = plan.reason if isinstance(plan, Rejected) and wanted(receipt, newest, force=force, at=now) else None
         return self.receipts.change(receipt, lambda current: repeated(current, trigger, drop, now, refused=refused))

@@ -17,13 +17,13 @@ from function_app.drops.archives import ScriptArchives
 from function_app.drops.planning import Planner, Ready, Rejected, Waiting
 from function_app.drops.settling import Settler
 from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
+from function_app.jobs.submission import Submitter
 from function_app.jobspec.schema import JobSpec, parse_job_json
 from function_app.ports.storage import Blobs
 from function_app.store.approvals import Approvals
 from function_app.store.deletions import check_not_deleting
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
-from function_app.submission import Submitter
 
 _KEYS_NAMED, _LONGEST_KEY = 20, 100
 """How many keys a refusal names, and characters of each."""

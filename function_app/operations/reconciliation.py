@@ -11,27 +11,27 @@ from datetime import datetime, timedelta
 from attrs import frozen
 from pydantic import ValidationError
 
-from function_app.completion import Watcher
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
-from function_app.missing_node import MissingNodes
+from function_app.jobs.job_queue import Turns
+from function_app.jobs.node_wait import MissingNodes
+from function_app.jobs.outage import only_waits
+from function_app.jobs.submission import Submitter
+from function_app.jobs.supersession import Supersession
+from function_app.jobs.tracking import Watcher
 from function_app.operations.approvals import Approver
 from function_app.operations.rounds import apart
 from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
-from function_app.service_wait import only_waits
 from function_app.store.deletions import is_deleting
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import UnreadableSnapshot
-from function_app.submission import Submitter
-from function_app.supersession import Supersession
 from function_app.timing import Timing
-from function_app.turns import Turns
 
 CURSOR = ".reconcile"
 TRIGGER = "reconcile"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.admission import RUNNING_BLOB, Admission, Limits, Queued, Running
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
+from function_app.jobs.slots import RUNNING_BLOB, Admission, Limits, Queued, Running
 from function_app.ports.storage import Blobs
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.completion import LookRequest
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
+from function_app.jobs.tracking import LookRequest
 from function_app.ports.training_service import JobStatus, LogPage
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World, encoded, run_status_changed

@@ -5,13 +5,13 @@ from pytest_mock import MockerFixture
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
+from function_app.jobs.job_queue import Turns
 from function_app.operations.approvals import Approver
 from function_app.operations.reconciliation import Reconciler
 from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blob, Folders, Page
 from function_app.ports.training_service import JobStatus
 from function_app.timing import Timing
-from function_app.turns import Turns
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import MemoryBlobs
 from tests.unit.world import SCRIPT, World

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from function_app.admission import Running
 from function_app.api_keys import StoredKey
-from function_app.completion import LookRequest
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
 from function_app.domain.receipt import Receipt
 from function_app.drops.intake import Marker, SettleRequest
 from function_app.drops.uploads import UploadRecord
 from function_app.idempotency import Kept
+from function_app.jobs.job_queue import SubmitRequest
+from function_app.jobs.slots import Running
+from function_app.jobs.tracking import LookRequest
 from function_app.jobspec.schema import stored_spec
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
@@ -31,7 +32,6 @@ from function_app.store.deletions import Deletion
 from function_app.store.journal import Entry
 from function_app.store.latest_drop import Latest
 from function_app.store.pause import Pause
-from function_app.turns import SubmitRequest
 
 FOLDER = Path(__file__).parent / "stored"
 DOCUMENTS: dict[str, type[Document]] = {

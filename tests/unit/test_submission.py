@@ -7,7 +7,7 @@ from pytest_mock import MockerFixture
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import AppNotAllowed
-from function_app.turns import SubmitRequest
+from function_app.jobs.job_queue import SubmitRequest
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World

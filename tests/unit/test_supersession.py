@@ -4,8 +4,8 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import NOT_STARTED, Receipt, Status
+from function_app.jobs.supersession import Supersession
 from function_app.ports.training_service import JobRequest, JobStatus
-from function_app.supersession import Supersession
 from tests.unit.sample_receipt import make
 from tests.unit.world import World
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from function_app.admission import RUNNING_BLOB, Running
 from function_app.domain import naming
 from function_app.domain.receipt import Status
+from function_app.jobs.slots import RUNNING_BLOB, Running
 from function_app.ports.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World

@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import frozen
 
-from function_app import service_wait
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.backoff import backoff
@@ -22,15 +21,16 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
+from function_app.jobs import outage
+from function_app.jobs.job_queue import SubmitRequest, Turns
+from function_app.jobs.missing_jobs import is_missing
 from function_app.jobspec.schema import JobSpec
-from function_app.missing_job import is_missing
 from function_app.ports.storage import Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.store.approvals import Approvals, NotApproved
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.timing import Timing
-from function_app.turns import SubmitRequest, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Submitter:
     ) -> Receipt:
         now, timing = self.receipts.clock(), self.timing
         if now - attempt.claimed > timedelta(seconds=timing.outage_deadline):
-            reason = service_wait.given_up(error, timing)
+            reason = outage.given_up(error, timing)
 
             def give_up(current: Receipt) -> Receipt:
                 if current.status is not Status.SUBMITTING or current.job != attempt.job:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from function_app.admission import Admission, Queued, Refusal
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
+from function_app.jobs.slots import Admission, Queued, Refusal
 from function_app.ports.storage import Queues
 from function_app.store.receipts import Receipts
 

@@ -17,16 +17,16 @@ from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_transitions import going_on
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
-from function_app.missing_job import MissingJobs
+from function_app.jobs.job_queue import Turns
+from function_app.jobs.missing_jobs import MissingJobs
+from function_app.jobs.preemption import lost_its_node, was_killed
+from function_app.jobs.submission import Submitter, with_job
 from function_app.models.job_result import JobResult, UnreadableResult, carried
 from function_app.models.registration import Registrar, Unfinished
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
-from function_app.preemption import lost_its_node, was_killed
 from function_app.store.receipts import ReceiptBusy, Receipts
-from function_app.submission import Submitter, with_job
 from function_app.timing import Timing
-from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from attrs import frozen
 from function_app.domain.cloud_events import Announced
 from function_app.domain.receipt import NOT_STARTED, Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
+from function_app.jobs.job_queue import Turns
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.store.receipts import Receipts
-from function_app.turns import Turns
 
 logger = logging.getLogger(__name__)
 
