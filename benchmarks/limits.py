@@ -24,7 +24,7 @@ sys.path[:0] = [os.environ.get("KEDJA_CHECKOUT", str(REPOSITORY)), str(REPOSITOR
 from function_app.azure.mlflow import series_of  # noqa: E402
 from function_app.domain import naming  # noqa: E402 - after the path is set
 from function_app.errors import KedjaError  # noqa: E402
-from function_app.http_api import create_api  # noqa: E402
+from function_app.http.api import create_api  # noqa: E402
 from function_app.jobspec.schema import parse_job_yaml  # noqa: E402
 from function_app.models.job_result import JobResult  # noqa: E402
 from function_app.models.lineage import shortened  # noqa: E402

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from function_app.domain import naming
-from function_app.http_door import HttpDoor
+from function_app.http.lazy import HttpDoor
 from function_app.settings import STORAGE
 
 if TYPE_CHECKING:

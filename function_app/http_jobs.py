@@ -8,18 +8,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 
 from function_app.azure.mlflow import RunSeries
-from function_app.callers import Caller
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import JobNotFound, NotFound, TrainingServiceError
-from function_app.http_access import DataCaller, Service
+from function_app.http.auth import DataCaller, Service
+from function_app.http.callers import Caller
+from function_app.http.idempotent import identity
+from function_app.http.metric_views import JobMetrics
+from function_app.http.problems import answers
+from function_app.http.views import DropPage, DryRunView, JobView, LiveJob
 from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
-from function_app.http_idempotency import identity
 from function_app.kedja import Kedja
-from function_app.metric_views import JobMetrics
 from function_app.ports.training_service import JobStatus, LogPage
-from function_app.problems import answers
-from function_app.views import DropPage, DryRunView, JobView, LiveJob
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 

@@ -9,25 +9,25 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from function_app import live
-from function_app.callers import Caller
 from function_app.domain.receipt import Status
-from function_app.http_access import DataCaller, Service, access_of
+from function_app.http import long_poll
+from function_app.http.auth import DataCaller, Service, access_of
+from function_app.http.callers import Caller
+from function_app.http.long_poll import JournalFeed, LogFeed, Message
+from function_app.http.problems import answers
+from function_app.http.views import DropSummary
 from function_app.http_drops import Experiment, experiment_name
 from function_app.http_events import cloud_event
 from function_app.http_jobs import log_page, receipt_of
-from function_app.live import JournalFeed, LogFeed, Message
-from function_app.problems import answers
 from function_app.store.journal import Entry
 from function_app.store.receipts import Summary
-from function_app.views import DropSummary
 
 router = APIRouter(prefix="/api")
 
 LOG_PAUSE = 2.0
 """Seconds between two looks at a log, each of which asks the training service."""
 
-Wait = Annotated[float, Query(ge=0, le=live.LONGEST, description="Seconds to wait for something new, at most.")]
+Wait = Annotated[float, Query(ge=0, le=long_poll.LONGEST, description="Seconds to wait for something new, at most.")]
 After = Annotated[str | None, Query(max_length=100, description="The last `id` that was seen.")]
 LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100, description="Goes before `after`.")]
 _MESSAGE = {
@@ -42,7 +42,7 @@ _MESSAGE = {
 _FORM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: what is new, then the end.",
-        "content": {live.MEDIA_TYPE: {"schema": _MESSAGE}},
+        "content": {long_poll.MEDIA_TYPE: {"schema": _MESSAGE}},
     }
 }
 _ANSWERS = {**answers(HTTPStatus.SERVICE_UNAVAILABLE), **_FORM}
@@ -61,11 +61,11 @@ class Following:
 
     async def answer(self, request: Request, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
         """Answer with what `tell` makes of the journal's new entries."""
-        return await live.answer(JournalFeed(access_of(request).watch, self.since, tell), wait=self.wait)
+        return await long_poll.answer(JournalFeed(access_of(request).watch, self.since, tell), wait=self.wait)
 
 
 def _following(
-    experiment: Experiment = None, wait: Wait = live.LONGEST, after: After = None, last_id: LastId = None
+    experiment: Experiment = None, wait: Wait = long_poll.LONGEST, after: After = None, last_id: LastId = None
 ) -> Following:
     return Following(experiment_name(experiment) if experiment else None, wait, last_id or after)
 
@@ -105,7 +105,7 @@ async def watch_job_log(
     caller: DataCaller,
     kedja: Service,
     name: str,
-    wait: Wait = live.LONGEST,
+    wait: Wait = long_poll.LONGEST,
     after: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
     last_id: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,16}$")] = None,
 ) -> Response:
@@ -116,7 +116,7 @@ async def watch_job_log(
         page = log_page(kedja, receipt, name, offset)
         return page.text, page.next_offset, page.complete
 
-    return await live.answer(LogFeed(int(last_id or after), read), wait=wait, pause=LOG_PAUSE)
+    return await long_poll.answer(LogFeed(int(last_id or after), read), wait=wait, pause=LOG_PAUSE)
 
 
 def _drops(entries: Sequence[Entry]) -> list[Message]:

@@ -9,14 +9,14 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Header, Response
 from pydantic import AfterValidator, BaseModel, Field
 
-from function_app.callers import Caller
 from function_app.domain import naming
 from function_app.errors import NotFound
-from function_app.http_access import CodeCaller, DataCaller, Service
+from function_app.http.auth import CodeCaller, DataCaller, Service
+from function_app.http.callers import Caller
+from function_app.http.problems import answers
 from function_app.http_drops import experiment_name
 from function_app.kedja import Kedja
 from function_app.models.ownership import ModelOwner
-from function_app.problems import answers
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 

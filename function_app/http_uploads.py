@@ -10,13 +10,13 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.drops.uploads import MOST_FILES, Link, Uploads, Wanted
 from function_app.errors import NotFound
-from function_app.http_access import DataCaller, Service
+from function_app.http.auth import DataCaller, Service
+from function_app.http.callers import Role
+from function_app.http.problems import answers
 from function_app.ports.storage import BlobItem
-from function_app.problems import answers
 
 router = APIRouter(prefix="/api/experiments", tags=["uploads"])
 

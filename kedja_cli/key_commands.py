@@ -14,7 +14,7 @@ from kedja_cli.errors import CommandError, Exit
 from kedja_cli.session import Session, command
 
 if TYPE_CHECKING:
-    from function_app.api_keys import ApiKeys, StoredKey
+    from function_app.http.api_keys import ApiKeys, StoredKey
 
 app = typer.Typer(cls=PlainGroup, help="Create, list and revoke keys of the HTTP API.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def create(
     storage: Storage = None,
 ) -> None:
     """Create a key. It is shown once; storage keeps its hash."""
-    from function_app.callers import Role  # noqa: PLC0415 - each command loads what it needs
+    from function_app.http.callers import Role  # noqa: PLC0415 - each command loads what it needs
 
     if role not in list(Role):
         raise CommandError(f"There is no role {role!r}.", "Write data or code.", code=Exit.USAGE)
@@ -100,9 +100,9 @@ def revoke(
 def _keys(session: Session, storage: str | None) -> Iterator["ApiKeys"]:
     from azure.core.exceptions import AzureError  # noqa: PLC0415 - as above
 
-    from function_app.api_keys import ApiKeys  # noqa: PLC0415
     from function_app.azure.storage import AzureBlobs  # noqa: PLC0415
     from function_app.errors import KedjaError  # noqa: PLC0415
+    from function_app.http.api_keys import ApiKeys  # noqa: PLC0415
     from kedja_cli.account_door import connect, storage_refusal  # noqa: PLC0415
 
     account = storage or (_EMULATOR if session.api.is_local else None)

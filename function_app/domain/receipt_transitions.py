@@ -8,7 +8,7 @@ from function_app.domain.cloud_events import Announced
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
 from function_app.drops.planning import Rejected, Waiting
-from function_app.idempotency import REMEMBERED
+from function_app.http.idempotency import REMEMBERED
 
 
 def sequence(now: datetime) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from function_app.domain import incoming_events, naming
 from function_app.errors import InvalidEvent, KedjaError
-from function_app.event_door import read_events
+from function_app.http.event_ingest import read_events
 from function_app.models.job_result import JobResult, UnreadableResult
 from function_app.ports.training_service import BlobFolder
 from tests.fuzz import inputs

@@ -4,9 +4,9 @@ import re
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from function_app import idempotency
 from function_app.domain import naming
 from function_app.drops import uploads
+from function_app.http import idempotency
 from function_app.jobs.slots import QUEUED, RUNNING_BLOB
 from function_app.operations import retention, walk
 from function_app.operations.reconciliation import CURSOR

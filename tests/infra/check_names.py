@@ -5,8 +5,8 @@ from typing import Any
 
 from function_app.azure.ml_workspace import Workspace
 from function_app.azure.storage import StorageAccount
-from function_app.callers import OPEN_PATHS, Callers, Method
 from function_app.domain import naming
+from function_app.http.callers import OPEN_PATHS, Callers, Method
 from function_app.settings import STORAGE, Settings
 from infra.hooks import forged_sign_in
 from tests.infra import kedja_facts

@@ -3,9 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from function_app.api_keys import REMEMBERED, ApiKeys
-from function_app.callers import Caller, Role
 from function_app.domain import naming
+from function_app.http.api_keys import REMEMBERED, ApiKeys
+from function_app.http.callers import Caller, Role
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
 

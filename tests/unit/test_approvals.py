@@ -10,12 +10,12 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceUnavailable
+from function_app.http.api_keys import ApiKeys
+from function_app.http.callers import Role
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.kedja import Kedja
 from function_app.ports.training_service import JobStatus

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.errors import StorageError, StorageUnavailable
+from function_app.http.callers import Role
 from function_app.model_pages import MOST_ASKED
 from function_app.sealing import KEY, NotSealed, Seal
 from tests.unit.api import limited

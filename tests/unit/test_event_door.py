@@ -7,9 +7,9 @@ import httpx
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.errors import StorageUnavailable
+from function_app.http.callers import Role
 from function_app.jobspec.schema import JobSpec
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client

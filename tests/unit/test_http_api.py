@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from pytest_mock import MockerFixture
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.domain.receipt import IllegalMove
 from function_app.errors import (
@@ -31,13 +30,14 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     Unauthenticated,
 )
-from function_app.http_access import Needs
-from function_app.http_api import create_api
-from function_app.http_door import HttpDoor
-from function_app.http_edge import BODY_LIMIT
+from function_app.http.api import create_api
+from function_app.http.auth import Needs
+from function_app.http.callers import Role
+from function_app.http.lazy import HttpDoor
+from function_app.http.middleware import BODY_LIMIT
+from function_app.http.problems import KINDS
 from function_app.jobspec.problem import Problem
 from function_app.kedja import Kedja
-from function_app.problems import KINDS
 from function_app.store.receipts import ReceiptBusy
 from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
 from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited

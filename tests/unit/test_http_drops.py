@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 import pytest
 
-from function_app.callers import Role
 from function_app.domain import naming
+from function_app.http.callers import Role
 from function_app.ports.training_service import JobStatus
 from function_app.positions import InvalidToken
 from function_app.receipt_pages import newest

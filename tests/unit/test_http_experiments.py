@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
 from function_app.domain import naming
+from function_app.http.api_keys import ApiKeys
+from function_app.http.callers import Role
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.world import World

@@ -3,10 +3,10 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.errors import StorageUnavailable
-from function_app.idempotency import InvalidKey, parsed
+from function_app.http.callers import Role
+from function_app.http.idempotency import InvalidKey, parsed
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining

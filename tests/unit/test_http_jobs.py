@@ -4,9 +4,9 @@ from http import HTTPStatus
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
+from function_app.http.callers import Role
 from function_app.ports.training_service import JobStatus
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client

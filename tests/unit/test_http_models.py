@@ -5,9 +5,9 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
+from function_app.http.callers import Role
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
 from function_app.ports.training_service import JobStatus

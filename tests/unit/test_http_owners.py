@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.http_api import create_api
+from function_app.http.api import create_api
+from function_app.http.callers import Role
 from tests.unit.api import LOCAL, limited
 from tests.unit.http_client import Client
 from tests.unit.owned_models import as_before_owners, champion, drop, owner, share, train

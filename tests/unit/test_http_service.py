@@ -10,11 +10,11 @@ import pytest
 from pytest_mock import MockerFixture
 
 import function_app
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
 from function_app.domain import naming
 from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
-from function_app.http_api import create_api
+from function_app.http.api import create_api
+from function_app.http.api_keys import ApiKeys
+from function_app.http.callers import Role
 from function_app.http_service import DEPENDENCIES
 from function_app.kedja import Kedja
 from tests.unit.api import LOCAL, api_over

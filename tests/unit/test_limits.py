@@ -8,7 +8,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from function_app.domain import naming
-from function_app.http_edge import BODY_LIMIT
+from function_app.http.middleware import BODY_LIMIT
 from tests.unit.api import LOCAL, ROUTES, api_over
 from tests.unit.http_client import Client
 from tests.unit.world import World, blob_created, run_status_changed

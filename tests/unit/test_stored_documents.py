@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from function_app.api_keys import StoredKey
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
 from function_app.domain.receipt import Receipt
 from function_app.drops.intake import Marker, SettleRequest
 from function_app.drops.uploads import UploadRecord
-from function_app.idempotency import Kept
+from function_app.http.api_keys import StoredKey
+from function_app.http.idempotency import Kept
 from function_app.jobs.job_queue import SubmitRequest
 from function_app.jobs.slots import Running
 from function_app.jobs.tracking import LookRequest

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from function_app.problems import internal_error, too_large
+from function_app.http.problems import internal_error, too_large
 
 logger = logging.getLogger(__name__)
 

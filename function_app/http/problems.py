@@ -34,7 +34,7 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     Unauthenticated,
 )
-from function_app.idempotency import InvalidKey, KeyInProgress, KeyReused
+from function_app.http.idempotency import InvalidKey, KeyInProgress, KeyReused
 from function_app.models.ownership import ModelNotShared, OwnerChanged
 from function_app.positions import InvalidToken
 from function_app.store.deletions import BeingDeleted

@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, Response
 
 import function_app
 from function_app import (
-    event_door,
     http_approvals,
     http_drops,
     http_events,
@@ -20,17 +19,16 @@ from function_app import (
     http_live,
     http_models,
     http_owners,
-    http_page,
     http_replay,
     http_service,
     http_uploads,
-    problems,
 )
-from function_app.callers import Callers
-from function_app.http_access import Access, DataCaller
-from function_app.http_edge import Edge
-from function_app.http_idempotency import Idempotency
-from function_app.idempotency import HEADER, LONGEST_KEY
+from function_app.http import event_ingest, page, problems
+from function_app.http.auth import Access, DataCaller
+from function_app.http.callers import Callers
+from function_app.http.idempotency import HEADER, LONGEST_KEY
+from function_app.http.idempotent import Idempotency
+from function_app.http.middleware import Edge
 from function_app.kedja import Kedja
 from function_app.settings import Settings
 
@@ -56,11 +54,11 @@ _PARTS = (
     http_replay,
     http_approvals,
     http_events,
-    event_door,
+    event_ingest,
 )
 
 _KEY = '^([!#-~]+|"[ !#-~]+")$'
-"""What an idempotency key looks like, as `function_app.idempotency` reads it."""
+"""What an idempotency key looks like, as `function_app.http.idempotency` reads it."""
 
 router = APIRouter()
 
@@ -91,11 +89,11 @@ def create_api(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> FastAP
         openapi_tags=_TAGS,
     )
     app.state.access = Access(kedja, Callers.read(settings, environ), settings.event_origins)
-    app.state.page_policy = http_page.content_policy(environ)
+    app.state.page_policy = page.content_policy(environ)
     for part in _PARTS:
         app.include_router(part.router)
     app.include_router(router)
-    app.include_router(http_page.router)
+    app.include_router(page.router)
     app.add_middleware(Idempotency, access=lambda: app.state.access)
     app.add_middleware(Edge)
     problems.install(app)

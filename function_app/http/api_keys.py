@@ -15,10 +15,10 @@ from datetime import datetime
 from attrs import Factory, field, frozen
 from pydantic import ValidationError
 
-from function_app.callers import EVERY, KEY_PREFIX, Caller, Role
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
+from function_app.http.callers import EVERY, KEY_PREFIX, Caller, Role
 from function_app.ports.storage import Blobs, pages
 from function_app.store.receipts import Clock, utc_now
 

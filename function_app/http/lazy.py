@@ -4,7 +4,7 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from function_app.callers import Callers
+from function_app.http.callers import Callers
 from function_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,6 @@ class HttpDoor:
 
     @functools.cached_property
     def _api(self) -> Callable[..., Awaitable[None]]:
-        from function_app.http_api import create_api  # noqa: PLC0415 - the door is here to put this off
+        from function_app.http.api import create_api  # noqa: PLC0415 - the door is here to put this off
 
         return create_api(self._kedja, self._environ)

@@ -17,11 +17,11 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, Field
 
-from function_app.callers import Caller, Role
 from function_app.domain import incoming_events
 from function_app.errors import InvalidEvent, RoleMissing
-from function_app.http_access import Access, Needs, Service, access_of
-from function_app.problems import answers
+from function_app.http.auth import Access, Needs, Service, access_of
+from function_app.http.callers import Caller, Role
+from function_app.http.problems import answers
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 

@@ -9,12 +9,12 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from function_app.callers import Caller
 from function_app.errors import KedjaError, Unauthenticated
-from function_app.http_access import Access
-from function_app.http_edge import replayed
-from function_app.idempotency import HEADER, Claim, IdempotencyKeys, Kept, effect
-from function_app.problems import response_of
+from function_app.http.auth import Access
+from function_app.http.callers import Caller
+from function_app.http.idempotency import HEADER, Claim, IdempotencyKeys, Kept, effect
+from function_app.http.middleware import replayed
+from function_app.http.problems import response_of
 
 
 class Idempotency:
