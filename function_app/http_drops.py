@@ -12,11 +12,11 @@ from function_app.domain.receipt import Status
 from function_app.errors import NotFound
 from function_app.http.auth import DataCaller, Service
 from function_app.http.callers import Caller
+from function_app.http.paging.receipts import MOST, newest, newest_of
+from function_app.http.paging.sealing import Seal
 from function_app.http.problems import answers
 from function_app.http.views import DropPage, DropSummary, ReceiptView
 from function_app.kedja import Kedja
-from function_app.receipt_pages import MOST, newest, newest_of
-from function_app.sealing import Seal
 from function_app.store.receipts import Summary
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])

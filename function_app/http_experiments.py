@@ -14,10 +14,10 @@ from function_app.domain.receipt import Status
 from function_app.errors import NotFound
 from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http.callers import Caller
+from function_app.http.paging.position import Position
 from function_app.http.problems import answers
 from function_app.http_drops import After, experiment_name, seal_for
 from function_app.kedja import Kedja
-from function_app.positions import Position
 from function_app.store.deletions import DeletedModel, Deletion, Left, State
 from function_app.store.latest_drop import Latest
 

@@ -15,17 +15,17 @@ from function_app.errors import NotFound, Refused
 from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
 from function_app.http.callers import Caller
 from function_app.http.idempotent import identity
+from function_app.http.paging.models import model_page
+from function_app.http.paging.position import InvalidToken, Position
 from function_app.http.problems import answers
 from function_app.http.views import ModelDetail, ModelList, ModelView
 from function_app.http_drops import After, seal_for
 from function_app.kedja import Kedja
-from function_app.model_pages import model_page
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Champion, Intervention
 from function_app.models.downloads import Download, Downloads
 from function_app.models.job_result import carried
 from function_app.ports.training_service import RECEIPT_TAG
-from function_app.positions import InvalidToken, Position
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 

@@ -35,8 +35,8 @@ from function_app.errors import (
     Unauthenticated,
 )
 from function_app.http.idempotency import InvalidKey, KeyInProgress, KeyReused
+from function_app.http.paging.position import InvalidToken
 from function_app.models.ownership import ModelNotShared, OwnerChanged
-from function_app.positions import InvalidToken
 from function_app.store.deletions import BeingDeleted
 from function_app.store.journal import InvalidCursor
 from function_app.store.receipts import ReceiptBusy

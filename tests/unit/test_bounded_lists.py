@@ -12,8 +12,8 @@ from attrs import evolve
 from function_app.domain import naming
 from function_app.errors import StorageError, StorageUnavailable
 from function_app.http.callers import Role
-from function_app.model_pages import MOST_ASKED
-from function_app.sealing import KEY, NotSealed, Seal
+from function_app.http.paging.models import MOST_ASKED
+from function_app.http.paging.sealing import KEY, NotSealed, Seal
 from tests.unit.api import limited
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
@@ -87,8 +87,8 @@ class TestDrops:
     def test_of_one_experiment_of_very_many_are_read_part_by_part(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("function_app.receipt_pages.MOST_LISTED", 20)
-        monkeypatch.setattr("function_app.receipt_pages._READS", (5, 20, 20))
+        monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 20)
+        monkeypatch.setattr("function_app.http.paging.receipts._READS", (5, 20, 20))
         index(world, "secret", 200, age=0)
         index(world, "mine", 30, age=20_000)
         client = limited(world, Role.DATA, "mine")

@@ -8,10 +8,10 @@ from pytest_mock import MockerFixture
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
 from function_app.http.callers import Role
+from function_app.http.paging.position import Position
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
 from function_app.ports.training_service import JobStatus
-from function_app.positions import Position
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs

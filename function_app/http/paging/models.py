@@ -6,8 +6,8 @@ from itertools import batched
 
 from attrs import frozen
 
+from function_app.http.paging.position import Position
 from function_app.ports.training_service import JOB_TAG, ModelVersion, TrainingService
-from function_app.positions import Position
 
 MOST_ASKED = 128
 """How many models one page asks for at most. A page that ends there may have few versions, or none."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from function_app.domain import naming
+from function_app.http.paging.position import Position
+from function_app.http.paging.sealing import Seal
 from function_app.ports.storage import MOST_LISTED
-from function_app.positions import Position
-from function_app.sealing import Seal
 from function_app.store.receipts import Receipts, Summary
 
 MOST = 200

@@ -10,7 +10,7 @@ from typing import Self
 from attrs import frozen
 
 from function_app.errors import KedjaError, StorageError, StorageUnavailable
-from function_app.sealing import NotSealed, Seal
+from function_app.http.paging.sealing import NotSealed, Seal
 
 
 class InvalidToken(KedjaError):
