@@ -10,25 +10,25 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
 import function_app
-from function_app import (
-    http_approvals,
-    http_drops,
-    http_events,
-    http_experiments,
-    http_jobs,
-    http_live,
-    http_models,
-    http_owners,
-    http_replay,
-    http_service,
-    http_uploads,
-)
 from function_app.http import event_ingest, page, problems
 from function_app.http.auth import Access, DataCaller
 from function_app.http.callers import Callers
 from function_app.http.idempotency import HEADER, LONGEST_KEY
 from function_app.http.idempotent import Idempotency
 from function_app.http.middleware import Edge
+from function_app.http.routes import (
+    approvals,
+    drops,
+    events,
+    experiments,
+    jobs,
+    live,
+    models,
+    owners,
+    replay,
+    service,
+    uploads,
+)
 from function_app.kedja import Kedja
 from function_app.settings import Settings
 
@@ -43,17 +43,17 @@ _TAGS = [
 ]
 
 _PARTS = (
-    http_jobs,
-    http_drops,
-    http_live,
-    http_experiments,
-    http_uploads,
-    http_owners,  # before the models, where `owner` would be a version
-    http_models,
-    http_service,
-    http_replay,
-    http_approvals,
-    http_events,
+    jobs,
+    drops,
+    live,
+    experiments,
+    uploads,
+    owners,  # before the models, where `owner` would be a version
+    models,
+    service,
+    replay,
+    approvals,
+    events,
     event_ingest,
 )
 

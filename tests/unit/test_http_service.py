@@ -15,7 +15,7 @@ from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, 
 from function_app.http.api import create_api
 from function_app.http.api_keys import ApiKeys
 from function_app.http.callers import Role
-from function_app.http_service import DEPENDENCIES
+from function_app.http.routes.service import DEPENDENCIES
 from function_app.kedja import Kedja
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
@@ -89,7 +89,7 @@ def test_the_versions_are_those_of_the_project() -> None:
 
 
 def test_a_package_that_is_not_there_is_said(client: Client, mocker: MockerFixture) -> None:
-    mocker.patch("function_app.http_service.DEPENDENCIES", ("no-such-package",))
+    mocker.patch("function_app.http.routes.service.DEPENDENCIES", ("no-such-package",))
 
     assert client.get_json("/api/health")["packages"] == {"no-such-package": "not installed"}
 

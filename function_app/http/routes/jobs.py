@@ -16,8 +16,8 @@ from function_app.http.callers import Caller
 from function_app.http.idempotent import identity
 from function_app.http.metric_views import JobMetrics
 from function_app.http.problems import answers
+from function_app.http.routes.drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.http.views import DropPage, DryRunView, JobView, LiveJob
-from function_app.http_drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.kedja import Kedja
 from function_app.ports.training_service import JobStatus, LogPage
 

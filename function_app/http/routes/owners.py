@@ -14,7 +14,7 @@ from function_app.errors import NotFound
 from function_app.http.auth import CodeCaller, DataCaller, Service
 from function_app.http.callers import Caller
 from function_app.http.problems import answers
-from function_app.http_drops import experiment_name
+from function_app.http.routes.drops import experiment_name
 from function_app.kedja import Kedja
 from function_app.models.ownership import ModelOwner
 

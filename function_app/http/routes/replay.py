@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from function_app.http.auth import Overseer, Service
 from function_app.http.paging.position import Position
 from function_app.http.problems import answers
-from function_app.http_drops import After
+from function_app.http.routes.drops import After
 from function_app.kedja import Kedja
 from function_app.operations.replay import MOST, Replay, Waiting
 

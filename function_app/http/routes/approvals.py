@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from function_app.http.auth import READS_AT_ONCE, Operator, Service
 from function_app.http.paging.position import Position
 from function_app.http.problems import answers
+from function_app.http.routes.drops import After
 from function_app.http.views import drop_address
-from function_app.http_drops import After
 from function_app.store.approvals import FOLDER, Approval, Approvals, Pending
 
 router = APIRouter(prefix="/api/approvals", tags=["service"])

@@ -15,10 +15,10 @@ from function_app.http.auth import DataCaller, Service, access_of
 from function_app.http.callers import Caller
 from function_app.http.long_poll import JournalFeed, LogFeed, Message
 from function_app.http.problems import answers
+from function_app.http.routes.drops import Experiment, experiment_name
+from function_app.http.routes.events import cloud_event
+from function_app.http.routes.jobs import log_page, receipt_of
 from function_app.http.views import DropSummary
-from function_app.http_drops import Experiment, experiment_name
-from function_app.http_events import cloud_event
-from function_app.http_jobs import log_page, receipt_of
 from function_app.store.journal import Entry
 from function_app.store.receipts import Summary
 

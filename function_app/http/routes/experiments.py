@@ -16,7 +16,7 @@ from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Servic
 from function_app.http.callers import Caller
 from function_app.http.paging.position import Position
 from function_app.http.problems import answers
-from function_app.http_drops import After, experiment_name, seal_for
+from function_app.http.routes.drops import After, experiment_name, seal_for
 from function_app.kedja import Kedja
 from function_app.store.deletions import DeletedModel, Deletion, Left, State
 from function_app.store.latest_drop import Latest

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from function_app.http.auth import DataCaller, Service
 from function_app.http.problems import answers
-from function_app.http_drops import Experiment, Limit, experiment_name
+from function_app.http.routes.drops import Experiment, Limit, experiment_name
 from function_app.kedja import Kedja
 from function_app.store.journal import Entry, Position
 

@@ -18,8 +18,8 @@ from function_app.http.idempotent import identity
 from function_app.http.paging.models import model_page
 from function_app.http.paging.position import InvalidToken, Position
 from function_app.http.problems import answers
+from function_app.http.routes.drops import After, seal_for
 from function_app.http.views import ModelDetail, ModelList, ModelView
-from function_app.http_drops import After, seal_for
 from function_app.kedja import Kedja
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Champion, Intervention
