@@ -65,7 +65,7 @@ def find(paths: Iterable[Path], container: str) -> Found:
 
 
 def sort(paths: Sequence[Path]) -> Found:
-    """Find the files and tell data from scripts, as the page does (function_app/web/folder.js).
+    """Find the files and tell data from scripts, as the page does (function_app/http/web/folder.js).
 
     One folder's content has names relative to it; of several the folders' own names stay. What is in `data/` or
     `scripts/` then goes there; every other file goes where its ending says.

@@ -1,4 +1,4 @@
-"""The web page: files of `function_app/web`, served as they are. What they show comes from the HTTP API."""
+"""The web page: files of `function_app/http/web`, served as they are. What they show comes from the HTTP API."""
 
 import functools
 import hashlib

@@ -129,7 +129,7 @@ def test_several_paths_keep_their_folders_and_an_experiments_own_are_told_apart(
 
 
 def test_page_and_command_take_the_same_files_for_scripts() -> None:
-    page = (ROOT / "function_app" / "web" / "folder.js").read_text()
+    page = (ROOT / "function_app" / "http" / "web" / "folder.js").read_text()
     (pattern,) = re.findall(r"const SCRIPT = /(.+)/i;", page)
     assert pattern.replace(r"\/", "/") == SCRIPT.pattern
     assert SCRIPT.flags & re.IGNORECASE
@@ -138,7 +138,7 @@ def test_page_and_command_take_the_same_files_for_scripts() -> None:
 @pytest.mark.parametrize("above", ["", "digits/"])
 @pytest.mark.parametrize("pattern", naming.IGNORED)
 def test_the_page_leaves_out_what_the_service_ignores(pattern: str, above: str) -> None:
-    page = (ROOT / "function_app" / "web" / "folder.js").read_text()
+    page = (ROOT / "function_app" / "http" / "web" / "folder.js").read_text()
     (found,) = re.findall(r"const IGNORED = /(.+)/;", page)
     leaves_out = re.compile(found.replace(r"\/", "/"))
     name = pattern.replace("*", "a")
