@@ -33,8 +33,8 @@ from azure.storage.queue import QueueServiceClient  # noqa: E402
 
 from function_app.azure.connections import Unannounced  # noqa: E402
 from function_app.azure.storage import AzureBlobs, AzureQueues  # noqa: E402
+from function_app.container import Kedja  # noqa: E402
 from function_app.domain import naming  # noqa: E402
-from function_app.kedja import Kedja  # noqa: E402
 from function_app.ports.storage import Blobs, Queues  # noqa: E402
 from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from function_app.settings import Settings  # noqa: E402

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
 import function_app
+from function_app.container import Kedja
 from function_app.http import event_ingest, page, problems
 from function_app.http.auth import Access, DataCaller
 from function_app.http.callers import Callers
@@ -29,7 +30,6 @@ from function_app.http.routes import (
     service,
     uploads,
 )
-from function_app.kedja import Kedja
 from function_app.settings import Settings
 
 _TAGS = [

@@ -19,9 +19,9 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from function_app.azure.storage import AzureBlobs, AzureQueues
+from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.kedja import Kedja
 from function_app.ports.storage import MOST_LISTED, Blobs, Queues, pages
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings

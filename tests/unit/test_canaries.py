@@ -13,13 +13,13 @@ from pytest_mock import MockerFixture
 
 from function_app.azure.connections import publisher
 from function_app.azure.storage import StorageAccount
+from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.cloud_events import Announced, Announcement, PublishingFailed
 from function_app.domain.receipt import Status
 from function_app.errors import InvalidJobSpec, InvalidSettings, KedjaError
 from function_app.http.api import create_api
 from function_app.jobspec.schema import parse_job_json, parse_job_yaml
-from function_app.kedja import Kedja
 from function_app.settings import Settings
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from attrs import define, evolve, field
 
+from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt
-from function_app.kedja import Kedja
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import Job, JobStatus, TrainingService
 from function_app.settings import Settings

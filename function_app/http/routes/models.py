@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.errors import NotFound, Refused
 from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
@@ -20,7 +21,6 @@ from function_app.http.paging.position import InvalidToken, Position
 from function_app.http.problems import answers
 from function_app.http.routes.drops import After, seal_for
 from function_app.http.views import ModelDetail, ModelList, ModelView
-from function_app.kedja import Kedja
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Champion, Intervention
 from function_app.models.downloads import Download, Downloads

@@ -11,8 +11,8 @@ import sys
 from local_azure import functions_host
 
 _PARTS = (
-    "function_app.app",
-    "function_app.kedja",
+    "function_app.triggers",
+    "function_app.container",
     "function_app.http.routes.service",
     "tests.end_to_end.faults.training",
 )
