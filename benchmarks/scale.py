@@ -33,8 +33,9 @@ from azure.storage.queue import QueueServiceClient  # noqa: E402
 
 from function_app.azure.connections import Unannounced  # noqa: E402
 from function_app.azure.storage import AzureBlobs, AzureQueues  # noqa: E402
-from function_app.container import Kedja  # noqa: E402
+from function_app.container import assemble  # noqa: E402
 from function_app.domain import naming  # noqa: E402
+from function_app.operations.service import Kedja  # noqa: E402
 from function_app.ports.storage import Blobs, Queues  # noqa: E402
 from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from function_app.settings import Settings  # noqa: E402
@@ -163,7 +164,7 @@ class Bench:
         bare = Bare(blobs, queues)
         bare.prepare()
         training, port, messages = Instant(), Written(AzureBlobs(blobs)), Written(AzureQueues(queues))
-        kedja = Kedja.assemble(
+        kedja = assemble(
             Settings(quiet_period=0, max_jobs=0, max_jobs_per_experiment=0),
             blobs=cast("Blobs", port),
             queues=cast("Queues", messages),

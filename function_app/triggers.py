@@ -13,7 +13,7 @@ from function_app.http.lazy import HttpDoor
 from function_app.settings import STORAGE
 
 if TYPE_CHECKING:
-    from function_app.container import Kedja
+    from function_app.operations.service import Kedja
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 @functools.cache
 def kedja() -> "Kedja":
     """Return the service, connected once, when the first trigger needs it: indexing stays fast."""
-    from function_app.container import Kedja  # noqa: PLC0415 - its libraries take several times as long as indexing
+    from function_app.container import connect  # noqa: PLC0415 - its libraries take several times as long as indexing
 
-    return Kedja.connect(os.environ)
+    return connect(os.environ)
 
 
 app = func.AsgiFunctionApp(

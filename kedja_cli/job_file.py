@@ -5,8 +5,7 @@ from pathlib import Path
 import yaml
 from attrs import frozen
 
-from function_app.errors import InvalidJobSpec
-from function_app.jobspec.problem import Problem
+from function_app.jobspec.problem import InvalidJobSpec, Problem
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from kedja_cli.documents import Json
 from kedja_cli.errors import CommandError, Exit

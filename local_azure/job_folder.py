@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from function_app.jobs import logs
+from function_app.ports import job_log
 from function_app.ports.training_service import LogPage
 
 JOBS = "jobs"
@@ -81,9 +81,9 @@ class JobFolder:
         try:
             with self.log.open("rb") as log:
                 size = log.seek(0, os.SEEK_END)
-                start = logs.start(offset, size)
+                start = job_log.start(offset, size)
                 log.seek(start)
                 data = log.read(limit)
         except FileNotFoundError:
             start, size, data = max(0, offset), 0, b""
-        return logs.page(data, offset=start, limit=limit, size=size, ended=ended)
+        return job_log.page(data, offset=start, limit=limit, size=size, ended=ended)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from function_app.azure.mlflow import RunSeries
 from function_app.errors import ComputeRefused, InvalidSettings, JobRefused, ModelRefused
+from function_app.ports.metrics import RunSeries
 from function_app.ports.training_service import (
     BlobFolder,
     Compute,

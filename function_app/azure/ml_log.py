@@ -5,7 +5,7 @@ from http import HTTPStatus
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from function_app.azure.ml_workspace import PATIENCE
-from function_app.jobs import logs
+from function_app.ports import job_log
 
 
 def read(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
@@ -14,7 +14,7 @@ def read(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
 
     with BlobClient.from_blob_url(address, **PATIENCE) as client:
         try:
-            begin = logs.start(offset, client.get_blob_properties().size) if offset < 0 else offset
+            begin = job_log.start(offset, client.get_blob_properties().size) if offset < 0 else offset
             stream = client.download_blob(offset=begin, length=limit)
         except ResourceNotFoundError:
             return b"", max(0, offset), 0

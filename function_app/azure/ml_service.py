@@ -32,9 +32,10 @@ from function_app.azure.ml_workspace import (
     Workspace,
     default_credential,
 )
-from function_app.azure.mlflow import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
+from function_app.azure.mlflow import ASKED_AT_ONCE, HISTORY, series_of
 from function_app.errors import JobConflict, JobNotFound, JobRefused, ModelRefused, TrainingServiceUnavailable
-from function_app.jobs import logs
+from function_app.ports import job_log
+from function_app.ports.metrics import RunSeries
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
@@ -143,7 +144,7 @@ class AzureMLService:
             return LogPage(text="", next_offset=max(0, offset), complete=ended)
         with service_errors(f"The log of job {name!r} cannot be read", identity=False):
             data, begin, size = ml_log.read(address, offset, limit)
-        return logs.page(data, offset=begin, limit=limit, size=size, ended=ended)
+        return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:
         entity = self._entity(name)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, overload, override
 
-from attrs import frozen
+from function_app.ports.metrics import MetricPoint, RunSeries
 
 HISTORY = "metrics/get-history"
 ASKED_AT_ONCE = 10_000
@@ -23,15 +23,6 @@ MOST_VALUES = 500_000
 _AT_ONCE = 8
 _LAST_TIME = int(datetime.max.replace(tzinfo=UTC).timestamp() * 1000) - 1000
 """Milliseconds of the last time that Python knows."""
-
-
-@frozen(kw_only=True)
-class MetricPoint:
-    """A value that was logged. `value` may be NaN or infinite."""
-
-    step: int
-    value: float
-    time: datetime
 
 
 class Series(Sequence[MetricPoint]):
@@ -77,19 +68,6 @@ class Series(Sequence[MetricPoint]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment] # as of a list
-
-
-@frozen(kw_only=True)
-class RunSeries:
-    """What a job has logged: the values of each metric by step, and its parameters.
-
-    `metrics_total` is how many metrics there are, `cut` names those of which not every value was read.
-    """
-
-    series: Mapping[str, Sequence[MetricPoint]] = {}
-    parameters: Mapping[str, str] = {}
-    metrics_total: int = 0
-    cut: Sequence[str] = ()
 
 
 History = Callable[[str, int], Iterable[Mapping[str, Any]]]

@@ -1,12 +1,13 @@
 """An attempt: one job that was claimed for a drop."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Self
+from datetime import datetime, timedelta
+from typing import Any
 
 from function_app.domain.document import Document
-from function_app.jobspec.kedja_block import RegisterOptions
-from function_app.jobspec.schema import JobSpec
+
+REMEMBERED = timedelta(days=1)
+"""How long a request is recognized if it is sent again with its idempotency key."""
 
 
 class AttemptOptions(Document):
@@ -15,16 +16,6 @@ class AttemptOptions(Document):
     registration: Mapping[str, Any] = {}
     """`kedja: register` as it is written there, which an older release need not understand."""
     supersede: bool = True
-
-    @classmethod
-    def of(cls, spec: JobSpec) -> Self:
-        registration = spec.kedja.registration.model_dump(mode="json", exclude_none=True)
-        return cls(registration=registration, supersede=spec.kedja.drop.supersede)
-
-    @property
-    def register_options(self) -> RegisterOptions:
-        """Raise ValidationError if a newer release wrote something that this one does not know."""
-        return RegisterOptions.model_validate(dict(self.registration))
 
 
 class Attempt(Document):

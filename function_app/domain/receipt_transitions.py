@@ -3,12 +3,11 @@
 from datetime import datetime
 
 from function_app.domain import naming
-from function_app.domain.attempt import Attempt, AttemptOptions
+from function_app.domain.attempt import REMEMBERED, Attempt, AttemptOptions
 from function_app.domain.cloud_events import Announced
 from function_app.domain.drop import Drop
+from function_app.domain.plan import Rejected, Waiting
 from function_app.domain.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
-from function_app.drops.planning import Rejected, Waiting
-from function_app.http.idempotency import REMEMBERED
 
 
 def sequence(now: datetime) -> int:

@@ -5,7 +5,8 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.drops.archives import ScriptArchives
-from function_app.errors import BlobNotFound, InvalidJobSpec
+from function_app.errors import BlobNotFound
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.ports.storage import Blobs
 

@@ -1,19 +1,18 @@
 """Planning: what a drop needs, and whether it has it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.plan import Plan, Ready, Rejected, Waiting
 from function_app.domain.receipt import DroppedFile
 from function_app.drops import path_rules
-from function_app.jobspec.azureml_document import job_document
 from function_app.jobspec.schema import JobSpec
-from function_app.ports.training_service import RECEIPT_TAG, TrainingService
+from function_app.ports.training_service import TrainingService
 from function_app.settings import Settings
 
 DEFAULT_ENTRY_SCRIPT = "train.py"
@@ -21,35 +20,6 @@ NETWORKS = "networks.py"
 """Networks of the user's own for the built-in trainer: no script to run."""
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _IDX = re.compile(r"(images|labels)[-.]idx[13][-.]ubyte(\.gz)?$")
-
-
-@frozen(kw_only=True)
-class Waiting:
-    """Something is missing that may still come."""
-
-    drop: Drop
-    what: str
-    what_to_do: str
-
-
-@frozen(kw_only=True)
-class Rejected:
-    """It can never work as it is."""
-
-    drop: Drop
-    reason: str
-    what_to_do: str
-
-
-@frozen(kw_only=True)
-class Ready:
-    """Everything is there. `entry_script` is None for the built-in trainer and for a command of the user's own."""
-
-    drop: Drop
-    entry_script: str | None
-
-
-Plan = Waiting | Rejected | Ready
 
 
 def recognised(data: Sequence[DroppedFile]) -> str | None:
@@ -67,7 +37,7 @@ def recognised(data: Sequence[DroppedFile]) -> str | None:
 
 @frozen(kw_only=True)
 class Planner:
-    """Decides what becomes of drops, and writes the jobs that they become."""
+    """Decides what becomes of drops."""
 
     settings: Settings
     training: TrainingService
@@ -166,21 +136,4 @@ class Planner:
             drop=drop,
             reason=str(spec.unknown_compute(known)),
             what_to_do="Name a compute that exists, or leave the key out.",
-        )
-
-    def document(
-        self, spec: JobSpec, *, experiment: str, folder: str, drop: str, entry_script: str | None, has_data: bool
-    ) -> Mapping[str, Any]:
-        """Return the complete Azure ML document of the job."""
-        return job_document(
-            spec,
-            experiment=experiment,
-            folder=folder,
-            drop=drop,
-            entry_script=entry_script,
-            has_data=has_data,
-            compute=self.settings.compute,
-            environment=self.settings.environment,
-            tags={RECEIPT_TAG: f"{experiment}/{drop}", "kedja_folder": folder},
-            goes_on=self.settings.max_preemptions > 0,
         )

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.drops.planning import Rejected
+from function_app.domain.plan import Rejected
 from function_app.ports.storage import Blobs
 
 

@@ -8,20 +8,21 @@ from datetime import timedelta
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.domain.attempt import AttemptOptions
 from function_app.domain.drop import Drop
+from function_app.domain.plan import Plan, Ready, Rejected, Waiting
 from function_app.domain.receipt import Receipt, Received, Status
 from function_app.domain.receipt_transitions import answered, claim, repeated, seen, sequence, wanted
 from function_app.drops import deferral, root_files
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.intake import Intake, SettleRequest
 from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
-from function_app.drops.planning import Plan, Planner, Ready, Rejected, Waiting
+from function_app.drops.planning import Planner
 from function_app.drops.uploaders import UploadRecords, uploaded_by
-from function_app.errors import InvalidJobSpec, KedjaError, TrainingServiceUnavailable
+from function_app.errors import KedjaError, TrainingServiceUnavailable
 from function_app.jobs import outage
 from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
@@ -231,7 +232,7 @@ class Settler:
         self.receipts.open(receipt.experiment, receipt.drop)
         if isinstance(plan, Ready):
             receipt = receipt.with_(spec=self.submitter.shown(plan, spec, drop_id))
-            options = AttemptOptions.of(spec)
+            options = spec.kedja.attempt_options
             return self.receipts.create(claim(receipt, "first drop", drop, now, options, request=force))
         return self.receipts.create(answered(receipt, plan, now))
 
@@ -283,7 +284,7 @@ class Settler:
                 if why is None:
                     return current
                 _check_snapshot(current, receipt)
-                claimed = claim(current, why, drop, now, AttemptOptions.of(spec), request=force)
+                claimed = claim(current, why, drop, now, spec.kedja.attempt_options, request=force)
                 return claimed.with_(received=described, uploaded_by=came_from, spec=shown)
 
             return self.receipts.change(receipt, claim_once)

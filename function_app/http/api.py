@@ -10,7 +10,6 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
 import function_app
-from function_app.container import Kedja
 from function_app.http import event_ingest, page, problems
 from function_app.http.auth import Access, DataCaller
 from function_app.http.callers import Callers
@@ -30,6 +29,7 @@ from function_app.http.routes import (
     service,
     uploads,
 )
+from function_app.operations.service import Kedja
 from function_app.settings import Settings
 
 _TAGS = [

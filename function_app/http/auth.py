@@ -8,10 +8,10 @@ from attrs import frozen
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from function_app.container import Kedja
 from function_app.http.api_keys import ApiKeys
 from function_app.http.callers import KEY_PREFIX, Caller, Callers, Role
 from function_app.http.long_poll import JournalWatch
+from function_app.operations.service import Kedja
 
 _BEARER = HTTPBearer(auto_error=False, description="A key of Kedja's, or a token of Entra ID where Easy Auth is on.")
 _KEY = APIKeyHeader(name="X-Kedja-Key", auto_error=False, description="A key of Kedja's: kedja_<id>_<secret>.")

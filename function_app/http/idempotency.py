@@ -15,13 +15,13 @@ from typing import Literal
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.attempt import REMEMBERED
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.ports.storage import Blobs
 
 HEADER = "Idempotency-Key"
 FOLDER = ".idempotency/"
-REMEMBERED = timedelta(days=1)
 LONGEST_KEY = 255
 LARGEST = 1 << 20
 """Bytes of an answer that is kept."""

@@ -8,7 +8,7 @@ from function_app.http.callers import Callers
 from function_app.settings import Settings
 
 if TYPE_CHECKING:
-    from function_app.container import Kedja
+    from function_app.operations.service import Kedja
 
 type Message = MutableMapping[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from function_app.azure.mlflow import MetricPoint, RunSeries
+from function_app.ports.metrics import MetricPoint, RunSeries
 
 MOST_VALUES = 100_000
 """Values that an answer has at most, of all metrics together."""

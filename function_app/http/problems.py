@@ -19,7 +19,6 @@ from function_app.errors import (
     AppNotAllowed,
     ComputeRefused,
     InvalidEvent,
-    InvalidJobSpec,
     InvalidSettings,
     JobConflict,
     JobNotFound,
@@ -36,6 +35,7 @@ from function_app.errors import (
 )
 from function_app.http.idempotency import InvalidKey, KeyInProgress, KeyReused
 from function_app.http.paging.position import InvalidToken
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.models.ownership import ModelNotShared, OwnerChanged
 from function_app.store.deletions import BeingDeleted
 from function_app.store.journal import InvalidCursor

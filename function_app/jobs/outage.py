@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from function_app.domain.drop import Drop
+from function_app.domain.plan import Plan, Rejected, Waiting
 from function_app.domain.receipt import Receipt, Status
-from function_app.drops.planning import Plan, Rejected, Waiting
 from function_app.errors import AppNotAllowed, TrainingServiceUnavailable
 from function_app.timing import Timing
 

@@ -11,8 +11,8 @@ from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import Announced
+from function_app.domain.plan import Ready
 from function_app.domain.receipt import FINAL, Receipt, Status
-from function_app.drops.planning import Planner, Ready
 from function_app.errors import (
     AppNotAllowed,
     JobConflict,
@@ -22,11 +22,13 @@ from function_app.errors import (
     WorkspaceNotFound,
 )
 from function_app.jobs import outage
+from function_app.jobs.document import document_of
 from function_app.jobs.job_queue import SubmitRequest, Turns
 from function_app.jobs.missing_jobs import is_missing
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.storage import Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
+from function_app.settings import Settings
 from function_app.store.approvals import Approvals, NotApproved
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
@@ -43,9 +45,9 @@ class Submitter:
     """Submits jobs."""
 
     approvals: Approvals
-    planner: Planner
     queues: Queues
     receipts: Receipts
+    settings: Settings
     snapshots: Snapshots
     training: TrainingService
     turns: Turns
@@ -124,25 +126,27 @@ class Submitter:
 
     def shown(self, plan: Ready, spec: JobSpec, drop_id: str) -> dict[str, Any]:
         """Return the document of the job that a drop is ready for, as its receipt may show it."""
-        document = self.planner.document(
+        document = document_of(
             spec,
             experiment=plan.drop.experiment,
             folder=plan.drop.folder,
             drop=drop_id,
             entry_script=plan.entry_script,
             has_data=bool(plan.drop.data),
+            settings=self.settings,
         )
         return without_secrets(document)
 
     def document(self, receipt: Receipt) -> Mapping[str, Any]:
         """Return the job document of a receipt, made from its snapshot alone."""
-        return self.planner.document(
+        return document_of(
             self.snapshots.spec(receipt.experiment, receipt.drop),
             experiment=receipt.experiment,
             folder=receipt.folder,
             drop=receipt.drop,
             entry_script=self.snapshots.entry_script(receipt.experiment, receipt.drop),
             has_data=receipt.received.data > 0,
+            settings=self.settings,
         )
 
     def _refused(self, receipt: Receipt, attempt: Attempt, reason: str, what_to_do: str) -> Receipt:

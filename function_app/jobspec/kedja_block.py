@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from function_app.domain.attempt import AttemptOptions
 from function_app.domain.naming import is_ignored
 from function_app.jobspec.fields import (
     DropPath,
@@ -112,3 +113,18 @@ class KedjaOptions(SpecModel):
     registration: RegisterOptions = Field(default=RegisterOptions(), alias="register")
     data: Literal["required", "none"] = "required"
     drop: DropOptions = DropOptions()
+
+    @property
+    def attempt_options(self) -> AttemptOptions:
+        """What an attempt keeps of this."""
+        registration = self.registration.model_dump(mode="json", exclude_none=True)
+        return AttemptOptions(registration=registration, supersede=self.drop.supersede)
+
+
+def register_options(options: AttemptOptions) -> RegisterOptions:
+    """Return what an attempt is to register.
+
+    Raises:
+        ValidationError: a newer release wrote something that this one does not know.
+    """
+    return RegisterOptions.model_validate(dict(options.registration))

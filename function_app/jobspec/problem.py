@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
+
+from function_app.errors import KedjaError
 
 type Path = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists, from the top."""
@@ -59,3 +61,18 @@ def dotted(path: Path) -> str:
 
 def _shown(key: str) -> str:
     return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:_LONGEST_KEY])
+
+
+class InvalidJobSpec(KedjaError):
+    """A job.yaml, or a request with its keys, that is refused. Each problem stands in `problems`.
+
+    Of very many the first `SHOWN` stand there, and how many more there are: `more` counts those that are not given.
+    """
+
+    SHOWN = 50
+
+    def __init__(self, problems: Iterable[Problem | str], *, more: int = 0) -> None:
+        every = tuple(problems)
+        left = len(every[self.SHOWN :]) + more
+        self.problems = (*every[: self.SHOWN], *((f"and {left} more",) if left else ()))
+        super().__init__("; ".join(str(problem) for problem in self.problems))

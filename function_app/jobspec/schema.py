@@ -16,7 +16,6 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from function_app.domain.naming import slug
-from function_app.errors import InvalidJobSpec
 from function_app.jobspec.blocks import (
     MOST_TAGS,
     ComputeName,
@@ -34,7 +33,7 @@ from function_app.jobspec.environment import CondaFile, Environment, InlineEnvir
 from function_app.jobspec.fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
 from function_app.jobspec.kedja_block import KedjaOptions
 from function_app.jobspec.placeholders import Placeholders, is_placeholder
-from function_app.jobspec.problem import Path, Places, Problem
+from function_app.jobspec.problem import InvalidJobSpec, Path, Places, Problem
 from function_app.jobspec.sweep import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
 from function_app.jobspec.validation import read_json, read_yaml
 

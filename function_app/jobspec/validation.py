@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from function_app.errors import InvalidJobSpec
 from function_app.jobspec.budget import PROBLEMS, limited
 from function_app.jobspec.fields import REFUSED, REQUIRED, did_you_mean, shown
-from function_app.jobspec.problem import Path, Places
+from function_app.jobspec.problem import InvalidJobSpec, Path, Places
 from function_app.jobspec.yaml_source import MAX_DEPTH, MAX_VALUES, parse_yaml, scalar_problem
 
 _EXPECTED = {

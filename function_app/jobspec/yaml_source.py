@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 from attrs import Factory, define, frozen
 
-from function_app.errors import InvalidJobSpec
-from function_app.jobspec.problem import Path, Places, Position, Problem
+from function_app.jobspec.problem import InvalidJobSpec, Path, Places, Position, Problem
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

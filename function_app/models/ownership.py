@@ -16,7 +16,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
-from function_app.drops.planning import Plan, Ready, Rejected
+from function_app.domain.plan import Plan, Ready, Rejected
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import RegisterOptions, When
 from function_app.models.champion import Champion, Champions

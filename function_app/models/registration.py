@@ -17,7 +17,7 @@ from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import Announced
 from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
-from function_app.jobspec.kedja_block import RegisterOptions
+from function_app.jobspec.kedja_block import RegisterOptions, register_options
 from function_app.models.artifacts import Artifacts, ModelManifest
 from function_app.models.champion import Champion, Champions
 from function_app.models.deletion import Remover
@@ -134,7 +134,7 @@ class Registrar:
             Unfinished: the snapshot could not be read just now.
         """
         try:
-            return self.snapshots.options(receipt).register_options
+            return register_options(self.snapshots.options(receipt))
         except UnreadableSnapshot as error:
             waited = self.receipts.clock() - receipt.history[-1].at
             if waited < timedelta(seconds=self.timing.unreadable_snapshot):

@@ -11,13 +11,15 @@ from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.cloud_events import Announced
 from function_app.domain.drop import Drop
+from function_app.domain.plan import Ready, Rejected, Waiting
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_transitions import came_of, sequence, tried_again
 from function_app.drops.archives import ScriptArchives
-from function_app.drops.planning import Planner, Ready, Rejected, Waiting
+from function_app.drops.planning import Planner
 from function_app.drops.settling import Settler
-from function_app.errors import InvalidJobSpec, NotFound, Refused, RoleMissing
+from function_app.errors import NotFound, Refused, RoleMissing
 from function_app.jobs.submission import Submitter
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, parse_job_json
 from function_app.ports.storage import Blobs
 from function_app.store.approvals import Approvals
@@ -210,7 +212,7 @@ class Jobs:
             raise Refused(f"{gone} Drop the files again.") from gone
         self.approvals.check(receipt, spec)
         self.settler.owners.check(spec.kedja.registration.model, receipt.experiment)
-        return AttemptOptions.of(spec)
+        return spec.kedja.attempt_options
 
 
 def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from function_app.azure.mlflow import RunSeries
+from function_app.ports.metrics import RunSeries
 
 JOB_TAG = "kedja_job"
 """Tag on a model version: the name of the job that made it."""

@@ -12,7 +12,8 @@ from function_app.domain.attempt import AttemptOptions
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop, Manifest
 from function_app.domain.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
-from function_app.errors import BlobNotFound, InvalidJobSpec, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, stored_spec
 from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
 
@@ -98,7 +99,7 @@ class Snapshots:
         attempt = receipt.attempt
         if attempt is not None and attempt.options is not None:
             return attempt.options
-        return AttemptOptions.of(self.spec(receipt.experiment, receipt.drop))
+        return self.spec(receipt.experiment, receipt.drop).kedja.attempt_options
 
     def manifest(self, experiment: str, drop_id: str) -> Manifest:
         """Return what a drop consisted of. Raise UnreadableSnapshot as `spec` does."""

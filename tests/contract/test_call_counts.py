@@ -19,9 +19,10 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from function_app.azure.storage import AzureBlobs, AzureQueues
-from function_app.container import Kedja
+from function_app.container import assemble
 from function_app.domain import naming
 from function_app.domain.receipt import Status
+from function_app.operations.service import Kedja
 from function_app.ports.storage import MOST_LISTED, Blobs, Queues, pages
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings
@@ -365,7 +366,7 @@ class OverAzurite:
     counts: Counts = field(factory=Counter)
 
     def kedja(self, training: MemoryTraining) -> Kedja:
-        return Kedja.assemble(
+        return assemble(
             Settings(quiet_period=0),
             blobs=cast("Blobs", Counted(self.blobs, "blobs", self.counts)),
             queues=cast("Queues", Counted(self.queues, "queues", self.counts)),

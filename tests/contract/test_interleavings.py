@@ -14,11 +14,12 @@ from attrs import define, field
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from function_app.azure.storage import AzureBlobs
-from function_app.container import Kedja
+from function_app.container import assemble
 from function_app.domain.cloud_events import Announcement
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
 from function_app.jobspec.schema import JobSpec
+from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from function_app.settings import Settings
 from tests.contract.backend import Backend
@@ -91,7 +92,7 @@ class Stage:
 
     def host(self, *, training: Callable[[object], Meanwhile] | None = None) -> Kedja:
         service = training(self.training) if training else self.training
-        return Kedja.assemble(
+        return assemble(
             Settings(quiet_period=0),
             blobs=AzureBlobs(self.storage),
             queues=NoQueues(),

@@ -42,7 +42,7 @@ def settings_in_code() -> frozenset[str]:
     """Return every name of a setting that stands as a string of its own somewhere in the service."""
     return frozenset(
         node.value
-        for path in CODE.glob("*.py")
+        for path in CODE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SETTING.fullmatch(node.value)
     )

@@ -10,11 +10,11 @@ from attrs import define, field
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.drop import Drop
+from function_app.domain.plan import Ready
 from function_app.domain.receipt import FINAL, MOVES, Order, Receipt, Status
 from function_app.drops.job_yaml import canonical_of_invalid
-from function_app.drops.planning import Ready
-from function_app.errors import InvalidJobSpec
 from function_app.jobs.outage import is_asked_again
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.models.champion import Champion
 from function_app.models.ownership import ModelOwner
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from attrs import define
 
-from function_app.container import Kedja
+from function_app.operations.service import Kedja
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
 from tests.unit.world import World, assembled

@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from function_app.azure.mlflow import RunSeries
 from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, PublishingFailed
 from function_app.errors import (
     JobConflict,
@@ -19,6 +18,7 @@ from function_app.errors import (
     WorkspaceNotFound,
 )
 from function_app.models.job_result import MANIFEST
+from function_app.ports.metrics import RunSeries
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,

@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
@@ -18,6 +17,7 @@ from function_app.errors import Refused, TrainingServiceUnavailable
 from function_app.http.api_keys import ApiKeys
 from function_app.http.callers import Role
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
+from function_app.operations.service import Kedja
 from function_app.ports.training_service import JobStatus
 from function_app.settings import Settings
 from function_app.store import approvals as approvals_module

@@ -13,12 +13,13 @@ from pytest_mock import MockerFixture
 
 from function_app.azure.connections import publisher
 from function_app.azure.storage import StorageAccount
-from function_app.container import Kedja
+from function_app.container import connect
 from function_app.domain import naming
 from function_app.domain.cloud_events import Announced, Announcement, PublishingFailed
 from function_app.domain.receipt import Status
-from function_app.errors import InvalidJobSpec, InvalidSettings, KedjaError
+from function_app.errors import InvalidSettings, KedjaError
 from function_app.http.api import create_api
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import parse_job_json, parse_job_yaml
 from function_app.settings import Settings
 from tests.unit.api import LOCAL, api_over
@@ -75,7 +76,7 @@ def test_settings_show_no_secrets() -> None:
     silent(repr(Settings.read(SETTINGS)))
     for name in ("KEDJA_QUIET_PERIOD", "KEDJA_TRAINING_SERVICE"):
         with pytest.raises(InvalidSettings) as caught:
-            Kedja.connect({**SETTINGS, name: "wrong"})
+            connect({**SETTINGS, name: "wrong"})
         silent(repr(caught.value))
     with pytest.raises(InvalidSettings) as caught:
         create_api(lambda: pytest.fail("never"), {**SETTINGS, "KEDJA_AUTH": "local"})
@@ -83,7 +84,7 @@ def test_settings_show_no_secrets() -> None:
 
 
 def test_the_connected_service_shows_none() -> None:
-    silent(repr(Kedja.connect(SETTINGS)))
+    silent(repr(connect(SETTINGS)))
 
 
 STORAGE_FAILURES = [

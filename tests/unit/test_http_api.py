@@ -10,14 +10,12 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from pytest_mock import MockerFixture
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import IllegalMove
 from function_app.errors import (
     AppNotAllowed,
     BlobNotFound,
     InvalidEvent,
-    InvalidJobSpec,
     InvalidSettings,
     JobConflict,
     JobNotFound,
@@ -37,7 +35,8 @@ from function_app.http.callers import Role
 from function_app.http.lazy import HttpDoor
 from function_app.http.middleware import BODY_LIMIT
 from function_app.http.problems import KINDS
-from function_app.jobspec.problem import Problem
+from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.operations.service import Kedja
 from function_app.store.receipts import ReceiptBusy
 from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
 from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from function_app.azure.mlflow import MetricPoint, RunSeries
 from function_app.domain import naming
 from function_app.http.callers import Role
 from function_app.http.long_poll import PAUSE, JournalWatch
+from function_app.ports.metrics import MetricPoint, RunSeries
 from function_app.ports.training_service import JobStatus
 from function_app.store.journal import GRACE, Cursor, Entry
 from tests.unit.api import LOCAL, api_over, limited

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from function_app.container import assemble
 from function_app.domain import naming
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
@@ -107,7 +108,7 @@ def test_killed_in_between_nothing_is_lost(world: World, client: Client, operati
     broken = (
         host(world, blobs=lambda _: port)
         if operation != "send"
-        else type(kedja).assemble(
+        else assemble(
             kedja.settings,
             blobs=world.blobs,
             queues=port,

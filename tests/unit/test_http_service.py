@@ -10,13 +10,13 @@ import pytest
 from pytest_mock import MockerFixture
 
 import function_app
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
 from function_app.http.api import create_api
 from function_app.http.api_keys import ApiKeys
 from function_app.http.callers import Role
 from function_app.http.routes.service import DEPENDENCIES
+from function_app.operations.service import Kedja
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.drops.intake import SettleRequest
 from function_app.errors import Refused
 from function_app.jobs.missing_jobs import MISSES_UNSEEN
+from function_app.operations.service import Kedja
 from function_app.ports.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import World

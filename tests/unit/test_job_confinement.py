@@ -8,7 +8,7 @@ import pytest
 
 from function_app.azure.ml_mapping import document_of
 from function_app.domain.receipt import Status
-from function_app.errors import InvalidJobSpec
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.public_hosts import host_problem, url_problem
 from function_app.jobspec.schema import parse_job_json, parse_job_yaml
 from function_app.ports.training_service import JobRequest

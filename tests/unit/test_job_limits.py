@@ -9,12 +9,11 @@ import pytest
 import yaml
 from pytest_mock import MockerFixture
 
-from function_app.errors import InvalidJobSpec
 from function_app.jobspec import fields
 from function_app.jobspec.budget import PROBLEMS, SHOWN, SUGGESTIONS
 from function_app.jobspec.fields import shown
 from function_app.jobspec.placeholders import Placeholders
-from function_app.jobspec.problem import Places
+from function_app.jobspec.problem import InvalidJobSpec, Places
 from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml, stored_spec
 from function_app.jobspec.yaml_source import MAX_BYTES, MAX_VALUES
 

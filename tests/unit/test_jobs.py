@@ -4,7 +4,8 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.errors import InvalidJobSpec, NotFound, Refused
+from function_app.errors import NotFound, Refused
+from function_app.jobspec.problem import InvalidJobSpec
 from function_app.operations.job_commands import merged
 from function_app.ports.training_service import JobStatus
 from function_app.store.snapshots import CopyUnderWay

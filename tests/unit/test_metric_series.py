@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from function_app.azure import mlflow
-from function_app.azure.mlflow import MOST_METRICS, MetricPoint, RunSeries, series_of
+from function_app.azure.mlflow import MOST_METRICS, series_of
 from function_app.http.metric_views import MOST_VALUES, JobMetrics
+from function_app.ports.metrics import MetricPoint, RunSeries
 from local_azure.mlflow_client import LARGEST_ANSWER, MlflowClient, MlflowRefused
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import JobRefused, TrainingServiceUnavailable, WorkspaceNotFound
 from function_app.jobs.missing_jobs import is_missing
+from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from function_app.domain import naming
+from function_app.domain.attempt import REMEMBERED
 from function_app.errors import PreconditionFailed, StorageUnavailable
 from function_app.http.api import create_api
-from function_app.http.idempotency import REMEMBERED
 from function_app.models.champion import REPEATED_FOR, Champion
 from tests.unit.api import LOCAL
 from tests.unit.http_client import Client

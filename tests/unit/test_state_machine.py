@@ -22,12 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import KedjaError, TrainingServiceUnavailable
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Intervention
+from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG, JobStatus
 from function_app.store.pause import Pauses
 from function_app.store.snapshots import MANIFEST, SPEC

@@ -30,7 +30,7 @@ def read_in(source: Path) -> set[str]:
 
 
 def test_each_field_is_read() -> None:
-    assert set().union(*map(read_in, SERVICE.glob("*.py"))) == set(FIELDS)
+    assert set().union(*map(read_in, SERVICE.rglob("*.py"))) == set(FIELDS)
 
 
 def test_each_field_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from function_app.container import assemble
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.jobs.slots import RUNNING_BLOB, Running
@@ -224,7 +225,7 @@ class TestRepair:
         assert len(full.live_jobs()) == 1
 
     def test_of_limits_that_were_switched_off(self, full: World) -> None:
-        full.kedja = World.make(max_jobs=0, max_jobs_per_experiment=0).kedja.assemble(
+        full.kedja = assemble(
             limited().kedja.settings,
             blobs=full.blobs,
             queues=full.queues,

@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from attrs import define, evolve, field
 
-from function_app.container import Kedja
+from function_app.container import assemble
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt
+from function_app.operations.service import Kedja
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import Job, JobStatus, TrainingService
 from function_app.settings import Settings
@@ -234,7 +235,7 @@ def assembled(
     clock: Callable[[], Any],
 ) -> Kedja:
     """Return the service over these ports."""
-    return Kedja.assemble(
+    return assemble(
         settings,
         blobs=blobs,
         queues=queues,

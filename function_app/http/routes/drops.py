@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound
@@ -17,6 +16,7 @@ from function_app.http.paging.receipts import MOST, newest, newest_of
 from function_app.http.paging.sealing import Seal
 from function_app.http.problems import answers
 from function_app.http.views import DropPage, DropSummary, ReceiptView
+from function_app.operations.service import Kedja
 from function_app.store.receipts import Summary
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])

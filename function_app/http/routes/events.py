@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from function_app.container import Kedja
 from function_app.http.auth import DataCaller, Service
 from function_app.http.problems import answers
 from function_app.http.routes.drops import Experiment, Limit, experiment_name
+from function_app.operations.service import Kedja
 from function_app.store.journal import Entry, Position
 
 router = APIRouter(prefix="/api/events", tags=["events"])

@@ -9,7 +9,6 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound
@@ -18,6 +17,7 @@ from function_app.http.callers import Caller
 from function_app.http.paging.position import Position
 from function_app.http.problems import answers
 from function_app.http.routes.drops import After, experiment_name, seal_for
+from function_app.operations.service import Kedja
 from function_app.store.deletions import DeletedModel, Deletion, Left, State
 from function_app.store.latest_drop import Latest
 

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 
-from function_app.azure.mlflow import RunSeries
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import JobNotFound, NotFound, TrainingServiceError
@@ -19,6 +17,8 @@ from function_app.http.metric_views import JobMetrics
 from function_app.http.problems import answers
 from function_app.http.routes.drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.http.views import DropPage, DryRunView, JobView, LiveJob
+from function_app.operations.service import Kedja
+from function_app.ports.metrics import RunSeries
 from function_app.ports.training_service import JobStatus, LogPage
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])

@@ -10,7 +10,6 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.errors import NotFound, Refused
 from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
@@ -25,6 +24,7 @@ from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Champion, Intervention
 from function_app.models.downloads import Download, Downloads
 from function_app.models.job_result import carried
+from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG
 
 router = APIRouter(prefix="/api/models", tags=["models"])

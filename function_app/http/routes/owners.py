@@ -9,7 +9,6 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Header, Response
 from pydantic import AfterValidator, BaseModel, Field
 
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.errors import NotFound
 from function_app.http.auth import CodeCaller, DataCaller, Service
@@ -17,6 +16,7 @@ from function_app.http.callers import Caller
 from function_app.http.problems import answers
 from function_app.http.routes.drops import experiment_name
 from function_app.models.ownership import ModelOwner
+from function_app.operations.service import Kedja
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 

@@ -8,12 +8,12 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, model_validator
 
-from function_app.container import Kedja
 from function_app.http.auth import Overseer, Service
 from function_app.http.paging.position import Position
 from function_app.http.problems import answers
 from function_app.http.routes.drops import After
 from function_app.operations.replay import MOST, Replay, Waiting
+from function_app.operations.service import Kedja
 
 router = APIRouter(prefix="/api/replay", tags=["service"])
 

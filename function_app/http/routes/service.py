@@ -11,13 +11,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 import function_app
-from function_app.container import Kedja
 from function_app.domain import naming
 from function_app.errors import KedjaError
 from function_app.http.auth import DataCaller, Operator, Service, access_of
 from function_app.http.callers import Role
 from function_app.http.problems import answers
 from function_app.http.views import ComputeList, ComputeView, PauseView
+from function_app.operations.service import Kedja
 from function_app.store.pause import Pauses
 
 router = APIRouter(prefix="/api", tags=["service"])

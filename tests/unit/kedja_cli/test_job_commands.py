@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from function_app.jobs import logs as log_page
+from function_app.ports import job_log as log_page
 from kedja_cli.errors import Exit
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, live, problem
