@@ -88,10 +88,18 @@ demo: setup ## Drop handwritten digits and a Chainer script; end with a register
 
 # --- check
 
+PROSE := $(wildcard *.md *.toml *.yml *.yaml) Makefile .ci .devcontainer .github .pre-commit-config.yaml docs
+CODE := app.py function_app kedja_cli local_azure training_job infra tests benchmarks examples
 .PHONY: lint
-lint: .venv/.ready ## Style (ruff)
+lint: .venv/.ready ## Style (ruff), spelling (codespell), and who may import whom (import-linter)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell $(PROSE) $(CODE)
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: hooks
+hooks: .venv/.ready ## Have git run `make lint`'s checks on what is committed
+	@$(BIN)/pre-commit install
 
 .PHONY: types
 types: .venv/.ready ## Types (mypy, strict)

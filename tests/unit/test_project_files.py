@@ -1,4 +1,4 @@
-"""What GitHub and editors read: workflows, forms for issues, and the container for development."""
+"""What GitHub, git and editors read: workflows, forms for issues, hooks, and the container for development."""
 
 import json
 import re
@@ -55,6 +55,20 @@ def test_a_form_has_what_github_requires(path: Path) -> None:
     fields = [part for part in form["body"] if part["type"] != "markdown"]
     assert len({part["id"] for part in fields}) == len(fields)
     assert all(part["attributes"]["label"] for part in fields)
+
+
+def test_hooks_check_what_make_lint_checks() -> None:
+    (repository,) = read(ROOT / ".pre-commit-config.yaml")["repos"]
+    hooks = {" ".join(_command(hook["entry"])) for hook in repository["hooks"]}
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe
+    assert hooks == {" ".join(_command(line)) for line in recipe[1].splitlines()}
+
+
+def _command(line: str) -> list[str]:
+    """Return a tool and its subcommand, without options and what it is run on."""
+    tool, *rest = line.strip().removeprefix("@").split()
+    return [tool.split("/")[-1], *(word for word in rest if word in {"check", "format"})]
 
 
 def test_the_container_runs_the_project_s_own_set_up() -> None:
