@@ -188,7 +188,7 @@ site-source: .venv-docs/.ready node_modules/.ready
 	@rm -rf $(SITE) && mkdir -p $(SITE)/assets $(SITE)/benchmarks
 	@ln -s ../../docs ../../examples $(addprefix ../../,LICENSE $(wildcard *.md)) $(SITE)
 	@ln -s ../../../benchmarks/results $(SITE)/benchmarks/results
-	@ln -s ../../../node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js ../../../function_app/web/icon.svg $(SITE)/assets
+	@ln -s ../../../node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js ../../../$(dir $(WEB))icon.svg $(SITE)/assets
 
 .PHONY: docs
 docs: site-source ## The documentation as a site, in .site/html; fails if a link leads nowhere
