@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.screen import Screen
+from kedja_cli.output import Screen
 
 _WrongCommandLine: type[Exception] = typer.BadParameter.__bases__[0]
 """UsageError, which Typer gives no public name."""

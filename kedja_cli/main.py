@@ -6,17 +6,8 @@ from typing import Annotated
 import typer
 
 import function_app
-from kedja_cli import (
-    compute_commands,
-    drop_commands,
-    experiment_commands,
-    file_commands,
-    job_commands,
-    key_commands,
-    model_commands,
-    service_commands,
-)
 from kedja_cli.command_line import PlainCommand, PlainGroup
+from kedja_cli.commands import compute, drop, experiment, file, job, key, model, service
 
 app = typer.Typer(
     name="kedja",
@@ -28,11 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (drop_commands, experiment_commands, job_commands, model_commands, service_commands, file_commands):
+for part in (drop, experiment, job, model, service, file):
     part.register(app)
-app.add_typer(compute_commands.app, name="compute", rich_help_panel=service_commands.PANEL)
-app.add_typer(key_commands.app, name="keys", rich_help_panel=service_commands.PANEL)
-for one in (app, compute_commands.app, key_commands.app):
+app.add_typer(compute.app, name="compute", rich_help_panel=service.PANEL)
+app.add_typer(key.app, name="keys", rich_help_panel=service.PANEL)
+for one in (app, compute.app, key.app):
     for registered in one.registered_commands:
         registered.cls = PlainCommand
 # azure-identity warns at length of each way to sign in that is not open; the error that follows says what to do.

@@ -12,10 +12,10 @@ from attrs import define, field
 
 from kedja_cli.address import LOCAL, check_service
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.screen import Screen
+from kedja_cli.output import Screen
 
 if TYPE_CHECKING:
-    from kedja_cli.api import Api
+    from kedja_cli.service.api import Api
 
 
 @define
@@ -31,7 +31,7 @@ class Session:
     def api(self) -> "Api":
         """The service; its client is loaded when a command first asks, since some never do."""
         if self._api is None:
-            from kedja_cli.api import Api  # noqa: PLC0415 - takes as long to load as all else
+            from kedja_cli.service.api import Api  # noqa: PLC0415 - takes as long to load as all else
 
             check_service(self.url)
             self._api = Api(self.url, self.key, self.screen.note)

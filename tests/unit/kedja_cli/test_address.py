@@ -3,9 +3,9 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 from pytest_mock import MockerFixture
 
-from kedja_cli.account_door import connect
 from kedja_cli.address import check_service, check_storage, is_loopback
 from kedja_cli.errors import CommandError, Exit
+from kedja_cli.files.account_authorizer import connect
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService
 
@@ -44,7 +44,7 @@ def test_nothing_secret_goes_elsewhere_without_tls(url: str) -> None:
 def test_neither_a_key_nor_a_token_is_sent(
     run: Run, service: FakeService, mocker: MockerFixture, command: str, words: tuple[str, ...]
 ) -> None:
-    token = mocker.patch("kedja_cli.api.token", return_value="a token")
+    token = mocker.patch("kedja_cli.service.api.token", return_value="a token")
     result = run(command, "--url", "http://kedja.example", *words)
     assert result.exit_code == Exit.USAGE
     assert "--url (KEDJA_URL) leads to http://kedja.example" in result.stderr
