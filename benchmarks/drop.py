@@ -37,13 +37,13 @@ GOAL = 1.3
 
 
 def _kedja(account: str, folder: Path, name: str) -> None:
-    from kedja_cli.files.account_authorizer import AccountDoor  # noqa: PLC0415 - each process loads what it measures, no more
+    from kedja_cli.files.account_authorizer import AccountAuthorizer  # noqa: PLC0415 - each process loads what it measures, no more
     from kedja_cli.files.local_file import find  # noqa: PLC0415
     from kedja_cli.files.uploader import Uploader  # noqa: PLC0415
 
     with _measured():
         files = find([folder], "data").files
-        outcome = Uploader(AccountDoor(account, name)).run(files)
+        outcome = Uploader(AccountAuthorizer(account, name)).run(files)
     assert len(outcome.sent) == len(files), outcome.failed
 
 

@@ -1,6 +1,6 @@
-"""JSON, as the API answers with it."""
+"""JSON as the API returns it."""
 
 from typing import Any
 
 type Json = dict[str, Any]
-"""A JSON object: what is in it is up to the route."""
+"""A JSON object. Its content depends on the route."""

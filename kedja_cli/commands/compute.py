@@ -1,4 +1,4 @@
-"""`kedja compute`: where jobs can run."""
+"""`kedja compute`: the clusters that jobs can run on."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kedja_cli.session import Session, command
 
 _HEADINGS = ("name", "", "state", "size", "nodes", "error")
 
-app = typer.Typer(cls=PlainGroup, help="List clusters that jobs can run on, and create one.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="List and create the clusters that jobs can run on.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -18,12 +18,12 @@ app = typer.Typer(cls=PlainGroup, help="List clusters that jobs can run on, and 
 def list_compute(session: Session) -> None:
     """List the clusters that jobs can run on, the default one first."""
     document = session.api.get("/api/compute")
-    if session.screen.as_json:
-        session.screen.json(document)
+    if session.output.as_json:
+        session.output.json(document)
         return
     items = sorted(document["items"], key=lambda one: (one["name"] != document["default"], one["name"]))
     rows = [_row(one, "default" if one["name"] == document["default"] else "") for one in items]
-    session.screen.table(_HEADINGS, rows, "there is no cluster")
+    session.output.table(_HEADINGS, rows, "there are no clusters")
 
 
 @app.command()
@@ -31,16 +31,18 @@ def list_compute(session: Session) -> None:
 def create(
     session: Session,
     *,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The cluster: 2 to 24 letters.")],
-    size: Annotated[str, typer.Option(metavar="SIZE", help="Azure's name of a kind of machine.")],
-    max_nodes: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="How many machines at most.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", show_default=False, help="The name of the cluster: 2 to 24 letters.")
+    ],
+    size: Annotated[str, typer.Option(metavar="SIZE", help="The size of its machines, as Azure names it.")],
+    max_nodes: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="The maximum number of machines.")],
 ) -> None:
-    """Create a cluster that is empty while no job runs, or change how many machines it may have."""
+    """Create a cluster that has no machines while no job runs, or change how many it may have."""
     made = session.api.put(f"/api/compute/{name}", {"size": size, "max_nodes": max_nodes})
-    if session.screen.as_json:
-        session.screen.json(made)
+    if session.output.as_json:
+        session.output.json(made)
     else:
-        session.screen.table(_HEADINGS, [_row(made, "")], "")
+        session.output.table(_HEADINGS, [_row(made, "")], "")
 
 
 def _row(one: Json, mark: str) -> tuple[str | None, ...]:

@@ -1,4 +1,4 @@
-"""`kedja jobs`, `logs`, `metrics`, `submit`, `cancel`, `retry`: what runs."""
+"""`kedja jobs`, `logs`, `metrics`, `submit`, `cancel`, `retry`: the jobs of drops."""
 
 import re
 from collections.abc import Iterator
@@ -8,22 +8,25 @@ from urllib.parse import quote
 
 import typer
 
-from kedja_cli import output as shown
+from kedja_cli import output
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.json_text import Json
-from kedja_cli.service.api import stranger
+from kedja_cli.service.api import not_kedja_error
 from kedja_cli.session import Session, command
 
 PANEL = "Jobs"
 
 _TAIL = 64 << 10
-"""Bytes from the end of a log in which its last lines are looked for first."""
-_JOB = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{16}-[0-9]{1,6}")
+"""Bytes from the end of a log that `--tail` reads first."""
+_JOB_NAME = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{16}-[0-9]{1,6}")
 
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job, or an experiment: its latest.", show_default=False)]
+Job = Annotated[
+    str, typer.Argument(metavar="JOB", help="A job, or an experiment for its latest job.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands of this module to `app`."""
     for function in (jobs, logs, metrics, submit, cancel, retry):
         app.command(rich_help_panel=PANEL)(function)
 
@@ -35,16 +38,20 @@ def jobs(
     experiment: Annotated[
         str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only jobs of this experiment.")
     ] = None,
-    status: Annotated[str | None, typer.Option(help="Only these: running, registered, failed, ...")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-L", min=1, metavar="N", help="How many at most.")] = 20,
+    status: Annotated[
+        str | None, typer.Option(help="Only jobs with this status: running, registered, failed, ...")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-L", min=1, metavar="N", help="The maximum number of jobs to list.")
+    ] = 20,
 ) -> None:
     """List jobs, newest first."""
     items = list(session.api.items("/api/jobs", limit, experiment=experiment, status=status))
-    if session.screen.as_json:
-        session.screen.json(items)
+    if session.output.as_json:
+        session.output.json(items)
         return
-    rows = [(one["job"], one["status"], shown.when(one["received_at"]), one["model"]) for one in items]
-    session.screen.table(("job", "status", "received", "model"), rows, "there are no such jobs")
+    rows = [(one["job"], one["status"], output.format_time(one["received_at"]), one["model"]) for one in items]
+    session.output.table(("job", "status", "received", "model"), rows, "there are no such jobs")
 
 
 @command
@@ -52,63 +59,65 @@ def logs(
     session: Session,
     *,
     job: Job,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     tail: Annotated[
         int | None,
-        typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines; 0 with --follow: what is new."),
+        typer.Option(
+            "--tail", "-n", min=0, metavar="LINES", help="Only the last lines; 0 with --follow: only new lines."
+        ),
     ] = None,
 ) -> None:
     """Print a job's log."""
-    name = _job(session, job)
-    for text in _texts(session, name, tail, follow=follow):
-        if session.screen.as_json:
-            session.screen.json_line({"job": name, "text": text})
+    name = _job_name(session, job)
+    for text in _read_log(session, name, tail, follow=follow):
+        if session.output.as_json:
+            session.output.json_line({"job": name, "text": text})
         else:
-            session.screen.write(text)
+            session.output.write(text)
 
 
-def _texts(session: Session, name: str, tail: int | None, *, follow: bool) -> Iterator[str]:
-    """Yield what is to be printed of a log, in pieces."""
+def _read_log(session: Session, name: str, tail: int | None, *, follow: bool) -> Iterator[str]:
+    """Yield the parts of a log to print."""
     end: int | None = None
     if tail is not None:
         text, end = _tail(session, name, tail)
         yield from [text] if text else []
     elif not follow:
-        yield from (text for text, _ in _pieces(session, name, 0) if text)
+        yield from (text for text, _ in _log_pieces(session, name, 0) if text)
     if follow:
-        yield from _followed(session, name, end)
+        yield from _follow_log(session, name, end)
 
 
-def _pieces(session: Session, name: str, offset: int) -> Iterator[tuple[str, int]]:
-    """Read what there is of a log from an offset on; yield each piece with the offset behind it, the last one empty."""
+def _log_pieces(session: Session, name: str, offset: int) -> Iterator[tuple[str, int]]:
+    """Read a log from an offset to its present end; yield each piece with the offset after it, the last piece empty."""
     while True:
-        answer = session.api.request("GET", f"/api/jobs/{name}/logs", query={"offset": offset})
+        response = session.api.request("GET", f"/api/jobs/{name}/logs", query={"offset": offset})
         try:
-            offset = int(answer.headers["X-Next-Offset"])
+            offset = int(response.headers["X-Next-Offset"])
         except (KeyError, ValueError) as error:
-            raise stranger(answer) from error
-        yield answer.text, offset
-        if not answer.content:
+            raise not_kedja_error(response) from error
+        yield response.text, offset
+        if not response.content:
             return
 
 
 def _tail(session: Session, name: str, count: int) -> tuple[str, int]:
-    """Return the last lines of a log as it is now, and the offset where it goes on."""
+    """Return the present last lines of a log, and the offset after them."""
     size = _TAIL
     while True:
-        pieces = list(_pieces(session, name, -size))
+        pieces = list(_log_pieces(session, name, -size))
         text, end = "".join(text for text, _ in pieces), pieces[-1][1]
         lines = [f"{line}\n" for line in text.split("\n")]
-        lines[-1] = lines[-1][:-1]  # the text behind the last line break, mostly nothing
+        lines[-1] = lines[-1][:-1]  # the text after the last line break, mostly empty
         lines = lines if lines[-1] else lines[:-1]
-        # The first line may be cut, unless the log is clearly shorter than what was asked for.
+        # The first line may be incomplete, unless the log is clearly shorter than what was read.
         if len(lines) > count or end <= size // 2:
             return "".join(lines[-count:] if count else []), end
         size *= 4
 
 
-def _followed(session: Session, name: str, offset: int | None) -> Iterator[str]:
-    """Read a log as it grows."""
+def _follow_log(session: Session, name: str, offset: int | None) -> Iterator[str]:
+    """Yield new text of a log until the job has ended."""
     for event in session.api.live(f"/api/jobs/{name}/logs/live", after=None if offset is None else str(offset)):
         if event.name == "end":
             return
@@ -122,16 +131,19 @@ def metrics(
     *,
     job: Job,
     points: Annotated[
-        int, typer.Option(min=2, max=10_000, metavar="N", help="Values of each metric at most, evenly spread.")
+        int,
+        typer.Option(
+            min=2, max=10_000, metavar="N", help="The maximum number of values of each metric, evenly spread."
+        ),
     ] = 1000,
 ) -> None:
-    """Show the last, lowest and highest value of each metric; with --json all values, and the run's parameters."""
-    document = session.api.get(f"/api/jobs/{_job(session, job)}/metrics", points=points)
-    if session.screen.as_json:
-        session.screen.json(document)
+    """Show the last, lowest and highest value of each metric; with --json, all values and the run's parameters."""
+    document = session.api.get(f"/api/jobs/{_job_name(session, job)}/metrics", points=points)
+    if session.output.as_json:
+        session.output.json(document)
         return
     rows = [_summary(name, series) for name, series in sorted(document["series"].items())]
-    session.screen.table(("metric", "step", "last", "lowest", "highest"), rows, "no metric was logged yet")
+    session.output.table(("metric", "step", "last", "lowest", "highest"), rows, "no metric was logged yet")
 
 
 def _summary(name: str, series: list[Json]) -> list[str | None]:
@@ -141,7 +153,7 @@ def _summary(name: str, series: list[Json]) -> list[str | None]:
 
 
 def _number(value: float | str | None) -> str:
-    """Return a value of a metric; null is one that is no number."""
+    """Format a value of a metric; null is not a number (NaN)."""
     return "nan" if value is None else value if isinstance(value, str) else f"{value:.6g}"
 
 
@@ -152,23 +164,25 @@ def submit(
     experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment.", show_default=False)],
     job_file: Annotated[
         Path | None,
-        typer.Option("--job", "-j", metavar="FILE", help="Keys of a job.yaml, merged over the one that was dropped."),
+        typer.Option("--job", "-j", metavar="FILE", help="Keys of a job.yaml, merged over the dropped one."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Show what would be submitted, and do nothing.")
+        bool, typer.Option("--dry-run", "-n", help="Show what would be submitted, and submit nothing.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Train again, even what was trained already.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train again even if the same files were trained already.")
+    ] = False,
 ) -> None:
-    """Submit what is in an experiment's folders now. Exit 1 where it is rejected."""
+    """Submit the present content of an experiment's folders. Exit 1 if it is rejected."""
     keys: Json = {}
     if job_file is not None:
-        from kedja_cli.files.job_file import keys_of  # noqa: PLC0415 - each command loads what it needs
+        from kedja_cli.files.job_file import read_keys  # noqa: PLC0415 - each command imports only what it needs
 
-        keys = keys_of(job_file)
+        keys = read_keys(job_file)
     flags = {"dry_run": dry_run or None, "force": force or None}
     view: Json = session.api.post("/api/jobs", {**keys, "experiment_name": experiment}, **flags)
-    if session.screen.as_json:
-        session.screen.json(view)
+    if session.output.as_json:
+        session.output.json(view)
     elif dry_run:
         _show_dry_run(session, view)
     else:
@@ -178,24 +192,24 @@ def submit(
 
 
 def _show_submission(session: Session, experiment: str, view: Json) -> None:
-    session.screen.line(f"{view['name'] or experiment}: {view['status']}")
+    session.output.line(f"{view['name'] or experiment}: {view['status']}")
     for text in (view["reason"], view["what_to_do"]):
         if text:
-            session.screen.note(text)
+            session.output.note(text)
 
 
 def _show_dry_run(session: Session, view: Json) -> None:
-    session.screen.facts(
+    session.output.facts(
         {
             "status": view["status"],
             "reason": view["reason"],
             "what to do": view["what_to_do"],
             "drop": view["drop"][:16],
-            "done already by": (view["existing"] or {}).get("name"),
+            "already done by": (view["existing"] or {}).get("name"),
         }
     )
     if view["document"]:
-        session.screen.json(view["document"])
+        session.output.json(view["document"])
 
 
 @command
@@ -206,21 +220,21 @@ def cancel(session: Session, *, job: Job) -> None:
 
 @command
 def retry(session: Session, *, job: Job) -> None:
-    """Run a job that has ended once more, from the snapshot it had."""
+    """Run a job that has ended again, from the same snapshot."""
     _act(session, job, "retry")
 
 
 def _act(session: Session, job: str, verb: str) -> None:
-    view: Json = session.api.post(f"/api/jobs/{_job(session, job)}/{verb}")
-    if session.screen.as_json:
-        session.screen.json(view)
+    view: Json = session.api.post(f"/api/jobs/{_job_name(session, job)}/{verb}")
+    if session.output.as_json:
+        session.output.json(view)
     else:
-        session.screen.line(f"{view['name']}: {view['status']}")
+        session.output.line(f"{view['name']}: {view['status']}")
 
 
-def _job(session: Session, text: str) -> str:
-    """Return a job's name, given that or its experiment's."""
-    if _JOB.fullmatch(text):
+def _job_name(session: Session, text: str) -> str:
+    """Return a job's name, given that name or the experiment's."""
+    if _JOB_NAME.fullmatch(text):
         return text
     receipt = session.api.get(f"/api/drops/{quote(text, safe='')}/latest")
     attempts = receipt.get("attempts")

@@ -1,4 +1,4 @@
-"""The storage account itself, for anyone who has its key or a role on it: no service is asked."""
+"""Uploads to the storage account itself, without the service, for anyone who has its key or a role on it."""
 
 import base64
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, gener
 
 from kedja_cli.address import check_storage
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.files.grants import Grant
+from kedja_cli.files.grants import UploadGrant
 from kedja_cli.files.local_file import LocalFile
 
-_VALID = timedelta(hours=12)
-_SKEW = timedelta(minutes=15)
+_SAS_LIFETIME = timedelta(hours=12)
+_CLOCK_SKEW = timedelta(minutes=15)
 _PERMISSIONS = ContainerSasPermissions(read=True, create=True, write=True, list=True)
 
 
 @frozen
-class _Blob:
-    """What a listing says of a blob; nothing where there is none of its name."""
+class _ExistingBlob:
+    """A blob in a listing; without values if there is no blob of its name."""
 
     size: int | None = None
     md5: str | None = None
@@ -30,58 +30,58 @@ class _Blob:
 
 
 @define
-class AccountDoor:
-    """Grants that are signed with the account's key, or with one that Entra ID gives (a user delegation key).
+class AccountAuthorizer:
+    """Grants uploads by a SAS signed with the account's key, or with a user delegation key of Entra ID.
 
     `account` is a connection string, or the URL of the blob service.
     """
 
     account: str = field(repr=False)
     experiment: str
-    takes_md5: bool = False
+    uses_md5: bool = False
     _sas: dict[str, str] = field(default=Factory(dict), init=False, repr=False)
-    _there: dict[str, dict[str, "_Blob"]] = field(default=Factory(dict), init=False, repr=False)
+    _existing: dict[str, dict[str, "_ExistingBlob"]] = field(default=Factory(dict), init=False, repr=False)
 
-    def grants(self, files: Sequence[tuple[LocalFile, str | None]]) -> list[Grant]:
-        """Return where to write each file.
+    def grants(self, files: Sequence[tuple[LocalFile, str | None]]) -> list[UploadGrant]:
+        """Return a grant for each file; list and sign each container once.
 
         Raises:
-            CommandError: where the account does not let the caller in.
+            CommandError: If the account refuses, or does not answer.
         """
         for container in {file.container for file, _ in files} - self._sas.keys():
-            self._open(container)
+            self._open_container(container)
         return [self._grant(file) for file, _ in files]
 
-    def _grant(self, file: LocalFile) -> Grant:
+    def _grant(self, file: LocalFile) -> UploadGrant:
         name = f"{self.experiment}/{file.name}"
-        there = self._there[file.container].get(name, _Blob())
+        existing = self._existing[file.container].get(name, _ExistingBlob())
         container, _, sas = self._sas[file.container].partition("?")
-        return Grant(
+        return UploadGrant(
             url=f"{container}/{quote(name)}?{sas}",
-            there_size=there.size,
-            there_md5=there.md5,
-            there_modified=there.modified,
+            existing_size=existing.size,
+            existing_md5=existing.md5,
+            existing_modified=existing.modified,
         )
 
-    def _open(self, container: str) -> None:
-        """Sign an address for a container, so that no request needs a signature, and list what is there."""
+    def _open_container(self, container: str) -> None:
+        """Sign a SAS for a whole container, so that no file needs its own, and list its blobs."""
         try:
             with connect(self.account) as service:
                 client = service.get_container_client(container)
-                self._there[container] = {
-                    blob.name: _Blob(blob.size, _text(blob.content_settings.content_md5), blob.last_modified)
+                self._existing[container] = {
+                    blob.name: _ExistingBlob(blob.size, _base64(blob.content_settings.content_md5), blob.last_modified)
                     for blob in client.list_blobs(name_starts_with=f"{self.experiment}/")
                 }
-                self._sas[container] = f"{client.url.partition('?')[0]}?{_signature(service, container)}"
+                self._sas[container] = f"{client.url.partition('?')[0]}?{_sign(service, container)}"
         except AzureError as error:
-            raise storage_refusal(error) from error
+            raise storage_error(error) from error
 
 
 def connect(account: str) -> BlobServiceClient:
-    """Return a client of the account: by its connection string, or at its URL as the person signed in.
+    """Return a client of the account, given its connection string, or its URL, as the person signed in.
 
     Raises:
-        CommandError: where this is neither, or what is sent there could be read on the way.
+        CommandError: If `account` is neither, or its address is not safe to send credentials to.
     """
     if account.startswith(("https://", "http://")):
         check_storage(account)
@@ -90,7 +90,7 @@ def connect(account: str) -> BlobServiceClient:
         service = BlobServiceClient.from_connection_string(account)
     except ValueError as error:
         raise CommandError(
-            "This is neither a connection string nor the URL of a storage account.",
+            "--storage (KEDJA_STORAGE) is neither a connection string nor the URL of a storage account.",
             "Give --storage https://<account>.blob.core.windows.net after az login, or UseDevelopmentStorage=true.",
             code=Exit.USAGE,
         ) from error
@@ -105,7 +105,7 @@ def connect(account: str) -> BlobServiceClient:
 def _as_signed_in(url: str) -> BlobServiceClient:
     try:
         return BlobServiceClient(url, credential=DefaultAzureCredential())
-    except ValueError as error:  # the client library's own rule
+    except ValueError as error:  # a rule of the client library
         raise CommandError(
             f"{url} cannot be used as the person signed in: {error}",
             "Give the emulator's connection string: --storage UseDevelopmentStorage=true.",
@@ -113,8 +113,8 @@ def _as_signed_in(url: str) -> BlobServiceClient:
         ) from error
 
 
-def storage_refusal(error: AzureError) -> CommandError:
-    """Say that the account does not do what was asked, without what may be secret."""
+def storage_error(error: AzureError) -> CommandError:
+    """Return the error of the storage account as a command's error, its first line only: the rest may be secret."""
     refused = getattr(error, "status_code", None) in (401, 403)
     return CommandError(
         f"The storage account: {str(error.message).splitlines()[0]}",
@@ -125,9 +125,9 @@ def storage_refusal(error: AzureError) -> CommandError:
     )
 
 
-def _signature(service: BlobServiceClient, container: str) -> str:
+def _sign(service: BlobServiceClient, container: str) -> str:
     now = datetime.now(UTC)
-    begins, ends = now - _SKEW, now + _VALID
+    begins, ends = now - _CLOCK_SKEW, now + _SAS_LIFETIME
     key = getattr(service.credential, "account_key", None)
     delegated = None if key else service.get_user_delegation_key(begins, ends)
     return generate_container_sas(
@@ -141,5 +141,5 @@ def _signature(service: BlobServiceClient, container: str) -> str:
     )
 
 
-def _text(md5: bytes | bytearray | None) -> str | None:
+def _base64(md5: bytes | bytearray | None) -> str | None:
     return base64.b64encode(md5).decode() if md5 else None

@@ -1,7 +1,7 @@
-"""The downloader: a model version's files, in pieces and at once, each compared with its SHA-256.
+"""Downloads a model version's files, in pieces and in parallel, and compares each with its SHA-256.
 
-A file is written as `.<name>.part` and renamed when it is complete and right, so a file that stands under its name is
-whole. Beside a large one `.<name>.pieces` notes which pieces are there, so that a download goes on where it was.
+A file is written as `.<name>.part` and renamed once it is complete and its hash matches, so a file that has its final
+name is complete. `.<name>.pieces` lists the pieces that were fetched, so that an interrupted download can continue.
 """
 
 import base64
@@ -20,13 +20,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from urllib3.exceptions import HTTPError
 
 from kedja_cli.errors import CommandError
-from kedja_cli.files.download_path import check_inside, places
-from kedja_cli.files.storage_client import StorageWire, unreachable
+from kedja_cli.files.download_path import check_inside, target_paths
+from kedja_cli.files.storage_client import StorageClient, unreachable_error
 from kedja_cli.json_text import Json
 
 PIECE = 8 << 20
 """Bytes that one request fetches."""
 PARALLEL = 16
+"""Requests at the same time."""
 
 _CHUNK = 256 << 10
 _ATTEMPTS = 4
@@ -34,7 +35,7 @@ _ATTEMPTS = 4
 
 @frozen(kw_only=True)
 class RemoteFile:
-    """A file of a model version. `path` is relative, `size` in bytes; of the hashes one at least is there."""
+    """A file of a model version. `path` is relative, `size` in bytes; at least one of the hashes is known."""
 
     path: str
     size: int
@@ -42,8 +43,8 @@ class RemoteFile:
     md5: str | None
     url: str = field(repr=False)
 
-    def length(self, index: int) -> int:
-        """Return how many bytes a piece has."""
+    def piece_length(self, index: int) -> int:
+        """Return the number of bytes of a piece."""
         return min(PIECE, self.size - index * PIECE)
 
     def is_at(self, path: Path) -> bool:
@@ -60,7 +61,7 @@ class RemoteFile:
 
 @define
 class Download:
-    """One file on its way to `target` in `folder`: which of its pieces are there."""
+    """The download of one file to `target` in `folder`, and the pieces that are still `missing`."""
 
     file: RemoteFile
     folder: Path
@@ -70,73 +71,75 @@ class Download:
 
     @property
     def part(self) -> Path:
+        """The file that pieces are written to until the download is complete."""
         return self.target.with_name(f".{self.target.name}.part")
 
     @property
     def _pieces(self) -> Path:
         return self.target.with_name(f".{self.target.name}.pieces")
 
-    def open(self) -> None:
-        """Find out what is there of it, or begin.
+    def prepare(self) -> None:
+        """Continue an earlier download of the same file, or begin a new one.
 
         Raises:
-            CommandError: if a link leads out of the folder.
+            CommandError: If a link leads out of the folder.
         """
         for path in (self.target, self.part, self._pieces):
             check_inside(path, self.folder)
         count = -(-self.file.size // PIECE)
         head = {"size": self.file.size, "sha256": self.file.sha256, "md5": self.file.md5, "piece": PIECE}
-        there: set[int] = set()
+        fetched: set[int] = set()
         with suppress(OSError, ValueError):
             first, *indexes = map(json.loads, self._pieces.read_text().splitlines())
             if first == head and self.part.stat().st_size == self.file.size:
-                there = set(indexes)
-        if not there:
+                fetched = set(indexes)
+        if not fetched:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             with self.part.open("wb") as part:
                 part.truncate(self.file.size)
             self._pieces.write_text(json.dumps(head) + "\n")
-        self.missing = [index for index in range(count) if index not in there]
+        self.missing = [index for index in range(count) if index not in fetched]
 
-    def note(self, index: int) -> None:
+    def mark_fetched(self, index: int) -> None:
+        """Record that a piece was fetched and written."""
         with self._lock, self._pieces.open("a") as pieces:
             pieces.write(f"{index}\n")
 
     def finish(self) -> None:
-        """Compare the file with its hash, and give it its name.
+        """Compare the file with its hash, and rename it to its final name.
 
         Raises:
-            CommandError: where it is not what its manifest says. It is deleted then.
+            CommandError: If the content is not what the manifest says. The file is deleted.
         """
-        whole = self.file.is_at(self.part)
+        is_valid = self.file.is_at(self.part)
         self._pieces.unlink(missing_ok=True)
-        if not whole:
+        if not is_valid:
             self.part.unlink()
             raise CommandError(
-                f"{self.file.path} is not what its manifest says: its SHA-256 differs.", "Download it again."
+                f"{self.file.path} is not what its manifest says: the hash differs.", "Download it again."
             )
         os.replace(self.part, self.target)  # noqa: PTH105 - replaces on every system
 
 
 @define
 class Downloader:
-    """Fetches the files of one listing into a folder."""
+    """Downloads the files of one listing into a folder."""
 
     files: Sequence[RemoteFile]
     folder: Path
     fetched: int = field(default=0, init=False)
     unchanged: int = field(default=0, init=False)
-    _wire: StorageWire = field(factory=lambda: StorageWire(PARALLEL), init=False)
+    _client: StorageClient = field(factory=lambda: StorageClient(PARALLEL), init=False)
     _stopped: threading.Event = field(factory=threading.Event, init=False)
 
     @classmethod
-    def of(cls, listing: Json, folder: Path) -> "Downloader":
-        """Take the files of all pages of `/api/models/{model}/{version}/files`.
+    def from_listing(cls, listing: Json, folder: Path) -> "Downloader":
+        """Return a downloader for the files of `/api/models/{model}/{version}/files`, all pages of them.
 
         Raises:
-            CommandError: if a file's name cannot be one in the folder.
+            CommandError: If a file cannot have its name in the folder.
         """
-        for path in places(folder, (item["path"] for item in listing["items"])):
+        for path in target_paths(folder, (item["path"] for item in listing["items"])):
             check_inside(path, folder)
         return cls(
             [
@@ -147,17 +150,17 @@ class Downloader:
         )
 
     def run(self, console: Console) -> "Downloader":
-        """Fetch what is not there yet; return itself.
+        """Download the files that are not there yet, with a progress bar on a terminal; return this downloader.
 
         Raises:
-            CommandError: where a file cannot be had, or is not what it should be.
+            CommandError: If a file cannot be downloaded, or its content is not what the manifest says.
         """
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         pool = ThreadPoolExecutor(PARALLEL)
         try:
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
                 bar = progress.add_task("download", total=sum(file.size for file in self.files))
-                downloads = list(self._wanted(progress, bar))
+                downloads = list(self._pending(progress, bar))
                 fetching = [[pool.submit(self._fetch, one, index) for index in one.missing] for one in downloads]
                 for one, pieces in zip(downloads, fetching, strict=True):
                     for piece in pieces:
@@ -167,11 +170,11 @@ class Downloader:
         finally:
             self._stopped.set()
             pool.shutdown(cancel_futures=True)
-            self._wire.close()
+            self._client.close()
         return self
 
-    def _wanted(self, progress: Progress, bar: TaskID) -> Iterator[Download]:
-        """Yield what is not there, each with the pieces that it lacks."""
+    def _pending(self, progress: Progress, bar: TaskID) -> Iterator[Download]:
+        """Yield a download for each file that is missing or differs."""
         for file in self.files:
             target = self.folder.joinpath(*file.path.split("/"))
             if file.is_at(target):
@@ -179,32 +182,32 @@ class Downloader:
                 progress.advance(bar, file.size)
                 continue
             one = Download(file, self.folder, target)
-            one.open()
-            progress.advance(bar, file.size - sum(file.length(index) for index in one.missing))
+            one.prepare()
+            progress.advance(bar, file.size - sum(file.piece_length(index) for index in one.missing))
             yield one
 
     def _fetch(self, one: Download, index: int) -> int:
-        """Fetch a piece; return its length."""
+        """Fetch a piece; return its number of bytes."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._stream(one, index)
                 break
-            except HTTPError as error:  # the connection broke while the content came
+            except HTTPError as error:  # the connection broke during the response
                 if attempt == _ATTEMPTS:
-                    raise unreachable(one.file.path, one.file.url, error) from error
-        one.note(index)
-        return one.file.length(index)
+                    raise unreachable_error(one.file.path, one.file.url, error) from error
+        one.mark_fetched(index)
+        return one.file.piece_length(index)
 
     def _stream(self, one: Download, index: int) -> None:
         first = index * PIECE
-        headers = {"Range": f"bytes={first}-{first + one.file.length(index) - 1}"}
-        answer = self._wire.send(one.file.path, "GET", one.file.url, headers=headers, stream=True)
+        headers = {"Range": f"bytes={first}-{first + one.file.piece_length(index) - 1}"}
+        response = self._client.send(one.file.path, "GET", one.file.url, headers=headers, stream=True)
         try:
             with one.part.open("r+b") as part:
                 part.seek(first)
-                for chunk in answer.stream(_CHUNK):
+                for chunk in response.stream(_CHUNK):
                     part.write(chunk)
                     if self._stopped.is_set():
                         raise CommandError("The download was interrupted.")
         finally:
-            answer.release_conn()
+            response.release_conn()

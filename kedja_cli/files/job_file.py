@@ -1,4 +1,4 @@
-"""A job.yaml on this machine, checked against the service's own rules without asking the service."""
+"""Validates a job.yaml on this machine by the service's own rules, without calling the service."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from kedja_cli.json_text import Json
 
 @frozen
 class JobFileProblem:
-    """One thing that is wrong. `line` and `column` count from 1; None means the whole file."""
+    """One problem of a job.yaml. `line` and `column` count from 1; None means the whole file."""
 
     file: str
     line: int | None
@@ -23,7 +23,7 @@ class JobFileProblem:
     message: str
 
     def __str__(self) -> str:
-        """Return `job.yaml:3:5: kedja.data: …`, which editors jump to."""
+        """Return `job.yaml:3:5: kedja.data: …`, in which editors recognize the place."""
         place = f":{self.line}:{self.column}" if self.line else ""
         return f"{self.file}{place}: {f'{self.key}: ' if self.key else ''}{self.message}"
 
@@ -38,12 +38,12 @@ class InvalidJobFile(CommandError):
         self.problems = problems
 
 
-def check(path: Path, experiment: str | None = None) -> JobSpec:
-    """Read a job.yaml, with the conda file that it names.
+def validate_job_file(path: Path, experiment: str | None = None) -> JobSpec:
+    """Read and validate a job.yaml, with the conda file that it names.
 
     Raises:
-        InvalidJobFile: with each problem and its place.
-        CommandError: where the file cannot be read.
+        InvalidJobFile: If the service would reject it, with each problem and its place.
+        CommandError: If a file cannot be read.
     """
     text = _read(path)
     try:
@@ -61,11 +61,11 @@ def check(path: Path, experiment: str | None = None) -> JobSpec:
         raise InvalidJobFile(path, _problems(conda, error)) from None
 
 
-def keys_of(path: Path) -> Json:
-    """Return the keys of a part of a job.yaml, which the service checks when it has merged them.
+def read_keys(path: Path) -> Json:
+    """Return the keys of a partial job.yaml, which the service validates after merging them.
 
     Raises:
-        CommandError: where the file cannot be read, or is no mapping.
+        CommandError: If the file cannot be read, or is not a mapping.
     """
     try:
         keys = yaml.safe_load(_read(path))

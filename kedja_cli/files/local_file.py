@@ -1,4 +1,4 @@
-"""Files on this machine that are to be dropped, and what each is to be called."""
+"""Finds the files on this machine to drop, and decides the container and name of each."""
 
 import base64
 import hashlib
@@ -13,14 +13,14 @@ from function_app import names
 from kedja_cli.errors import CommandError, Exit
 
 SCRIPT = re.compile(r"\.(py|ya?ml|toml|cfg|ini|sh)$|(^|/)requirements[^/]*\.txt$", re.IGNORECASE)
-"""Names of files that are scripts where no folder says what they are."""
+"""Names of files that are scripts, unless their folder says otherwise."""
 
 
 @frozen(kw_only=True)
 class LocalFile:
     """A file to be dropped. `name` is relative to the experiment's folder in `container`; `size` is in bytes.
 
-    `modified` is in nanoseconds: with the size it tells whether the file has changed since.
+    `modified` is in nanoseconds; together with the size it shows whether the file has changed.
     """
 
     path: Path
@@ -30,12 +30,17 @@ class LocalFile:
     modified: int
 
     @classmethod
-    def at(cls, path: Path, container: str, name: str) -> "LocalFile":
+    def from_path(cls, path: Path, container: str, name: str) -> "LocalFile":
+        """Return the file at `path` as it is now."""
         facts = path.stat()
         return cls(path=path, container=container, name=name, size=facts.st_size, modified=facts.st_mtime_ns)
 
     def check_unchanged(self) -> None:
-        """Raise CommandError where the file is not the one that was found any more."""
+        """Check that the file has not changed since it was found.
+
+        Raises:
+            CommandError: If it has.
+        """
         facts = self.path.stat()
         if (facts.st_size, facts.st_mtime_ns) != (self.size, self.modified):
             raise CommandError(f"{self.path} changed while it was being sent.", "Drop it again once it is complete.")
@@ -48,30 +53,30 @@ class LocalFile:
 
 
 @frozen
-class Found:
-    """What is to be dropped, and how many files were left out since nobody means to drop them."""
+class FoundFiles:
+    """The files to drop, and the number of hidden or temporary files that were left out."""
 
     files: Sequence[LocalFile]
     ignored: int
 
 
-def find(paths: Iterable[Path], container: str) -> Found:
-    """Find the files for one container: a file by its own name, a folder's content by names relative to the folder.
+def find(paths: Iterable[Path], container: str) -> FoundFiles:
+    """Find the files for one container: a file by its own name, a folder's files by their paths in the folder.
 
     Raises:
-        CommandError: where a path is not there, or two files would have one name.
+        CommandError: If a path does not exist, or two files would have the same name.
     """
-    return _found((one, container, name) for path in paths for one, name in _walk(path))
+    return _collect((one, container, name) for path in paths for one, name in _walk(path))
 
 
-def sort(paths: Sequence[Path]) -> Found:
-    """Find the files and tell data from scripts, as the page does (function_app/web/folder.js).
+def classify(paths: Sequence[Path]) -> FoundFiles:
+    """Find the files and separate data from scripts, as the page does (function_app/web/folder.js).
 
-    One folder's content has names relative to it; of several the folders' own names stay. What is in `data/` or
-    `scripts/` then goes there; every other file goes where its ending says.
+    If one folder is given, names are relative to it; if several, names begin with the folder's. Then files in `data/`
+    or `scripts/` go to that container; the name of any other file decides.
 
     Raises:
-        CommandError: as `find` does.
+        CommandError: As `find` does.
     """
     alone = len(paths) == 1
     named = [
@@ -79,18 +84,18 @@ def sort(paths: Sequence[Path]) -> Found:
         for path in paths
         for one, name in _walk(path)
     ]
-    return _found((one, *_place(name)) for one, name in named)
+    return _collect((one, *_container_and_name(name)) for one, name in named)
 
 
-def _place(name: str) -> tuple[str, str]:
-    """Return the container of a file, and its name there."""
+def _container_and_name(name: str) -> tuple[str, str]:
+    """Return the container of a file, and its name in the container."""
     folder, _, rest = name.partition("/")
     if rest and folder in (names.DATA, names.SCRIPTS):
         return folder, rest
     return names.SCRIPTS if SCRIPT.search(name) else names.DATA, name
 
 
-def _found(placed: Iterable[tuple[Path, str, str]]) -> Found:
+def _collect(placed: Iterable[tuple[Path, str, str]]) -> FoundFiles:
     files: dict[tuple[str, str], LocalFile] = {}
     ignored = 0
     for path, container, name in placed:
@@ -100,11 +105,11 @@ def _found(placed: Iterable[tuple[Path, str, str]]) -> Found:
         if other := files.get((container, name)):
             raise CommandError(
                 f"{other.path} and {path} would both be {container}/…/{name}.",
-                "Give the folder that holds both, so that their names differ.",
+                "Give the folder that contains both, so that their names differ.",
                 code=Exit.USAGE,
             )
-        files[container, name] = LocalFile.at(path, container, name)
-    return Found(tuple(files.values()), ignored)
+        files[container, name] = LocalFile.from_path(path, container, name)
+    return FoundFiles(tuple(files.values()), ignored)
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, str]]:
@@ -117,5 +122,5 @@ def _walk(path: Path) -> Iterator[tuple[Path, str]]:
         folders.sort()
         for name in sorted(content):
             one = Path(folder, name)
-            if one.is_file():  # and not a socket, or a link that leads nowhere
+            if one.is_file():  # not a socket or a broken link
                 yield one, one.relative_to(path).as_posix()

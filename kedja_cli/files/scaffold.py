@@ -1,4 +1,4 @@
-"""A ready experiment: what `kedja init` writes."""
+"""Writes an experiment that is ready to drop, for `kedja init`."""
 
 import math
 import random
@@ -11,21 +11,21 @@ _FILES = {"scripts/train.py": "train.py.txt", "scripts/job.yaml": "job.yaml"}
 _POINTS = 400
 
 
-def write(folder: Path, *, sample: bool) -> list[Path]:
+def write_experiment(folder: Path, *, sample: bool) -> list[Path]:
     """Write `scripts/` and `data/` into a folder; return the files.
 
     Raises:
-        CommandError: where one of the files is there already. Nothing is written then.
+        CommandError: If one of the files exists already, and then nothing is written; or if a file cannot be written.
     """
     files = {folder / name: (_TEMPLATES / template).read_text() for name, template in _FILES.items()}
     if sample:
-        files[folder / "data" / "points.csv"] = points()
-    there = [path for path in files if path.exists()]
-    if there:
+        files[folder / "data" / "points.csv"] = sample_points()
+    existing = [path for path in files if path.exists()]
+    if existing:
         raise CommandError(
-            f"{there[0]} is there already: nothing was written.",
-            "Give another folder, or move what is there.",
-            details=[str(path) for path in there] if len(there) > 1 else (),
+            f"{existing[0]} exists already: nothing was written.",
+            "Give another folder, or move the existing files.",
+            details=[str(path) for path in existing] if len(existing) > 1 else (),
         )
     try:
         for path, text in files.items():
@@ -37,9 +37,9 @@ def write(folder: Path, *, sample: bool) -> list[Path]:
     return list(files)
 
 
-def points() -> str:
-    """Return points of two kinds that no straight line parts: a ring around a disc, with some noise, as CSV."""
-    chance = random.Random(0)  # noqa: S311 - no secret, and the same each time
+def sample_points() -> str:
+    """Return points of two classes as CSV: a noisy ring around a noisy disc, not linearly separable."""
+    chance = random.Random(0)  # noqa: S311 - not a secret, and the same each time
     lines = ["x,y,label"]
     for number in range(_POINTS):
         label = number % 2

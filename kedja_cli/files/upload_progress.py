@@ -1,4 +1,4 @@
-"""Progress of an upload on a terminal: a bar for each file that is on its way, and one for all."""
+"""Progress of an upload on a terminal: a bar for each file that is being sent, and one for all files."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ from rich.progress import (
 )
 
 from kedja_cli.files.local_file import LocalFile
-from kedja_cli.files.uploader import Watcher
-from kedja_cli.output import plain
+from kedja_cli.files.uploader import UploadListener
+from kedja_cli.output import printable
 
-_MOST_BARS = 8
-"""Bars of files at once; of more files under way the others are in the bar of all."""
+_MAX_BARS = 8
+"""The maximum number of bars for single files. Further files move only the bar for all files."""
 
 
 @define
-class UploadProgress(Watcher):
-    """Draws what an uploader tells."""
+class UploadProgress(UploadListener):
+    """Draws the progress that an uploader reports."""
 
     progress: Progress
-    everything: TaskID
+    total: TaskID
     count: int
     _bars: dict[LocalFile, TaskID] = field(factory=dict, init=False)
     _done: int = field(default=0, init=False)
@@ -37,8 +37,8 @@ class UploadProgress(Watcher):
 
     @classmethod
     @contextmanager
-    def drawn(cls, console: Console, files: Sequence[LocalFile]) -> Iterator[Watcher]:
-        """Draw for as long as the context. Where nobody looks, nothing is drawn."""
+    def show(cls, console: Console, files: Sequence[LocalFile]) -> Iterator[UploadListener]:
+        """Draw the bars while the context lasts; draw nothing if `console` is not a terminal."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -47,24 +47,27 @@ class UploadProgress(Watcher):
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            everything = progress.add_task(f"0/{len(files)} files", total=sum(file.size for file in files))
-            yield cls(progress, everything, len(files))
+            total = progress.add_task(f"0/{len(files)} files", total=sum(file.size for file in files))
+            yield cls(progress, total, len(files))
 
-    def begins(self, file: LocalFile) -> None:
+    def on_start(self, file: LocalFile) -> None:
+        """Add a bar for a file, unless there are too many."""
         with self._lock:
-            if len(self._bars) < _MOST_BARS:
-                self._bars[file] = self.progress.add_task(plain(f"  {file.name}"), total=file.size)
+            if len(self._bars) < _MAX_BARS:
+                self._bars[file] = self.progress.add_task(printable(f"  {file.name}"), total=file.size)
 
-    def moves(self, file: LocalFile, size: int) -> None:
-        self.progress.advance(self.everything, size)
+    def on_progress(self, file: LocalFile, size: int) -> None:
+        """Advance the bars by `size` bytes."""
+        self.progress.advance(self.total, size)
         if bar := self._bars.get(file):
             self.progress.advance(bar, size)
 
-    def ends(self, file: LocalFile, *, sent: bool) -> None:
+    def on_end(self, file: LocalFile, *, sent: bool) -> None:
+        """Remove the bar of a file, and count the file."""
         with self._lock:
             self._done += 1
             if bar := self._bars.pop(file, None):
                 self.progress.remove_task(bar)
-        self.progress.update(self.everything, description=f"{self._done}/{self.count} files")
+        self.progress.update(self.total, description=f"{self._done}/{self.count} files")
         if not sent:
-            self.progress.advance(self.everything, file.size)
+            self.progress.advance(self.total, file.size)

@@ -1,46 +1,46 @@
-"""An outage: while the service is restarted, a command that waits for something asks again."""
+"""Reconnecting: a command that waits for the service tries again while the service restarts."""
 
 import time
 from collections.abc import Callable
 
 from attrs import define, field
 
-from kedja_cli.errors import ServiceAway
+from kedja_cli.errors import ServiceUnavailable
 
-PATIENCE = 600.0
-"""Seconds that an outage may last where nothing else limits the waiting."""
-_FIRST = 1.0
-_LONGEST = 30.0
+MAX_OUTAGE = 600.0
+"""Seconds that an outage may last if nothing else limits the wait."""
+_FIRST_DELAY = 1.0
+_MAX_DELAY = 30.0
 
 
 @define
-class Outage:
-    """How long the service has not answered. Without `patience` it may stay away for good."""
+class ReconnectBackoff:
+    """Delays between requests during an outage, which may last `limit` seconds, or any time if that is None."""
 
-    patience: float | None = PATIENCE
+    limit: float | None = MAX_OUTAGE
     clock: Callable[[], float] = time.monotonic
     _began: float | None = field(default=None, init=False)
-    _pause: float = field(default=_FIRST, init=False)
+    _delay: float = field(default=_FIRST_DELAY, init=False)
 
     @property
-    def is_new(self) -> bool:
-        """Whether the service has answered since the last outage."""
+    def is_idle(self) -> bool:
+        """Whether no outage is going on."""
         return self._began is None
 
-    def pause(self, error: ServiceAway) -> float:
-        """Return after how many seconds to ask again: longer each time.
+    def next_delay(self, error: ServiceUnavailable) -> float:
+        """Return the seconds to wait before the next request, more each time.
 
         Raises:
-            ServiceAway: the error itself, where the outage has lasted too long.
+            ServiceUnavailable: `error` itself, if the outage has lasted too long.
         """
         now = self.clock()
         if self._began is None:
             self._began = now
-        if self.patience is not None and now - self._began >= self.patience:
+        if self.limit is not None and now - self._began >= self.limit:
             raise error
-        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST)
-        return pause
+        delay, self._delay = self._delay, min(2 * self._delay, _MAX_DELAY)
+        return delay
 
-    def over(self) -> None:
-        """Note that the service has answered."""
-        self._began, self._pause = None, _FIRST
+    def reset(self) -> None:
+        """End the outage: the service has answered."""
+        self._began, self._delay = None, _FIRST_DELAY

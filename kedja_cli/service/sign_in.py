@@ -1,4 +1,4 @@
-"""Who calls, where the service is in Azure: the person who has signed in by `az login`."""
+"""Tokens for a service in Azure, of the person who has signed in with `az login`."""
 
 import os
 import time
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
 
 _EARLY = 300.0
-"""Seconds before its end that a token is replaced: a request and its repetitions take less."""
+"""Seconds before its expiry that a token is replaced: more than a request with its retries takes."""
 _tokens: dict[str, "AccessToken"] = {}
 
 
 def token(url: str) -> str:
-    """Return a token of Entra ID for the app behind Easy Auth, the same one until shortly before it expires.
+    """Return a token of Entra ID for the app behind Easy Auth, cached until shortly before it expires.
 
-    KEDJA_AUDIENCE names the app's registration (`api://<client id>`); without it the app's own address is asked for.
+    The token's audience is KEDJA_AUDIENCE, the app's registration (`api://<client id>`), or else the app's address.
 
     Raises:
-        CommandError: where nobody has signed in.
+        CommandError: If nobody has signed in.
     """
     audience = os.environ.get("KEDJA_AUDIENCE") or url.rstrip("/")
     known = _tokens.get(audience)
@@ -30,7 +30,7 @@ def token(url: str) -> str:
 
 
 def _ask(audience: str) -> "AccessToken":
-    # Loaded here, since it takes a third of a second and most calls go to this machine or carry a key.
+    # Imported here, since it takes a third of a second, and most calls are local or have a key.
     from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
@@ -41,6 +41,6 @@ def _ask(audience: str) -> "AccessToken":
         raise CommandError(
             f"Nobody has signed in for {audience}.",
             "Run `az login`, or give a key of Kedja's in KEDJA_KEY. KEDJA_AUDIENCE names the app's registration "
-            "(api://<client id>) where it is not the app's address.",
+            "(api://<client id>) if it is not the app's address.",
             code=Exit.NOT_ALLOWED,
         ) from error

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kedja_cli import output as screen
+from kedja_cli import output
 from kedja_cli.errors import CommandError
 from kedja_cli.files.local_file import LocalFile
 from kedja_cli.files.upload_progress import UploadProgress
-from kedja_cli.output import Screen
+from kedja_cli.output import Output
 
 
 def terminal() -> tuple[Console, io.StringIO]:
@@ -19,9 +19,9 @@ def terminal() -> tuple[Console, io.StringIO]:
 
 
 def test_table_has_headings_on_a_terminal() -> None:
-    shown = Screen()
-    shown.out, text = terminal()
-    shown.table(("job", "status"), [("[red]a", "failed"), (None, "running")], "none")
+    printer = Output()
+    printer.out, text = terminal()
+    printer.table(("job", "status"), [("[red]a", "failed"), (None, "running")], "none")
     assert [line.rstrip() for line in text.getvalue().splitlines()] == [
         "JOB     STATUS",
         "[red]a  failed",
@@ -29,24 +29,24 @@ def test_table_has_headings_on_a_terminal() -> None:
     ]
 
 
-def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_turns_colours_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert Screen().out.no_color
+    assert Output().out.no_color
 
 
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (3 << 40, "3.0 TiB")]
 )
 def test_sizes_are_read_by_people(count: int, words: str) -> None:
-    assert screen.size(count) == words
+    assert output.format_size(count) == words
 
 
-def test_metrics_are_told_by_their_plain_names_without_counters() -> None:
-    told = {"epoch": 20.0, "elapsed_time": 3.4, "loss": 0.1, "validation/main/loss": 0.2, "accuracy": 0.97123}
-    assert screen.numbers(told) == "accuracy 0.9712, loss 0.1"
-    assert screen.numbers({"validation/main/loss": 0.2}) == "validation/main/loss 0.2"
-    assert screen.numbers(None) == ""
+def test_metrics_are_printed_by_their_plain_names_without_counters() -> None:
+    metrics = {"epoch": 20.0, "elapsed_time": 3.4, "loss": 0.1, "validation/main/loss": 0.2, "accuracy": 0.97123}
+    assert output.format_metrics(metrics) == "accuracy 0.9712, loss 0.1"
+    assert output.format_metrics({"validation/main/loss": 0.2}) == "validation/main/loss 0.2"
+    assert output.format_metrics(None) == ""
 
 
 # What a terminal would obey.
@@ -64,30 +64,30 @@ def obeyed(text: str) -> list[str]:
 
 @pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 def test_no_character_that_a_terminal_obeys_is_printed(code: int) -> None:
-    shown = screen.plain(f"a{chr(code)}b")
+    shown = output.printable(f"a{chr(code)}b")
     assert obeyed(shown) == []
     assert shown == {9: "a\tb", 10: "a\nb", 13: "a\nb"}.get(code) or shown.startswith(("a\\x", "a\\u"))
 
 
 def test_letters_of_every_language_are_printed_as_they_are() -> None:
     text = "modèle ключ 模型 مرحبا שלום \N{FAMILY}\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-16}\u200f\xa0\t|\n"
-    assert screen.plain(text) == text
+    assert output.printable(text) == text
 
 
 def test_colours_are_left_out_and_lines_cannot_overwrite_themselves() -> None:
-    assert screen.plain("\x1b[1;31mred\x1b[0m\x1b[38:5:1m.\r\n10%\r100%\r\n") == "red.\n10%\n100%\n"
+    assert output.printable("\x1b[1;31mred\x1b[0m\x1b[38:5:1m.\r\n10%\r100%\r\n") == "red.\n10%\n100%\n"
 
 
 def test_every_way_to_print_is_covered(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Screen()
-    shown.line(EVIL)
-    shown.write(f"{EVIL}\n")
-    shown.facts({"reason": EVIL})
-    shown.table(("reason",), [(EVIL,)], "")
-    shown.table((), [(EVIL,)], "")
-    shown.note(EVIL)
-    shown.table((), [], EVIL)
-    shown.error(CommandError(EVIL, EVIL, details=[EVIL]))
+    printer = Output()
+    printer.line(EVIL)
+    printer.write(f"{EVIL}\n")
+    printer.facts({"reason": EVIL})
+    printer.table(("reason",), [(EVIL,)], "")
+    printer.table((), [(EVIL,)], "")
+    printer.note(EVIL)
+    printer.table((), [], EVIL)
+    printer.error(CommandError(EVIL, EVIL, details=[EVIL]))
     printed = capsys.readouterr()
     assert obeyed(printed.out + printed.err) == []
     assert printed.out.count(SHOWN) == 5
@@ -95,70 +95,44 @@ def test_every_way_to_print_is_covered(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_every_way_to_print_on_a_terminal_is_covered() -> None:
-    shown = Screen()
-    shown.out, text = terminal()
-    shown.line(EVIL)
-    shown.facts({"reason": EVIL})
-    shown.table(("reason",), [(EVIL,)], "")
-    shown.table((), [(EVIL,)], "")
+    printer = Output()
+    printer.out, text = terminal()
+    printer.line(EVIL)
+    printer.facts({"reason": EVIL})
+    printer.table(("reason",), [(EVIL,)], "")
+    printer.table((), [(EVIL,)], "")
     assert obeyed(text.getvalue()) == []
     assert text.getvalue().count(SHOWN) == 4
 
 
 def test_json_has_the_same_content_and_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Screen(as_json=True)
-    shown.json({EVIL: [EVIL]})
+    printer = Output(as_json=True)
+    printer.json({EVIL: [EVIL]})
     assert json.loads(first := capsys.readouterr().out) == {EVIL: [EVIL]}
-    shown.json_line({EVIL: EVIL})
+    printer.json_line({EVIL: EVIL})
     assert json.loads(second := capsys.readouterr().out) == {EVIL: EVIL}
-    shown.error(CommandError(EVIL, EVIL, details=[EVIL]))
-    told = json.loads(third := capsys.readouterr().err)
-    assert (told["error"], told["what_to_do"], told["details"]) == (EVIL, EVIL, [EVIL])
+    printer.error(CommandError(EVIL, EVIL, details=[EVIL]))
+    document = json.loads(third := capsys.readouterr().err)
+    assert (document["error"], document["what_to_do"], document["details"]) == (EVIL, EVIL, [EVIL])
     assert obeyed(first + second + third) == []
 
 
 def test_a_cell_makes_no_row_of_its_own_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    Screen().table(("job", "status"), [("a\nb\tregistered", "failed\r")], "")
+    Output().table(("job", "status"), [("a\nb\tregistered", "failed\r")], "")
     assert capsys.readouterr().out == "a b registered\tfailed \n"
 
 
 def test_a_line_end_between_two_pieces_of_a_log_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Screen()
+    printer = Output()
     for piece in ("one\r", "\ntwo\r", "three\r\n", "\nfour\n", "\n"):
-        shown.write(piece)
+        printer.write(piece)
     assert capsys.readouterr().out == "one\ntwo\nthree\n\nfour\n\n"
 
 
 def test_a_name_of_a_file_is_only_shown_in_its_bar() -> None:
     console, _ = terminal()
     file = LocalFile(path=Path("x"), container="data", name=EVIL, size=10, modified=0)
-    with UploadProgress.drawn(console, [file]) as watcher:
-        assert isinstance(watcher, UploadProgress)
-        watcher.begins(file)
-        assert watcher.progress.tasks[1].description == f"  {SHOWN}"
-
-
-def test_upload_has_a_bar_for_each_file_on_its_way_and_one_for_all() -> None:
-    console, text = terminal()
-    files = [
-        LocalFile(path=Path(name), container="data", name=name, size=size, modified=0)
-        for name, size in (("there.csv", 5), ("large.bin", 10))
-    ]
-    with UploadProgress.drawn(console, files) as watcher:
-        assert isinstance(watcher, UploadProgress)
-        watcher.begins(files[0])
-        watcher.ends(files[0], sent=False)
-        watcher.begins(files[1])
-        watcher.moves(files[1], 4)
-        everything, bar = watcher.progress.tasks
-        assert (everything.description, everything.completed, everything.total) == ("1/2 files", 9, 15)
-        assert (bar.description, bar.completed, bar.total) == ("  large.bin", 4, 10)
-    assert "files" in text.getvalue()
-
-
-def test_nothing_is_drawn_where_nobody_looks() -> None:
-    console = Console(file=io.StringIO())
-    with UploadProgress.drawn(console, []):
-        pass
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue() == ""
+    with UploadProgress.show(console, [file]) as listener:
+        assert isinstance(listener, UploadProgress)
+        listener.on_start(file)
+        assert listener.progress.tasks[1].description == f"  {SHOWN}"

@@ -1,14 +1,12 @@
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from function_app import names
 from kedja_cli.errors import Exit
-from kedja_cli.files.local_file import SCRIPT, sort
+from kedja_cli.files.local_file import classify
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, problem
 from tests.unit.kedja_cli.fake_storage import FakeStorage, md5
@@ -118,7 +116,7 @@ def test_a_flat_folder_is_sorted_as_the_page_sorts_it(
     )
 
 
-def test_several_paths_keep_their_folders_and_an_experiments_own_are_told_apart(
+def test_several_paths_keep_their_folders_except_data_and_scripts(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     service.routes[UPLOADS] = links
@@ -128,27 +126,8 @@ def test_several_paths_keep_their_folders_and_an_experiments_own_are_told_apart(
     assert sorted(storage.blobs) == ["/data/digits/a.csv", "/data/digits/images/a.png", "/scripts/digits/train.py"]
 
 
-def test_page_and_command_take_the_same_files_for_scripts() -> None:
-    page = (ROOT / "function_app" / "web" / "folder.js").read_text()
-    (pattern,) = re.findall(r"const SCRIPT = /(.+)/i;", page)
-    assert pattern.replace(r"\/", "/") == SCRIPT.pattern
-    assert SCRIPT.flags & re.IGNORECASE
-
-
-@pytest.mark.parametrize("above", ["", "digits/"])
-@pytest.mark.parametrize("pattern", names.IGNORED)
-def test_the_page_leaves_out_what_the_service_ignores(pattern: str, above: str) -> None:
-    page = (ROOT / "function_app" / "web" / "folder.js").read_text()
-    (found,) = re.findall(r"const IGNORED = /(.+)/;", page)
-    leaves_out = re.compile(found.replace(r"\/", "/"))
-    name = pattern.replace("*", "a")
-    assert leaves_out.search(f"{above}{name}")
-    assert leaves_out.search(f"{above}{name}/b.csv")
-    assert not leaves_out.search(f"{above}b{name}b.csv")
-
-
 def test_the_example_is_an_experiment(run: Run) -> None:
-    found = sort([ROOT / "examples" / "digits"])
+    found = classify([ROOT / "examples" / "digits"])
     scripts = {file.name for file in found.files if file.container == "scripts"}
     assert scripts == {"train.py", "network.py", "job.yaml"}
     assert run("validate", ROOT / "examples/digits/scripts/job.yaml", "-e", "digits").exit_code == 0
@@ -157,7 +136,7 @@ def test_the_example_is_an_experiment(run: Run) -> None:
 def test_files_without_an_experiment_are_refused(run: Run, files: Path) -> None:
     result = run("drop", "train.py")
     assert result.exit_code == Exit.USAGE
-    assert "Name it with --experiment." in result.stderr
+    assert "Give it with --experiment." in result.stderr
 
 
 def test_drop_asks_for_links_and_writes_there(
@@ -187,13 +166,13 @@ def test_drop_waits_for_the_model(run: Run, files: Path, service: FakeService, s
     }
     result = run("drop", "data", "-e", "digits", "--wait", "--json")
     assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert (told["sent"], told["unchanged"], told["receipt"]["model"]) == (1, 0, MODEL)
+    document = json.loads(result.stdout)
+    assert (document["sent"], document["unchanged"], document["receipt"]["model"]) == (1, 0, MODEL)
     assert result.stderr == ""
 
 
 @pytest.mark.parametrize("status", ["rejected", "failed", "not_registered", "canceled", "superseded"])
-def test_drop_that_brings_no_model_exits_5_and_says_why(
+def test_drop_without_a_model_exits_5_with_the_reason(
     run: Run, files: Path, service: FakeService, storage: FakeStorage, status: str
 ) -> None:
     ended = receipt(status, reason="there is no script", what_to_do="Drop train.py.")
@@ -203,7 +182,7 @@ def test_drop_that_brings_no_model_exits_5_and_says_why(
     assert f"error: digits is {status.replace('_', ' ')}: there is no script\nDrop train.py." in result.stderr
 
 
-def test_drop_waits_no_longer_than_it_is_told(
+def test_drop_waits_no_longer_than_its_timeout(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     service.routes |= {UPLOADS: links, LATEST: receipt("running")}
@@ -220,20 +199,20 @@ def test_timeout_alone_means_to_wait(run: Run, files: Path, service: FakeService
     assert "registered as digits:1" in result.stderr
 
 
-def test_files_that_are_there_wait_for_the_drop_that_they_are_in(
+def test_existing_files_wait_for_the_drop_that_they_are_in(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     older = receipt("failed", newest_upload="2026-03-02T11:59:59Z", attempts=[{"job": JOB}])
     service.routes |= {UPLOADS: there, LATEST: [older, older, older, REGISTERED]}
     result = run("drop", "data", "-e", "digits", "--wait", "--json")
     assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert (told["sent"], told["unchanged"], told["receipt"]["model"]) == (0, 1, MODEL)
+    document = json.loads(result.stdout)
+    assert (document["sent"], document["unchanged"], document["receipt"]["model"]) == (0, 1, MODEL)
     assert service.sent(RETRY) == []
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled", "superseded"])
-def test_files_that_are_there_are_tried_again_where_they_brought_no_model(
+def test_job_of_existing_files_is_retried_if_it_ended_early(
     run: Run, files: Path, service: FakeService, storage: FakeStorage, status: str
 ) -> None:
     ended = receipt(status, attempts=[{"job": JOB}])
@@ -246,7 +225,7 @@ def test_files_that_are_there_are_tried_again_where_they_brought_no_model(
     assert len(service.sent(RETRY)) == 1
 
 
-def test_files_that_are_there_are_tried_again_without_waiting(
+def test_job_of_existing_files_is_retried_without_waiting(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     ended = receipt("failed", attempts=[{"job": JOB}])
@@ -255,7 +234,7 @@ def test_files_that_are_there_are_tried_again_without_waiting(
 
 
 @pytest.mark.parametrize("status", ["registered", "not_registered", "rejected", "running"])
-def test_files_that_are_there_are_not_tried_again_where_that_would_change_nothing(
+def test_job_of_existing_files_is_not_retried_in_other_states(
     run: Run, files: Path, service: FakeService, storage: FakeStorage, status: str
 ) -> None:
     service.routes |= {UPLOADS: there, LATEST: receipt(status, attempts=[{"job": JOB}])}
@@ -263,7 +242,7 @@ def test_files_that_are_there_are_not_tried_again_where_that_would_change_nothin
     assert service.sent(RETRY) == []
 
 
-def test_new_files_are_tried_by_the_service_itself(
+def test_job_of_new_files_is_left_to_the_service(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     service.routes |= {UPLOADS: links, LATEST: receipt("failed", attempts=[{"job": JOB}])}
@@ -277,17 +256,17 @@ def test_waiting_outlasts_a_restart_of_the_service(
     service.routes |= {UPLOADS: links, LATEST: [receipt("running"), refused, refused, refused, REGISTERED]}
     result = run("drop", "data", "-e", "digits", "--wait")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.count("Connection refused. Asking again until it answers.") == 1
+    assert result.stderr.count("Connection refused. Trying again until it answers.") == 1
     assert naps == [1.0, 2.0, 4.0]
 
 
-def test_waiting_ends_in_time_where_the_service_does_not_come_back(
+def test_timeout_holds_while_the_service_is_away(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     service.routes |= {UPLOADS: links, LATEST: refused}
     result = run("drop", "data", "-e", "digits", "--timeout", "0")
     assert result.exit_code == Exit.TIMED_OUT
-    assert "digits is not taken yet after 0 s." in result.stderr
+    assert "digits is not processed yet after 0 s." in result.stderr
 
 
 def test_drop_writes_the_file_that_completes_it_last(
@@ -301,7 +280,7 @@ def test_drop_writes_the_file_that_completes_it_last(
     assert storage.requests[-1][1].startswith("http://storage.test/data/digits/_SUCCESS")
 
 
-def test_drop_sends_nothing_where_job_yaml_would_be_rejected(
+def test_drop_sends_nothing_if_job_yaml_would_be_rejected(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     (files / "job.yaml").write_text("kedja:\n  data: maybe\n")
@@ -312,7 +291,7 @@ def test_drop_sends_nothing_where_job_yaml_would_be_rejected(
     assert service.requests == []
 
 
-def test_drop_names_the_files_that_are_not_there(
+def test_drop_names_the_files_that_could_not_be_sent(
     run: Run, files: Path, service: FakeService, storage: FakeStorage
 ) -> None:
     service.routes[UPLOADS] = links
@@ -328,7 +307,7 @@ def test_drop_names_the_files_that_are_not_there(
     [
         ((), "There is nothing to drop."),
         (("nothing.csv",), "There is no file or folder nothing.csv."),
-        (("empty",), "There are no files to drop in what was given."),
+        (("empty",), "There are no files to drop in the given paths."),
     ],
 )
 def test_drop_without_files_is_a_wrong_command_line(run: Run, files: Path, words: tuple[str, ...], said: str) -> None:
@@ -343,78 +322,3 @@ def test_drop_of_scripts_without_the_role_exits_4(run: Run, files: Path, service
     result = run("drop", "-s", "train.py", "-e", "digits")
     assert result.exit_code == Exit.NOT_ALLOWED
     assert "error: This takes the role `code`." in result.stderr
-
-
-def test_status_tells_of_a_drop(run: Run, service: FakeService) -> None:
-    service.routes[LATEST] = REGISTERED
-    result = run("status", "digits")
-    assert result.exit_code == 0, result.stderr
-    assert "model       digits:1 (champion)" in result.stdout
-    assert "metrics     accuracy 0.97" in result.stdout
-    assert "1 data file and 2 scripts, 2.0 KiB" in result.stdout
-    assert "epoch 1" in result.stdout
-
-
-def test_status_of_nothing_exits_3(run: Run, service: FakeService) -> None:
-    service.routes[LATEST] = problem(404, "There is no receipt digits/latest.", "Drop something.")
-    result = run("status", "digits", "--json")
-    assert result.exit_code == Exit.NOT_FOUND
-    assert json.loads(result.stderr) == {
-        "error": "There is no receipt digits/latest.",
-        "details": [],
-        "what_to_do": "Drop something.",
-        "exit_code": 3,
-    }
-
-
-def test_status_without_experiment_lists_all_of_them_in_pages(run: Run, service: FakeService) -> None:
-    one = {
-        "experiment": "digits",
-        "folder": "digits",
-        "drop": "3945c53d" * 8,
-        "status": "running",
-        "received_at": None,
-        "job": None,
-        "model": None,
-    }
-    service.routes["GET /api/experiments"] = [
-        {"items": [one], "next": "more"},
-        {"items": [{**one, "folder": "letters"}], "next": None},
-    ]
-    result = run("status", "--limit", "2")
-    assert [one.url.params["limit"] for one in service.requests] == ["2", "1"]
-    assert result.stdout.splitlines() == [
-        "digits\trunning\t3945c53d3945c53d\t\t\t",
-        "letters\trunning\t3945c53d3945c53d\t\t\t",
-    ]
-    assert service.requests[1].url.params["after"] == "more"
-
-
-PLAN = {
-    "state": "planned",
-    "deletes": {"receipts": 3, "snapshot_files": 4, "snapshot_size": 2048, "models": []},
-    "keeps": [{"model": "digits", "version": "1"}],
-    "jobs": [],
-}
-
-
-def test_delete_says_what_would_go(run: Run, service: FakeService) -> None:
-    service.routes["DELETE /api/experiments/digits"] = PLAN
-    result = run("delete", "digits", "--dry-run")
-    assert "receipts   3" in " ".join(result.stdout.split("\n"))[:40]
-    assert "kept       digits:1" in result.stdout
-    assert [one.url.params.get("dry_run") for one in service.requests] == ["true"]
-
-
-def test_delete_without_anyone_to_ask_wants_yes(run: Run, service: FakeService) -> None:
-    service.routes["DELETE /api/experiments/digits"] = PLAN
-    assert run("delete", "digits").exit_code == Exit.USAGE
-    assert run("delete", "digits", "--yes").exit_code == 0
-    assert [one.url.params.get("dry_run") for one in service.requests] == ["true", None]
-
-
-def test_delete_cancels_jobs_where_it_is_forced(run: Run, service: FakeService) -> None:
-    service.routes["DELETE /api/experiments/digits"] = PLAN
-    assert run("delete", "digits", "--yes", "--force").exit_code == 0
-    assert run("delete", "digits", "--yes").exit_code == 0
-    assert [one.url.params.get("force") for one in service.requests] == ["true", None]

@@ -25,7 +25,7 @@ def test_init_overwrites_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "rings" / "scripts" / "job.yaml").write_text("mine")
     result = run("init", "rings", "--json")
     assert result.exit_code == Exit.FAILED
-    assert json.loads(result.stderr)["error"] == "rings/scripts/job.yaml is there already: nothing was written."
+    assert json.loads(result.stderr)["error"] == "rings/scripts/job.yaml exists already: nothing was written."
     assert [path.name for path in (tmp_path / "rings").rglob("*") if path.is_file()] == ["job.yaml"]
 
 
@@ -37,7 +37,7 @@ def test_init_without_sample_leaves_the_data_to_its_owner(run: Run, tmp_path: Pa
     assert list((tmp_path / "rings" / "data").iterdir()) == []
 
 
-def test_init_where_nothing_can_be_written_says_so(run: Run, tmp_path: Path) -> None:
+def test_init_reports_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert run("init", "file/rings").exit_code == Exit.FAILED
 
@@ -53,10 +53,10 @@ def test_validate_names_each_problem_with_its_place(run: Run, tmp_path: Path) ->
 def test_validate_as_json_has_line_and_column(run: Run, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text("kedja:\n  data: maybe\n")
     result = run("validate", "job.yaml", "--json")
-    told = json.loads(result.stdout)
+    document = json.loads(result.stdout)
     assert result.exit_code == Exit.FAILED
-    assert told["valid"] is False
-    assert {key: told["problems"][0][key] for key in ("file", "line", "column", "key")} == {
+    assert document["valid"] is False
+    assert {key: document["problems"][0][key] for key in ("file", "line", "column", "key")} == {
         "file": "job.yaml",
         "line": 2,
         "column": 3,

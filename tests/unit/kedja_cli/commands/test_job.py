@@ -32,12 +32,12 @@ def test_jobs_are_listed_with_tabs_into_a_pipe(run: Run, service: FakeService) -
     assert dict(service.requests[0].url.params) == {"experiment": "digits", "status": "registered", "limit": "1"}
 
 
-def test_jobs_as_json_are_what_the_service_told(run: Run, service: FakeService) -> None:
+def test_jobs_as_json_are_what_the_service_returned(run: Run, service: FakeService) -> None:
     service.routes["GET /api/jobs"] = {"items": [LINE, LINE], "next": "x"}
     assert json.loads(run("jobs", "--json", "-L", "1").stdout) == [LINE]
 
 
-def test_no_jobs_are_said_to_people_alone(run: Run, service: FakeService) -> None:
+def test_message_about_no_jobs_is_not_on_stdout(run: Run, service: FakeService) -> None:
     service.routes["GET /api/jobs"] = {"items": [], "next": None}
     result = run("jobs")
     assert (result.stdout, result.stderr) == ("", "there are no such jobs\n")
@@ -78,7 +78,7 @@ def test_experiment_without_a_job_has_no_log(run: Run, service: FakeService) -> 
     assert "The latest drop of digits is waiting and has no job.\nDrop a script." in result.stderr
 
 
-def test_followed_log_goes_on_from_the_last_byte_until_its_end(run: Run, service: FakeService) -> None:
+def test_followed_log_continues_from_the_last_byte_until_its_end(run: Run, service: FakeService) -> None:
     service.routes[f"GET /api/jobs/{JOB}/logs/live"] = [
         live(("log", "8", {"text": "epoch 1\n"})),
         live(),
@@ -127,9 +127,7 @@ def test_tail_of_an_empty_log_is_nothing(run: Run, service: FakeService) -> None
 
 
 @pytest.mark.parametrize(("lines", "said"), [(1, "epoch 2\nepoch 3\n"), (0, "epoch 3\n")])
-def test_tail_that_is_followed_goes_on_behind_its_last_byte(
-    run: Run, service: FakeService, lines: int, said: str
-) -> None:
+def test_followed_tail_continues_after_its_last_byte(run: Run, service: FakeService, lines: int, said: str) -> None:
     service.routes |= {
         f"GET /api/jobs/{JOB}/logs": served("epoch 1\nepoch 2\n"),
         f"GET /api/jobs/{JOB}/logs/live": live(("log", "24", {"text": "epoch 3\n"}), ("end", None, {})),
@@ -151,7 +149,7 @@ def test_job_is_canceled_and_retried(run: Run, service: FakeService, verb: str) 
     assert service.requests[0].headers["Idempotency-Key"]
 
 
-def test_refusal_is_told_with_what_to_do(run: Run, service: FakeService) -> None:
+def test_refusal_is_printed_with_what_to_do(run: Run, service: FakeService) -> None:
     service.routes[f"POST /api/jobs/{JOB}/cancel"] = problem(409, "It has ended.", "Retry it.")
     result = run("cancel", JOB)
     assert (result.exit_code, result.stderr) == (1, "error: It has ended.\nRetry it.\n")
@@ -186,7 +184,7 @@ def test_dry_run_shows_the_job_and_submits_nothing(run: Run, service: FakeServic
     service.routes["POST /api/jobs"] = view
     result = run("submit", "digits", "--dry-run")
     assert dict(service.requests[0].url.params) == {"dry_run": "true"}
-    assert f"done already by  {JOB}" in result.stdout
+    assert f"already done by  {JOB}" in result.stdout
     assert json.loads(result.stdout[result.stdout.index("{") :]) == document
 
 

@@ -29,11 +29,11 @@ def test_key_is_shown_once_and_its_hash_is_kept(run: Run, stored: MemoryBlobs) -
 
 
 def test_key_is_limited_and_expires(run: Run, stored: MemoryBlobs) -> None:
-    told = json.loads(run("keys", "create", "ci", "-e", "vision-*", "--days", "2", "--json").stdout)
-    assert told["experiments"] == ["vision-*"]
-    assert told["role"] == "data"
-    assert told["expires"] > told["created"]
-    assert "sha256" not in told
+    document = json.loads(run("keys", "create", "ci", "-e", "vision-*", "--days", "2", "--json").stdout)
+    assert document["experiments"] == ["vision-*"]
+    assert document["role"] == "data"
+    assert document["expires"] > document["created"]
+    assert "sha256" not in document
 
 
 def test_key_is_revoked_once(run: Run, stored: MemoryBlobs) -> None:
@@ -47,7 +47,7 @@ def test_unknown_role_is_a_wrong_command_line(run: Run) -> None:
     assert run("keys", "create", "ci", "--role", "root").exit_code == Exit.USAGE
 
 
-def test_account_has_to_be_named_where_the_service_is_elsewhere(run: Run) -> None:
+def test_account_is_required_unless_the_service_is_local(run: Run) -> None:
     result = run("keys", "list", "--url", "https://kedja.example")
     assert result.exit_code == Exit.USAGE
     assert "Give --storage" in result.stderr
@@ -60,14 +60,16 @@ def test_account_has_to_be_named_where_the_service_is_elsewhere(run: Run) -> Non
         (HttpResponseError("no\nRequestId: 1", response=None), Exit.FAILED),
     ],
 )
-def test_account_that_refuses_is_told(run: Run, mocker: MockerFixture, error: HttpResponseError, code: Exit) -> None:
+def test_error_of_the_account_is_reported(
+    run: Run, mocker: MockerFixture, error: HttpResponseError, code: Exit
+) -> None:
     mocker.patch("kedja_cli.files.account_authorizer.connect", side_effect=error)
     result = run("keys", "list", "--storage", "https://account.test")
     assert result.exit_code == code
     assert "RequestId" not in result.stderr
 
 
-def test_what_is_no_account_is_a_wrong_command_line(run: Run) -> None:
+def test_invalid_account_is_a_usage_error(run: Run) -> None:
     result = run("keys", "list", "--storage", "nonsense")
     assert result.exit_code == Exit.USAGE
     assert "neither a connection string nor the URL" in result.stderr

@@ -10,7 +10,7 @@ from pytest_mock import MockerFixture
 
 from function_app.names import slug
 from kedja_cli.errors import Exit
-from kedja_cli.files.download_path import places
+from kedja_cli.files.download_path import target_paths
 from kedja_cli.files.downloader import PIECE
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, problem
@@ -62,7 +62,7 @@ def test_version_is_promoted(run: Run, service: FakeService) -> None:
 
 
 @pytest.mark.parametrize("text", ["digits", "digits@champion", "digits:two", "a/b:1"])
-def test_promoting_takes_a_version(run: Run, service: FakeService, text: str) -> None:
+def test_promote_needs_a_version(run: Run, service: FakeService, text: str) -> None:
     assert run("promote", text).exit_code == Exit.USAGE
     assert service.requests == []
 
@@ -130,7 +130,7 @@ def test_share_says_what_the_service_refuses(run: Run, service: FakeService) -> 
     assert run("share", "digits", "--with", "team-a").exit_code == Exit.NOT_ALLOWED
 
 
-def test_download_brings_every_file_and_its_folder(
+def test_download_writes_every_file_and_prints_the_folder(
     run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
 ) -> None:
     large = bytes(PIECE) + b"end"
@@ -158,15 +158,15 @@ def test_download_reads_every_page_of_the_files(
     assert asked == [{"limit": "1000"}, {"limit": "1000", "after": "x"}, {"limit": "1000", "after": "y"}]
 
 
-def test_download_leaves_what_is_right_and_mends_what_is_not(
+def test_download_keeps_correct_files_and_replaces_others(
     run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
 ) -> None:
     service.routes["GET /api/models/digits/2/files"] = listing(storage, a=b"right", b=b"other")
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "a").write_bytes(b"right")
     (tmp_path / "to" / "b").write_bytes(b"wrong")
-    told = json.loads(run("download", "digits:2", "--to", "to", "--json").stdout)
-    assert (told["fetched"], told["unchanged"]) == (1, 1)
+    document = json.loads(run("download", "digits:2", "--to", "to", "--json").stdout)
+    assert (document["fetched"], document["unchanged"]) == (1, 1)
     assert (tmp_path / "to" / "b").read_bytes() == b"other"
 
 
@@ -181,7 +181,7 @@ def test_download_of_other_content_leaves_no_file(
     assert list((tmp_path / "digits-2").iterdir()) == []
 
 
-def test_download_that_broke_goes_on_with_the_pieces_that_are_missing(
+def test_interrupted_download_continues_with_the_missing_pieces(
     run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
 ) -> None:
     content = b"a" * PIECE + b"b" * PIECE + b"c"
@@ -200,17 +200,17 @@ def test_download_that_broke_goes_on_with_the_pieces_that_are_missing(
 def test_file_without_sha256_is_compared_by_md5(
     run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
 ) -> None:
-    told = listing(storage, a=b"right")
-    told["items"][0] |= {"sha256": None, "md5": md5(b"right")}
-    service.routes[FILES] = told
+    document = listing(storage, a=b"right")
+    document["items"][0] |= {"sha256": None, "md5": md5(b"right")}
+    service.routes[FILES] = document
     assert run("download", "digits").exit_code == 0
 
 
 @pytest.mark.parametrize("path", ["../evil", "/etc/evil", "a/../../evil", "..\\evil"])
 def test_download_stays_in_its_folder(run: Run, service: FakeService, storage: FakeStorage, path: str) -> None:
-    told = listing(storage, a=b"x")
-    told["items"][0]["path"] = path
-    service.routes[FILES] = told
+    document = listing(storage, a=b"x")
+    document["items"][0]["path"] = path
+    service.routes[FILES] = document
     result = run("download", "digits")
     assert result.exit_code == Exit.FAILED
     assert "nothing was downloaded" in result.stderr
@@ -222,12 +222,12 @@ def test_download_stays_in_its_folder_on_windows(
     run: Run, service: FakeService, storage: FakeStorage, mocker: MockerFixture, path: str
 ) -> None:
     def as_on_windows(folder: PurePath, names: Iterable[str]) -> Sequence[PurePath]:
-        return places(PureWindowsPath(folder), names)
+        return target_paths(PureWindowsPath(folder), names)
 
-    mocker.patch("kedja_cli.files.downloader.places", as_on_windows)
-    told = listing(storage, a=b"x")
-    told["items"][0]["path"] = path
-    service.routes[FILES] = told
+    mocker.patch("kedja_cli.files.downloader.target_paths", as_on_windows)
+    document = listing(storage, a=b"x")
+    document["items"][0]["path"] = path
+    service.routes[FILES] = document
     result = run("download", "digits")
     assert result.exit_code == Exit.FAILED
     assert "nothing was downloaded" in result.stderr
@@ -250,7 +250,7 @@ def test_download_writes_through_no_link_that_leads_out(
     assert list(outside.iterdir()) == []
 
 
-def test_download_names_its_folder_after_a_version_and_nothing_else(
+def test_download_refuses_a_version_that_is_not_a_folder_name(
     run: Run, service: FakeService, storage: FakeStorage, tmp_path: Path
 ) -> None:
     service.routes[FILES] = listing(storage, a=b"x") | {"version": "/../../evil"}

@@ -8,7 +8,7 @@ from azure.storage.blob import BlobProperties, ContentSettings, UserDelegationKe
 from pytest_mock import MockerFixture
 
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.files.account_authorizer import AccountDoor
+from kedja_cli.files.account_authorizer import AccountAuthorizer
 from kedja_cli.files.local_file import LocalFile
 from tests.unit.kedja_cli.fake_storage import md5
 
@@ -35,9 +35,11 @@ def test_grants_are_signed_with_the_accounts_key_by_one_listing(mocker: MockerFi
     there.size = 3
     there.content_settings = ContentSettings(content_md5=bytearray.fromhex("f97c5d29941bfb1b2fdab0874906ab82"))
     listing = mocker.patch(LISTED, return_value=[there, listed("digits/unhashed", b"x")])
-    door = AccountDoor(CONNECTION, "digits")
-    first, unhashed, new = door.grants([(file("a b.csv"), None), (file("unhashed", 1), None), (file("new"), None)])
-    door.grants([(file("new"), None)])
+    authorizer = AccountAuthorizer(CONNECTION, "digits")
+    first, unhashed, new = authorizer.grants(
+        [(file("a b.csv"), None), (file("unhashed", 1), None), (file("new"), None)]
+    )
+    authorizer.grants([(file("new"), None)])
     listing.assert_called_once_with(name_starts_with="digits/")
     assert first.url is not None
     parts = urlsplit(first.url)
@@ -45,8 +47,8 @@ def test_grants_are_signed_with_the_accounts_key_by_one_listing(mocker: MockerFi
     assert {name: parse_qs(parts.query)[name] for name in ("sp", "sr")} == {"sp": ["rcwl"], "sr": ["c"]}
     assert first.has(file("a b.csv"), md5(b"one"))
     assert not unhashed.has(file("unhashed", 1), md5(b"x"))
-    assert (new.there_size, new.blocks) == (None, True)
-    assert "secret" not in repr(door)
+    assert (new.existing_size, new.blocks) == (None, True)
+    assert "secret" not in repr(authorizer)
     assert "sig=" not in repr(first)
 
 
@@ -60,7 +62,7 @@ def test_whoever_has_signed_in_gets_a_key_of_entra_id(mocker: MockerFixture) -> 
     key.signed_start = key.signed_expiry = now
     key.signed_service, key.signed_version, key.value = "b", "2023-11-03", "c2VjcmV0"
     mocker.patch("azure.storage.blob.BlobServiceClient.get_user_delegation_key", return_value=key)
-    (grant,) = AccountDoor(URL, "digits").grants([(file("a"), None)])
+    (grant,) = AccountAuthorizer(URL, "digits").grants([(file("a"), None)])
     assert grant.url is not None
     assert grant.url.startswith(f"{URL}/data/digits/a?")
     assert parse_qs(urlsplit(grant.url).query)["skoid"] == [key.signed_oid]
@@ -73,10 +75,12 @@ def test_whoever_has_signed_in_gets_a_key_of_entra_id(mocker: MockerFixture) -> 
         (HttpResponseError("It went wrong.\nRequestId: 1"), Exit.FAILED),
     ],
 )
-def test_account_that_refuses_is_told_in_one_line(mocker: MockerFixture, error: HttpResponseError, code: Exit) -> None:
+def test_error_of_the_account_is_reported_in_one_line(
+    mocker: MockerFixture, error: HttpResponseError, code: Exit
+) -> None:
     mocker.patch(LISTED, side_effect=error)
     with pytest.raises(CommandError) as caught:
-        AccountDoor(CONNECTION, "digits").grants([(file("a"), None)])
+        AccountAuthorizer(CONNECTION, "digits").grants([(file("a"), None)])
     assert caught.value.code is code
     assert "RequestId" not in str(caught.value)
 
@@ -86,6 +90,6 @@ def test_missing_role_says_which(mocker: MockerFixture) -> None:
     error.status_code = 403
     mocker.patch(LISTED, side_effect=error)
     with pytest.raises(CommandError) as caught:
-        AccountDoor(CONNECTION, "digits").grants([(file("a"), None)])
+        AccountAuthorizer(CONNECTION, "digits").grants([(file("a"), None)])
     assert caught.value.code is Exit.NOT_ALLOWED
     assert "Storage Blob Data Contributor" in str(caught.value.what_to_do)

@@ -5,7 +5,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 import pytest
 
 from kedja_cli.errors import CommandError
-from kedja_cli.files.download_path import check_inside, places
+from kedja_cli.files.download_path import check_inside, target_paths
 
 POSIX, WINDOWS = PurePosixPath("/home/ann/digits-2"), PureWindowsPath("C:/Users/ann/digits-2")
 EVERYWHERE = [
@@ -66,36 +66,36 @@ GOOD = [
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_a_name_that_leads_out_is_refused_on_every_system(folder: PurePath, name: str) -> None:
     with pytest.raises(CommandError, match="nothing was downloaded"):
-        places(folder, ["good", name])
+        target_paths(folder, ["good", name])
 
 
 @pytest.mark.parametrize("name", ON_WINDOWS)
-def test_what_windows_takes_for_something_else_is_refused_there_alone(name: str) -> None:
+def test_names_that_windows_reserves_are_refused_only_there(name: str) -> None:
     with pytest.raises(CommandError, match="Windows reserves"):
-        places(WINDOWS, [name])
-    assert places(POSIX, [name]) == (POSIX / name,)
+        target_paths(WINDOWS, [name])
+    assert target_paths(POSIX, [name]) == (POSIX / name,)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_other_names_are_files_in_the_folder(name: str) -> None:
-    assert places(POSIX, [name]) == (POSIX / name,)
+    assert target_paths(POSIX, [name]) == (POSIX / name,)
     if name != "...":  # its last dot is lost there
-        (path,) = places(WINDOWS, [name])
+        (path,) = target_paths(WINDOWS, [name])
         assert path.as_posix() == f"C:/Users/ann/digits-2/{name}"
 
 
 def test_two_names_of_one_file_are_refused() -> None:
     with pytest.raises(CommandError, match=r"'Model\.npz' is the same file on this system"):
-        places(WINDOWS, ["Model.npz", "model.npz"])
-    assert len(places(POSIX, ["Model.npz", "model.npz"])) == 2
+        target_paths(WINDOWS, ["Model.npz", "model.npz"])
+    assert len(target_paths(POSIX, ["Model.npz", "model.npz"])) == 2
     with pytest.raises(CommandError, match="the same file"):
-        places(POSIX, ["a", "a"])
+        target_paths(POSIX, ["a", "a"])
 
 
 def test_the_present_folder_is_a_folder() -> None:
-    assert places(Path(), ["digits-2"]) == (Path("digits-2"),)
+    assert target_paths(Path(), ["digits-2"]) == (Path("digits-2"),)
     with pytest.raises(CommandError):
-        places(Path(), ["digits-../evil/.."])
+        target_paths(Path(), ["digits-../evil/.."])
 
 
 def test_a_link_is_followed_before_anything_is_written(tmp_path: Path) -> None:

@@ -1,22 +1,12 @@
 import httpx
 import pytest
-from azure.core.credentials import AccessToken
-from azure.core.exceptions import ClientAuthenticationError
 from pytest_mock import MockerFixture
 
-from kedja_cli.errors import CommandError, Exit, ServiceAway
+from kedja_cli.errors import CommandError, Exit, ServiceUnavailable
 from kedja_cli.service.api import Api
-from kedja_cli.service.reconnect import PATIENCE, Outage
-from kedja_cli.service.sign_in import token
 from tests.unit.kedja_cli.fake_service import FakeService, live, problem
 
 LOCAL = "http://127.0.0.1:7071"
-
-
-@pytest.fixture
-def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the tokens that other tests were given."""
-    monkeypatch.setattr("kedja_cli.service.sign_in._tokens", {})
 
 
 def refuse(request: httpx.Request) -> httpx.Response:
@@ -51,7 +41,7 @@ def test_problem_is_an_error_with_its_words(service: FakeService, status: int, c
     assert (str(caught.value), caught.value.what_to_do, caught.value.code) == ("It cannot be.", "Do this.", code)
 
 
-def test_problems_of_a_job_are_told_with_their_places(service: FakeService) -> None:
+def test_problems_of_a_job_are_reported_with_their_places(service: FakeService) -> None:
     wrong = [
         {"key": "kedja.data", "message": "is wrong", "line": 2, "column": 3},
         {"key": "tags", "message": "is wrong too"},
@@ -83,31 +73,18 @@ def test_answer_that_is_not_kedjas_asks_for_the_address(service: FakeService, an
 def test_live_answers_outlast_a_restart_of_the_service(service: FakeService, naps: list[float]) -> None:
     gateway = httpx.Response(502, html="<html>")
     service.routes["GET /live"] = [live(("drop", "1", {})), refuse, gateway, refuse, live(("drop", "2", {}))]
-    told: list[str] = []
-    events = Api(LOCAL, notice=told.append).live("/live")
+    notices: list[str] = []
+    events = Api(LOCAL, notice=notices.append).live("/live")
     assert [next(events).id for _ in range(2)] == ["1", "2"]
     assert service.requests[-1].headers["Last-Event-ID"] == "1"
     assert naps == [0.0, 1.0, 2.0, 4.0]
-    assert len(told) == 1
+    assert len(notices) == 1
 
 
 def test_live_answer_of_a_service_that_is_not_there_is_an_error(service: FakeService) -> None:
     service.routes["GET /live"] = refuse
-    with pytest.raises(ServiceAway):
+    with pytest.raises(ServiceUnavailable):
         next(Api(LOCAL).live("/live"))
-
-
-def test_outage_is_waited_out_with_longer_and_longer_pauses_and_not_for_good() -> None:
-    now = [0.0]
-    outage = Outage(clock=lambda: now[0])
-    away = ServiceAway("away")
-    assert [outage.pause(away) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    now[0] = PATIENCE
-    with pytest.raises(ServiceAway):
-        outage.pause(away)
-    outage.over()
-    assert outage.pause(away) == 1
-    assert Outage(None, lambda: now[0]).pause(away) == 1
 
 
 def test_service_that_is_not_there_is_named_at_once(service: FakeService, naps: list[float]) -> None:
@@ -180,35 +157,3 @@ def test_event_of_several_lines_and_comments_is_read(service: FakeService) -> No
     service.routes["GET /live"] = httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
     event = next(Api(LOCAL).live("/live"))
     assert (event.name, event.id, event.data) == ("log", "7", {"text": "x"})
-
-
-def test_token_is_of_the_apps_own_address_or_of_the_audience_that_is_named(
-    mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch, no_tokens: None
-) -> None:
-    credential = mocker.patch("azure.identity.DefaultAzureCredential").return_value.__enter__.return_value
-    credential.get_token.return_value = AccessToken("t", 2**40)
-    assert token("https://kedja.example/") == "t"
-    credential.get_token.assert_called_once_with("https://kedja.example/.default")
-    monkeypatch.setenv("KEDJA_AUDIENCE", "api://0000")
-    token("https://kedja.example/")
-    credential.get_token.assert_called_with("api://0000/.default")
-
-
-def test_token_is_replaced_shortly_before_it_expires(mocker: MockerFixture, no_tokens: None) -> None:
-    clock = mocker.patch("kedja_cli.service.sign_in.time.time", return_value=0.0)
-    credential = mocker.patch("azure.identity.DefaultAzureCredential").return_value.__enter__.return_value
-    credential.get_token.side_effect = [AccessToken("first", 3600), AccessToken("second", 7200)]
-    assert token("https://kedja.example") == "first"
-    clock.return_value = 3299.0
-    assert token("https://kedja.example") == "first"
-    clock.return_value = 3301.0
-    assert token("https://kedja.example") == "second"
-
-
-def test_nobody_signed_in_is_told_what_to_do(mocker: MockerFixture, no_tokens: None) -> None:
-    credential = mocker.patch("azure.identity.DefaultAzureCredential").return_value.__enter__.return_value
-    credential.get_token.side_effect = ClientAuthenticationError("long words")
-    with pytest.raises(CommandError, match="Nobody has signed in") as caught:
-        token("https://kedja.example")
-    assert caught.value.code is Exit.NOT_ALLOWED
-    assert "az login" in str(caught.value.what_to_do)

@@ -10,7 +10,7 @@ from attrs import define, field
 from pytest_mock import MockerFixture
 
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.service import doctor as checkup
+from kedja_cli.service import doctor
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, problem
 
@@ -41,7 +41,7 @@ class Machine:
 def machine(mocker: MockerFixture, service: FakeService) -> Machine:
     machine = Machine()
     mocker.patch("subprocess.run", machine.run)
-    mocker.patch("kedja_cli.service.doctor._listens", lambda port: port in machine.ports)
+    mocker.patch("kedja_cli.service.doctor._is_listening", lambda port: port in machine.ports)
     mocker.patch("time.time", return_value=NOW)
     health: dict[str, Any] = {"status": "ok", "kedja": "0.1.0", "python": "3.13.0"}
     service.routes["GET /api/health"] = httpx.Response(200, json=health, headers={"date": formatdate(NOW)})
@@ -54,7 +54,7 @@ def found(run: Run, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
     return result.exit_code, {one["name"]: one for one in json.loads(result.stdout)}
 
 
-def test_machine_that_has_everything_is_well(run: Run, machine: Machine) -> None:
+def test_complete_machine_passes_every_check(run: Run, machine: Machine) -> None:
     code, findings = found(run)
     assert code == 0
     assert {one["state"] for one in findings.values()} == {"ok"}
@@ -66,7 +66,7 @@ def test_machine_that_has_everything_is_well(run: Run, machine: Machine) -> None
 def test_command_that_was_installed_without_the_local_stack_does_not_look_for_it(
     run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(checkup, "_ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "_ROOT", tmp_path)
     machine.printed.clear()
     code, findings = found(run)
     assert (code, list(findings)) == (0, ["python", "packages", "service", "clocks", "service: storage"])
@@ -81,7 +81,7 @@ def test_command_that_was_installed_without_the_local_stack_does_not_look_for_it
         ("python", None, "job environment", "Run make setup."),
     ],
 )
-def test_what_is_missing_is_named_with_its_mend(
+def test_missing_program_is_reported_with_its_fix(
     run: Run, machine: Machine, name: str, printed: str | None, check: str, fix: str
 ) -> None:
     machine.printed |= {name: printed or ""}
@@ -90,14 +90,14 @@ def test_what_is_missing_is_named_with_its_mend(
     assert (findings[check]["state"], findings[check]["fix"]) == ("failed", fix)
 
 
-def test_machine_without_a_gpu_is_well(run: Run, machine: Machine) -> None:
+def test_machine_without_a_gpu_passes(run: Run, machine: Machine) -> None:
     del machine.printed["nvidia-smi"]
     code, findings = found(run)
     assert (code, findings["gpu"]["state"]) == (0, "ok")
     assert findings["gpu"]["found"].startswith("none:")
 
 
-def test_ports_of_someone_else_keep_the_stack_from_starting(run: Run, machine: Machine, service: FakeService) -> None:
+def test_ports_used_by_other_programs_are_a_failure(run: Run, machine: Machine, service: FakeService) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
@@ -128,9 +128,7 @@ def test_folder_that_cannot_be_written_and_a_full_disk(run: Run, machine: Machin
 @pytest.mark.parametrize(
     ("seconds", "words"), [(300, "300 s behind the service's"), (-300, "300 s ahead of the service's")]
 )
-def test_clock_that_is_wrong_is_told(
-    run: Run, machine: Machine, mocker: MockerFixture, seconds: float, words: str
-) -> None:
+def test_wrong_clock_is_reported(run: Run, machine: Machine, mocker: MockerFixture, seconds: float, words: str) -> None:
     mocker.patch("time.time", return_value=NOW - seconds)
     code, findings = found(run)
     assert code == Exit.FAILED
@@ -168,12 +166,12 @@ def test_nobody_signed_in_is_found(run: Run, machine: Machine, mocker: MockerFix
     assert findings["identity"]["fix"] == "Run `az login`."
 
 
-def test_program_that_hangs_counts_as_not_there(mocker: MockerFixture) -> None:
+def test_program_that_hangs_counts_as_missing(mocker: MockerFixture) -> None:
     mocker.patch("subprocess.run", side_effect=subprocess.TimeoutExpired("node", 20))
-    assert checkup._printed("node", "--version") is None
+    assert doctor._first_line_of("node", "--version") is None
 
 
-def test_people_get_a_table_and_the_mends(run: Run, machine: Machine) -> None:
+def test_people_get_a_table_and_the_fixes(run: Run, machine: Machine) -> None:
     machine.printed["node"] = ""
     result = run("doctor")
     assert "node\tfailed\tnot installed" in result.stdout
