@@ -11,7 +11,6 @@ import typer
 from kedja_cli import output
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.json_text import Json
-from kedja_cli.service.api import not_kedja_error
 from kedja_cli.session import Session, command
 
 PANEL = "Jobs"
@@ -95,6 +94,8 @@ def _log_pieces(session: Session, name: str, offset: int) -> Iterator[tuple[str,
         try:
             offset = int(response.headers["X-Next-Offset"])
         except (KeyError, ValueError) as error:
+            from kedja_cli.service.api import not_kedja_error  # noqa: PLC0415 - each command imports only what it needs
+
             raise not_kedja_error(response) from error
         yield response.text, offset
         if not response.content:
@@ -176,7 +177,7 @@ def submit(
     """Submit the present content of an experiment's folders. Exit 1 if it is rejected."""
     keys: Json = {}
     if job_file is not None:
-        from kedja_cli.files.job_file import read_keys  # noqa: PLC0415 - each command imports only what it needs
+        from kedja_cli.files.job_file import read_keys  # noqa: PLC0415 - as above
 
         keys = read_keys(job_file)
     flags = {"dry_run": dry_run or None, "force": force or None}

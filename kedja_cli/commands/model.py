@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import httpx
 import typer
 
 from function_app import names
 from kedja_cli import output
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.json_text import Json
-from kedja_cli.service.api import parse_json
 from kedja_cli.session import Session, command
 
 PANEL = "Models"
@@ -124,13 +123,15 @@ def share(
 
 def _change_sharing(session: Session, model: str, path: str, more: Sequence[str], removed: Sequence[str]) -> Json:
     """Change the present list of experiments that a model is shared with; return the changed owner document."""
+    from kedja_cli.service.api import parse_json  # noqa: PLC0415 - each command imports only what it needs
+
     for _ in range(_MAX_ATTEMPTS):
         response = session.api.request("GET", path)
         allowed = [*_without(model, parse_json(response)["allowed"], removed), *more]
         headers = {"If-Match": response.headers.get("ETag", "*")}
-        accept = (httpx.codes.PRECONDITION_FAILED,)
+        accept = (HTTPStatus.PRECONDITION_FAILED,)
         changed = session.api.request("PUT", path, body={"allowed": allowed}, headers=headers, accept=accept)
-        if changed.status_code != httpx.codes.PRECONDITION_FAILED:
+        if changed.status_code != HTTPStatus.PRECONDITION_FAILED:
             owner: Json = parse_json(changed)
             return owner
     raise CommandError(f"Others are changing the sharing of {model} at the same time.", "Try again later.")
@@ -171,7 +172,7 @@ def download(
 
     A file gets its name only once it is complete. Files that exist already are not downloaded again.
     """
-    from kedja_cli.files.download_path import target_paths  # noqa: PLC0415 - each command imports only what it needs
+    from kedja_cli.files.download_path import target_paths  # noqa: PLC0415 - as above
     from kedja_cli.files.downloader import Downloader  # noqa: PLC0415 - as above
 
     name, version = parse_reference(model)

@@ -81,3 +81,10 @@ def test_pipe_that_is_closed_is_no_error(run: Run, service: FakeService, mocker:
     silenced = mocker.patch("kedja_cli.session._silence_stdout")
     assert run("jobs", "--json").exit_code == 0
     silenced.assert_called_once_with()
+
+
+def test_help_loads_no_clients() -> None:
+    heavy = {"httpx", "azure", "urllib3", "pydantic", "yaml", "fastapi"}
+    code = f"import sys, kedja_cli.main; print(sorted({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
