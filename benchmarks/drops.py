@@ -101,13 +101,13 @@ def walk(service: BlobServiceClient) -> int:
 
 
 def take(service: BlobServiceClient) -> int:
-    return len(Drop.take(AzureBlobs(service), FOLDER).data)
+    return len(Drop.list_drop(AzureBlobs(service), FOLDER).data)
 
 
 def whole(service: BlobServiceClient) -> int:
     """Take a drop, and make its id and its manifest."""
-    drop = Drop.take(AzureBlobs(service), FOLDER)
-    return len(drop.manifest(drop.id("{}"), "train.py").encoded())
+    drop = Drop.list_drop(AzureBlobs(service), FOLDER)
+    return len(drop.manifest(drop.id("{}"), "train.py").to_bytes())
 
 
 STEPS: Mapping[str, Callable[[BlobServiceClient], int]] = {"bare": bare, "walk": walk, "take": take, "whole": whole}

@@ -27,7 +27,7 @@ from function_app.errors import KedjaError  # noqa: E402
 from function_app.http.api import create_api  # noqa: E402
 from function_app.jobspec.schema import parse_job_yaml  # noqa: E402
 from function_app.models.job_result import JobResult  # noqa: E402
-from function_app.models.lineage import shortened  # noqa: E402
+from function_app.models.lineage import metrics_property  # noqa: E402
 from function_app.ports.training_service import BlobFolder, JobStatus  # noqa: E402
 from tests.unit.http_client import Client  # noqa: E402
 from tests.unit.many_files import SHA256, ManyFiles, result  # noqa: E402
@@ -158,7 +158,7 @@ def read_result(document: bytes) -> str:
     except KedjaError as error:
         return str(error)
     assert found is not None
-    shortened(found.metrics)
+    metrics_property(found.metrics)
     return f"{len(found.files):,} files, {len(found.metrics):,} metrics"
 
 

@@ -31,7 +31,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # 
 from azure.storage.blob import BlobServiceClient  # noqa: E402
 from azure.storage.queue import QueueServiceClient  # noqa: E402
 
-from function_app.azure.connections import Unannounced  # noqa: E402
+from function_app.azure.connections import NullPublisher  # noqa: E402
 from function_app.azure.storage import AzureBlobs, AzureQueues  # noqa: E402
 from function_app.container import assemble  # noqa: E402
 from function_app.domain import naming  # noqa: E402
@@ -169,7 +169,7 @@ class Bench:
             blobs=cast("Blobs", port),
             queues=cast("Queues", messages),
             training=cast("TrainingService", training),
-            publisher=Unannounced(),
+            publisher=NullPublisher(),
             account_url=account.blob_endpoint,
         )
         return cls(account, bare, training, port, messages, kedja)

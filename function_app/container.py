@@ -13,24 +13,24 @@ from function_app.drops.intake import Intake
 from function_app.drops.planning import Planner
 from function_app.drops.settling import Settler
 from function_app.drops.uploads import Uploads
-from function_app.jobs.job_queue import Turns
+from function_app.jobs.job_queue import JobQueue
 from function_app.jobs.missing_jobs import MissingJobs
-from function_app.jobs.node_wait import MissingNodes
-from function_app.jobs.slots import Admission, Limits
+from function_app.jobs.node_wait import NodeWaitNotifier
+from function_app.jobs.slots import Limits, SlotPool
 from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
-from function_app.jobs.tracking import Watcher
+from function_app.jobs.tracking import JobTracker
 from function_app.models.artifacts import Artifacts
 from function_app.models.champion import Champions
-from function_app.models.deletion import Remover
+from function_app.models.deletion import Deleter
 from function_app.models.ownership import Owners
 from function_app.models.registration import Registrar
-from function_app.operations.approvals import Approver
+from function_app.operations.approvals import ApprovalService
 from function_app.operations.experiments import Experiments
 from function_app.operations.housekeeping import Housekeeping
-from function_app.operations.ingest import Entrance
-from function_app.operations.job_commands import Jobs
-from function_app.operations.poison import PoisonCabinet
+from function_app.operations.ingest import EventIngest
+from function_app.operations.job_commands import JobCommands
+from function_app.operations.poison import PoisonStore
 from function_app.operations.reconciliation import Reconciler
 from function_app.operations.retention import Retention
 from function_app.operations.service import Kedja
@@ -145,9 +145,9 @@ class _Parts:
         )
 
     @cached_property
-    def turns(self) -> Turns:
-        return Turns(
-            admission=Admission(
+    def turns(self) -> JobQueue:
+        return JobQueue(
+            admission=SlotPool(
                 blobs=self.blobs,
                 limits=Limits(per_experiment=self.settings.max_jobs_per_experiment, in_all=self.settings.max_jobs),
             ),
@@ -190,8 +190,8 @@ class _Parts:
         )
 
     @cached_property
-    def remover(self) -> Remover:
-        return Remover(blobs=self.blobs, champions=self.champions, training=self.training)
+    def remover(self) -> Deleter:
+        return Deleter(blobs=self.blobs, champions=self.champions, training=self.training)
 
     @cached_property
     def registrar(self) -> Registrar:
@@ -208,8 +208,8 @@ class _Parts:
         )
 
     @cached_property
-    def watcher(self) -> Watcher:
-        return Watcher(
+    def watcher(self) -> JobTracker:
+        return JobTracker(
             blobs=self.blobs,
             missing=MissingJobs(receipts=self.receipts, training=self.training, timing=self.timing),
             queues=self.queues,
@@ -223,8 +223,8 @@ class _Parts:
         )
 
     @cached_property
-    def approver(self) -> Approver:
-        return Approver(
+    def approver(self) -> ApprovalService:
+        return ApprovalService(
             approvals=self.approvals,
             archives=self.archives,
             blobs=self.blobs,
@@ -236,8 +236,8 @@ class _Parts:
         )
 
     @cached_property
-    def jobs(self) -> Jobs:
-        return Jobs(
+    def jobs(self) -> JobCommands:
+        return JobCommands(
             approvals=self.approvals,
             archives=self.archives,
             blobs=self.blobs,
@@ -275,7 +275,7 @@ class _Parts:
             supersession=self.supersession,
             training=self.training,
             turns=self.turns,
-            missing_nodes=MissingNodes(
+            missing_nodes=NodeWaitNotifier(
                 receipts=self.receipts, training=self.training, deadline=self.settings.start_deadline
             ),
             watcher=self.watcher,
@@ -320,10 +320,10 @@ class _Parts:
             housekeeping=self.housekeeping,
             jobs=self.jobs,
             requests=self.requests,
-            entrance=Entrance(queues=self.queues, requests=self.requests),
+            entrance=EventIngest(queues=self.queues, requests=self.requests),
             experiments=self.experiments,
             champions=self.champions,
             owners=self.owners,
-            poison=PoisonCabinet(blobs=self.blobs, receipts=self.receipts, requests=self.requests),
+            poison=PoisonStore(blobs=self.blobs, receipts=self.receipts, requests=self.requests),
             approver=self.approver,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from function_app.domain import naming
-from function_app.http.lazy import HttpDoor
+from function_app.http.lazy import LazyApi
 from function_app.settings import STORAGE
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def kedja() -> "Kedja":
 
 
 app = func.AsgiFunctionApp(
-    app=HttpDoor(kedja, os.environ), http_auth_level=func.AuthLevel.ANONYMOUS, function_name="http_api"
+    app=LazyApi(kedja, os.environ), http_auth_level=func.AuthLevel.ANONYMOUS, function_name="http_api"
 )
 
 
@@ -55,7 +55,7 @@ def on_run_event(message: func.QueueMessage) -> None:
 @app.event_grid_trigger(arg_name="event")
 def receive_event(event: func.EventGridEvent) -> None:
     """Another system's subscription brought an event: put it on the queue that its kind belongs to."""
-    kedja().entrance.admit(
+    kedja().entrance.ingest(
         {
             "id": event.id,
             "topic": event.topic,

@@ -10,16 +10,16 @@ from azure.eventgrid import EventGridPublisherClient
 from azure.storage.blob import BlobServiceClient
 
 from function_app.azure.event_grid import EventGridPublisher
-from function_app.domain.cloud_events import Announcement, Publisher
+from function_app.domain.cloud_events import OutgoingEvent, Publisher
 from function_app.errors import InvalidSettings
 from function_app.ports.training_service import TrainingService
 from function_app.settings import STORAGE, Settings
 
 
-class Unannounced:
+class NullPublisher:
     """Publishes nowhere, where no topic is configured. Receipts say the same that the events would."""
 
-    def publish(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         """Take note of nothing."""
 
 
@@ -48,7 +48,7 @@ def training(settings: Settings, environ: Mapping[str, str]) -> TrainingService:
 def publisher(settings: Settings, identity: TokenCredential | None, account_url: str) -> Publisher:
     """Return what announcements go to."""
     if settings.event_grid_endpoint is None:
-        return Unannounced()
+        return NullPublisher()
     key = AzureKeyCredential(settings.event_grid_key) if settings.event_grid_key else None
     return EventGridPublisher(
         EventGridPublisherClient(settings.event_grid_endpoint, key or identity or credential(settings)), account_url

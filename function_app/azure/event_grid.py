@@ -11,7 +11,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 
-from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, PublishingFailed
+from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, PublishingFailed
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +34,12 @@ class EventGridPublisher:
     client: EventGridPublisherClient = field(repr=False)
     account_url: str
 
-    def publish(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         refused = [one for batch in _batches(announcements) for one in self._refused(batch)]
         if refused:
-            raise AnnouncementsRefused(
-                f"Event Grid refuses {', '.join(one.id for one in refused)} as they are.", refused
-            )
+            raise EventsRejected(f"Event Grid refuses {', '.join(one.id for one in refused)} as they are.", refused)
 
-    def _refused(self, batch: Sequence[Announcement]) -> Sequence[Announcement]:
+    def _refused(self, batch: Sequence[OutgoingEvent]) -> Sequence[OutgoingEvent]:
         """Send a batch, each event by itself where all together are refused; return those that are refused alone."""
         try:
             self.client.send([self._event(one) for one in batch])
@@ -54,7 +52,7 @@ class EventGridPublisher:
             return batch
         return []
 
-    def _event(self, one: Announcement) -> CloudEvent[dict[str, Any]]:
+    def _event(self, one: OutgoingEvent) -> CloudEvent[dict[str, Any]]:
         return CloudEvent(
             id=one.id,
             type=one.type.value,
@@ -65,9 +63,9 @@ class EventGridPublisher:
         )
 
 
-def _batches(announcements: Sequence[Announcement]) -> Iterator[list[Announcement]]:
+def _batches(announcements: Sequence[OutgoingEvent]) -> Iterator[list[OutgoingEvent]]:
     """Yield the events in their order, as many at once as a request may hold; one that is too long comes alone."""
-    batch: list[Announcement] = []
+    batch: list[OutgoingEvent] = []
     size = 0
     for one in announcements:
         length = len(json.dumps(one.model_dump(mode="json"))) + _ENVELOPE

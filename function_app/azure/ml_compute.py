@@ -6,7 +6,7 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
-from function_app.azure.ml_errors import service_errors
+from function_app.azure.ml_errors import translate_errors
 from function_app.azure.ml_mapping import compute_of
 from function_app.azure.ml_workspace import API_VERSION, Connection
 from function_app.errors import AppNotAllowed, ComputeRefused
@@ -26,7 +26,7 @@ _KEPT = ("vmPriority", "remoteLoginPortPublicAccess", "enableNodePublicIp", "iso
 def create_compute(connection: Connection, name: str, *, size: str, max_nodes: int) -> Compute:
     """Create a cluster, or change how many nodes it may have. Raises as `TrainingService.create_compute` says."""
     what = f"Compute {name!r} cannot be created"
-    with service_errors(what):
+    with translate_errors(what):
         clusters = [each for each in connection.resources("computes") if compute_of(each) is not None]
     there = next((each for each in clusters if each["name"] == name), None)
     if there is not None and _nodes(there).get("vmSize", "").casefold() != size.casefold():
@@ -35,7 +35,7 @@ def create_compute(connection: Connection, name: str, *, size: str, max_nodes: i
         raise ComputeRefused(f"{what}: the workspace has no cluster that says how its nodes are to be set up.")
     like = there or clusters[0]
     path = f"{connection.workspace.resource_manager}{connection.workspace.arm_id}/computes/{name}"
-    with service_errors(what, refused=ComputeRefused):
+    with translate_errors(what, refused=ComputeRefused):
         try:
             made = connection.put_json(f"{path}?api-version={API_VERSION}", _body(like, size, max_nodes))
         except HttpResponseError as error:

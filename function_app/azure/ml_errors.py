@@ -43,7 +43,7 @@ class AnswerTooLong(AzureError):
 
 
 @contextmanager
-def service_errors(
+def translate_errors(
     what: str,
     *,
     missing: type[TrainingServiceError] = TrainingServiceError,
@@ -72,7 +72,7 @@ def service_errors(
 def says_no_workspace(error: HttpResponseError) -> bool:
     """Return whether an answer of 404 means the subscription, the resource group or the workspace itself."""
     code = getattr(error.error, "code", None)
-    return code in _NO_WORKSPACE or (code == "ResourceNotFound" and bool(_OF_WORKSPACE.search(_words(error))))
+    return code in _NO_WORKSPACE or (code == "ResourceNotFound" and bool(_OF_WORKSPACE.search(_message(error))))
 
 
 def _from_answer(
@@ -86,7 +86,7 @@ def _from_answer(
     if identity and (denied := _denied(what, error)):
         return denied
     status = error.status_code or 0
-    message = f"{what}: Azure ML answered {status or 'without a status'}, {_words(error)}"
+    message = f"{what}: Azure ML answered {status or 'without a status'}, {_message(error)}"
     if status == HTTPStatus.NOT_FOUND:
         if not says_no_workspace(error):
             return missing(message)
@@ -109,12 +109,12 @@ def _denied(what: str, error: HttpResponseError) -> AppNotAllowed | None:
     """Return the error of an identity that is not accepted or lacks a role, or None where that is not the reason."""
     if isinstance(error, ClientAuthenticationError):
         return AppNotAllowed(
-            f"{what}: Azure ML does not accept the app's identity ({_words(error)}). "
+            f"{what}: Azure ML does not accept the app's identity ({_message(error)}). "
             "Check AZURE_CLIENT_ID and that the identity still exists."
         )
     if error.status_code == HTTPStatus.FORBIDDEN:
         return AppNotAllowed(
-            f"{what}: Azure ML answered 403, {_words(error)} Give the app's identity (AZURE_CLIENT_ID) the role "
+            f"{what}: Azure ML answered 403, {_message(error)} Give the app's identity (AZURE_CLIENT_ID) the role "
             "AzureML Data Scientist on the workspace. A role that was just given counts after some minutes."
         )
     return None
@@ -125,7 +125,7 @@ def _public(error: AzureError) -> str:
     return re.sub(r"\?[^\s'\")]+", "?…", str(error))
 
 
-def _words(error: HttpResponseError) -> str:
+def _message(error: HttpResponseError) -> str:
     """Return what the service itself said, of the ARM error body `{"error": {"code", "message"}}` where it is one."""
     words = (getattr(error.error, "message", None) or error.message or error.reason or "without words").strip()
     return words if words.endswith(".") else f"{words}."

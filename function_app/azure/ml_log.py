@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from function_app.azure.ml_workspace import PATIENCE
+from function_app.azure.ml_workspace import RETRY_OPTIONS
 from function_app.ports import job_log
 
 
@@ -12,7 +12,7 @@ def read(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
     """Return up to `limit` bytes, where they begin, and how long the blob is; no bytes beyond its end."""
     from azure.storage.blob import BlobClient  # noqa: PLC0415 - slow to import, and logs are read seldom
 
-    with BlobClient.from_blob_url(address, **PATIENCE) as client:
+    with BlobClient.from_blob_url(address, **RETRY_OPTIONS) as client:
         try:
             begin = job_log.start(offset, client.get_blob_properties().size) if offset < 0 else offset
             stream = client.download_blob(offset=begin, length=limit)

@@ -17,7 +17,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoun
 
 from function_app.azure import ml_log
 from function_app.azure.ml_compute import create_compute
-from function_app.azure.ml_errors import says_no_workspace, service_errors
+from function_app.azure.ml_errors import says_no_workspace, translate_errors
 from function_app.azure.ml_mapping import (
     DOCUMENT_PROPERTY,
     compute_of,
@@ -81,7 +81,7 @@ class AzureMLService:
         what = f"Job {request.name!r} cannot be submitted"
         job = self._loaded(request, what)
         # A 404 of the PUT may be the workspace's, or that of what the job needs and somebody still makes.
-        with service_errors(what, missing=TrainingServiceUnavailable, refused=JobRefused):
+        with translate_errors(what, missing=TrainingServiceUnavailable, refused=JobRefused):
             try:
                 entity = self.connection.ml.jobs.create_or_update(job)
             except HttpResponseError as error:
@@ -103,15 +103,15 @@ class AzureMLService:
         job = job_of(entity)
         if job.status is JobStatus.STARTING:
             return job
-        with service_errors(f"The run history of job {name!r} cannot be read", missing=TrainingServiceUnavailable):
+        with translate_errors(f"The run history of job {name!r} cannot be read", missing=TrainingServiceUnavailable):
             return job_of(entity, self._details(name))
 
     def list(self) -> Iterator[Job]:
         """Yield Kedja's jobs, page by page, without the times and errors that `get` knows."""
-        with service_errors("Jobs cannot be listed"):
+        with translate_errors("Jobs cannot be listed"):
             listed = iter(self.connection.ml.jobs.list(tag=RECEIPT_TAG))
         while True:
-            with service_errors("Jobs cannot be listed"):
+            with translate_errors("Jobs cannot be listed"):
                 page = [*islice(listed, _PAGE)]
             if not page:
                 return
@@ -119,7 +119,7 @@ class AzureMLService:
             yield from sorted(map(job_of, ours), key=_created, reverse=True)
 
     def cancel(self, name: str) -> None:
-        with service_errors(f"Job {name!r} cannot be canceled", missing=JobNotFound):
+        with translate_errors(f"Job {name!r} cannot be canceled", missing=JobNotFound):
             try:
                 # Without polling, or the library would leave a thread behind that waits for the job's end.
                 self.connection.ml.jobs.begin_cancel(name, polling=False)
@@ -134,7 +134,7 @@ class AzureMLService:
 
         Of a job on several nodes or processes it is the log of the first.
         """
-        with service_errors(f"The log of job {name!r} cannot be read", missing=JobNotFound):
+        with translate_errors(f"The log of job {name!r} cannot be read", missing=JobNotFound):
             details = self._details(name)
         # Read before the log: what ended then has its whole log now.
         ended = status_of(str(details.get("status"))).is_final
@@ -142,7 +142,7 @@ class AzureMLService:
         address = next((files[path] for path in sorted(files) if _LOG.fullmatch(path)), None)
         if address is None:
             return LogPage(text="", next_offset=max(0, offset), complete=ended)
-        with service_errors(f"The log of job {name!r} cannot be read", identity=False):
+        with translate_errors(f"The log of job {name!r} cannot be read", identity=False):
             data, begin, size = ml_log.read(address, offset, limit)
         return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
@@ -161,7 +161,7 @@ class AzureMLService:
 
     def metrics(self, name: str) -> Mapping[str, float]:
         """Ask the workspace's MLflow tracking (REST API 2.0, runs/get): a job's run id is its name."""
-        with service_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
+        with translate_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
             url = f"{self.connection.tracking_url}/api/2.0/mlflow/runs/get"
             try:
                 run = self.connection.get_json(url, {"run_id": name})["run"]
@@ -173,7 +173,7 @@ class AzureMLService:
     def metric_series(self, name: str) -> RunSeries:
         """Ask the workspace's MLflow tracking for the history of each metric, eight at once."""
         api = f"{self.connection.tracking_url}/api/2.0/mlflow"
-        with service_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
+        with translate_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
             try:
                 run = self.connection.get_json(f"{api}/runs/get", {"run_id": name})["run"]
             except ResourceNotFoundError:
@@ -202,7 +202,7 @@ class AzureMLService:
         what = f"Model {registration.model!r} of job {registration.job!r} cannot be registered"
         run = _best_trial(self._entity(registration.job)) or registration.job
         for _ in range(_REGISTRATION_TRIES):
-            with service_errors(what, refused=ModelRefused):
+            with translate_errors(what, refused=ModelRefused):
                 try:
                     return model_version_of(self.connection.ml.models.create_or_update(_model(registration, run)))
                 except AzureError as error:
@@ -212,7 +212,7 @@ class AzureMLService:
 
     def archive_model(self, model: str, version: str) -> None:
         what = f"Version {version} of model {model!r} cannot be archived"
-        with service_errors(what, missing=TrainingServiceUnavailable):
+        with translate_errors(what, missing=TrainingServiceUnavailable):
             try:
                 self.connection.ml.models.archive(name=model, version=version)
             except ResourceNotFoundError:
@@ -220,12 +220,12 @@ class AzureMLService:
                     raise
 
     def model_names(self) -> Sequence[str]:
-        with service_errors("Models cannot be listed"):
+        with translate_errors("Models cannot be listed"):
             return sorted(container.name for container in self.connection.ml.models.list())
 
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         """Return versions; of one model all whose version is a number, of every model those with JOB_TAG."""
-        with service_errors("Models cannot be listed"):
+        with translate_errors("Models cannot be listed"):
             if model is not None:
                 return self._versions(model)
             names = self.model_names()
@@ -233,7 +233,7 @@ class AzureMLService:
 
     def computes(self) -> Sequence[Compute]:
         """Return the workspace's clusters."""
-        with service_errors("Compute cannot be listed"):
+        with translate_errors("Compute cannot be listed"):
             return [compute for each in self.connection.resources("computes") if (compute := compute_of(each))]
 
     def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
@@ -245,7 +245,7 @@ class AzureMLService:
 
         document = document_of(request, self.connection.workspace.code_id)
         try:
-            with service_errors(what, refused=JobRefused):
+            with translate_errors(what, refused=JobRefused):
                 return load_job(io.StringIO(json.dumps(document)))  # JSON is YAML
         except ValidationError as error:
             raise JobRefused(f"{what}: {error}") from error
@@ -259,7 +259,7 @@ class AzureMLService:
             return None
 
     def _entity(self, name: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
-        with service_errors(f"Job {name!r} cannot be read", missing=JobNotFound):
+        with translate_errors(f"Job {name!r} cannot be read", missing=JobNotFound):
             return self.connection.ml.jobs.get(name)
 
     def _details(self, name: str) -> Mapping[str, Any]:

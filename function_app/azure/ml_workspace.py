@@ -27,7 +27,7 @@ API_VERSION = "2025-12-01"
 
 # A function has seconds, and the message it works on comes back by itself: one more try where no connection came
 # about, none after a bad status (the library would sleep for as long as Retry-After says), short timeouts.
-PATIENCE: Mapping[str, Any] = {
+RETRY_OPTIONS: Mapping[str, Any] = {
     "retry_total": 1,
     "retry_connect": 1,
     "retry_read": 0,
@@ -154,7 +154,7 @@ class Connection:
                     self.workspace.name,
                     enable_telemetry=False,
                     show_progress=False,
-                    **PATIENCE,
+                    **RETRY_OPTIONS,
                     **self.options,
                 )
             return self._made["ml"]
@@ -216,11 +216,11 @@ class Connection:
                 self._made["pipeline"] = PipelineClient(
                     self.workspace.resource_manager,
                     policies=[
-                        RetryPolicy(**PATIENCE),
+                        RetryPolicy(**RETRY_OPTIONS),
                         BearerTokenCredentialPolicy(self.credential, scope),
                         ContentDecodePolicy(),
                     ],
-                    **PATIENCE,
+                    **RETRY_OPTIONS,
                     **verify,
                 )
             pipeline: PipelineClient[HttpRequest, HttpResponse] = self._made["pipeline"]

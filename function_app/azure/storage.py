@@ -20,7 +20,7 @@ from azure.storage.blob import BlobLeaseClient, BlobPrefix, BlobProperties, Blob
 from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
 
 from function_app.azure.sas import BlobSigner
-from function_app.azure.storage_errors import translated
+from function_app.azure.storage_errors import translate_errors
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError
 from function_app.ports import storage
 from function_app.ports.storage import BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
@@ -88,7 +88,7 @@ class HeldLease:
         with self._lock:
             if time.monotonic() - self._renewed < self._renew_after:
                 return
-            with translated(f"renew the lease on {self._name}"):
+            with translate_errors(f"renew the lease on {self._name}"):
                 self._client.renew()
             self._renewed = time.monotonic()
 
@@ -108,7 +108,7 @@ class AzureBlobs:
     def list(self, container: str, prefix: str, *, uncommitted: bool = False) -> Listing:
         clock = _Clock()
         include = ["metadata", "copy", *(["uncommittedblobs"] if uncommitted else [])]
-        with translated(f"list {container}/{prefix}"):
+        with translate_errors(f"list {container}/{prefix}"):
             blobs = self.client.get_container_client(container).list_blobs(
                 name_starts_with=prefix, include=include, raw_response_hook=clock
             )
@@ -120,7 +120,7 @@ class AzureBlobs:
     ) -> Page:
         clock = _Clock()
         include = ["metadata", "copy", *(["uncommittedblobs"] if uncommitted else [])]
-        with translated(f"list {container}/{prefix}"):
+        with translate_errors(f"list {container}/{prefix}"):
             pager = (
                 self.client.get_container_client(container)
                 .list_blobs(name_starts_with=prefix, include=include, results_per_page=size, raw_response_hook=clock)
@@ -130,7 +130,7 @@ class AzureBlobs:
         return Page(items=items, token=cast("Any", pager).continuation_token or None, now=clock.read())
 
     def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
-        with translated(f"list the folders of {container}"):
+        with translate_errors(f"list the folders of {container}"):
             pager = (
                 self.client.get_container_client(container)
                 .walk_blobs(delimiter="/", results_per_page=size)
@@ -142,7 +142,7 @@ class AzureBlobs:
     def read(self, container: str, name: str, *, limit: int | None = None) -> storage.Blob:
         clock = _Clock()
         client = self.client.get_blob_client(container, name)
-        with translated(f"read {container}/{name}"):
+        with translate_errors(f"read {container}/{name}"):
             try:
                 download = client.download_blob(
                     offset=None if limit is None else 0, length=limit, raw_response_hook=clock
@@ -159,7 +159,7 @@ class AzureBlobs:
 
     def read_from(self, container: str, name: str, offset: int, limit: int) -> bytes:
         try:
-            with translated(f"read {container}/{name}"):
+            with translate_errors(f"read {container}/{name}"):
                 client = self.client.get_blob_client(container, name)
                 return client.download_blob(offset=offset, length=limit).readall()
         except BlobNotFound:
@@ -172,27 +172,27 @@ class AzureBlobs:
     def append(self, container: str, name: str, data: bytes) -> None:
         client = self.client.get_blob_client(container, name)
         try:
-            with translated(f"append to {container}/{name}"):
+            with translate_errors(f"append to {container}/{name}"):
                 client.append_block(data)
         except BlobNotFound:
-            with contextlib.suppress(PreconditionFailed), translated(f"create {container}/{name}"):
+            with contextlib.suppress(PreconditionFailed), translate_errors(f"create {container}/{name}"):
                 client.create_append_blob(match_condition=MatchConditions.IfMissing)
-            with translated(f"append to {container}/{name}"):
+            with translate_errors(f"append to {container}/{name}"):
                 client.append_block(data)
 
     def sign(self, container: str, name: str, *, permission: Permission, expires: datetime) -> str:
-        with translated(f"sign {container}/{name}"):
+        with translate_errors(f"sign {container}/{name}"):
             return f"{self._url(container, name)}?{self.signer.sign(container, name, permission, expires)}"
 
     def get(self, container: str, name: str) -> BlobItem | None:
         try:
-            with translated(f"look at {container}/{name}"):
+            with translate_errors(f"look at {container}/{name}"):
                 return _item(self.client.get_blob_client(container, name).get_blob_properties())
         except BlobNotFound:
             return None
 
     def create(self, container: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> datetime:
-        with translated(f"create {container}/{name}"):
+        with translate_errors(f"create {container}/{name}"):
             answer = self.client.get_blob_client(container, name).upload_blob(
                 data, metadata=dict(metadata or {}), overwrite=False
             )
@@ -209,7 +209,7 @@ class AzureBlobs:
         lease: Lease | None = None,
     ) -> str:
         conditions: dict[str, Any] = {"lease": lease.id} if lease else {}
-        with translated(f"write {container}/{name}"):
+        with translate_errors(f"write {container}/{name}"):
             answer = self.client.get_blob_client(container, name).upload_blob(
                 data, metadata=dict(metadata or {}), overwrite=True, **conditions, **_unchanged(etag)
             )
@@ -217,7 +217,7 @@ class AzureBlobs:
 
     def delete(self, container: str, name: str, *, etag: str | None = None) -> bool:
         try:
-            with translated(f"delete {container}/{name}"):
+            with translate_errors(f"delete {container}/{name}"):
                 self.client.get_blob_client(container, name).delete_blob("include", **_unchanged(etag))
         except BlobNotFound:
             return False
@@ -226,7 +226,7 @@ class AzureBlobs:
     def copy(
         self, source: tuple[str, str], target: tuple[str, str], *, etag: str, metadata: Mapping[str, str] | None = None
     ) -> CopyStatus:
-        with translated(f"copy {'/'.join(source)} to {'/'.join(target)}"):
+        with translate_errors(f"copy {'/'.join(source)} to {'/'.join(target)}"):
             answer = self.client.get_blob_client(*target).start_copy_from_url(
                 self._url(*source),
                 metadata=dict(metadata or {}),
@@ -242,13 +242,13 @@ class AzureBlobs:
     @contextmanager
     def lease(self, container: str, name: str, seconds: int) -> Iterator[Lease]:
         label = f"{container}/{name}"
-        with translated(f"lease {label}"):
+        with translate_errors(f"lease {label}"):
             client = self.client.get_blob_client(container, name).acquire_lease(lease_duration=seconds)
         try:
             yield HeldLease(client, label, renew_after=self.timing.lease_renewal)
         finally:
             try:
-                with translated(f"release the lease on {label}"):
+                with translate_errors(f"release the lease on {label}"):
                     client.release()
             except StorageError:
                 pass  # it runs out by itself, and what was done under it is done
@@ -261,7 +261,7 @@ class AzureQueues:
     client: QueueServiceClient = field(repr=False)
 
     def send(self, queue: str, message: Mapping[str, Any], *, delay: float = 0) -> None:
-        with translated(f"send to the queue {queue}"):
+        with translate_errors(f"send to the queue {queue}"):
             self.client.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy()).send_message(
                 json.dumps(message, separators=(",", ":")),
                 visibility_timeout=round(delay),

@@ -14,7 +14,7 @@ _CONFLICTS = ("BlobAlreadyExists", "Lease", "PendingCopyOperation")
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """Turn the client library's errors into the port's, with what was being done in the message."""
     try:
         yield

@@ -6,7 +6,7 @@ _DOUBLINGS = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
-def fraction(of: str) -> float:
+def stable_jitter(of: str) -> float:
     """Return a number from 0 to 1 that a name has for ever: chance for a crowd, and repeatable for each one of it."""
     return int.from_bytes(hashlib.sha256(of.encode()).digest()[:4]) / 2**32
 
@@ -25,10 +25,10 @@ def backoff(
     has named a time, it is not before that, and up to half of the delay after it.
     """
     limit = min(first * 2.0 ** min(max(tries, 0), _DOUBLINGS), longest)
-    spread = fraction(f"{of}/{tries}") * limit / 2
+    spread = stable_jitter(f"{of}/{tries}") * limit / 2
     return limit / 2 + spread if retry_after is None else retry_after + spread
 
 
-def lost_race(tries: int, of: str) -> float:
+def contention_delay(tries: int, of: str) -> float:
     """Return after how many seconds to write a blob again that somebody else was faster with so many times before."""
     return backoff(tries, of, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)

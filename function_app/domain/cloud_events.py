@@ -9,7 +9,7 @@ from function_app.domain.document import Document
 from function_app.errors import KedjaError
 
 
-class Announced(enum.StrEnum):
+class EventType(enum.StrEnum):
     """Types of the published events."""
 
     JOB_SUBMITTED = "Kedja.JobSubmitted"
@@ -21,11 +21,11 @@ class Announced(enum.StrEnum):
     MODEL_NOT_REGISTERED = "Kedja.ModelNotRegistered"
 
 
-class Announcement(Document):
+class OutgoingEvent(Document):
     """An event that is to be published. The same happening always has the same id, so a repeat can be told."""
 
     id: str
-    type: Announced
+    type: EventType
     source: str
     subject: str
     time: datetime
@@ -36,10 +36,10 @@ class PublishingFailed(KedjaError):
     """The events were not accepted; they stay in their receipt's outbox."""
 
 
-class AnnouncementsRefused(KedjaError):
+class EventsRejected(KedjaError):
     """The topic accepts some events not as they are (`refused`); all others were accepted."""
 
-    def __init__(self, message: str, refused: Sequence[Announcement]) -> None:
+    def __init__(self, message: str, refused: Sequence[OutgoingEvent]) -> None:
         super().__init__(message)
         self.refused = refused
 
@@ -47,7 +47,7 @@ class AnnouncementsRefused(KedjaError):
 class Publisher(Protocol):
     """Sends announcements."""
 
-    def publish(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         """Send them all.
 
         Raises:

@@ -14,16 +14,16 @@ class Document(BaseModel):
     # JSON has no NaN, and metrics of a training that diverged do: they are written as text, and read back as numbers.
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
-    def encoded(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Return the document as indented JSON, since people read it in storage."""
         return self.model_dump_json(indent=2, exclude_none=True).encode()
 
     @classmethod
-    def decoded(cls, data: bytes) -> Self:
+    def from_bytes(cls, data: bytes) -> Self:
         return cls.model_validate_json(data)
 
     @classmethod
-    def found(cls, blobs: Blobs, container: str, name: str) -> tuple[Self, str] | None:
+    def read_document(cls, blobs: Blobs, container: str, name: str) -> tuple[Self, str] | None:
         """Return the document in a blob, and the blob's ETag, or None where there is none.
 
         Raises:
@@ -34,7 +34,7 @@ class Document(BaseModel):
         except BlobNotFound:
             return None
         try:
-            return cls.decoded(blob.data), blob.etag
+            return cls.from_bytes(blob.data), blob.etag
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
             what_to_do = "Restore an earlier version of this blob."

@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import ArchiveContents, DroppedFile
-from function_app.ports.storage import BlobItem, Blobs, CopyStatus, listed
+from function_app.ports.storage import BlobItem, Blobs, CopyStatus, iter_pages_items
 
 UPLOAD_LIFETIME = timedelta(hours=24)
 """An upload without an end is taken for abandoned after this time."""
@@ -31,7 +31,7 @@ class Manifest(Document):
     archives: tuple[ArchiveContents, ...] = ()
     """Those that some of the scripts were unpacked from."""
 
-    def encoded(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Return the manifest as JSON, with null for what there is not: a job reads every key."""
         return self.model_dump_json(indent=2).encode()
 
@@ -65,7 +65,7 @@ class Drop:
     now: datetime
     newest: datetime | None
     uploading: Sequence[str]
-    last: Collection[str]
+    newest_names: Collection[str]
     """Names of the files that none is newer than."""
     unpacked: Sequence[Unpacked] = ()
     """What archives among the scripts hold, once `script_archives` has looked."""
@@ -73,9 +73,9 @@ class Drop:
     """Why an archive is refused, and what to do."""
 
     @classmethod
-    def take(cls, blobs: Blobs, folder: str) -> Self:
+    def list_drop(cls, blobs: Blobs, folder: str) -> Self:
         """List the folder in both containers."""
-        scripts, data = (_Look.at(blobs, container, folder) for container in (naming.SCRIPTS, naming.DATA))
+        scripts, data = (FolderListing.at(blobs, container, folder) for container in (naming.SCRIPTS, naming.DATA))
         now, newest = min(scripts.now, data.now), _later(scripts.newest, data.newest)
         return cls(
             experiment=naming.slug(folder),
@@ -91,11 +91,11 @@ class Drop:
                 for name, began in look.uploading
                 if now - began < UPLOAD_LIFETIME
             ],
-            last=frozenset(name for look in (scripts, data) if look.newest == newest for name in look.last),
+            newest_names=frozenset(name for look in (scripts, data) if look.newest == newest for name in look.last),
         )
 
     @classmethod
-    def of_outsiders(cls, name: str, found: Iterable[tuple[str, BlobItem]], *, now: datetime) -> Self:
+    def of_root_file(cls, name: str, found: Iterable[tuple[str, BlobItem]], *, now: datetime) -> Self:
         """Return the drop that a file outside of any folder makes, for its refusal."""
         files = dict(found)
         return cls(
@@ -107,11 +107,11 @@ class Drop:
             now=now,
             newest=max((item.modified for item in files.values()), default=None),
             uploading=[],
-            last=(),
+            newest_names=(),
         )
 
     @property
-    def sources(self) -> Sequence[DroppedFile]:
+    def job_scripts(self) -> Sequence[DroppedFile]:
         """The scripts that the job finds: those dropped as files, and those unpacked."""
         if not self.unpacked:
             return self.scripts
@@ -146,9 +146,9 @@ class Drop:
     def _with(self, *, data: Sequence[DroppedFile], scripts: Sequence[DroppedFile] | None = None) -> Self:
         return evolve(self, data=data, scripts=self.scripts if scripts is None else scripts)
 
-    def is_announced_by(self, name: str) -> bool:
+    def is_completed_by(self, name: str) -> bool:
         """Return whether a file of this name is there and not older than any other, so that it speaks for them."""
-        return name in self.last
+        return name in self.newest_names
 
     def id(self, spec: str) -> str:
         """Return the drop's id, given the canonical job spec."""
@@ -158,7 +158,7 @@ class Drop:
         return Manifest(
             experiment=self.experiment,
             drop=drop,
-            scripts=tuple(self.sources),
+            scripts=tuple(self.job_scripts),
             data=tuple(self.data),
             entry_script=entry_script,
             ignored=(*naming.IGNORED, *ignored),
@@ -169,7 +169,7 @@ class Drop:
 def newest_upload(blobs: Blobs, container: str, folder: str) -> datetime | None:
     """Return when the last file of a folder was written, or None where it has none. It keeps none of them."""
     newest: datetime | None = None
-    for page in listed(blobs, container, f"{folder}/"):
+    for page in iter_pages_items(blobs, container, f"{folder}/"):
         for _, item in _kept(page.items, folder):
             if not _uploading(item):
                 newest = _later(newest, item.modified)
@@ -177,7 +177,7 @@ def newest_upload(blobs: Blobs, container: str, folder: str) -> datetime | None:
 
 
 @define(kw_only=True)
-class _Look:
+class FolderListing:
     """What lies in a folder of one container. A folder may have 100,000 files, so each is kept once."""
 
     container: str
@@ -189,7 +189,7 @@ class _Look:
 
     @classmethod
     def at(cls, blobs: Blobs, container: str, folder: str) -> Self:
-        pages = listed(blobs, container, f"{folder}/", uncommitted=True)
+        pages = iter_pages_items(blobs, container, f"{folder}/", uncommitted=True)
         first = next(pages)
         look = cls(container=container, now=first.now)
         for page in itertools.chain((first,), pages):

@@ -73,7 +73,7 @@ def decode(body: bytes | str) -> Any:  # noqa: ANN401 - whatever JSON the sender
     raise InvalidEvent(f"The message is not JSON, plain or in Base64: {text[:80]!r}…")
 
 
-def each(value: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - as decode
+def iter_events(value: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - as decode
     """Yield each raw event of one, or of an array of them."""
     for event in value if isinstance(value, list) else [value]:
         if not isinstance(event, dict):

@@ -6,7 +6,7 @@ from function_app.domain.drop import Drop
 
 
 @frozen(kw_only=True)
-class Waiting:
+class WaitingPlan:
     """Something is missing that may still come."""
 
     drop: Drop
@@ -15,7 +15,7 @@ class Waiting:
 
 
 @frozen(kw_only=True)
-class Rejected:
+class RejectedPlan:
     """It can never work as it is."""
 
     drop: Drop
@@ -24,11 +24,11 @@ class Rejected:
 
 
 @frozen(kw_only=True)
-class Ready:
+class ReadyPlan:
     """Everything is there. `entry_script` is None for the built-in trainer and for a command of the user's own."""
 
     drop: Drop
     entry_script: str | None
 
 
-Plan = Waiting | Rejected | Ready
+Plan = WaitingPlan | RejectedPlan | ReadyPlan

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from function_app.domain.attempt import Attempt
-from function_app.domain.cloud_events import Announced, Announcement
+from function_app.domain.cloud_events import EventType, OutgoingEvent
 from function_app.domain.document import Document
 from function_app.errors import KedjaError
 
@@ -49,7 +49,7 @@ class Status(enum.StrEnum):
 
 _S = Status
 _WITH_JOB = (_S.STARTING, _S.RUNNING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED)
-MOVES: Mapping[Status, frozenset[Status]] = {
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED}),
     _S.QUEUED: frozenset({_S.SUBMITTING, _S.SUBMITTED, _S.SUPERSEDED, _S.CANCELED}),
     _S.SUBMITTING: frozenset({_S.QUEUED, _S.SUBMITTED, _S.REJECTED, _S.FAILED, _S.CANCELING}),
@@ -84,7 +84,7 @@ Order = tuple[int, datetime, str]
 that has the newer file is the later."""
 
 
-class IllegalMove(KedjaError):
+class IllegalTransition(KedjaError):
     """A receipt cannot go from the one status to the other: someone else was faster."""
 
 
@@ -113,14 +113,14 @@ class ArchiveContents(Document):
     folder: str | None = None
 
 
-class Gone(Document):
+class MissingFiles(Document):
     """Files of the drop before that are no longer there: `<container>/<name>` of the first hundred."""
 
     count: int
     files: tuple[str, ...]
 
 
-class Received(Document):
+class DropContents(Document):
     """What a drop consisted of: counts, total size in bytes, and its first hundred files."""
 
     scripts: int
@@ -138,12 +138,12 @@ class Received(Document):
     """Files without Content-MD5: writing them again, even unchanged, makes another drop."""
     archives: tuple[ArchiveContents, ...] = ()
     """Archives among the scripts, as they were unpacked."""
-    gone: Gone | None = None
+    gone: MissingFiles | None = None
     code_sha256: str | None = None
     """Hash over the code that the drop brings, where an approval is required: what an approval names."""
 
 
-class Change(Document):
+class StatusChange(Document):
     """A line of the status history."""
 
     status: Status
@@ -151,7 +151,7 @@ class Change(Document):
     reason: str | None = None
 
 
-class Repeat(Document):
+class RepeatedDrop(Document):
     """The same content was dropped again."""
 
     at: datetime
@@ -203,7 +203,7 @@ class Receipt(Document):
     trigger: str
     uploaded_by: tuple[str, ...] = (UNKNOWN,)
     """Who uploaded its files, where the way they came tells; `unknown` is among them where one's does not."""
-    received: Received
+    received: DropContents
     spec: Mapping[str, Any] = {}
     attempts: tuple[Attempt, ...] = ()
     attempts_before: int = 0
@@ -216,9 +216,9 @@ class Receipt(Document):
     followed_by: str | None = None
     superseded_by: str | None = None
     attention: tuple[str, ...] = ()
-    repeats: tuple[Repeat, ...] = ()
-    history: tuple[Change, ...] = ()
-    outbox: tuple[Announcement, ...] = ()
+    repeats: tuple[RepeatedDrop, ...] = ()
+    history: tuple[StatusChange, ...] = ()
+    outbox: tuple[OutgoingEvent, ...] = ()
 
     @property
     def name(self) -> str:
@@ -230,7 +230,7 @@ class Receipt(Document):
         return self.sequence, self.newest_upload, self.drop
 
     @property
-    def known(self) -> int:
+    def listed_until(self) -> int:
         """The second of the storage's clock before which all that was written of its files has been listed."""
         return self.sequence if self.listed is None else self.listed
 
@@ -242,14 +242,16 @@ class Receipt(Document):
     def job(self) -> str | None:
         return self.attempts[-1].job if self.attempts else None
 
-    def has(self, job: str) -> bool:
+    def has_job(self, job: str) -> bool:
         """Return whether one of its attempts is this job."""
         return any(attempt.job == job for attempt in self.attempts)
 
     def with_(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
         return type(self).model_validate({**dict(self), **changes})
 
-    def moved(self, status: Status, at: datetime, reason: str | None = None, what_to_do: str | None = None) -> Self:
+    def with_status(
+        self, status: Status, at: datetime, reason: str | None = None, what_to_do: str | None = None
+    ) -> Self:
         """Return the receipt in its next status, or as it is where nothing is new.
 
         Raises:
@@ -257,24 +259,24 @@ class Receipt(Document):
         """
         if status == self.status and reason == self.reason:
             return self
-        if status != self.status and status not in MOVES[self.status]:
-            raise IllegalMove(f"The receipt {self.name} is {self.status}: it cannot become {status}.")
+        if status != self.status and status not in TRANSITIONS[self.status]:
+            raise IllegalTransition(f"The receipt {self.name} is {self.status}: it cannot become {status}.")
         return self.with_(
             status=status,
             reason=reason,
             what_to_do=what_to_do,
             updated_at=at,
-            history=(*self.history, Change(status=status, at=at, reason=reason)),
+            history=(*self.history, StatusChange(status=status, at=at, reason=reason)),
         )
 
     def with_attempt(self, **changes: Any) -> Self:  # noqa: ANN401 - as with_
         """Return the receipt with changes to its last attempt."""
         if not self.attempts:
-            raise IllegalMove(f"The receipt {self.name} has no attempt yet.")
+            raise IllegalTransition(f"The receipt {self.name} has no attempt yet.")
         last = Attempt.model_validate({**dict(self.attempts[-1]), **changes})
         return self.with_(attempts=(*self.attempts[:-1], last))
 
-    def announcing(self, kind: Announced, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
+    def with_event(self, kind: EventType, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
         """Return the receipt with an event in its outbox. Its id follows from the drop, the attempt and the type."""
         number = self.attempts[-1].number if self.attempts else 0
         reopened = f".{self.attempts[-1].reopened}" if self.attempts and self.attempts[-1].reopened else ""
@@ -288,7 +290,7 @@ class Receipt(Document):
             "job": self.job,
             "attempt": number or None,
         }
-        announcement = Announcement(
+        announcement = OutgoingEvent(
             id=f"{self.experiment}-{self.drop[:16]}-{number}{reopened}-{kind.removeprefix('Kedja.')}",
             type=kind,
             source=f"/receipts/{self.experiment}",
@@ -299,12 +301,12 @@ class Receipt(Document):
         waiting = (one for one in self.outbox if one.id != announcement.id)
         return self.with_(outbox=(*waiting, announcement))
 
-    def without(self, sent: Sequence[Announcement]) -> Self:
+    def without_events(self, sent: Sequence[OutgoingEvent]) -> Self:
         """Return the receipt with events gone from its outbox that were published."""
         ids = {one.id for one in sent}
         return self.with_(outbox=tuple(one for one in self.outbox if one.id not in ids))
 
-    def noting(self, note: str) -> Self:
+    def with_attention(self, note: str) -> Self:
         """Return the receipt with a note that somebody should see. Its status stays what it is."""
         return self.with_(attention=(*self.attention, note)[-ATTENTION_LISTED:])
 

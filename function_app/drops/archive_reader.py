@@ -18,7 +18,7 @@ from typing import IO, Protocol, cast
 from attrs import define
 
 from function_app.domain import naming
-from function_app.drops.path_rules import path_problem
+from function_app.drops.path_rules import path_error
 from function_app.errors import KedjaError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -99,7 +99,7 @@ class _Budget:
         parts = path.split("/")
         if path.startswith("/") or ".." in parts or path[1:2] == ":":
             raise self.refused(f"{member[:200]!r} leads out of its folder")
-        if problem := path_problem(path):
+        if problem := path_error(path):
             raise self.refused(f"{member[:200]!r} {problem}")
         return None if naming.is_ignored(path) else path
 
@@ -124,7 +124,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def files(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+def iter_files(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of each file, in the archive's order, without those that nobody means to drop.
 
     Raises:
@@ -166,7 +166,7 @@ def _zip_files(data: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
 
 def _tar_files(name: str, data: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
     # As a stream: tarfile never goes back, so that no header can send it in circles, and headers are counted too.
-    counted = _Counted(_unpacked(name.lower(), data), budget)
+    counted = CountingStream(_unpacked(name.lower(), data), budget)
     with tarfile.open(fileobj=cast("IO[bytes]", counted), mode="r|", errors="surrogateescape") as opened:
         for member in opened:
             counted.begin(member)
@@ -184,7 +184,7 @@ def _tar_files(name: str, data: bytes, budget: _Budget) -> Iterator[tuple[str, b
             yield path, budget.content(path, source, counts=False)
 
 
-class _Counted:
+class CountingStream:
     """A stream whose bytes are counted as they come."""
 
     def __init__(self, source: _Source, budget: _Budget) -> None:

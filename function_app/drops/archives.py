@@ -17,12 +17,12 @@ from function_app.domain.drop import Drop, Unpacked
 from function_app.domain.receipt import DroppedFile
 from function_app.drops import archive_reader
 from function_app.drops.archive_reader import LARGEST, ArchiveRefused, is_archive
-from function_app.drops.path_rules import folders_of
+from function_app.drops.path_rules import parent_folders
 from function_app.errors import BlobNotFound
 from function_app.ports.storage import Blobs
-from function_app.store.snapshots import ChangedMeanwhile
+from function_app.store.snapshots import SourceChanged
 
-MEND = "Drop an archive that holds plain files alone, or drop its files as they are."
+HOW_TO_FIX = "Drop an archive that holds plain files alone, or drop its files as they are."
 
 
 @frozen
@@ -31,7 +31,7 @@ class ScriptArchives:
 
     blobs: Blobs
 
-    def opened(self, drop: Drop) -> Drop:
+    def expand(self, drop: Drop) -> Drop:
         """Return the drop with what its archives hold, or with the reason why one is refused.
 
         Raises:
@@ -45,7 +45,7 @@ class ScriptArchives:
             unpacked = [self._look(drop, archive) for archive in archives]
             _check_places(drop, unpacked)
         except ArchiveRefused as refused:
-            return evolve(drop, refusal=(str(refused), MEND))
+            return evolve(drop, refusal=(str(refused), HOW_TO_FIX))
         return evolve(drop, unpacked=unpacked)
 
     def unpack(self, drop: Drop, drop_id: str) -> None:
@@ -67,7 +67,7 @@ class ScriptArchives:
     def files(self, drop: Drop, unpacked: Unpacked) -> Iterator[tuple[DroppedFile, bytes]]:
         """Yield each file of an archive, job.yaml included, with its content, one at a time."""
         wanted = {file.name: file for file in unpacked.files}
-        for path, content in archive_reader.files(unpacked.archive.name, self._read(drop, unpacked.archive)):
+        for path, content in archive_reader.iter_files(unpacked.archive.name, self._read(drop, unpacked.archive)):
             yield wanted[path.removeprefix(unpacked.folder)], content
 
     def read(self, drop: Drop, name: str) -> bytes | None:
@@ -79,7 +79,7 @@ class ScriptArchives:
 
     def _look(self, drop: Drop, archive: DroppedFile) -> Unpacked:
         found = {}
-        for path, content in archive_reader.files(archive.name, self._read(drop, archive)):
+        for path, content in archive_reader.iter_files(archive.name, self._read(drop, archive)):
             if path in found:
                 raise _refused(archive, f"it holds {path!r} twice")
             digest = hashlib.md5(content, usedforsecurity=False).digest()
@@ -96,9 +96,9 @@ class ScriptArchives:
         try:
             blob = self.blobs.read(naming.SCRIPTS, name, limit=LARGEST + 1)
         except BlobNotFound as error:
-            raise ChangedMeanwhile(changed) from error
+            raise SourceChanged(changed) from error
         if blob.etag != archive.etag:
-            raise ChangedMeanwhile(changed)
+            raise SourceChanged(changed)
         return blob.data
 
 
@@ -120,17 +120,17 @@ def _check_places(drop: Drop, archives: Iterable[Unpacked]) -> None:
     """Refuse a file that takes the place of another, also where only a system that ignores case sees it so."""
     loose = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
     taken = {_folded(file.name): file.name for file in loose if not is_top_archive(file.name)}
-    folders = {folder for name in taken for folder in folders_of(name)}
+    folders = {folder for name in taken for folder in parent_folders(name)}
     for one in archives:
         for file in one.files:
             folded = _folded(file.name)
             if folded in taken:
                 raise _refused(one.archive, f"{file.name!r} takes the place of {taken[folded]!r}")
-            if folded in folders or (clash := next((up for up in folders_of(folded) if up in taken), None)):
+            if folded in folders or (clash := next((up for up in parent_folders(folded) if up in taken), None)):
                 other = taken[clash] if folded not in folders and clash else file.name
                 raise _refused(one.archive, f"{file.name!r} makes {other!r} a file and a folder")
             taken[folded] = file.name
-            folders.update(folders_of(folded))
+            folders.update(parent_folders(folded))
 
 
 def _folded(name: str) -> str:

@@ -9,15 +9,15 @@ from function_app.domain.document import Document
 from function_app.errors import TrainingServiceUnavailable
 from function_app.store.deletions import BeingDeleted
 from function_app.store.receipts import Clock, ReceiptBusy
-from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay, UnreadableSnapshot
+from function_app.store.snapshots import CopyPending, SourceChanged, UnreadableSnapshot
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)
 
-REASONS = (ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable, UnreadableSnapshot)
+TRANSIENT_ERRORS = (SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnavailable, UnreadableSnapshot)
 
 
-class PutOff(Document):
+class DeferrableMessage(Document):
     """A message of `settled-drops` that is put off while something stands in its way.
 
     `since` is when that began. Without `again` it is not put off: its sender sends another one.
@@ -28,19 +28,19 @@ class PutOff(Document):
     again: bool = True
 
 
-def or_later[R: PutOff](
+def run_or_defer[R: DeferrableMessage](
     request: R, work: Callable[[R], object], send: Callable[[R, float], None], *, clock: Clock, timing: Timing
 ) -> None:
     """Work on a message; where something stands in its way, send it again with a delay in seconds."""
     try:
         work(request)
-    except REASONS as reason:
+    except TRANSIENT_ERRORS as reason:
         logger.info("%s", reason)
         if request.again:
-            send(*later(request, reason, clock(), timing))
+            send(*defer(request, reason, clock(), timing))
 
 
-def later[R: PutOff](request: R, reason: Exception, now: datetime, timing: Timing) -> tuple[R, float]:
+def defer[R: DeferrableMessage](request: R, reason: Exception, now: datetime, timing: Timing) -> tuple[R, float]:
     """Return the message to send again, and in how many seconds. Raise the reason where it was put off for long enough.
 
     Then it is a message that fails, which is kept and noted where people look.
@@ -50,10 +50,10 @@ def later[R: PutOff](request: R, reason: Exception, now: datetime, timing: Timin
         raise reason
     following = request.model_copy(update={"tries": request.tries + 1, "since": since})
     name = request.model_dump_json(exclude={"tries", "since"})
-    return following, delay(reason, request.tries, of=name, timing=timing)
+    return following, retry_delay(reason, request.tries, of=name, timing=timing)
 
 
-def delay(reason: Exception, tries: int, *, of: str, timing: Timing) -> float:
+def retry_delay(reason: Exception, tries: int, *, of: str, timing: Timing) -> float:
     """Return in how many seconds to look again at what has this name: later each time."""
     if isinstance(reason, BeingDeleted):
         return timing.paused_check

@@ -24,7 +24,7 @@ EMPTY_UNTIL_FLUSHED = "CreateFile"
 """Accounts with folders create a file first and fill it later (FlushWithClose): the first event is too early."""
 
 
-class SettleRequest(Document):
+class SettleMessage(Document):
     """A message of `settled-drops`: look at the experiment's folder.
 
     `since` is when its files began to come, `tries` how often something else stood in the way already.
@@ -48,14 +48,14 @@ class SettleRequest(Document):
         return naming.settling_blob(f"{self.experiment}-{hashlib.sha256(self.folder.encode()).hexdigest()[:16]}")
 
 
-class Marker(Document):
+class PendingSettle(Document):
     """`.settling/<experiment>`: a look at the folder is scheduled, in `delay` seconds, by the message with this id.
 
     `sent` is how often the request was sent again since, and `sent_at` when that was the last time.
     """
 
     message: str
-    request: SettleRequest
+    request: SettleMessage
     delay: float = 0.0
     sent: int = 0
     sent_at: datetime | None = None
@@ -70,7 +70,7 @@ class Intake:
     account_url: str
     quiet_period: float
 
-    def receive(self, event: BlobCreated, *, message: str, delivery: int = 1) -> bool:
+    def on_blob_created(self, event: BlobCreated, *, message: str, delivery: int = 1) -> bool:
         """Schedule a look at the experiment that the blob belongs to; return whether this call did.
 
         `message` identifies the delivery, and `delivery` counts how often it was made.
@@ -82,17 +82,17 @@ class Intake:
             return False
         folder, _, name = place.partition("/")
         experiment = naming.slug(folder) if name else naming.ROOT_EXPERIMENT
-        request = SettleRequest(experiment=experiment, folder=folder, trigger=event.id)
+        request = SettleMessage(experiment=experiment, folder=folder, trigger=event.id)
         return self.schedule(request, message=message, delivery=delivery, delay=self.quiet_period)
 
-    def schedule(self, request: SettleRequest, *, message: str, delivery: int = 1, delay: float) -> bool:
+    def schedule(self, request: SettleMessage, *, message: str, delivery: int = 1, delay: float) -> bool:
         """Put a settle request on the queue unless one is there already.
 
         Killed between the marker and the message, the same delivery comes again, finds its own id and goes on.
         """
-        marker = Marker(message=message, request=request, delay=delay)
+        marker = PendingSettle(message=message, request=request, delay=delay)
         try:
-            created = self.blobs.create(naming.RECEIPTS, request.marker, marker.encoded())
+            created = self.blobs.create(naming.RECEIPTS, request.marker, marker.to_bytes())
         except PreconditionFailed:
             if delivery == 1 or not self._made_by(request.marker, message):
                 return False
@@ -102,10 +102,10 @@ class Intake:
 
     def look_again(self, folder: str, *, trigger: str, run: str) -> None:
         """Have a folder looked at now that no event tells of. `run` identifies the round that found it."""
-        request = SettleRequest(experiment=naming.slug(folder), folder=folder, trigger=trigger)
+        request = SettleMessage(experiment=naming.slug(folder), folder=folder, trigger=trigger)
         self.schedule(request, message=f"{trigger}-{run}", delay=0)
 
-    def postpone(self, request: SettleRequest, *, message: str, delay: float) -> None:
+    def postpone(self, request: SettleMessage, *, message: str, delay: float) -> None:
         """Put a settle request back that was taken too early.
 
         Where a file has come meanwhile, its look will do; but it is told since when files have been coming, or a
@@ -116,33 +116,33 @@ class Intake:
             return
         try:
             blob = self.blobs.read(naming.RECEIPTS, request.marker)
-            marker = Marker.decoded(blob.data)
+            marker = PendingSettle.from_bytes(blob.data)
             since = min(request.since, marker.request.since or request.since)
             told = marker.model_copy(update={"request": marker.request.model_copy(update={"since": since})})
-            self.blobs.replace(naming.RECEIPTS, request.marker, told.encoded(), etag=blob.etag)
+            self.blobs.replace(naming.RECEIPTS, request.marker, told.to_bytes(), etag=blob.etag)
         except (BlobNotFound, PreconditionFailed):
             return  # that look has begun
 
-    def take(self, request: SettleRequest) -> SettleRequest:
+    def consume_marker(self, request: SettleMessage) -> SettleMessage:
         """Take a request's marker away: a file that comes from now on makes a new one.
 
         Return the request with the earliest time since when files have been coming.
         """
         try:
-            marker = Marker.decoded(self.blobs.read(naming.RECEIPTS, request.marker).data)
+            marker = PendingSettle.from_bytes(self.blobs.read(naming.RECEIPTS, request.marker).data)
         except BlobNotFound:
             return request
         self.blobs.delete(naming.RECEIPTS, request.marker)
         known = [since for since in (request.since, marker.request.since) if since is not None]
         return request.model_copy(update={"since": min(known, default=None)})
 
-    def enqueue(self, request: SettleRequest, *, delay: float) -> None:
+    def enqueue(self, request: SettleMessage, *, delay: float) -> None:
         """Put a settle request on the queue whatever markers there are."""
         self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json", exclude_none=True), delay=delay)
 
     def _made_by(self, name: str, message: str) -> bool:
         try:
-            return Marker.decoded(self.blobs.read(naming.RECEIPTS, name).data).message == message
+            return PendingSettle.from_bytes(self.blobs.read(naming.RECEIPTS, name).data).message == message
         except BlobNotFound:
             return False
 

@@ -21,16 +21,16 @@ LONGEST_FOLDER = 200
 """Characters of an experiment's folder: Azure ML's tags, which hold it, have 256 at most."""
 
 _PLACEHOLDER = "${{"
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of the text that follows, so that `exe.py` can show as `yp.exe`."""
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 _ESCAPED = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
 
 
-def path_problem(path: str) -> str | None:
+def path_error(path: str) -> str | None:
     """Return why no job can have a file of this name, relative to its folder, or None where one can."""
     parts = path.split("/")
-    if any(character in _TURNING or unicodedata.category(character) in _UNPRINTABLE for character in path):
+    if any(character in _BIDI_CONTROLS or unicodedata.category(character) in _UNPRINTABLE for character in path):
         return "holds a line break, a control character or a mark that turns the direction of text"
     if "\\" in path:
         return "holds a backslash, which some systems take for a slash"
@@ -51,29 +51,30 @@ def folder_problem(folder: str) -> str | None:
         return f"holds {_PLACEHOLDER}, which Azure ML would fill in"
     if found := _ESCAPED.search(folder):
         return f"holds {found[0]}, which is read as another character in an address"
-    return path_problem(folder)
+    return path_error(folder)
 
 
-def problem(drop: Drop) -> str | None:
+def drop_error(drop: Drop) -> str | None:
     """Return what is wrong with the first name of a drop that no job can have, or None."""
     if reason := folder_problem(drop.folder):
-        return f"The folder {shown(drop.folder)} {reason}."
-    for container, files in ((naming.SCRIPTS, drop.sources), (naming.DATA, drop.data)):
+        return f"The folder {quote_name(drop.folder)} {reason}."
+    for container, files in ((naming.SCRIPTS, drop.job_scripts), (naming.DATA, drop.data)):
         taken = {file.name for file in files}
         for file in files:
-            if reason := path_problem(file.name) or _script_problem(drop, container, file):
-                return f"{container}/{drop.folder}/{shown(file.name)} {reason}."
-            if (folder := next((up for up in folders_of(file.name) if up in taken), None)) is not None:
-                return f"{container}/{drop.folder}/{shown(folder)} is a file, and a folder with {shown(file.name)} too."
+            if reason := path_error(file.name) or _script_problem(drop, container, file):
+                return f"{container}/{drop.folder}/{quote_name(file.name)} {reason}."
+            if (folder := next((up for up in parent_folders(file.name) if up in taken), None)) is not None:
+                place = f"{container}/{drop.folder}/{quote_name(folder)}"
+                return f"{place} is a file, and a folder with {quote_name(file.name)} too."
     return None
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name as it can be shown in one line, cut to 100 characters."""
     text = name if len(name) <= 100 else f"{name[:99]}…"  # noqa: PLR2004 (as the docstring says)
     escaped = "".join(
         character.encode("unicode_escape").decode()
-        if character in _TURNING or unicodedata.category(character) in _UNPRINTABLE
+        if character in _BIDI_CONTROLS or unicodedata.category(character) in _UNPRINTABLE
         else character
         for character in text
     )
@@ -92,7 +93,7 @@ def _script_problem(drop: Drop, container: str, file: DroppedFile) -> str | None
     return f"has more than {room} characters" if len(file.name) > room else None
 
 
-def folders_of(name: str) -> Iterable[str]:
+def parent_folders(name: str) -> Iterable[str]:
     """Return the folders that a file lies in, the topmost first."""
     parts = name.split("/")[:-1]
     return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))

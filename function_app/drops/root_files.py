@@ -4,11 +4,11 @@ from datetime import datetime
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.domain.plan import Rejected
+from function_app.domain.plan import RejectedPlan
 from function_app.ports.storage import Blobs
 
 
-def refused(blobs: Blobs, name: str, *, now: datetime) -> Rejected | None:
+def reject_root_file(blobs: Blobs, name: str, *, now: datetime) -> RejectedPlan | None:
     """Return the refusal of the file of this name, in whichever container it is; None where it is in none."""
     found = [
         (container, item)
@@ -18,8 +18,8 @@ def refused(blobs: Blobs, name: str, *, now: datetime) -> Rejected | None:
     if not found:
         return None
     container = found[0][0]
-    return Rejected(
-        drop=Drop.of_outsiders(name, found, now=now),
+    return RejectedPlan(
+        drop=Drop.of_root_file(name, found, now=now),
         reason=f"{container}/{name} lies outside of any experiment's folder.",
         what_to_do=f"Drop it into a folder: {container}/<experiment>/{name}.",
     )

@@ -9,12 +9,19 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.domain.plan import Plan, Ready, Rejected, Waiting
-from function_app.domain.receipt import Receipt, Received, Status
-from function_app.domain.receipt_transitions import answered, claim, repeated, seen, sequence, wanted
+from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
+from function_app.domain.receipt import DropContents, Receipt, Status
+from function_app.domain.receipt_transitions import (
+    claim_attempt,
+    drop_order,
+    next_attempt_reason,
+    with_listing,
+    with_plan,
+    with_repeat,
+)
 from function_app.drops import deferral, root_files
 from function_app.drops.archives import ScriptArchives
-from function_app.drops.intake import Intake, SettleRequest
+from function_app.drops.intake import Intake, SettleMessage
 from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
 from function_app.drops.planning import Planner
 from function_app.drops.uploaders import UploadRecords, uploaded_by
@@ -27,9 +34,9 @@ from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
 from function_app.ports.storage import Blobs
-from function_app.store.approvals import REASON, Approvals, Pending
-from function_app.store.deletions import check_not_deleting, deleted_before
-from function_app.store.latest_drop import Latest
+from function_app.store.approvals import REASON, Approvals, PendingApproval
+from function_app.store.deletions import check_not_deleting, deleted_until
+from function_app.store.latest_drop import LatestDrop
 from function_app.store.receipts import ReceiptBusy, Receipts
 from function_app.store.snapshots import Snapshots
 from function_app.timing import Timing
@@ -37,13 +44,13 @@ from function_app.timing import Timing
 logger = logging.getLogger(__name__)
 
 
-class NothingNew(KedjaError):
+class NoNewFiles(KedjaError):
     """Nothing was written since the experiment's latest drop."""
 
 
-Describe = Callable[[], Received]
+ManifestWriter = Callable[[], DropContents]
 """Writes a drop's manifest, and returns what the receipt says of it."""
-Whole = tuple[Drop, Callable[[], Latest | None]]
+Whole = tuple[Drop, Callable[[], LatestDrop | None]]
 """All that is in the folder, used or not, and what returns the experiment's latest drop before this one."""
 
 
@@ -64,21 +71,21 @@ class Settler:
     uploads: UploadRecords
     timing: Timing
 
-    def settle(self, request: SettleRequest, *, message: str) -> Receipt | None:
+    def settle(self, request: SettleMessage, *, message: str) -> Receipt | None:
         """Take the folder as a drop if it has come to rest, else look again later.
 
         The marker goes first: a file that comes after that makes a new one, and one that came before is listed.
         """
-        request = self.intake.take(request)
+        request = self.intake.consume_marker(request)
         if self.blobs.get(naming.RECEIPTS, naming.PAUSED_BLOB) is not None:
             # The time of the pause is not time that was waited for files.
             paused = request.model_copy(update={"since": None})
             self.intake.postpone(paused, message=message, delay=self.timing.paused_check)
             return None
         if request.experiment == naming.ROOT_EXPERIMENT:
-            return self._reject_outsider(request)
+            return self._reject_root_file(request)
         try:
-            drop = self.archives.opened(Drop.take(self.blobs, request.folder))
+            drop = self.archives.expand(Drop.list_drop(self.blobs, request.folder))
             if drop.is_empty:
                 return None
             spec = self.spec(drop)
@@ -86,33 +93,33 @@ class Settler:
                 delay = max(1.0, drop.seconds_until_quiet(self.intake.quiet_period))
                 self.intake.postpone(request, message=message, delay=delay)
                 return None
-            return self._taken(drop, spec, request)
-        except NothingNew as nothing:
+            return self._process_during_outage(drop, spec, request)
+        except NoNewFiles as nothing:
             logger.info("%s", nothing)
-        except deferral.REASONS as reason:
+        except deferral.TRANSIENT_ERRORS as reason:
             logger.info("%s", reason)
-            delay = deferral.delay(reason, request.tries, of=request.marker, timing=self.timing)
+            delay = deferral.retry_delay(reason, request.tries, of=request.marker, timing=self.timing)
             self.intake.postpone(request.model_copy(update={"tries": request.tries + 1}), message=message, delay=delay)
         return None
 
-    def _taken(self, drop: Drop, spec: JobSpec | InvalidJobSpec, request: SettleRequest) -> Receipt:
+    def _process_during_outage(self, drop: Drop, spec: JobSpec | InvalidJobSpec, request: SettleMessage) -> Receipt:
         """Take the drop; where the training service does not answer for longer, say so on its receipt."""
         try:
-            return self.take(drop, spec, trigger=request.trigger, asked=False)
+            return self.process_drop(drop, spec, trigger=request.trigger, asked=False)
         except TrainingServiceUnavailable as error:
             if isinstance(spec, InvalidJobSpec) or not request.tries:
                 raise
-            subject = self.planner.subject(drop, spec)
+            subject = self.planner.effective_drop(drop, spec)
             receipt = self.receipts.find(drop.experiment, subject.id(spec.canonical()))
             plan = outage.plan(subject, receipt, self.receipts.clock(), error, self.timing)
             if plan is None:
                 raise
-            told = self.take(drop, spec, trigger=request.trigger, asked=False, plan=plan)
-            if isinstance(plan, Waiting):
+            told = self.process_drop(drop, spec, trigger=request.trigger, asked=False, plan=plan)
+            if isinstance(plan, WaitingPlan):
                 raise
             return told
 
-    def _must_wait(self, drop: Drop, spec: JobSpec | InvalidJobSpec, request: SettleRequest) -> bool:
+    def _must_wait(self, drop: Drop, spec: JobSpec | InvalidJobSpec, request: SettleMessage) -> bool:
         if not drop.seconds_until_quiet(self.intake.quiet_period):
             return False
         asked = None if isinstance(spec, InvalidJobSpec) else spec.kedja.drop.max_wait
@@ -131,7 +138,7 @@ class Settler:
     def _specs(self) -> DroppedSpecs:
         return DroppedSpecs(archives=self.archives, blobs=self.blobs)
 
-    def take(
+    def process_drop(
         self,
         drop: Drop,
         spec: JobSpec | InvalidJobSpec,
@@ -155,105 +162,118 @@ class Settler:
         """
         check_not_deleting(self.blobs, drop.experiment)
         if isinstance(spec, InvalidJobSpec):
-            plan = Rejected(drop=drop, reason=str(spec), what_to_do="Fix job.yaml and drop it again.")
+            plan = RejectedPlan(drop=drop, reason=str(spec), what_to_do="Fix job.yaml and drop it again.")
             canonical, spec = canonical_of_invalid(drop), JobSpec()
         else:
             plan, canonical = plan or self.planner.plan(drop, spec), spec.canonical()
         drop_id = plan.drop.id(canonical)
-        code = self.approvals.digest(plan.drop, spec) if isinstance(plan, Ready) else None
-        plan = self._held(plan, code, drop_id)
+        code = self.approvals.digest(plan.drop, spec) if isinstance(plan, ReadyPlan) else None
+        plan = self._hold_for_approval(plan, code, drop_id)
         latest = functools.cache(functools.partial(self.receipts.latest, drop.experiment))
         receipt = self.receipts.find(drop.experiment, drop_id)
         if receipt is None and not asked:
             self._check_that_something_came(drop, latest())
-        if receipt is None or wanted(receipt, plan.drop.newest or drop.now, force=force, at=self.receipts.clock()):
+        if receipt is None or next_attempt_reason(
+            receipt, plan.drop.newest or drop.now, force=force, at=self.receipts.clock()
+        ):
             plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
         describe = functools.partial(self._described, plan, spec, drop_id, code, (drop, latest))
         if receipt is None:
-            receipt = self._first(plan, spec, drop_id, trigger, describe, force=force)
+            receipt = self._create_receipt(plan, spec, drop_id, trigger, describe, force=force)
         else:
-            receipt = self._again(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
-        if receipt.outbox or receipt.status is Status.SUBMITTING or outage.is_asked_again(receipt):
-            self.receipts.open(receipt.experiment, receipt.drop)
-        receipt = self.supersession.advance(receipt, supersede=spec.kedja.drop.supersede)
+            receipt = self._update_receipt(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
+        if receipt.outbox or receipt.status is Status.SUBMITTING or outage.needs_polling(receipt):
+            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        receipt = self.supersession.promote_to_latest(receipt, supersede=spec.kedja.drop.supersede)
         if receipt.status is Status.SUBMITTING:
             return self.submitter.submit(receipt)
-        if outage.only_waits(receipt):
-            return self.receipts.let_wait(receipt, outage.only_waits)
-        return self.receipts.flush(receipt)
+        if outage.waits_for_event(receipt):
+            return self.receipts.park(receipt, outage.waits_for_event)
+        return self.receipts.publish_outbox(receipt)
 
-    def id_of(self, drop: Drop, spec: JobSpec) -> str:
+    def drop_id(self, drop: Drop, spec: JobSpec) -> str:
         """Return the id that a drop has with a job spec."""
         return self.planner.plan(drop, spec).drop.id(spec.canonical())
 
-    def _held(self, plan: Plan, code: str | None, drop_id: str) -> Plan:
+    def _hold_for_approval(self, plan: Plan, code: str | None, drop_id: str) -> Plan:
         """Return the plan, or that it waits for an approval of its code where it needs one and has none."""
         drop = plan.drop
-        if code is None or self.approvals.admits(Pending(digest=code, experiment=drop.experiment, drop=drop_id)):
+        if code is None or self.approvals.check_or_note(
+            PendingApproval(digest=code, experiment=drop.experiment, drop=drop_id)
+        ):
             return plan
         what_to_do = (
             f"Have somebody who may run code look at it and approve the digest {code}: POST /api/approvals "
             f'{{"digest": "{code}"}}. The drop goes on at once then.'
         )
-        return Waiting(drop=drop, what=f"{REASON}{code}", what_to_do=what_to_do)
+        return WaitingPlan(drop=drop, what=f"{REASON}{code}", what_to_do=what_to_do)
 
-    def _check_that_something_came(self, drop: Drop, latest: Latest | None) -> None:
+    def _check_that_something_came(self, drop: Drop, latest: LatestDrop | None) -> None:
         # Whatever was written before the second of the latest listing was on it.
-        known = latest.known if latest else deleted_before(self.blobs, drop.experiment)
-        if known is not None and (drop.newest is None or sequence(drop.newest) < known):
-            raise NothingNew(f"Files of {drop.folder} (or its receipts) were deleted, and none came. That is no drop.")
+        known = latest.known if latest else deleted_until(self.blobs, drop.experiment)
+        if known is not None and (drop.newest is None or drop_order(drop.newest) < known):
+            raise NoNewFiles(f"Files of {drop.folder} (or its receipts) were deleted, and none came. That is no drop.")
 
-    def _first(
-        self, plan: Plan, spec: JobSpec, drop_id: str, trigger: str, describe: Describe, *, force: str | None = None
+    def _create_receipt(
+        self,
+        plan: Plan,
+        spec: JobSpec,
+        drop_id: str,
+        trigger: str,
+        describe: ManifestWriter,
+        *,
+        force: str | None = None,
     ) -> Receipt:
         """Write the receipt of content that was never seen before, with its first attempt where it is ready."""
         drop = plan.drop
-        self.snapshots.keep_spec(drop, drop_id, spec)
+        self.snapshots.save_spec(drop, drop_id, spec)
         received = describe()
         now = self.receipts.clock()
         receipt = Receipt(
             experiment=drop.experiment,
             folder=drop.folder,
             drop=drop_id,
-            sequence=sequence(drop.now),
-            listed=sequence(drop.now),
+            sequence=drop_order(drop.now),
+            listed=drop_order(drop.now),
             status=Status.WAITING,
             received_at=now,
             updated_at=now,
             newest_upload=drop.newest or drop.now,
             trigger=trigger,
-            uploaded_by=uploaded_by(drop, self.uploads.of(drop.experiment)),
+            uploaded_by=uploaded_by(drop, self.uploads.latest_links(drop.experiment)),
             received=received,
             attempts_before=attempts_before(self.blobs, drop.experiment, drop_id),
         )
-        if isinstance(plan, Ready):
+        if isinstance(plan, ReadyPlan):
             self._keep_scripts(drop, drop_id)
         # Before the receipt, so that `reconcile` finds it wherever this is killed; and after it, in `take`.
-        self.receipts.open(receipt.experiment, receipt.drop)
-        if isinstance(plan, Ready):
-            receipt = receipt.with_(spec=self.submitter.shown(plan, spec, drop_id))
+        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        if isinstance(plan, ReadyPlan):
+            receipt = receipt.with_(spec=self.submitter.redacted_document(plan, spec, drop_id))
             options = spec.kedja.attempt_options
-            return self.receipts.create(claim(receipt, "first drop", drop, now, options, request=force))
-        return self.receipts.create(answered(receipt, plan, now))
+            return self.receipts.create(claim_attempt(receipt, "first drop", drop, now, options, request=force))
+        return self.receipts.create(with_plan(receipt, plan, now))
 
-    def _described(self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None) -> Received:
+    def _described(
+        self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None
+    ) -> DropContents:
         """Write the manifest; return what the receipt says of it. `whole` is all that lies there, used or not."""
         marker = spec.kedja.drop.wait_for
-        received = self.snapshots.describe(
+        received = self.snapshots.write_manifest(
             plan.drop,
             drop_id,
-            entry_script=plan.entry_script if isinstance(plan, Ready) else None,
+            entry_script=plan.entry_script if isinstance(plan, ReadyPlan) else None,
             ignored=[marker] if marker else [],
         )
         drop, latest = (whole[0], whole[1]()) if whole else (None, None)
-        gone = self.snapshots.gone(latest.drop, drop) if drop and latest and latest.drop != drop_id else None
+        gone = self.snapshots.missing_files(latest.drop, drop) if drop and latest and latest.drop != drop_id else None
         return received.model_copy(update={"code_sha256": code, "gone": gone})
 
     def _keep_scripts(self, drop: Drop, drop_id: str) -> None:
         self.snapshots.copy_scripts(drop, drop_id)
         self.archives.unpack(drop, drop_id)
 
-    def _again(
+    def _update_receipt(
         self,
         receipt: Receipt,
         plan: Plan,
@@ -262,7 +282,7 @@ class Settler:
         trigger: str,
         *,
         force: str | None,
-        describe: Describe,
+        describe: ManifestWriter,
     ) -> Receipt:
         """Answer content that has a receipt: submit it where it is its turn, else say which job did it already."""
         drop, now = plan.drop, self.receipts.clock()
@@ -270,53 +290,63 @@ class Settler:
 
         if receipt.status is Status.CANCELING and newest > receipt.newest_upload:
             raise ReceiptBusy(f"{receipt.name} was dropped again while its job is being canceled. Try again later.")
-        if isinstance(plan, Ready) and wanted(receipt, newest, force=force, at=now):
+        if isinstance(plan, ReadyPlan) and next_attempt_reason(receipt, newest, force=force, at=now):
             # Of what waits nothing is ever deleted; a snapshot may go before its receipt says so.
-            self.snapshots.keep_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
+            self.snapshots.save_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
             described = describe()
-            came_from = uploaded_by(drop, self.uploads.of(drop.experiment))
-            shown = self.submitter.shown(plan, spec, drop_id)
+            came_from = uploaded_by(drop, self.uploads.latest_links(drop.experiment))
+            shown = self.submitter.redacted_document(plan, spec, drop_id)
             self._keep_scripts(drop, drop_id)
-            self.receipts.open(receipt.experiment, receipt.drop)
+            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
 
             def claim_once(current: Receipt) -> Receipt:
-                why = wanted(current, newest, force=force, at=now)
+                why = next_attempt_reason(current, newest, force=force, at=now)
                 if why is None:
                     return current
                 _check_snapshot(current, receipt)
-                claimed = claim(current, why, drop, now, spec.kedja.attempt_options, request=force)
+                claimed = claim_attempt(current, why, drop, now, spec.kedja.attempt_options, request=force)
                 return claimed.with_(received=described, uploaded_by=came_from, spec=shown)
 
             return self.receipts.change(receipt, claim_once)
         answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (
             receipt.status is Status.SUPERSEDED and newest > receipt.newest_upload
         )
-        if not isinstance(plan, Ready) and answerable and not receipt.attempts:
+        if not isinstance(plan, ReadyPlan) and answerable and not receipt.attempts:
             answer = functools.partial(_named, plan=plan)
-            self.receipts.open(receipt.experiment, receipt.drop)
-            written = self.receipts.change(receipt, lambda current: answer(seen(answered(current, plan, now), drop)))
-            self.receipts.index(written)  # a call that was killed may have written the receipt and not its index
+            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+            written = self.receipts.change(
+                receipt, lambda current: answer(with_listing(with_plan(current, plan, now), drop))
+            )
+            self.receipts.write_index(written)  # a call that was killed may have written the receipt and not its index
             return written
-        if isinstance(plan, Waiting) and outage.is_compute(plan.what) and wanted(receipt, newest, force=force, at=now):
+        if (
+            isinstance(plan, WaitingPlan)
+            and outage.is_compute(plan.what)
+            and next_attempt_reason(receipt, newest, force=force, at=now)
+        ):
             raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, and there is no {plan.what} now.")
-        refused = plan.reason if isinstance(plan, Rejected) and wanted(receipt, newest, force=force, at=now) else None
-        return self.receipts.change(receipt, lambda current: repeated(current, trigger, drop, now, refused=refused))
+        refused = (
+            plan.reason
+            if isinstance(plan, RejectedPlan) and next_attempt_reason(receipt, newest, force=force, at=now)
+            else None
+        )
+        return self.receipts.change(receipt, lambda current: with_repeat(current, trigger, drop, now, refused=refused))
 
-    def _reject_outsider(self, request: SettleRequest) -> Receipt | None:
+    def _reject_root_file(self, request: SettleMessage) -> Receipt | None:
         """Answer a file that was dropped outside of any folder."""
-        plan = root_files.refused(self.blobs, request.folder, now=self.receipts.clock())
+        plan = root_files.reject_root_file(self.blobs, request.folder, now=self.receipts.clock())
         if plan is None:
             return None
         spec, drop_id = JobSpec(), plan.drop.id("outside of any experiment")
         describe = functools.partial(self._described, plan, spec, drop_id, None, None)
-        receipt = self._first(plan, spec, drop_id, request.trigger, describe)
-        self.receipts.open(receipt.experiment, receipt.drop)
-        return self.receipts.flush(receipt)
+        receipt = self._create_receipt(plan, spec, drop_id, request.trigger, describe)
+        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        return self.receipts.publish_outbox(receipt)
 
 
 def _named(receipt: Receipt, plan: Plan) -> Receipt:
     """Return the receipt with the digest that it waits for, which an ETag that counts may have changed."""
-    if not isinstance(plan, Waiting) or not plan.what.startswith(REASON):
+    if not isinstance(plan, WaitingPlan) or not plan.what.startswith(REASON):
         return receipt
     digest = plan.what.removeprefix(REASON)
     return receipt.with_(received=receipt.received.model_copy(update={"code_sha256": digest}))

@@ -22,7 +22,7 @@ Links = Mapping[tuple[str, str], tuple[str, datetime]]
 class UploadRecords(Protocol):
     """What is on record of upload links."""
 
-    def of(self, experiment: str) -> Links:
+    def latest_links(self, experiment: str) -> Links:
         """Return the latest link of each file of an experiment. One listing."""
 
 

@@ -12,9 +12,9 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
-from function_app.drops.path_rules import LONGEST_BLOB, folder_problem, path_problem, shown
+from function_app.drops.path_rules import LONGEST_BLOB, folder_problem, path_error, quote_name
 from function_app.errors import KedjaError
-from function_app.ports.storage import MOST_LISTED, BlobItem, Blobs, Permission, pages
+from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Permission, iter_pages
 
 FOLDER = ".uploads/"
 """Where the container `receipts` has who asked for links."""
@@ -40,7 +40,7 @@ class InvalidName(KedjaError):
     """A folder or a file cannot be called so."""
 
 
-class Wanted(Document):
+class RequestedFile(Document):
     """A file that someone wants to drop. `size` in bytes, `md5` in Base64."""
 
     container: Literal["data", "scripts"]
@@ -50,10 +50,10 @@ class Wanted(Document):
 
 
 @frozen(kw_only=True)
-class Link:
+class SignedUpload:
     """A link for one file, or none where the same content is there. `there` is what has its name now."""
 
-    file: Wanted
+    file: RequestedFile
     url: str | None
     headers: Mapping[str, str]
     blocks: bool
@@ -76,7 +76,7 @@ class Uploads:
     blobs: Blobs
     clock: Callable[[], datetime]
 
-    def links(self, folder: str, files: Sequence[Wanted], *, by: str) -> list[Link]:
+    def links(self, folder: str, files: Sequence[RequestedFile], *, by: str) -> list[SignedUpload]:
         """Return a link for each file of an experiment's folder, in the same order.
 
         Raises:
@@ -92,7 +92,7 @@ class Uploads:
             self._remember(folder, wanted, by)
         return [self._link(folder, file, there.get((file.container, file.name)), expires) for file in files]
 
-    def of(self, experiment: str) -> Mapping[tuple[str, str], tuple[str, datetime]]:
+    def latest_links(self, experiment: str) -> Mapping[tuple[str, str], tuple[str, datetime]]:
         """Return who last asked for a link to each (container, name), and when. One call, and one for each record.
 
         Only the newest records are read, up to `MOST_RECORDS` and `MOST_READ`.
@@ -111,9 +111,9 @@ class Uploads:
         }
 
     def _record(self, name: str) -> UploadRecord:
-        return UploadRecord.decoded(self.blobs.read(naming.RECEIPTS, name).data)
+        return UploadRecord.from_bytes(self.blobs.read(naming.RECEIPTS, name).data)
 
-    def _remember(self, folder: str, files: Iterable[Wanted], by: str) -> None:
+    def _remember(self, folder: str, files: Iterable[RequestedFile], by: str) -> None:
         """Write the record before any link is given: a file without one was not uploaded by a link."""
         at = self.clock()
         record = UploadRecord(by=by, at=at, files=tuple((file.container, file.name) for file in files))
@@ -121,7 +121,7 @@ class Uploads:
         place = f"{_LAST_SECOND - int(at.timestamp()):011d}-{hashlib.sha256(data).hexdigest()[:16]}"
         self.blobs.replace(naming.RECEIPTS, f"{FOLDER}{naming.slug(folder)}/{place}.json", data)
 
-    def _there(self, folder: str, files: Sequence[Wanted]) -> dict[tuple[str, str], BlobItem]:
+    def _there(self, folder: str, files: Sequence[RequestedFile]) -> dict[tuple[str, str], BlobItem]:
         found: dict[tuple[str, str], BlobItem] = {}
         for container in sorted({file.container for file in files}):
             asked = {f"{folder}/{file.name}" for file in files if file.container == container}
@@ -136,12 +136,12 @@ class Uploads:
                 looked = pool.map(lambda name: self.blobs.get(container, name), sorted(asked))
                 yield from (item for item in looked if item is not None)
             return
-        for page in pages(self.blobs, container, commonprefix(sorted(asked)), size=MOST_LISTED):  # noqa: RUF071 - as listings have it
+        for page in iter_pages(self.blobs, container, commonprefix(sorted(asked)), size=MAX_LIST_PAGE):  # noqa: RUF071 - as listings have it
             yield from page
 
-    def _link(self, folder: str, file: Wanted, there: BlobItem | None, expires: datetime) -> Link:
+    def _link(self, folder: str, file: RequestedFile, there: BlobItem | None, expires: datetime) -> SignedUpload:
         if _is_same(file, there):
-            return Link(file=file, url=None, headers={}, blocks=False, expires=None, there=there)
+            return SignedUpload(file=file, url=None, headers={}, blocks=False, expires=None, there=there)
         blocks = there is not None or (file.size or 0) > LARGEST_PIECE
         permission = Permission.WRITE if blocks else Permission.CREATE
         headers = {"x-ms-blob-type": "BlockBlob"}
@@ -150,21 +150,21 @@ class Uploads:
         if file.md5:
             headers |= {"Content-MD5": file.md5, "x-ms-blob-content-md5": file.md5}
         url = self.blobs.sign(file.container, f"{folder}/{file.name}", permission=permission, expires=expires)
-        return Link(file=file, url=url, headers=headers, blocks=blocks, expires=expires, there=there)
+        return SignedUpload(file=file, url=url, headers=headers, blocks=blocks, expires=expires, there=there)
 
 
 def check_folder(folder: str) -> None:
     """Raise InvalidName where no experiment's folder can be called so."""
     if "/" in folder:
-        raise InvalidName(f"The folder {shown(folder)} is a path: an experiment is a folder at the top.")
+        raise InvalidName(f"The folder {quote_name(folder)} is a path: an experiment is a folder at the top.")
     if folder == naming.ROOT_EXPERIMENT:
-        raise InvalidName(f"The folder {shown(folder)} is Kedja's own name for files outside of any folder.")
-    _check(f"The folder {shown(folder)}", folder_problem(folder), folder, folder)
+        raise InvalidName(f"The folder {quote_name(folder)} is Kedja's own name for files outside of any folder.")
+    _check(f"The folder {quote_name(folder)}", folder_problem(folder), folder, folder)
 
 
 def check_file(folder: str, name: str) -> None:
     """Raise InvalidName where a file in the folder could not be called so, or would never count as dropped."""
-    _check(shown(name), path_problem(name), name, f"{folder}/{name}")
+    _check(quote_name(name), path_error(name), name, f"{folder}/{name}")
 
 
 def _check(what: str, problem: str | None, name: str, path: str) -> None:
@@ -176,5 +176,5 @@ def _check(what: str, problem: str | None, name: str, path: str) -> None:
         raise InvalidName(f"{what} {problem}.")
 
 
-def _is_same(file: Wanted, there: BlobItem | None) -> bool:
+def _is_same(file: RequestedFile, there: BlobItem | None) -> bool:
     return there is not None and file.md5 is not None and there.md5 == file.md5

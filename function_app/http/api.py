@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, Response
 
 import function_app
 from function_app.http import event_ingest, page, problems
-from function_app.http.auth import Access, DataCaller
+from function_app.http.auth import AuthContext, DataUser
 from function_app.http.callers import Callers
 from function_app.http.idempotency import HEADER, LONGEST_KEY
 from function_app.http.idempotent import Idempotency
-from function_app.http.middleware import Edge
+from function_app.http.middleware import BodyLimitAndErrors
 from function_app.http.routes import (
     approvals,
     drops,
@@ -64,7 +64,7 @@ router = APIRouter()
 
 
 @router.get("/api/openapi.json", include_in_schema=False)
-def get_schema(request: Request, _caller: DataCaller) -> Response:
+def get_schema(request: Request, _caller: DataUser) -> Response:
     """Return this API's description (OpenAPI 3.1)."""
     return JSONResponse(request.app.openapi())
 
@@ -88,15 +88,15 @@ def create_api(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> FastAP
         redirect_slashes=False,
         openapi_tags=_TAGS,
     )
-    app.state.access = Access(kedja, Callers.read(settings, environ), settings.event_origins)
+    app.state.access = AuthContext(kedja, Callers.read(settings, environ), settings.event_origins)
     app.state.page_policy = page.content_policy(environ)
     for part in _PARTS:
         app.include_router(part.router)
     app.include_router(router)
     app.include_router(page.router)
     app.add_middleware(Idempotency, access=lambda: app.state.access)
-    app.add_middleware(Edge)
-    problems.install(app)
+    app.add_middleware(BodyLimitAndErrors)
+    problems.register_handlers(app)
     app.openapi = functools.cache(lambda: _described(app))  # type: ignore[method-assign] # as FastAPI documents it
     return app
 
@@ -122,4 +122,4 @@ def _takes_a_key(operation: dict[str, Any]) -> None:
     schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY + 2, "pattern": _KEY}
     parameter = {"name": HEADER, "in": "header", "required": False, "description": description, "schema": schema}
     operation.setdefault("parameters", []).append(parameter)
-    operation["responses"] = {**problems.answers(HTTPStatus.CONFLICT), **operation["responses"]}
+    operation["responses"] = {**problems.problem_responses(HTTPStatus.CONFLICT), **operation["responses"]}

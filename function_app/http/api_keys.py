@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
-from function_app.http.callers import EVERY, KEY_PREFIX, Caller, Role
-from function_app.ports.storage import Blobs, pages
+from function_app.http.callers import ALL_EXPERIMENTS, KEY_PREFIX, Caller, Role
+from function_app.ports.storage import Blobs, iter_pages
 from function_app.store.receipts import Clock, utc_now
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class StoredKey(Document):
     sha256: str
     label: str
     role: Role
-    experiments: tuple[str, ...] = EVERY
+    experiments: tuple[str, ...] = ALL_EXPERIMENTS
     created: datetime
     expires: datetime | None = None
 
@@ -60,7 +60,7 @@ class ApiKeys:
         label: str,
         role: Role,
         *,
-        experiments: Iterable[str] = EVERY,
+        experiments: Iterable[str] = ALL_EXPERIMENTS,
         expires: datetime | None = None,
     ) -> tuple[str, StoredKey]:
         """Make a key; return its text, which is nowhere else, and what is kept of it."""
@@ -74,13 +74,13 @@ class ApiKeys:
             created=self.clock(),
             expires=expires,
         )
-        self.blobs.create(naming.RECEIPTS, _name(key.id), key.encoded())
+        self.blobs.create(naming.RECEIPTS, _name(key.id), key.to_bytes())
         return f"{KEY_PREFIX}{key.id}_{secret}", key
 
     def list(self) -> list[StoredKey]:
         """Return what is kept of each key."""
-        items = (item for page in pages(self.blobs, naming.RECEIPTS, FOLDER) for item in page)
-        return [StoredKey.decoded(self.blobs.read(naming.RECEIPTS, item.name).data) for item in items]
+        items = (item for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER) for item in page)
+        return [StoredKey.from_bytes(self.blobs.read(naming.RECEIPTS, item.name).data) for item in items]
 
     def revoke(self, key_id: str) -> bool:
         """Delete a key; return whether there was one."""
@@ -108,7 +108,7 @@ class ApiKeys:
 
     def _read(self, key_id: str) -> StoredKey | None:
         try:
-            return StoredKey.decoded(self.blobs.read(naming.RECEIPTS, _name(key_id)).data)
+            return StoredKey.from_bytes(self.blobs.read(naming.RECEIPTS, _name(key_id)).data)
         except BlobNotFound:
             return None
         except ValidationError:

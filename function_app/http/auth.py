@@ -10,14 +10,14 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from function_app.http.api_keys import ApiKeys
 from function_app.http.callers import KEY_PREFIX, Caller, Callers, Role
-from function_app.http.long_poll import JournalWatch
+from function_app.http.long_poll import SharedJournalReader
 from function_app.operations.service import Kedja
 
 _BEARER = HTTPBearer(auto_error=False, description="A key of Kedja's, or a token of Entra ID where Easy Auth is on.")
 _KEY = APIKeyHeader(name="X-Kedja-Key", auto_error=False, description="A key of Kedja's: kedja_<id>_<secret>.")
 
 
-class Access:
+class AuthContext:
     """Who may come in, and to what. `app.state.access` holds the app's."""
 
     def __init__(self, kedja: Callable[[], Kedja], callers: Callers, event_origins: tuple[str, ...]) -> None:
@@ -31,9 +31,9 @@ class Access:
         return ApiKeys(blobs=self.kedja().blobs)
 
     @functools.cached_property
-    def watch(self) -> JournalWatch:
+    def watch(self) -> SharedJournalReader:
         """The journal, for all who wait for its next line."""
-        return JournalWatch(self.kedja().receipts.journal)
+        return SharedJournalReader(self.kedja().receipts.journal)
 
     def _find(self, key: str) -> Caller | None:
         # Whoever sends no key needs no look at storage, so the keys are made only here.
@@ -47,14 +47,14 @@ class Access:
         return self.callers.identify(request.headers, key, self._find, path=request.scope["path"])
 
 
-def access_of(request: Request) -> Access:
+def access_of(request: Request) -> AuthContext:
     """Return the access of the app that a request came to."""
-    access: Access = request.app.state.access
+    access: AuthContext = request.app.state.access
     return access
 
 
 @frozen
-class Needs:
+class RequireRole:
     """A dependency: a caller with the role, who sees everything where `everything` is set.
 
     `key_in_query` takes the key from `?key=` too, for webhooks that cannot set a header.
@@ -75,11 +75,11 @@ class Needs:
         What FastAPI finds in the headers is not used: it is asked for so that OpenAPI tells of it.
         """
         caller = access_of(request).caller(request, key_in_query=self.key_in_query)
-        caller.check(self.role, everything=self.everything)
+        caller.require(self.role, everything=self.everything)
         return caller
 
 
-def connected(request: Request) -> Kedja:
+def get_service(request: Request) -> Kedja:
     """Return the service, connected when the first request needs it."""
     return access_of(request).kedja()
 
@@ -91,19 +91,19 @@ def _bearer_key(authorization: str) -> str | None:
     return token if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX) else None
 
 
-DataCaller = Annotated[Caller, Depends(Needs(Role.DATA))]
+DataUser = Annotated[Caller, Depends(RequireRole(Role.DATA))]
 """Anyone with a role. What they see is up to the route."""
 
-CodeCaller = Annotated[Caller, Depends(Needs(Role.CODE))]
+CodeUser = Annotated[Caller, Depends(RequireRole(Role.CODE))]
 """Someone who may decide what code runs, and which model is used, of the experiments that they see."""
 
-Overseer = Annotated[Caller, Depends(Needs(Role.DATA, everything=True))]
+GlobalReader = Annotated[Caller, Depends(RequireRole(Role.DATA, everything=True))]
 """Anyone who sees every experiment."""
 
-Operator = Annotated[Caller, Depends(Needs(Role.CODE, everything=True))]
+Operator = Annotated[Caller, Depends(RequireRole(Role.CODE, everything=True))]
 """Someone who may change what the whole service does."""
 
-Service = Annotated[Kedja, Depends(connected)]
+Service = Annotated[Kedja, Depends(get_service)]
 """The service. Named after the caller in a route, so that nobody unknown makes it connect."""
 
 READS_AT_ONCE = 16

@@ -16,7 +16,7 @@ from attrs import frozen
 from function_app.errors import InvalidSettings, RoleMissing, Unauthenticated
 from function_app.settings import STORAGE, Settings
 
-EVERY = ("*",)
+ALL_EXPERIMENTS = ("*",)
 KEY_PREFIX = "kedja_"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -45,7 +45,7 @@ APP_ROLES = {"Kedja.Data": Role.DATA, "Kedja.Code": Role.CODE}
 """The app roles of the registration in Entra ID that stand behind Easy Auth."""
 
 
-class Method(enum.StrEnum):
+class AuthMethod(enum.StrEnum):
     """A way to know a caller: a word of the setting KEDJA_AUTH."""
 
     EASY_AUTH = "easy-auth"
@@ -59,10 +59,10 @@ class Caller:
 
     name: str
     role: Role | None
-    experiments: tuple[str, ...] = EVERY
+    experiments: tuple[str, ...] = ALL_EXPERIMENTS
 
     @property
-    def may_code(self) -> bool:
+    def can_run_code(self) -> bool:
         return self.role is Role.CODE
 
     @property
@@ -75,17 +75,17 @@ class Caller:
         (one, *others) = self.experiments or ("*",)
         return one if not others and _NAME.fullmatch(one) else None
 
-    def sees(self, experiment: str) -> bool:
+    def can_see(self, experiment: str) -> bool:
         """Return whether the experiment of this name, as receipts and jobs have it, is the caller's business."""
         return any(fnmatch.fnmatchcase(experiment, pattern) for pattern in self.experiments)
 
-    def check(self, role: Role, *, everything: bool = False) -> None:
+    def require(self, role: Role, *, everything: bool = False) -> None:
         """Raise RoleMissing where the caller has not the role, or sees only some experiments of the `everything`."""
         if self.role is None:
             raise RoleMissing(
                 f"{self.name} has no role in Kedja: assign the app role {' or '.join(APP_ROLES)} in Entra ID."
             )
-        if role is Role.CODE and not self.may_code:
+        if role is Role.CODE and not self.can_run_code:
             raise RoleMissing(f"This takes the role `code`; {self.name} has the role `{self.role}`.")
         if everything and not self.sees_everything:
             raise RoleMissing(
@@ -97,7 +97,7 @@ class Caller:
 class Callers:
     """How callers are known."""
 
-    methods: frozenset[Method]
+    methods: frozenset[AuthMethod]
 
     @classmethod
     def read(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
@@ -107,20 +107,22 @@ class Callers:
             InvalidSettings: where they would leave the door open.
         """
         words = [word.strip() for word in (settings.auth or "").split(",") if word.strip()]
-        if unknown := sorted(set(words) - set(Method)):
+        if unknown := sorted(set(words) - set(AuthMethod)):
             raise InvalidSettings(
-                f"KEDJA_AUTH is {settings.auth!r}: {', '.join(unknown)} is none of {', '.join(Method)}."
+                f"KEDJA_AUTH is {settings.auth!r}: {', '.join(unknown)} is none of {', '.join(AuthMethod)}."
             )
-        methods = frozenset(map(Method, words))
+        methods = frozenset(map(AuthMethod, words))
         in_azure = any(environ.get(name) for name in _IN_AZURE)
-        if Method.LOCAL in methods and (in_azure or not _is_on_this_machine(environ)):
+        if AuthMethod.LOCAL in methods and (in_azure or not _is_on_this_machine(environ)):
             raise InvalidSettings(
                 "KEDJA_AUTH is local, which lets everyone in: that is for storage on this machine alone "
                 f"(setting {STORAGE}). Set it to easy-auth, keys, or both."
             )
         if in_azure and not methods:
             raise InvalidSettings("KEDJA_AUTH is not set: nobody could call. Set it to easy-auth, keys, or both.")
-        if Method.EASY_AUTH in methods and (not in_azure or environ.get("WEBSITE_AUTH_ENABLED", "").lower() != "true"):
+        if AuthMethod.EASY_AUTH in methods and (
+            not in_azure or environ.get("WEBSITE_AUTH_ENABLED", "").lower() != "true"
+        ):
             raise InvalidSettings(
                 "KEDJA_AUTH names easy-auth, but no App Service authentication stands before this app: anyone could "
                 "write its headers. Turn it on, or set KEDJA_AUTH to keys."
@@ -129,7 +131,7 @@ class Callers:
 
     @property
     def is_local(self) -> bool:
-        return Method.LOCAL in self.methods
+        return AuthMethod.LOCAL in self.methods
 
     def identify(
         self,
@@ -149,7 +151,7 @@ class Callers:
         """
         if not self.methods:
             raise Unauthenticated("KEDJA_AUTH is not set, so nobody is let in: set it to easy-auth, keys or local.")
-        if key and Method.KEYS in self.methods:
+        if key and AuthMethod.KEYS in self.methods:
             caller = find_key(key)
             if caller is None:
                 raise Unauthenticated("The key is unknown, expired or revoked.")
@@ -157,10 +159,10 @@ class Callers:
         # From here on a browser says who calls, without being asked: a page of another site could have it call.
         if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
             raise Unauthenticated("A page of another site sent this: send a key of Kedja's in the header X-Kedja-Key.")
-        ways = self.methods - {Method.EASY_AUTH} if path in OPEN_PATHS else self.methods
-        if Method.EASY_AUTH in ways and "x-ms-client-principal-id" in headers:
+        ways = self.methods - {AuthMethod.EASY_AUTH} if path in OPEN_PATHS else self.methods
+        if AuthMethod.EASY_AUTH in ways and "x-ms-client-principal-id" in headers:
             return _principal(headers)
-        if Method.LOCAL in self.methods:
+        if AuthMethod.LOCAL in self.methods:
             host = headers.get("host", "localhost")
             if not _is_loopback(f"//{host}"):  # a name of somebody else's that leads to this machine
                 raise Unauthenticated(f"{host} is not this machine's name: call it localhost or 127.0.0.1.")
@@ -170,8 +172,9 @@ class Callers:
                 f"{path} is open to everyone, so a sign-in is not read there: ask GET /api/checks for the same."
             )
         words = {
-            Method.EASY_AUTH: "sign in through the app's authentication (Authorization: Bearer <token of Entra ID>)",
-            Method.KEYS: "send a key of Kedja's in the header X-Kedja-Key",
+            AuthMethod.EASY_AUTH: "sign in through the app's authentication "
+            "(Authorization: Bearer <token of Entra ID>)",
+            AuthMethod.KEYS: "send a key of Kedja's in the header X-Kedja-Key",
         }
         raise Unauthenticated(f"Who calls? To be known, {', or '.join(words[method] for method in sorted(ways))}.")
 

@@ -19,13 +19,13 @@ from pydantic import BaseModel, Field
 
 from function_app.domain import incoming_events
 from function_app.errors import InvalidEvent, RoleMissing
-from function_app.http.auth import Access, Needs, Service, access_of
+from function_app.http.auth import AuthContext, RequireRole, Service, access_of
 from function_app.http.callers import Caller, Role
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
-Sender = Annotated[Caller, Depends(Needs(Role.DATA, everything=True, key_in_query=True))]
+Sender = Annotated[Caller, Depends(RequireRole(Role.DATA, everything=True, key_in_query=True))]
 """An event may be about any experiment, so its sender is not limited to some."""
 
 ALLOWED_RATE = "*"
@@ -37,7 +37,7 @@ _BATCH = "application/cloudevents-batch+json"
 _SCHEMA = {"schema": {"type": "object"}}
 
 
-class Admitted(BaseModel):
+class IngestResult(BaseModel):
     """How many events came, and how many of them Kedja acts on. `validationResponse` answers a handshake."""
 
     received: int = 0
@@ -55,7 +55,7 @@ async def raw_body(request: Request) -> bytes:
     "",
     operation_id="allow_events",
     response_class=Response,
-    responses={**answers(HTTPStatus.BAD_REQUEST), 200: {"description": "Allowed."}},
+    responses={**problem_responses(HTTPStatus.BAD_REQUEST), 200: {"description": "Allowed."}},
 )
 def allow_events(
     request: Request,
@@ -75,7 +75,9 @@ def allow_events(
     "",
     operation_id="receive_events",
     response_model_exclude_none=True,
-    responses=answers(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=problem_responses(
+        HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -85,19 +87,19 @@ def allow_events(
 )
 def receive_events(
     request: Request, caller: Sender, kedja: Service, body: Annotated[bytes, Depends(raw_body)]
-) -> Admitted:
+) -> IngestResult:
     """Take events in: CloudEvents (single, batch or binary), or Event Grid's schema. All are good, or none is taken."""
     kind = request.headers.get("aeg-event-type", "Notification")
     if kind == "SubscriptionDeletion":
-        return Admitted()
+        return IngestResult()
     received = read_events(request.headers, body)
     if kind == "SubscriptionValidation":
-        return Admitted(validation_response=_validation_code(received))
+        return IngestResult(validation_response=_validation_code(received))
     if kind != "Notification":
         raise InvalidEvent(f"aeg-event-type is {kind!r}, which means nothing here.")
     _check_requests(received)
-    accepted = kedja.entrance.admit_all(received, code=caller.may_code)
-    return Admitted(received=len(received), accepted=accepted, ignored=len(received) - accepted)
+    accepted = kedja.entrance.admit_all(received, code=caller.can_run_code)
+    return IngestResult(received=len(received), accepted=accepted, ignored=len(received) - accepted)
 
 
 def read_events(headers: Mapping[str, str], body: bytes) -> list[Mapping[str, Any]]:
@@ -115,7 +117,7 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[Mapping[str, An
     if media_type == _BATCH and not isinstance(value, list):
         raise InvalidEvent(f"{_BATCH} is a JSON array of events.")
     is_cloud = media_type in (_STRUCTURED, _BATCH)
-    return [_checked(event, is_cloud=is_cloud) for event in incoming_events.each(value)]
+    return [_checked(event, is_cloud=is_cloud) for event in incoming_events.iter_events(value)]
 
 
 def _binary(headers: Mapping[str, str], media_type: str, body: bytes) -> dict[str, Any]:
@@ -177,5 +179,5 @@ def _validation_code(received: list[Mapping[str, Any]]) -> str:
     return code
 
 
-def _is_allowed(access: Access, origin: str) -> bool:
+def _is_allowed(access: AuthContext, origin: str) -> bool:
     return access.callers.is_local or origin.lower() in {one.lower() for one in access.event_origins}

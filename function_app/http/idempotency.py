@@ -44,7 +44,7 @@ class KeyInProgress(KedjaError):
     """A request with the key is being worked on."""
 
 
-class Kept(Document):
+class StoredResponse(Document):
     """What is kept of a key. `request` is the SHA-256 of the request; `body` in Base64."""
 
     state: Literal["in-progress", "done"]
@@ -72,7 +72,7 @@ class IdempotencyKeys:
     clock: Callable[[], datetime]
     max_runtime: timedelta
 
-    def claim(self, caller: str, key: str, method: str, target: str, body: bytes) -> Claim | Kept:
+    def claim(self, caller: str, key: str, method: str, target: str, body: bytes) -> Claim | StoredResponse:
         """Return the answer to the same request before, or a claim on working on it now.
 
         Raises:
@@ -80,9 +80,9 @@ class IdempotencyKeys:
             KeyReused: where it came with another request.
             KeyInProgress: where the same request is being worked on.
         """
-        name = f"{FOLDER}{_digest(caller.encode(), parsed(key).encode())}.json"
+        name = f"{FOLDER}{_digest(caller.encode(), parse_key(key).encode())}.json"
         request = _digest(method.encode(), target.encode(), body)
-        mark = Kept(state="in-progress", request=request, at=self.clock()).encoded()
+        mark = StoredResponse(state="in-progress", request=request, at=self.clock()).to_bytes()
         try:
             self.blobs.create(naming.RECEIPTS, name, mark)
             blob = self.blobs.read(naming.RECEIPTS, name)
@@ -93,7 +93,7 @@ class IdempotencyKeys:
             blob = self.blobs.read(naming.RECEIPTS, name)
         except BlobNotFound as error:  # it was given up at this moment
             raise KeyInProgress(_busy(key)) from error
-        kept = Kept.decoded(blob.data)
+        kept = StoredResponse.from_bytes(blob.data)
         age = self.clock() - kept.at
         if age < REMEMBERED:
             if kept.request != request:
@@ -115,7 +115,7 @@ class IdempotencyKeys:
                 self.blobs.delete(naming.RECEIPTS, claim.name, etag=claim.etag)
                 return
             is_secret = _SECRETS.fullmatch(target.partition("?")[0]) is not None
-            kept = Kept(
+            kept = StoredResponse(
                 state="done",
                 request=claim.request,
                 at=self.clock(),
@@ -123,7 +123,7 @@ class IdempotencyKeys:
                 headers={} if is_secret else {name: headers[name] for name in KEPT_HEADERS if name in headers},
                 body="" if is_secret else base64.b64encode(body).decode(),
             )
-            self.blobs.replace(naming.RECEIPTS, claim.name, kept.encoded(), etag=claim.etag)
+            self.blobs.replace(naming.RECEIPTS, claim.name, kept.to_bytes(), etag=claim.etag)
         except PreconditionFailed:
             pass  # it took so long that another request took its place
 
@@ -135,10 +135,10 @@ def effect(caller: str, key: str | None, *request: str) -> str:
     """
     if key is None:
         return secrets.token_hex(32)
-    return _digest(*(part.encode() for part in (caller, parsed(key), *request)))
+    return _digest(*(part.encode() for part in (caller, parse_key(key), *request)))
 
 
-def parsed(value: str) -> str:
+def parse_key(value: str) -> str:
     """Return the key in a header: a quoted string, as the draft has it, or the same without its quotes."""
     match = _KEY.fullmatch(value.strip())
     key = (match["quoted"] or match["bare"]) if match else ""

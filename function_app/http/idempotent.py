@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from function_app.errors import KedjaError, Unauthenticated
-from function_app.http.auth import Access
+from function_app.http.auth import AuthContext
 from function_app.http.callers import Caller
-from function_app.http.idempotency import HEADER, Claim, IdempotencyKeys, Kept, effect
+from function_app.http.idempotency import HEADER, Claim, IdempotencyKeys, StoredResponse, effect
 from function_app.http.middleware import replayed
 from function_app.http.problems import response_of
 
@@ -20,7 +20,7 @@ from function_app.http.problems import response_of
 class Idempotency:
     """ASGI middleware, behind the edge: it finds the whole body in the first message."""
 
-    def __init__(self, app: ASGIApp, access: Callable[[], Access]) -> None:
+    def __init__(self, app: ASGIApp, access: Callable[[], AuthContext]) -> None:
         self._app = app
         self._access = access
 
@@ -40,14 +40,14 @@ class Idempotency:
         except KedjaError as error:
             await response_of(error)(scope, receive, send)
             return
-        if isinstance(found, Kept):
+        if isinstance(found, StoredResponse):
             await _again(found, send)
         elif found is None:
             await self._app(scope, replayed(request, receive), send)
         else:
             await self._once(found, target, scope, replayed(request, receive), send)
 
-    def _claim(self, scope: Scope, key: str, target: str, body: bytes) -> Claim | Kept:
+    def _claim(self, scope: Scope, key: str, target: str, body: bytes) -> Claim | StoredResponse:
         caller = self._access().caller(Request(scope), key_in_query=scope["path"] == "/api/events")
         return self._keys().claim(f"{caller.name} {caller.role}", key, scope["method"], target, body)
 
@@ -86,7 +86,7 @@ def identity(request: Request, caller: Caller, *content: str) -> str:
     return effect(who, key, request.method, request.url.path, *content)
 
 
-async def _again(kept: Kept, send: Send) -> None:
+async def _again(kept: StoredResponse, send: Send) -> None:
     headers = [(name.encode(), value.encode("latin-1")) for name, value in kept.headers.items()]
     body = base64.b64decode(kept.body)
     length = (b"content-length", str(len(body)).encode())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 type Message = MutableMapping[str, Any]
 
 
-class HttpDoor:
+class LazyApi:
     """An ASGI app that makes the API when it is first asked for something.
 
     Importing FastAPI takes three times as long as all else that indexing needs, and an app that was started by a queue

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from function_app.store.journal import Cursor, Entry, Journal
 
-LONGEST = 20.0
+MAX_WAIT = 20.0
 """Seconds that an answer takes at most, well below what stands between lets pass in silence."""
 RETRY = 1000
 """Milliseconds after which a client is to ask again."""
@@ -41,27 +41,27 @@ class Message:
     id: str | None = None
 
 
-class Feed(Protocol):
+class Source(Protocol):
     """Something that messages come from."""
 
     @property
     def id(self) -> str:
         """How far it was told."""
 
-    def look(self) -> Sequence[Message]:
+    def poll(self) -> Sequence[Message]:
         """Return what is new, at once."""
 
 
-async def answer(feed: Feed, *, wait: float, pause: float = PAUSE) -> Response:
+async def answer(feed: Source, *, wait: float, pause: float = PAUSE) -> Response:
     """Return what is new, as soon as there is something, or nothing after `wait` seconds.
 
     Nobody else waits meanwhile: each look runs in a thread, and between two there is none.
     """
-    until = time.monotonic() + min(wait, LONGEST)
-    messages = await run_in_threadpool(feed.look)
+    until = time.monotonic() + min(wait, MAX_WAIT)
+    messages = await run_in_threadpool(feed.poll)
     while not messages and (left := until - time.monotonic()) > 0:
         await asyncio.sleep(min(pause, left))
-        messages = await run_in_threadpool(feed.look)
+        messages = await run_in_threadpool(feed.poll)
     return Response(f"retry: {RETRY}\n\n{_text(messages, feed.id)}", media_type=MEDIA_TYPE)
 
 
@@ -77,7 +77,7 @@ def _block(message: Message) -> str:
     return f"event: {message.event}\n{number}data: {json.dumps(message.data, ensure_ascii=False)}\n\n"
 
 
-class JournalWatch:
+class SharedJournalReader:
     """The journal as everyone sees it who waits for its next line: however many they are, each part is asked for once.
 
     What was read from a place, lines or none, is what everyone else reads from there for a second.
@@ -109,7 +109,7 @@ class JournalFeed:
     """
 
     def __init__(
-        self, watch: JournalWatch, after: str | None, tell: Callable[[Sequence[Entry]], Sequence[Message]]
+        self, watch: SharedJournalReader, after: str | None, tell: Callable[[Sequence[Entry]], Sequence[Message]]
     ) -> None:
         """Take where to begin. Raise InvalidCursor where `after` is none."""
         self._watch = watch
@@ -121,7 +121,7 @@ class JournalFeed:
     def id(self) -> str:
         return self._cursor.encoded() if self._cursor else ""
 
-    def look(self) -> Sequence[Message]:
+    def poll(self) -> Sequence[Message]:
         if self._cursor is None:
             self._cursor = self._watch.journal.end()
             return [Message(event="start", data={})]
@@ -145,7 +145,7 @@ class LogFeed:
     def id(self) -> str:
         return str(self._offset)
 
-    def look(self) -> Sequence[Message]:
+    def poll(self) -> Sequence[Message]:
         text, self._offset, complete = self._read(self._offset)
         messages = [Message(event="log", data={"text": text}, id=self.id)] if text else []
         return [*messages, Message(event="end", data={})] if complete else messages

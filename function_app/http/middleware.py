@@ -17,7 +17,7 @@ _HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"
 """What every answer has unless its route says otherwise."""
 
 
-class Edge:
+class BodyLimitAndErrors:
     """ASGI middleware: holds bodies to a limit, and turns an unexpected error into an answer.
 
     The answer is made here since the Functions host shows callers nothing of an exception.

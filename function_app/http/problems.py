@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from function_app.domain.receipt import IllegalMove
+from function_app.domain.receipt import IllegalTransition
 from function_app.drops.uploads import InvalidName
 from function_app.errors import (
     AppNotAllowed,
@@ -40,7 +40,7 @@ from function_app.models.ownership import ModelNotShared, OwnerChanged
 from function_app.store.deletions import BeingDeleted
 from function_app.store.journal import InvalidCursor
 from function_app.store.receipts import ReceiptBusy
-from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
+from function_app.store.snapshots import CopyPending, SourceChanged
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class ProblemView(BaseModel):
 
 
 @frozen
-class Kind:
+class ProblemType:
     """How a kind of error is told. `retry_after` is in seconds, None where the same request will not do later."""
 
     status: HTTPStatus
@@ -86,81 +86,85 @@ class Kind:
 
 _INVALID = "Fix what `problems` names and send it again."
 _LATER = "Send the same request again after the time that Retry-After names."
-_UNREADABLE = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request has a wrong value.", _INVALID)
-_INTERNAL = Kind(
+_UNREADABLE = ProblemType(
+    HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request has a wrong value.", _INVALID
+)
+_INTERNAL = ProblemType(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal",
     "Kedja failed.",
     "Look into the service's log, or ask whoever runs it. GET /api/checks says what works.",
 )
 
-KINDS: Mapping[type[KedjaError], Kind] = {
-    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who calls is not known."),
-    RoleMissing: Kind(
+KINDS: Mapping[type[KedjaError], ProblemType] = {
+    Unauthenticated: ProblemType(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who calls is not known."),
+    RoleMissing: ProblemType(
         HTTPStatus.FORBIDDEN, "role-missing", "The caller may not do this.", "Ask whoever runs Kedja for the role."
     ),
-    NotFound: Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
-    JobNotFound: Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
-    Refused: Kind(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
-    ModelNotShared: Kind(HTTPStatus.CONFLICT, "model-not-shared", "The model belongs to another experiment."),
-    OwnerChanged: Kind(
+    NotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
+    JobNotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
+    Refused: ProblemType(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
+    ModelNotShared: ProblemType(HTTPStatus.CONFLICT, "model-not-shared", "The model belongs to another experiment."),
+    OwnerChanged: ProblemType(
         HTTPStatus.PRECONDITION_FAILED,
         "changed",
         "It is not as it was read.",
         "Read it again, and send your change anew.",
     ),
-    IllegalMove: Kind(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
-    JobConflict: Kind(HTTPStatus.CONFLICT, "job-conflict", "Another job has this name."),
-    BeingDeleted: Kind(HTTPStatus.CONFLICT, "being-deleted", "The experiment is being deleted.", _LATER, 300),
-    ReceiptBusy: Kind(HTTPStatus.CONFLICT, "busy", "The receipt is being written.", _LATER, 10),
-    ChangedMeanwhile: Kind(HTTPStatus.CONFLICT, "changed-meanwhile", "Files changed meanwhile.", _LATER, 10),
+    IllegalTransition: ProblemType(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
+    JobConflict: ProblemType(HTTPStatus.CONFLICT, "job-conflict", "Another job has this name."),
+    BeingDeleted: ProblemType(HTTPStatus.CONFLICT, "being-deleted", "The experiment is being deleted.", _LATER, 300),
+    ReceiptBusy: ProblemType(HTTPStatus.CONFLICT, "busy", "The receipt is being written.", _LATER, 10),
+    SourceChanged: ProblemType(HTTPStatus.CONFLICT, "changed-meanwhile", "Files changed meanwhile.", _LATER, 10),
     InvalidToken: _UNREADABLE,
     InvalidCursor: _UNREADABLE,
     InvalidKey: _UNREADABLE,
-    KeyReused: Kind(
+    KeyReused: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "idempotency-key-reused",
         "The idempotency key belongs to another request.",
         "Send each thing to be done with a key of its own.",
     ),
-    KeyInProgress: Kind(HTTPStatus.CONFLICT, "in-progress", "The same request is being worked on.", _LATER, 10),
+    KeyInProgress: ProblemType(HTTPStatus.CONFLICT, "in-progress", "The same request is being worked on.", _LATER, 10),
     InvalidName: _UNREADABLE,
-    InvalidJobSpec: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-job", "The job cannot be run as it is.", _INVALID),
-    JobRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "job-refused", "The training service refuses the job."),
-    InvalidEvent: Kind(HTTPStatus.BAD_REQUEST, "invalid-event", "The event cannot be understood."),
-    CopyUnderWay: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "copy-under-way", "Files are being copied.", _LATER, 5),
-    StorageUnavailable: Kind(
+    InvalidJobSpec: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-job", "The job cannot be run as it is.", _INVALID
+    ),
+    JobRefused: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "job-refused", "The training service refuses the job."),
+    InvalidEvent: ProblemType(HTTPStatus.BAD_REQUEST, "invalid-event", "The event cannot be understood."),
+    CopyPending: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "copy-under-way", "Files are being copied.", _LATER, 5),
+    StorageUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", "Storage does not answer.", _LATER, 10
     ),
-    TrainingServiceUnavailable: Kind(
+    TrainingServiceUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "training-unavailable", "The training service does not answer.", _LATER, 30
     ),
-    ComputeRefused: Kind(
+    ComputeRefused: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY, "compute-refused", "The training service refuses the compute."
     ),
-    AppNotAllowed: Kind(
+    AppNotAllowed: ProblemType(
         HTTPStatus.BAD_GATEWAY,
         "app-not-allowed",
         "The app may not do this.",
         "Have an owner of the subscription give the app's identity the role that `detail` names.",
     ),
-    StorageError: Kind(HTTPStatus.BAD_GATEWAY, "storage-failed", "Storage refused what Kedja asked."),
-    TrainingServiceError: Kind(
+    StorageError: ProblemType(HTTPStatus.BAD_GATEWAY, "storage-failed", "Storage refused what Kedja asked."),
+    TrainingServiceError: ProblemType(
         HTTPStatus.BAD_GATEWAY, "training-failed", "The training service refused what Kedja asked."
     ),
-    InvalidSettings: Kind(
+    InvalidSettings: ProblemType(
         HTTPStatus.INTERNAL_SERVER_ERROR, "not-configured", "Kedja is not set up.", "Look into the service's log."
     ),
 }
 """Each error is told as the nearest of its classes is."""
 
 
-def kind_of(error: KedjaError) -> Kind:
+def problem_type(error: KedjaError) -> ProblemType:
     """Return how an error is told."""
     return next((KINDS[known] for known in type(error).__mro__ if known in KINDS), _INTERNAL)
 
 
-def problem(kind: Kind, detail: str, problems: list[KeyProblem] | None = None) -> ProblemView:
+def problem(kind: ProblemType, detail: str, problems: list[KeyProblem] | None = None) -> ProblemView:
     return ProblemView(
         type=f"{TYPE_PREFIX}{kind.name}",
         title=kind.title,
@@ -173,7 +177,7 @@ def problem(kind: Kind, detail: str, problems: list[KeyProblem] | None = None) -
 
 def too_large(limit: int) -> Response:
     """Answer a body that is too long."""
-    kind = Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too long.")
+    kind = ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too long.")
     return problem(kind, f"A body has at most {limit} bytes. Files belong into storage.").response()
 
 
@@ -182,14 +186,14 @@ def internal_error() -> Response:
     return problem(_INTERNAL, "An unexpected error; the log has its details.").response()
 
 
-def answers(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of a route's problems, those of every route included."""
     every = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemView"}}}
     return {int(status): {"description": status.phrase, "content": content} for status in sorted({*every, *statuses})}
 
 
-def install(app: FastAPI) -> None:
+def register_handlers(app: FastAPI) -> None:
     """Answer each error that leaves a route with its problem."""
     app.add_exception_handler(KedjaError, _on_kedja_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -204,7 +208,7 @@ async def _on_kedja_error(_request: Request, error: Exception) -> Response:
 
 def response_of(error: KedjaError) -> Response:
     """Return the problem that an error is told as."""
-    kind = kind_of(error)
+    kind = problem_type(error)
     headers = {}
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -230,7 +234,7 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise TypeError(f"{type(error).__name__} is no HTTPException.")
     status = HTTPStatus(error.status_code)
-    kind = Kind(status, status.phrase.lower().replace(" ", "-"), f"{status.phrase}.")
+    kind = ProblemType(status, status.phrase.lower().replace(" ", "-"), f"{status.phrase}.")
     detail = {
         HTTPStatus.NOT_FOUND: "There is nothing at this address. GET /api/openapi.json lists what there is.",
         HTTPStatus.METHOD_NOT_ALLOWED: "This address takes other methods. GET /api/openapi.json lists them.",

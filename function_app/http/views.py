@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from function_app.azure.mlflow import MOST_METRICS
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
-from function_app.domain.receipt import Change, Receipt, RegisteredModel, Status
+from function_app.domain.receipt import Receipt, RegisteredModel, Status, StatusChange
 from function_app.models.champion import Champion
 from function_app.operations.job_commands import DryRun
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
 from function_app.store.pause import Pause
-from function_app.store.receipts import Summary
+from function_app.store.receipts import ReceiptSummary
 
 
 class LiveJob(BaseModel):
@@ -69,7 +69,7 @@ class JobView(BaseModel):
     model: RegisteredModel | None
     superseded_by: str | None
     attention: Sequence[str]
-    history: Sequence[Change]
+    history: Sequence[StatusChange]
     receipt: str = Field(description="Where the receipt is.", examples=["/api/drops/digits/5f…"])
     live: LiveJob | None = None
     live_problem: str | None = Field(default=None, description="Why `live` is missing: the training service's words.")
@@ -153,7 +153,7 @@ class DropSummary(BaseModel):
     receipt: str
 
     @classmethod
-    def of(cls, summary: Summary) -> Self:
+    def of(cls, summary: ReceiptSummary) -> Self:
         return cls(
             experiment=summary.experiment,
             drop=summary.drop,

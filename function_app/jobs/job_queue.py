@@ -9,7 +9,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
-from function_app.jobs.slots import Admission, Queued, Refusal
+from function_app.jobs.slots import NoSlot, QueueEntry, SlotPool
 from function_app.ports.storage import Queues
 from function_app.store.receipts import Receipts
 
@@ -23,7 +23,7 @@ WITH_JOB = frozenset({Status.SUBMITTED, Status.STARTING, Status.RUNNING})
 """A receipt's last attempt has a job that goes on."""
 
 
-class SubmitRequest(Document):
+class SubmitMessage(Document):
     """A message of `settled-drops`: submit a claimed attempt, whose turn it is or which could not be submitted."""
 
     kind: str = "submit"
@@ -33,62 +33,62 @@ class SubmitRequest(Document):
 
 
 @frozen(kw_only=True)
-class Turns:
+class JobQueue:
     """Lets claimed attempts begin, or wait."""
 
-    admission: Admission
+    admission: SlotPool
     queues: Queues
     receipts: Receipts
 
-    def begin(self, receipt: Receipt) -> Receipt:
+    def acquire(self, receipt: Receipt) -> Receipt:
         """Return the receipt as `submitting` where its last attempt has a place, else as `queued`."""
         if receipt.status is Status.QUEUED:
             return self._go_on(receipt) if self.admission.holds(receipt) else receipt
         if receipt.status is not Status.SUBMITTING:
             if receipt.status in FINAL and receipt.job:  # it was canceled when it was given its place
-                self.end(receipt.job)
+                self.release(receipt.job)
             return receipt
-        refusal = self.admission.admit(receipt)
+        refusal = self.admission.acquire(receipt)
         return receipt if refusal is None else self._queue(receipt, refusal)
 
-    def end(self, *jobs: str) -> None:
+    def release(self, *jobs: str) -> None:
         """Take back the places of jobs that have ended, and give them to those whose turn it is."""
         if self.admission.release(jobs):
-            self.next()
+            self.dispatch()
 
-    def leave(self, receipt: Receipt) -> None:
+    def dequeue(self, receipt: Receipt) -> None:
         """Forget a receipt that was queued, and is not wanted any more."""
-        self.admission.unmark(receipt)
+        self.admission.dequeue(receipt)
         if receipt.job:
-            self.end(receipt.job)
+            self.release(receipt.job)
 
-    def next(self) -> None:
+    def dispatch(self) -> None:
         """Give free places to those whose turn it is. Each is submitted by a message, so that hosts share the work."""
-        for one in self.admission.next(self._job_of):
-            request = SubmitRequest(experiment=one.experiment, drop=one.drop)
+        for one in self.admission.grant_free(self._job_of):
+            request = SubmitMessage(experiment=one.experiment, drop=one.drop)
             self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"))
 
-    def repair(self, going: Mapping[str, Receipt]) -> None:
+    def reconcile(self, going: Mapping[str, Receipt]) -> None:
         """Bring the places to what receipts say, given the open ones by their last jobs.
 
         A place whose job has ended is taken back, a job that goes on gets its place, and whoever was forgotten in the
         queue is in it again.
         """
-        if self.admission.limits.are_off:
+        if self.admission.limits.unlimited:
             return
         running = self.admission.running()
         if ended := [job for job, name in running.items() if job not in going and self._has_ended(job, name)]:
             self.admission.release(ended)
         if missing := {job: one.name for job, one in going.items() if job not in running and self._goes_on(one)}:
-            self.admission.place(missing)
+            self.admission.adopt(missing)
         marks = {one.receipt for one in self.admission.queued()}
         for receipt in going.values():
             if receipt.status is Status.QUEUED and receipt.name not in marks:
                 marks.add(receipt.name)
                 if self._now(receipt) is Status.QUEUED:
-                    self.admission.mark(receipt)
+                    self.admission.enqueue(receipt)
         if marks:
-            self.next()
+            self.dispatch()
 
     def _has_ended(self, job: str, name: str) -> bool:
         experiment, _, drop = name.partition("/")
@@ -109,20 +109,20 @@ class Turns:
         now = self.receipts.find(receipt.experiment, receipt.drop)
         return now.status if now is not None and now.job == receipt.job else None
 
-    def _queue(self, receipt: Receipt, refusal: Refusal) -> Receipt:
+    def _queue(self, receipt: Receipt, refusal: NoSlot) -> Receipt:
         # The mark goes first: so whoever gives a place back finds it, wherever this is killed.
-        self.admission.mark(receipt)
+        self.admission.enqueue(receipt)
 
         def edit(current: Receipt) -> Receipt:
             if current.status is not Status.SUBMITTING or current.job != receipt.job:
                 return current
-            return current.moved(Status.QUEUED, self.receipts.clock(), refusal.reason, WHAT_TO_DO)
+            return current.with_status(Status.QUEUED, self.receipts.clock(), refusal.reason, WHAT_TO_DO)
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is not Status.QUEUED:
-            self.admission.unmark(receipt)
-        elif self.admission.announce_queue(receipt) or refusal.may_be_free:
-            self.next()
+            self.admission.dequeue(receipt)
+        elif self.admission.flag_queue(receipt) or refusal.may_be_free:
+            self.dispatch()
         return receipt
 
     def _go_on(self, receipt: Receipt) -> Receipt:
@@ -133,15 +133,15 @@ class Turns:
             if current.status is not Status.QUEUED or current.job != job:
                 return current
             now = self.receipts.clock()
-            return current.moved(Status.SUBMITTING, now).with_attempt(claimed=now)
+            return current.with_status(Status.SUBMITTING, now).with_attempt(claimed=now)
 
         receipt = self.receipts.change(receipt, edit)
-        self.admission.unmark(receipt)
+        self.admission.dequeue(receipt)
         if receipt.status in FINAL and receipt.job == job and job:
-            self.end(job)
+            self.release(job)
         return receipt
 
-    def _job_of(self, queued: Queued) -> str | None:
+    def _job_of(self, queued: QueueEntry) -> str | None:
         """Return the job that a mark stands for; take a mark away that stands for none."""
         try:
             receipt = self.receipts.find(queued.experiment, queued.drop)
@@ -150,5 +150,5 @@ class Turns:
         if receipt is not None and receipt.status in (Status.QUEUED, Status.SUBMITTING):
             return receipt.job
         logger.info("%s does not wait any more.", queued.receipt)
-        self.admission.forget(queued)
+        self.admission.remove_entry(queued)
         return None

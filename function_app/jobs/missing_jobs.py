@@ -82,7 +82,7 @@ class MissingJobs:
         if attempt is None or attempt.job != job.name or not (attempt.misses or attempt.gone):
             return receipt
         if attempt.gone:
-            self.receipts.open(receipt.experiment, receipt.drop)
+            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         return self.receipts.change(receipt, lambda current: self._found(current, job.name))
 
     def _found(self, receipt: Receipt, job: str) -> Receipt:
@@ -95,4 +95,4 @@ class MissingJobs:
             return found
         reason = "The training service knows its job again."
         changes = {"ended": None, "error": None, "reopened": attempt.reopened + 1}
-        return found.moved(reopened, self.receipts.clock(), reason).with_attempt(**changes)
+        return found.with_status(reopened, self.receipts.clock(), reason).with_attempt(**changes)

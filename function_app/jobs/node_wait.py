@@ -13,14 +13,14 @@ _WITHOUT_NODE = (Status.SUBMITTED, Status.STARTING)
 
 
 @frozen(kw_only=True)
-class MissingNodes:
+class NodeWaitNotifier:
     """Tells receipts of nodes that do not come. `deadline` is in seconds; with 0 none is told."""
 
     receipts: Receipts
     training: TrainingService
     deadline: float
 
-    def note(self, receipt: Receipt) -> Receipt:
+    def notify(self, receipt: Receipt) -> Receipt:
         """Tell the receipt where its job has waited too long; it goes away when the job starts.
 
         Raises:
@@ -30,12 +30,12 @@ class MissingNodes:
         now = self.receipts.clock()
         if since is None or not self.deadline or now - since < timedelta(seconds=self.deadline):
             return receipt
-        reason, what_to_do = described(receipt, now - since, self.training.computes())
+        reason, what_to_do = describe(receipt, now - since, self.training.computes())
 
         def edit(current: Receipt) -> Receipt:
             if current.job != receipt.job or waiting_since(current) is None:
                 return current
-            return current.moved(current.status, now, reason, what_to_do).with_attempt(without_node=now)
+            return current.with_status(current.status, now, reason, what_to_do).with_attempt(without_node=now)
 
         return self.receipts.change(receipt, edit)
 
@@ -53,7 +53,7 @@ def waiting_since(receipt: Receipt) -> datetime | None:
     return since
 
 
-def described(receipt: Receipt, waited: timedelta, computes: Sequence[Compute]) -> tuple[str, str]:
+def describe(receipt: Receipt, waited: timedelta, computes: Sequence[Compute]) -> tuple[str, str]:
     """Return reason and what to do for a receipt whose job has waited so long for a node."""
     name = str(receipt.spec.get("compute") or "").removeprefix("azureml:")
     had = f"The job has had no node for {int(waited.total_seconds() // 60)} minutes"

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from function_app.domain.drop import Drop
-from function_app.domain.plan import Plan, Rejected, Waiting
+from function_app.domain.plan import Plan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import AppNotAllowed, TrainingServiceUnavailable
 from function_app.timing import Timing
@@ -12,15 +12,15 @@ REASON = "training service"
 """What such a drop waits for, on its receipt."""
 
 
-def is_asked_again(receipt: Receipt) -> bool:
+def needs_polling(receipt: Receipt) -> bool:
     """Return whether a receipt waits for something that no event tells of, so that each round of `reconcile` looks."""
     reason = receipt.reason or ""
     return receipt.status is Status.WAITING and (reason == REASON or is_compute(reason))
 
 
-def only_waits(receipt: Receipt) -> bool:
+def waits_for_event(receipt: Receipt) -> bool:
     """Return whether a receipt waits for something that an event tells of, so that nothing is to be done about it."""
-    return receipt.status is Status.WAITING and not is_asked_again(receipt) and not receipt.outbox
+    return receipt.status is Status.WAITING and not needs_polling(receipt) and not receipt.outbox
 
 
 def is_compute(what: str) -> bool:
@@ -28,7 +28,7 @@ def is_compute(what: str) -> bool:
     return what.startswith("compute ")
 
 
-def given_up(error: TrainingServiceUnavailable, timing: Timing) -> str:
+def outage_reason(error: TrainingServiceUnavailable, timing: Timing) -> str:
     """Return the reason of a drop that waited for longer than the deadline."""
     return f"The training service was not available for {timing.outage_deadline / 3600:g} hours: {error}"
 
@@ -47,13 +47,13 @@ def plan(
         since = receipt.history[-1].at
     until = since + timedelta(seconds=timing.outage_deadline)
     if now >= until:
-        return Rejected(
+        return RejectedPlan(
             drop=drop,
-            reason=given_up(error, timing),
+            reason=outage_reason(error, timing),
             what_to_do="Drop it again when the service is back.",
         )
     first = f"{error} Then" if isinstance(error, AppNotAllowed) else "Nothing:"
-    return Waiting(
+    return WaitingPlan(
         drop=drop,
         what=REASON,
         what_to_do=f"{first} the service is asked again, every {timing.max_outage_check / 60:g} minutes at least, "

@@ -18,7 +18,7 @@ _EXIT_CODE = re.compile(r"(?:exit|status) code:? (\d+)", re.IGNORECASE)
 _SPOT = "spot"
 
 
-def was_killed(job: Job, result: JobResult | None, spec: Mapping[str, Any]) -> str | None:
+def killed_reason(job: Job, result: JobResult | None, spec: Mapping[str, Any]) -> str | None:
     """Return why a failed job is to go on in another attempt, or None where it failed by itself.
 
     A sweep is not resubmitted: it lives longer than each of its trials. Nor is a job that never began, that used up its
@@ -42,7 +42,7 @@ def was_killed(job: Job, result: JobResult | None, spec: Mapping[str, Any]) -> s
     return "the script's process was killed by SIGKILL from outside"
 
 
-def lost_its_node(job: Job, receipt: Receipt, training: TrainingService) -> str | None:
+def lost_node_reason(job: Job, receipt: Receipt, training: TrainingService) -> str | None:
     """Return why a job that was canceled is to go on, though nobody asked Kedja to cancel it, or None.
 
     On nodes that may be taken away, whoever cancels a job in the service itself cannot be told from the service.

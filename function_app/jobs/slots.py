@@ -16,11 +16,11 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app.domain import naming
-from function_app.domain.backoff import lost_race
+from function_app.domain.backoff import contention_delay
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.ports.storage import Blobs, pages
+from function_app.ports.storage import Blobs, iter_pages
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +31,19 @@ TRIES = 8
 _PAGE = 5000
 
 
-class Running(Document):
+class SlotTable(Document):
     """`.running.json`. `jobs` are those that have a place, each with the name of its receipt."""
 
     version: int = 1
     has_queue: bool = False
     jobs: Mapping[str, str] = {}
 
-    def with_(self, jobs: Mapping[str, str], *, has_queue: bool) -> "Running":
-        return Running(jobs=dict(jobs), has_queue=has_queue)
+    def with_(self, jobs: Mapping[str, str], *, has_queue: bool) -> "SlotTable":
+        return SlotTable(jobs=dict(jobs), has_queue=has_queue)
 
 
 @frozen(kw_only=True, order=True)
-class Queued:
+class QueueEntry:
     """A drop that waits for a place. `order` is its attempt's sequence: the lowest is the oldest."""
 
     order: int
@@ -51,7 +51,7 @@ class Queued:
     drop: str
 
     @classmethod
-    def of(cls, receipt: Receipt) -> "Queued":
+    def of(cls, receipt: Receipt) -> "QueueEntry":
         attempt = receipt.attempt
         order = attempt.sequence if attempt else receipt.sequence
         return cls(order=order, experiment=receipt.experiment, drop=receipt.drop)
@@ -73,7 +73,7 @@ class Limits:
     in_all: int
 
     @property
-    def are_off(self) -> bool:
+    def unlimited(self) -> bool:
         return not (self.per_experiment or self.in_all)
 
     def refusal(self, experiment: str, receipts: Collection[str]) -> str | None:
@@ -85,14 +85,14 @@ class Limits:
             return f"{count} jobs of {experiment} go on, and {self.per_experiment} may (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
         return None
 
-    def chosen(self, receipts: Iterable[str], queued: Iterable[Queued]) -> list[Queued]:
+    def chosen(self, receipts: Iterable[str], queued: Iterable[QueueEntry]) -> list[QueueEntry]:
         """Return whose turn it is: an experiment with fewer jobs goes first, and in an experiment the oldest drop."""
         taken = list(receipts)
         counts = Counter(name.partition("/")[0] for name in taken)
-        lines: dict[str, deque[Queued]] = {}
+        lines: dict[str, deque[QueueEntry]] = {}
         for one in sorted(queued):
             lines.setdefault(one.experiment, deque()).append(one)
-        found: list[Queued] = []
+        found: list[QueueEntry] = []
         while lines:
             head = min((line[0] for line in lines.values()), key=lambda one: (counts[one.experiment], one))
             line = lines[head.experiment]
@@ -108,7 +108,7 @@ class Limits:
 
 
 @frozen(kw_only=True)
-class Refusal:
+class NoSlot:
     """There is no place now. `may_be_free` says that there may be one for whoever is the first in the queue."""
 
     reason: str
@@ -116,20 +116,20 @@ class Refusal:
 
 
 @frozen(kw_only=True)
-class Admission:
+class SlotPool:
     """Gives places to jobs and takes them back. Every step may be repeated."""
 
     blobs: Blobs
     limits: Limits
     sleep: Callable[[float], None] = time.sleep
 
-    def admit(self, receipt: Receipt) -> Refusal | None:
+    def acquire(self, receipt: Receipt) -> NoSlot | None:
         """Take a place for the receipt's last attempt, which may have it already; return why there is none."""
-        if self.limits.are_off or receipt.job is None:
+        if self.limits.unlimited or receipt.job is None:
             return None
-        refusal: Refusal | None = None
+        refusal: NoSlot | None = None
 
-        def edit(running: Running) -> Running:
+        def edit(running: SlotTable) -> SlotTable:
             nonlocal refusal
             refusal = None
             if receipt.job in running.jobs:
@@ -137,34 +137,34 @@ class Admission:
             reason = self.limits.refusal(receipt.experiment, running.jobs.values())
             if reason is None and running.has_queue:
                 reason = "Other drops waited before it."
-                refusal = Refusal(reason=reason, may_be_free=True)
+                refusal = NoSlot(reason=reason, may_be_free=True)
                 return running
             if reason is not None:
-                refusal = Refusal(reason=reason)
+                refusal = NoSlot(reason=reason)
                 return running
             return running.with_({**running.jobs, str(receipt.job): receipt.name}, has_queue=False)
 
         if self._change(edit, receipt.name) is None:
-            return Refusal(reason="Many jobs begin at this moment.", may_be_free=True)
+            return NoSlot(reason="Many jobs begin at this moment.", may_be_free=True)
         return refusal
 
     def holds(self, receipt: Receipt) -> bool:
         """Return whether the receipt's last attempt has a place, or needs none."""
-        return self.limits.are_off or receipt.job in self._read()[0].jobs
+        return self.limits.unlimited or receipt.job in self._read()[0].jobs
 
-    def mark(self, receipt: Receipt) -> None:
+    def enqueue(self, receipt: Receipt) -> None:
         """Note that the receipt waits for a place."""
-        self.blobs.replace(naming.RECEIPTS, Queued.of(receipt).blob, b"")
+        self.blobs.replace(naming.RECEIPTS, QueueEntry.of(receipt).blob, b"")
 
-    def unmark(self, receipt: Receipt) -> None:
+    def dequeue(self, receipt: Receipt) -> None:
         """Note that the receipt does not wait any more."""
-        self.forget(Queued.of(receipt))
+        self.remove_entry(QueueEntry.of(receipt))
 
-    def forget(self, queued: Queued) -> None:
+    def remove_entry(self, queued: QueueEntry) -> None:
         """Take a mark away."""
         self.blobs.delete(naming.RECEIPTS, queued.blob)
 
-    def announce_queue(self, receipt: Receipt) -> bool:
+    def flag_queue(self, receipt: Receipt) -> bool:
         """Say that there are marks, after one was left; return whether a place is free for some of them.
 
         Whoever gives a place back after this sees it, and looks for marks; what came free before is seen here.
@@ -177,10 +177,10 @@ class Admission:
 
     def release(self, jobs: Collection[str]) -> bool:
         """Take back the places of jobs that have ended; return whether someone waits for one."""
-        if self.limits.are_off:
+        if self.limits.unlimited:
             return False
 
-        def edit(running: Running) -> Running:
+        def edit(running: SlotTable) -> SlotTable:
             left = {job: receipt for job, receipt in running.jobs.items() if job not in jobs}
             return running if len(left) == len(running.jobs) else running.with_(left, has_queue=running.has_queue)
 
@@ -189,7 +189,7 @@ class Admission:
             logger.warning("The places of %s could not be given back; reconcile does.", sorted(jobs))
         return changed is not None and changed.has_queue
 
-    def place(self, receipts: Mapping[str, str]) -> None:
+    def adopt(self, receipts: Mapping[str, str]) -> None:
         """Note jobs that go on without a place: they began while there were no limits."""
         self._change(
             lambda running: (
@@ -202,18 +202,18 @@ class Admission:
 
     def running(self) -> Mapping[str, str]:
         """Return the jobs that have a place, each with the name of its receipt."""
-        return {} if self.limits.are_off else self._read()[0].jobs
+        return {} if self.limits.unlimited else self._read()[0].jobs
 
-    def queued(self) -> list[Queued]:
+    def queued(self) -> list[QueueEntry]:
         """Return the marks, oldest first."""
         found = []
-        for page in pages(self.blobs, naming.RECEIPTS, QUEUED, size=_PAGE):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, QUEUED, size=_PAGE):
             for item in page:
                 _, order, experiment, drop = item.name.split("/")
-                found.append(Queued(order=int(order), experiment=experiment, drop=drop))
+                found.append(QueueEntry(order=int(order), experiment=experiment, drop=drop))
         return found
 
-    def next(self, job_of: Callable[[Queued], str | None]) -> list[Queued]:
+    def grant_free(self, job_of: Callable[[QueueEntry], str | None]) -> list[QueueEntry]:
         """Give free places to those whose turn it is, in one write; return them.
 
         `job_of` names the job that a mark waits to begin, or takes the mark away and returns None where it waits no
@@ -222,7 +222,7 @@ class Admission:
         for number in range(TRIES):
             running, etag = self._read()
             queued = [one for one in self.queued() if one.receipt not in running.jobs.values()]
-            chosen: dict[str, Queued] = {}
+            chosen: dict[str, QueueEntry] = {}
             left = list(queued)
             while turn := self.limits.chosen([*running.jobs.values(), *(one.receipt for one in chosen.values())], left):
                 for one in turn:
@@ -245,7 +245,7 @@ class Admission:
         logger.warning("Nobody could be given a free place, as others took them; the next job that ends tries again.")
         return []
 
-    def _change(self, edit: Callable[[Running], Running], of: str) -> Running | None:
+    def _change(self, edit: Callable[[SlotTable], SlotTable], of: str) -> SlotTable | None:
         """Apply an edit; return what is there then, or None where others were faster each time."""
         for number in range(TRIES):
             running, etag = self._read()
@@ -255,27 +255,27 @@ class Admission:
             self._pause(number, of)
         return None
 
-    def _read(self) -> tuple[Running, str | None]:
+    def _read(self) -> tuple[SlotTable, str | None]:
         try:
             blob = self.blobs.read(naming.RECEIPTS, RUNNING_BLOB)
         except BlobNotFound:
-            return Running(), None
+            return SlotTable(), None
         try:
-            return Running.decoded(blob.data), blob.etag
+            return SlotTable.from_bytes(blob.data), blob.etag
         except ValidationError:
             # Whoever has a place gets it back in the next round of reconcile.
             logger.exception("%s/%s cannot be read, and is written anew.", naming.RECEIPTS, RUNNING_BLOB)
-            return Running(has_queue=True), blob.etag
+            return SlotTable(has_queue=True), blob.etag
 
-    def _write(self, running: Running, etag: str | None) -> Running | None:
+    def _write(self, running: SlotTable, etag: str | None) -> SlotTable | None:
         try:
             if etag is None:
-                self.blobs.create(naming.RECEIPTS, RUNNING_BLOB, running.encoded())
+                self.blobs.create(naming.RECEIPTS, RUNNING_BLOB, running.to_bytes())
             else:
-                self.blobs.replace(naming.RECEIPTS, RUNNING_BLOB, running.encoded(), etag=etag)
+                self.blobs.replace(naming.RECEIPTS, RUNNING_BLOB, running.to_bytes(), etag=etag)
         except PreconditionFailed:
             return None
         return running
 
     def _pause(self, number: int, of: str) -> None:
-        self.sleep(lost_race(number, of))
+        self.sleep(contention_delay(number, of))

@@ -10,8 +10,8 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.backoff import backoff
-from function_app.domain.cloud_events import Announced
-from function_app.domain.plan import Ready
+from function_app.domain.cloud_events import EventType
+from function_app.domain.plan import ReadyPlan
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import (
     AppNotAllowed,
@@ -23,7 +23,7 @@ from function_app.errors import (
 )
 from function_app.jobs import outage
 from function_app.jobs.document import document_of
-from function_app.jobs.job_queue import SubmitRequest, Turns
+from function_app.jobs.job_queue import JobQueue, SubmitMessage
 from function_app.jobs.missing_jobs import is_missing
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.storage import Queues
@@ -50,7 +50,7 @@ class Submitter:
     settings: Settings
     snapshots: Snapshots
     training: TrainingService
-    turns: Turns
+    turns: JobQueue
     timing: Timing
 
     def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
@@ -61,17 +61,17 @@ class Submitter:
         caller comes back.
         """
         if receipt.status is Status.SUBMITTING:
-            self.receipts.open(receipt.experiment, receipt.drop)
-        receipt = self.turns.begin(receipt)
+            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        receipt = self.turns.acquire(receipt)
         attempt = receipt.attempt
         if receipt.status is not Status.SUBMITTING or attempt is None:
             return receipt
         try:
             self._check_approval(receipt, attempt)
             document = self.document(receipt)
-            job = self._put(receipt, attempt, document)
+            job = self._submit_idempotently(receipt, attempt, document)
         except TrainingServiceUnavailable as error:
-            return self._later(receipt, attempt, error, tries if again else None)
+            return self._schedule_retry(receipt, attempt, error, tries if again else None)
         except UnreadableSnapshot as error:
             return self._unreadable(receipt, attempt, error, tries if again else None)
         except NotApproved as error:
@@ -81,14 +81,16 @@ class Submitter:
         else:
             return self._submitted(receipt, document, job)
         receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, reason, what_to_do))
-        return self._over(receipt, attempt)
+        return self._release_slot(receipt, attempt)
 
     def _submitted(self, receipt: Receipt, document: Mapping[str, Any], job: Job) -> Receipt:
-        spec = without_secrets(document)
-        receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()).with_(spec=spec))
+        spec = redact_secrets(document)
+        receipt = self.receipts.change(
+            receipt, lambda now: mark_submitted(now, job, self.receipts.clock()).with_(spec=spec)
+        )
         if receipt.job != job.name or receipt.status in _UNWANTED:
             self.cancel(job.name, receipt)
-        return self.receipts.flush(receipt)
+        return self.receipts.publish_outbox(receipt)
 
     def cancel(self, job: str, receipt: Receipt) -> None:
         """Ask for a job of the receipt to be canceled; where it cannot be asked now, `reconcile` asks again."""
@@ -107,7 +109,7 @@ class Submitter:
             if is_missing(self.training, attempt.job):  # else only the answer to its submission was lost
                 raise
 
-    def _put(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
+    def _submit_idempotently(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
         """Submit the job. What the service refuses is looked for before that is believed."""
         request = JobRequest(name=attempt.job, document=document)
         try:
@@ -124,7 +126,7 @@ class Submitter:
                 raise
             return job
 
-    def shown(self, plan: Ready, spec: JobSpec, drop_id: str) -> dict[str, Any]:
+    def redacted_document(self, plan: ReadyPlan, spec: JobSpec, drop_id: str) -> dict[str, Any]:
         """Return the document of the job that a drop is ready for, as its receipt may show it."""
         document = document_of(
             spec,
@@ -135,7 +137,7 @@ class Submitter:
             has_data=bool(plan.drop.data),
             settings=self.settings,
         )
-        return without_secrets(document)
+        return redact_secrets(document)
 
     def document(self, receipt: Receipt) -> Mapping[str, Any]:
         """Return the job document of a receipt, made from its snapshot alone."""
@@ -153,24 +155,24 @@ class Submitter:
         if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
             return receipt
         now = self.receipts.clock()
-        rejected = receipt.moved(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
-        return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=what_to_do)
+        rejected = receipt.with_status(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
+        return rejected.with_event(EventType.DROP_REJECTED, now, what_to_do=what_to_do)
 
-    def _later(
+    def _schedule_retry(
         self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
     ) -> Receipt:
         now, timing = self.receipts.clock(), self.timing
         if now - attempt.claimed > timedelta(seconds=timing.outage_deadline):
-            reason = outage.given_up(error, timing)
+            reason = outage.outage_reason(error, timing)
 
             def give_up(current: Receipt) -> Receipt:
                 if current.status is not Status.SUBMITTING or current.job != attempt.job:
                     return current
-                failed = current.moved(Status.FAILED, now, reason, "Retry when the service is back.")
-                return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
+                failed = current.with_status(Status.FAILED, now, reason, "Retry when the service is back.")
+                return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
 
             receipt = self.receipts.change(receipt, give_up)
-            return self._over(receipt, attempt)
+            return self._release_slot(receipt, attempt)
         if isinstance(error, AppNotAllowed | WorkspaceNotFound):
             what_to_do = str(error)
             receipt = self.receipts.change(receipt, lambda current: _not_allowed(current, attempt, now, what_to_do))
@@ -188,12 +190,12 @@ class Submitter:
             if now - since < timedelta(seconds=self.timing.unreadable_snapshot):
                 return current.with_attempt(unreadable_since=since)
             reason = f"The job cannot be made: {error}"
-            failed = current.moved(Status.FAILED, now, reason, "Drop the files again.")
-            return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
+            failed = current.with_status(Status.FAILED, now, reason, "Drop the files again.")
+            return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is not Status.SUBMITTING:
-            return self._over(receipt, attempt)
+            return self._release_slot(receipt, attempt)
         return self._again(receipt, attempt, error, tries)
 
     def _again(
@@ -208,35 +210,37 @@ class Submitter:
             return receipt
         first, longest = self.timing.first_retry, self.timing.max_retry
         delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=retry_after)
-        again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
+        again = SubmitMessage(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(naming.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
         logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
         return receipt
 
-    def _over(self, receipt: Receipt, attempt: Attempt) -> Receipt:
+    def _release_slot(self, receipt: Receipt, attempt: Attempt) -> Receipt:
         if receipt.status in FINAL:
-            self.turns.end(attempt.job)
-        return self.receipts.flush(receipt)
+            self.turns.release(attempt.job)
+        return self.receipts.publish_outbox(receipt)
 
 
 def _not_allowed(receipt: Receipt, attempt: Attempt, now: datetime, what_to_do: str) -> Receipt:
     """Return the receipt with what somebody has to do before its job can be submitted, said once."""
     if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
         return receipt
-    return receipt.moved(Status.SUBMITTING, now, "The training service does not let the app submit it.", what_to_do)
+    return receipt.with_status(
+        Status.SUBMITTING, now, "The training service does not let the app submit it.", what_to_do
+    )
 
 
-def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
+def redact_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job document as a receipt may show it: values of environment variables may be secrets."""
     shown = dict(document)
     if variables := document.get("environment_variables"):
         shown["environment_variables"] = dict.fromkeys(variables, "…")
     if trial := document.get("trial"):  # a sweep has them there
-        shown["trial"] = without_secrets(trial)
+        shown["trial"] = redact_secrets(trial)
     return shown
 
 
-def with_job(receipt: Receipt, job: Job, now: datetime) -> Receipt:
+def mark_submitted(receipt: Receipt, job: Job, now: datetime) -> Receipt:
     """Return the receipt of a submission that is known to have made its job.
 
     Whoever sees the job first writes this: the submitter, or an event that was faster.
@@ -245,5 +249,5 @@ def with_job(receipt: Receipt, job: Job, now: datetime) -> Receipt:
     if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:
         return receipt
     facts = {"links": dict(job.links), "status": job.detail, "unreadable_since": None}
-    submitted = receipt.moved(Status.SUBMITTED, now).with_attempt(**facts)
-    return submitted.announcing(Announced.JOB_SUBMITTED, now, links=dict(job.links))
+    submitted = receipt.with_status(Status.SUBMITTED, now).with_attempt(**facts)
+    return submitted.with_event(EventType.JOB_SUBMITTED, now, links=dict(job.links))

@@ -4,10 +4,10 @@ import logging
 
 from attrs import frozen
 
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from function_app.domain.receipt import NOT_STARTED, Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
-from function_app.jobs.job_queue import Turns
+from function_app.jobs.job_queue import JobQueue
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.store.receipts import Receipts
 
@@ -20,9 +20,9 @@ class Supersession:
 
     receipts: Receipts
     training: TrainingService
-    turns: Turns
+    turns: JobQueue
 
-    def advance(self, receipt: Receipt, *, supersede: bool) -> Receipt:
+    def promote_to_latest(self, receipt: Receipt, *, supersede: bool) -> Receipt:
         """Make the receipt its experiment's latest, and take the place of older ones that have not started.
 
         The latest before it is told what followed. Where a newer drop was faster, it is this one that is superseded.
@@ -36,9 +36,9 @@ class Supersession:
             return self._overtaken(receipt, newer, supersede=supersede) if newer else receipt
         older = self.receipts.find(receipt.experiment, latest.follows) if latest.follows else None
         if older is not None:
-            self._follow(older, receipt)
+            self._set_followed_by(older, receipt)
         if receipt.status is Status.SUBMITTING and supersede:
-            for experiment, drop in list(self.receipts.opened(receipt.experiment)):
+            for experiment, drop in list(self.receipts.list_open(receipt.experiment)):
                 older = self.receipts.find(experiment, drop)
                 is_older = older and older.drop != receipt.drop and older.order < receipt.order
                 if older and is_older and _is_of_newer_files(receipt, older):
@@ -51,9 +51,9 @@ class Supersession:
         if gives_way and newer.attempts and _is_of_newer_files(newer, receipt):
             return self._supersede(receipt, newer)
         # Nobody else tells it: what the latest follows is the one that was the latest before.
-        return receipt if receipt.followed_by else self._follow(receipt, newer)
+        return receipt if receipt.followed_by else self._set_followed_by(receipt, newer)
 
-    def _follow(self, older: Receipt, newer: Receipt) -> Receipt:
+    def _set_followed_by(self, older: Receipt, newer: Receipt) -> Receipt:
         """Tell an older drop what followed; one that still waited is over."""
         if older.order > newer.order:
             return older
@@ -62,13 +62,13 @@ class Supersession:
             followed = current.with_(followed_by=newer.drop)
             if current.status is not Status.WAITING or not _is_of_newer_files(newer, current):
                 return followed
-            return followed.moved(
+            return followed.with_status(
                 Status.SUPERSEDED, self.receipts.clock(), f"The drop {newer.drop[:16]} took its place."
             ).with_(superseded_by=newer.drop)
 
         older = self.receipts.change(older, edit)
         if older.status is Status.SUPERSEDED:
-            self.receipts.index(older)  # a call that was killed may have written the receipt and not its index
+            self.receipts.write_index(older)  # a call that was killed may have written the receipt and not its index
         return older
 
     def _supersede(self, older: Receipt, newer: Receipt) -> Receipt:
@@ -85,10 +85,10 @@ class Supersession:
                 status = Status.SUPERSEDED
             now = self.receipts.clock()
             reason = f"The drop {newer.drop[:16]} took its place before its job had started."
-            moved = current.moved(status, now, reason).with_(superseded_by=newer.drop, followed_by=newer.drop)
+            moved = current.with_status(status, now, reason).with_(superseded_by=newer.drop, followed_by=newer.drop)
             if current.status is not Status.QUEUED:
                 return moved
-            return moved.announcing(Announced.JOB_CANCELED, now, superseded_by=newer.drop)
+            return moved.with_event(EventType.JOB_CANCELED, now, superseded_by=newer.drop)
 
         if older.status in NOT_STARTED and not self._has_started(older):
             older = self.receipts.change(older, edit)
@@ -99,8 +99,8 @@ class Supersession:
                 # The submission that is under way, or `reconcile`, finds the receipt canceling and cancels the job.
                 logger.info("%s is not canceled yet: %s", older.job, error)
         if older.status is Status.SUPERSEDED and older.job:
-            self.turns.leave(older)
-            older = self.receipts.flush(older)
+            self.turns.dequeue(older)
+            older = self.receipts.publish_outbox(older)
         return older
 
     def _has_started(self, receipt: Receipt) -> bool:

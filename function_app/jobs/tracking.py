@@ -12,17 +12,17 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.backoff import backoff
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
-from function_app.domain.receipt_transitions import going_on
+from function_app.domain.receipt_transitions import with_resumed_attempt
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
-from function_app.jobs.job_queue import Turns
+from function_app.jobs.job_queue import JobQueue
 from function_app.jobs.missing_jobs import MissingJobs
-from function_app.jobs.preemption import lost_its_node, was_killed
-from function_app.jobs.submission import Submitter, with_job
-from function_app.models.job_result import JobResult, UnreadableResult, carried
-from function_app.models.registration import Registrar, Unfinished
+from function_app.jobs.preemption import killed_reason, lost_node_reason
+from function_app.jobs.submission import Submitter, mark_submitted
+from function_app.models.job_result import JobResult, UnreadableResult, truncate_metrics
+from function_app.models.registration import Registrar, RegistrationPending
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
 from function_app.store.receipts import ReceiptBusy, Receipts
@@ -35,7 +35,7 @@ LOG_TAIL_LINES = 50
 LOG_TAIL_BYTES = 64 * 1024
 
 
-class LookRequest(Document):
+class SyncJobMessage(Document):
     """A message of `run-events`: look at a job again. `since` is when looking began."""
 
     kind: str = "look"
@@ -45,7 +45,7 @@ class LookRequest(Document):
 
 
 @frozen(kw_only=True)
-class Watcher:
+class JobTracker:
     """Follows jobs to their end."""
 
     blobs: Blobs
@@ -55,11 +55,11 @@ class Watcher:
     registrar: Registrar
     submitter: Submitter
     training: TrainingService
-    turns: Turns
+    turns: JobQueue
     max_preemptions: int
     timing: Timing
 
-    def look(self, name: str, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
+    def sync(self, name: str, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
         """Bring the receipt of a job up to date; return None where the job is none of Kedja's.
 
         Where something is not there yet, `again` has it looked at again soon; without it the caller comes back.
@@ -73,9 +73,9 @@ class Watcher:
             if again:
                 self._later(name, tries, since, self._delay(name, tries, error))
             return None
-        return self.follow(job, tries=tries, since=since, again=again)
+        return self.apply(job, tries=tries, since=since, again=again)
 
-    def follow(self, job: Job, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
+    def apply(self, job: Job, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
         """Bring the receipt of a job to where the job is, which was just read. As `look` otherwise."""
         since = since or self.receipts.clock()
         receipt = self._receipt_of(job)
@@ -88,7 +88,7 @@ class Watcher:
             delay = self.timing.busy_check
         except TrainingServiceUnavailable as error:
             delay = self._delay(job.name, tries, error)
-        except Unfinished as unfinished:
+        except RegistrationPending as unfinished:
             delay = unfinished.delay
         if again:
             self._later(job.name, tries, since, delay)
@@ -101,7 +101,7 @@ class Watcher:
         """
         if tag := _RECEIPT.fullmatch(job.tags.get(RECEIPT_TAG, "")):
             receipt = self.receipts.find(tag["experiment"], tag["drop"])
-            if receipt is not None and receipt.has(job.name):
+            if receipt is not None and receipt.has_job(job.name):
                 return receipt
         return self.receipts.of_job(job.name)
 
@@ -114,13 +114,13 @@ class Watcher:
         if self.receipts.clock() - since > deadline:
             logger.error("%s could not be followed for %s; reconcile goes on with it.", job, deadline)
             return
-        request = LookRequest(job=job, tries=tries + 1, since=since)
+        request = SyncJobMessage(job=job, tries=tries + 1, since=since)
         self.queues.send(naming.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
 
     def _follow(self, receipt: Receipt, job: Job) -> Receipt:
         receipt = self.missing.found(receipt, job)
         if receipt.status in (Status.SUBMITTING, Status.QUEUED):
-            receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()))
+            receipt = self.receipts.change(receipt, lambda now: mark_submitted(now, job, self.receipts.clock()))
         if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.CANCELING:
             return self._end(receipt, job)
         if job.status is JobStatus.STARTING:
@@ -129,7 +129,7 @@ class Watcher:
             receipt = self.receipts.change(receipt, lambda now: self._progressed(now, job, Status.RUNNING))
         else:
             return self._ended(receipt, job)
-        return self.receipts.flush(receipt)
+        return self.receipts.publish_outbox(receipt)
 
     def _ended(self, receipt: Receipt, job: Job) -> Receipt:
         """Write down how a job has ended, and have what follows begin."""
@@ -139,10 +139,10 @@ class Watcher:
             receipt = self._canceled_there(receipt, job)
         else:
             receipt = self.receipts.change(receipt, lambda now: self._completed(now, job))
-        self.turns.end(job.name)
+        self.turns.release(job.name)
         if receipt.status is Status.SUBMITTING:
             return self.submitter.submit(receipt)
-        receipt = self.receipts.flush(receipt)
+        receipt = self.receipts.publish_outbox(receipt)
         return self.registrar.register(receipt, job) if receipt.status is Status.COMPLETED else receipt
 
     def _end(self, receipt: Receipt, job: Job) -> Receipt:
@@ -152,12 +152,12 @@ class Watcher:
             return receipt
         if receipt.status is Status.CANCELING:
             receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
-        self.turns.end(job.name)
+        self.turns.release(job.name)
         if receipt.status is Status.SUBMITTING and job.name in [attempt.job for attempt in receipt.attempts[-2:-1]]:
             return self.submitter.submit(receipt)  # whoever claimed the next attempt was killed before it did
-        return self.receipts.flush(receipt)
+        return self.receipts.publish_outbox(receipt)
 
-    def abandon(self, receipt: Receipt) -> Receipt:
+    def fail_missing_job(self, receipt: Receipt) -> Receipt:
         """End a receipt whose job does not exist: its submission was lost before it was made, or it was deleted."""
         now = self.receipts.clock()
 
@@ -166,17 +166,17 @@ class Watcher:
                 return current
             if current.status is Status.CANCELING:
                 status = Status.SUPERSEDED if current.superseded_by else Status.CANCELED
-                canceled = current.moved(status, now, current.reason).with_attempt(ended=now, gone=now)
-                return canceled.announcing(Announced.JOB_CANCELED, now, superseded_by=current.superseded_by)
+                canceled = current.with_status(status, now, current.reason).with_attempt(ended=now, gone=now)
+                return canceled.with_event(EventType.JOB_CANCELED, now, superseded_by=current.superseded_by)
             reason = f"The training service knows no job {current.job} any more."
-            failed = current.moved(Status.FAILED, now, reason, "Retry it.")
+            failed = current.with_status(Status.FAILED, now, reason, "Retry it.")
             failed = failed.with_attempt(ended=now, error=reason, gone=now)
-            return failed.announcing(Announced.JOB_FAILED, now)
+            return failed.with_event(EventType.JOB_FAILED, now)
 
         job, receipt = receipt.job, self.receipts.change(receipt, edit)
         if job:
-            self.turns.end(job)
-        return self.receipts.flush(receipt)
+            self.turns.release(job)
+        return self.receipts.publish_outbox(receipt)
 
     def _progressed(self, receipt: Receipt, job: Job, status: Status) -> Receipt:
         going = (Status.SUBMITTED, Status.STARTING, Status.RUNNING)
@@ -187,13 +187,13 @@ class Watcher:
         if status is receipt.status and told:
             return receipt.with_attempt(**facts)  # what it was told of the missing node stands until there is one
         reason = f"The training service says: {job.detail}." if status is Status.STARTING else None
-        return receipt.moved(status, self.receipts.clock(), reason).with_attempt(**facts, without_node=None)
+        return receipt.with_status(status, self.receipts.clock(), reason).with_attempt(**facts, without_node=None)
 
     def _completed(self, receipt: Receipt, job: Job) -> Receipt:
         if _is_over(receipt, job.name) or receipt.status is Status.CANCELING:
             return receipt
-        completed = receipt.moved(Status.COMPLETED, self.receipts.clock()).with_attempt(**_facts(job))
-        return completed.announcing(Announced.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
+        completed = receipt.with_status(Status.COMPLETED, self.receipts.clock()).with_attempt(**_facts(job))
+        return completed.with_event(EventType.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
 
     def _canceled(self, receipt: Receipt, job: Job) -> Receipt:
         """Return the receipt of a job that is over because someone wanted it so."""
@@ -206,12 +206,12 @@ class Watcher:
             reason = f"{reason or 'Canceled.'} The job had {job.status} before; nothing was registered."
         status = Status.SUPERSEDED if receipt.superseded_by else Status.CANCELED
         what_to_do = None if receipt.superseded_by else "Retry it, or drop the files again."
-        canceled = receipt.moved(status, now, reason, what_to_do).with_attempt(**_facts(job))
-        return canceled.announcing(Announced.JOB_CANCELED, now, superseded_by=receipt.superseded_by)
+        canceled = receipt.with_status(status, now, reason, what_to_do).with_attempt(**_facts(job))
+        return canceled.with_event(EventType.JOB_CANCELED, now, superseded_by=receipt.superseded_by)
 
     def _canceled_there(self, receipt: Receipt, job: Job) -> Receipt:
         """Answer the end of a job that nobody asked Kedja to cancel: its node is gone, or someone did it there."""
-        why = lost_its_node(job, receipt, self.training) if self.max_preemptions else None
+        why = lost_node_reason(job, receipt, self.training) if self.max_preemptions else None
         if why is None:
             return self.receipts.change(receipt, lambda now: self._canceled(now, job))
         return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, {}))
@@ -225,11 +225,11 @@ class Watcher:
         now = self.receipts.clock()
         receipt = receipt.with_attempt(**{**_facts(job), "error": why, **facts})
         if receipt.preemptions < self.max_preemptions:
-            return going_on(receipt, f"preempted: {why}", now)
+            return with_resumed_attempt(receipt, f"preempted: {why}", now)
         reason = f"Killed {receipt.preemptions + 1} times in a row, last because {why}."
         what_to_do = "Retry it: it goes on from its last checkpoint. Nodes that stay are a compute of tier dedicated."
-        failed = receipt.moved(Status.FAILED, now, reason, what_to_do).with_attempt(error=reason)
-        return failed.announcing(Announced.JOB_FAILED, now)
+        failed = receipt.with_status(Status.FAILED, now, reason, what_to_do).with_attempt(error=reason)
+        return failed.with_event(EventType.JOB_FAILED, now)
 
     def _failed(self, receipt: Receipt, job: Job) -> Receipt:
         try:
@@ -238,7 +238,7 @@ class Watcher:
         except UnreadableResult as error:
             result, problem = None, str(error)
         tail = self._log_tail(job)
-        why = was_killed(job, result, receipt.spec) if self.max_preemptions and problem is None else None
+        why = killed_reason(job, result, receipt.spec) if self.max_preemptions and problem is None else None
         if why is not None:
             facts = {"log_tail": tail, "exit_code": result.exit_code if result else None}
             return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, facts))
@@ -248,14 +248,14 @@ class Watcher:
         def edit(current: Receipt) -> Receipt:
             if _is_over(current, job.name):
                 return current
-            failed = current.moved(Status.FAILED, now, reason, what_to_do).with_attempt(
+            failed = current.with_status(Status.FAILED, now, reason, what_to_do).with_attempt(
                 **_facts(job),
                 error=reason,
                 exit_code=result.exit_code if result else None,
                 log_tail=tail,
-                **(carried(result.metrics, total=result.metrics_total) if result else carried({})),
+                **(truncate_metrics(result.metrics, total=result.metrics_total) if result else truncate_metrics({})),
             )
-            return failed.announcing(Announced.JOB_FAILED, now, exit_code=result.exit_code if result else None)
+            return failed.with_event(EventType.JOB_FAILED, now, exit_code=result.exit_code if result else None)
 
         return self.receipts.change(receipt, edit)
 

@@ -10,10 +10,10 @@ from function_app.jobspec.fields import (
     Identifier,
     Seconds,
     SpecModel,
-    checked,
-    matching,
+    pattern,
+    redacted_repr,
     shape,
-    shown,
+    validator,
 )
 
 _FOREIGN = "a job reads its drop alone: inputs.data and inputs.scripts, whose places Kedja sets"
@@ -58,7 +58,7 @@ class Resources(SpecModel):
     }
 
     instance_count: Count = 1
-    shm_size: Annotated[str, matching(r"[1-9][0-9]{0,8}[bkmg]", "a size such as 8g (b, k, m or g)")] | None = None
+    shm_size: Annotated[str, pattern(r"[1-9][0-9]{0,8}[bkmg]", "a size such as 8g (b, k, m or g)")] | None = None
 
 
 class Mpi(SpecModel):
@@ -104,31 +104,36 @@ class QueueSettings(SpecModel):
 
 def _compute_problem(name: str) -> str | None:
     if name.lower() in _OWN_COMPUTES:
-        return f"{shown(name)} is refused: a job runs on a cluster, neither on the service's machine nor serverless"
+        refused = f"{redacted_repr(name)} is refused"
+        return f"{refused}: a job runs on a cluster, neither on the service's machine nor serverless"
     return None
 
 
 ComputeName = Annotated[
     str,
-    matching(r"(azureml:)?[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "the name of a compute: <name> or azureml:<name>"),
+    pattern(r"(azureml:)?[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "the name of a compute: <name> or azureml:<name>"),
     AfterValidator(lambda name: name.removeprefix("azureml:")),
-    checked(_compute_problem),
+    validator(_compute_problem),
 ]
 
 
 def _variable_problem(name: str) -> str | None:
     own = ("KEDJA_", "AZUREML_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")
-    return f"{shown(name)} is set by the service" if name.upper().startswith(own) else None
+    return f"{redacted_repr(name)} is set by the service" if name.upper().startswith(own) else None
 
 
-VariableName = Annotated[Identifier, checked(_variable_problem)]
+VariableName = Annotated[Identifier, validator(_variable_problem)]
 
 
 def _tag_problem(name: str) -> str | None:
-    return f"{shown(name)} is refused: names that begin with kedja_ are Kedja's" if name.startswith("kedja_") else None
+    return (
+        f"{redacted_repr(name)} is refused: names that begin with kedja_ are Kedja's"
+        if name.startswith("kedja_")
+        else None
+    )
 
 
-TagName = Annotated[str, Field(min_length=1, max_length=100), checked(_tag_problem)]
+TagName = Annotated[str, Field(min_length=1, max_length=100), validator(_tag_problem)]
 
 MOST_TAGS = 48
 """Azure ML takes 50 with names of up to 100 characters, and two are Kedja's

@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from function_app.jobspec.fields import DropPath, Line, SpecModel, checked, matching, shape, shown
+from function_app.jobspec.fields import DropPath, Line, SpecModel, pattern, redacted_repr, shape, validator
 from function_app.jobspec.public_hosts import host_problem, url_problem
 
 EnvironmentName = Annotated[
     str,
-    matching(
+    pattern(
         r"azureml:[A-Za-z0-9][A-Za-z0-9._-]{0,254}(:[A-Za-z0-9._-]{1,30}|@latest)",
         "an environment: azureml:<name>:<version>, azureml:<name>@latest, or a mapping with image and conda_file",
     ),
@@ -24,7 +24,7 @@ def _image_problem(image: str) -> str | None:
     if not slash or not ("." in first or port or first == "localhost"):
         return None
     reason = "names a port" if port else host_problem(host)
-    return f"{shown(image)}: the registry {shown(first)} {reason}" if reason else None
+    return f"{redacted_repr(image)}: the registry {redacted_repr(first)} {reason}" if reason else None
 
 
 _WORD_OPTIONS = ("--pre", "--prefer-binary")
@@ -36,9 +36,9 @@ _PIP_OPTIONS = (*_WORD_OPTIONS, *_URL_OPTIONS, *_NAME_OPTIONS)
 def _text_problem(text: str) -> str | None:
     """Return why a text may mean more to the program that reads it than the one line it shows."""
     if "$" in text:
-        return f"{shown(text)} holds $, which may be filled in from the builder's environment"
+        return f"{redacted_repr(text)} holds $, which may be filled in from the builder's environment"
     if "\\" in text or not text.isprintable():
-        return f"{shown(text)} holds a backslash or a control character, which may join lines or break one"
+        return f"{redacted_repr(text)} holds a backslash or a control character, which may join lines or break one"
     return None
 
 
@@ -50,7 +50,7 @@ def _pip_problem(line: str) -> str | None:
     if text.startswith("-"):
         return _option_problem(text)
     if " -" in text:
-        return f"{shown(line)} holds an option; an option has a line of its own"
+        return f"{redacted_repr(line)} holds an option; an option has a line of its own"
     name, at, _ = text.partition(";")[0].partition("@")
     is_named = ":" not in name and "/" not in name and not name.startswith((".", "~"))
     if is_named and not at:
@@ -58,21 +58,21 @@ def _pip_problem(line: str) -> str | None:
     # All that follows: in an address pip may take a semicolon for a part of it.
     address, _, rest = (text.partition("@")[2] if is_named else text).strip().partition(" ")
     if rest and not (rest.startswith(";") or address.endswith(";")):
-        return f"{shown(line)} holds more than an address"
-    return f"{shown(line)} {reason}" if (reason := url_problem(address.removeprefix("git+"))) else None
+        return f"{redacted_repr(line)} holds more than an address"
+    return f"{redacted_repr(line)} {reason}" if (reason := url_problem(address.removeprefix("git+"))) else None
 
 
 def _option_problem(line: str) -> str | None:
     """Return what is wrong with a line of options: pip applies each that stands on it, so it may have one alone."""
     option, *values = re.split(r"\s*=\s*|\s+", line, maxsplit=1)
     if option not in _PIP_OPTIONS:
-        return f"{shown(option)} is refused; allowed: {', '.join(_PIP_OPTIONS)}"
+        return f"{redacted_repr(option)} is refused; allowed: {', '.join(_PIP_OPTIONS)}"
     if option in _WORD_OPTIONS:
-        return f"{shown(line)}: {option} stands alone on its line" if values else None
+        return f"{redacted_repr(line)}: {option} stands alone on its line" if values else None
     if len(values) != 1 or not re.fullmatch(r"[^\s'\"-][^\s'\"]*", values[0]):
-        return f"{shown(line)}: {option} takes one value, and nothing else may stand on its line"
+        return f"{redacted_repr(line)}: {option} takes one value, and nothing else may stand on its line"
     reason = url_problem(values[0]) if option in _URL_OPTIONS else None
-    return f"{shown(values[0])} {reason}" if reason else None
+    return f"{redacted_repr(values[0])} {reason}" if reason else None
 
 
 def _channel_problem(channel: str) -> str | None:
@@ -81,7 +81,7 @@ def _channel_problem(channel: str) -> str | None:
         return reason
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/(label/)?[A-Za-z0-9_.-]+)?", channel):
         return None
-    return f"{shown(channel)} {reason}" if (reason := url_problem(channel)) else None
+    return f"{redacted_repr(channel)} {reason}" if (reason := url_problem(channel)) else None
 
 
 def _dependency_problem(dependency: str) -> str | None:
@@ -91,8 +91,8 @@ def _dependency_problem(dependency: str) -> str | None:
         return reason
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+!*|,<>=~ -]*", package if colons else dependency):
         return (
-            f"{shown(dependency)} is no package with its version, such as numpy=2.1; name where it comes from in "
-            "channels, or before ::"
+            f"{redacted_repr(dependency)} is no package with its version, such as numpy=2.1; name where it comes from "
+            "in channels, or before ::"
         )
     return None
 
@@ -100,22 +100,22 @@ def _dependency_problem(dependency: str) -> str | None:
 Image = Annotated[
     str,
     Field(max_length=255),
-    matching(
+    pattern(
         r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]+)?(/[A-Za-z0-9][A-Za-z0-9._-]*)*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?",
         "the name of a container image, such as mcr.microsoft.com/azureml/openmpi5.0-cuda12.4-ubuntu22.04:20260101.v1",
     ),
-    checked(_image_problem),
+    validator(_image_problem),
 ]
 
 
 class PipPackages(SpecModel):
     """The packages of a conda file that pip installs."""
 
-    pip: Annotated[tuple[Annotated[Line, checked(_pip_problem)], ...], Field(strict=False)]
+    pip: Annotated[tuple[Annotated[Line, validator(_pip_problem)], ...], Field(strict=False)]
 
 
 Dependency = Annotated[
-    Annotated[Line, checked(_dependency_problem), Tag("text")] | Annotated[PipPackages, Tag("mapping")],
+    Annotated[Line, validator(_dependency_problem), Tag("text")] | Annotated[PipPackages, Tag("mapping")],
     Discriminator(shape),
 ]
 
@@ -124,7 +124,7 @@ class CondaFile(SpecModel):
     """What a conda file says, be it in a file of the drop or written out in the job."""
 
     name: Line | None = None
-    channels: Annotated[tuple[Annotated[Line, checked(_channel_problem)], ...], Field(strict=False)] = ()
+    channels: Annotated[tuple[Annotated[Line, validator(_channel_problem)], ...], Field(strict=False)] = ()
     dependencies: Annotated[tuple[Dependency, ...], Field(strict=False, min_length=1)]
 
 

@@ -104,7 +104,7 @@ def _again(item: Any) -> InitErrorDetails:  # noqa: ANN401 (pydantic's ErrorDeta
     return InitErrorDetails(type=item["type"], loc=item["loc"], input=item["input"], ctx=item.get("ctx", {}))
 
 
-def checked[T](test: Callable[[T], str | None]) -> AfterValidator:
+def validator[T](test: Callable[[T], str | None]) -> AfterValidator:
     """Return a validator that refuses what `test` has a message for."""
 
     def check(value: T) -> T:
@@ -116,14 +116,14 @@ def checked[T](test: Callable[[T], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def matching(pattern: str, wanted: str) -> AfterValidator:
+def pattern(pattern: str, wanted: str) -> AfterValidator:
     """Return a validator that wants the whole text to match; `wanted` says in words what that is."""
     compiled = re.compile(pattern, re.ASCII)
 
     def problem(value: str) -> str | None:
-        return None if compiled.fullmatch(value) else f"{shown(value)} is not {wanted}"
+        return None if compiled.fullmatch(value) else f"{redacted_repr(value)} is not {wanted}"
 
-    return checked(problem)
+    return validator(problem)
 
 
 _SECRETS = re.compile(
@@ -140,7 +140,7 @@ _LOOKED_AT = 300
 """Characters of a text in which secrets are looked for, before the first 60 are shown."""
 
 
-def shown(value: object) -> str:
+def redacted_repr(value: object) -> str:
     """Return a scalar as JSON, without what looks like a secret, cut to 60 characters; anything else by its kind."""
     if not budget().shows():
         return "…"
@@ -188,18 +188,18 @@ def _path_problem(value: str) -> str | None:
         reason = "leads out of the drop"
     elif value.startswith("~") or any(part in value for part in ("\\", ":", "\t", "\n", "\r", "${{")):
         reason = "begins with ~, or holds a backslash, a colon, a tab, a line break or ${{"
-    return f"{shown(value)} {reason}; give a path inside the drop, such as src/train.py" if reason else None
+    return f"{redacted_repr(value)} {reason}; give a path inside the drop, such as src/train.py" if reason else None
 
 
 def _output_path(value: str) -> str:
     if not value.startswith("outputs/"):
-        refuse(f"{shown(value)} is not below outputs/")
+        refuse(f"{redacted_repr(value)} is not below outputs/")
     return value
 
 
 def _literal(value: object) -> object:
     if not isinstance(value, bool | int | float | str):
-        refuse(f"expected a number, text, true or false, found {shown(value)}")
+        refuse(f"expected a number, text, true or false, found {redacted_repr(value)}")
     return value
 
 
@@ -207,8 +207,8 @@ def _expandable(value: str) -> str | None:
     found = re.search(r"[^\w ./:=,@%+-]", value)
     if found:
         return (
-            f"{shown(value)} holds {shown(found.group())}; text that is put into the command may hold letters, digits, "
-            "spaces and any of _ . / : = , @ % + - alone"
+            f"{redacted_repr(value)} holds {redacted_repr(found.group())}; text that is put into the command may hold "
+            "letters, digits, spaces and any of _ . / : = , @ % + - alone"
         )
     return None
 
@@ -222,20 +222,20 @@ DropPath = Annotated[str, AfterValidator(_drop_path)]
 OutputPath = Annotated[DropPath, AfterValidator(_output_path)]
 """A path below `outputs/`."""
 
-Line = Annotated[str, Field(min_length=1, max_length=255), matching(r"[^\t\n\r]*", "one line")]
+Line = Annotated[str, Field(min_length=1, max_length=255), pattern(r"[^\t\n\r]*", "one line")]
 """One line of text."""
 
 LiteralValue = Annotated[Scalar, BeforeValidator(_literal)]
 """A number, text, true or false, of its own type."""
 
-CommandValue = Annotated[LiteralValue, checked(lambda value: _expandable(value) if isinstance(value, str) else None)]
+CommandValue = Annotated[LiteralValue, validator(lambda value: _expandable(value) if isinstance(value, str) else None)]
 """A literal that Azure ML puts into the command line as it is, so that its text must mean nothing to a shell."""
 
-Identifier = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_]{0,254}", "a name of letters, digits and underscores")]
+Identifier = Annotated[str, pattern(r"[A-Za-z_][A-Za-z0-9_]{0,254}", "a name of letters, digits and underscores")]
 """The name of an input, output, hyperparameter or environment variable."""
 
 ModelName = Annotated[
-    str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", "a model's name: letters, digits, dots, dashes, underscores")
+    str, pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", "a model's name: letters, digits, dots, dashes, underscores")
 ]
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 24 * 3600)]

@@ -15,11 +15,11 @@ from function_app.jobspec.fields import (
     Scalar,
     Seconds,
     SpecModel,
-    checked,
-    matching,
+    pattern,
     raise_refusals,
+    redacted_repr,
     refuse,
-    shown,
+    validator,
 )
 
 _LONGEST_ARGUMENT = 4096
@@ -35,7 +35,7 @@ def _argument(value: object) -> object:
         refuse(f"is a list of more than {_LONGEST_LIST} values")
     for item in items:
         if not isinstance(item, bool | int | float | str):
-            refuse(f"expected a number, text, true, false or a list of numbers and texts, found {shown(item)}")
+            refuse(f"expected a number, text, true, false or a list of numbers and texts, found {redacted_repr(item)}")
         if isinstance(item, bool) and item is not value:
             refuse("holds true or false in a list, where only numbers and texts can stand")
         if isinstance(item, str) and len(item) > _LONGEST_ARGUMENT:
@@ -48,26 +48,27 @@ Argument = Annotated[Scalar | tuple[Scalar, ...], BeforeValidator(_argument)]
 
 ArgumentName = Annotated[
     str,
-    matching(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]{0,99}", "the name of an option: letters, digits, dashes, underscores"),
+    pattern(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]{0,99}", "the name of an option: letters, digits, dashes, underscores"),
 ]
 
 ScriptPath = Annotated[
-    DropPath, checked(lambda path: None if path.endswith(".py") else f"{shown(path)} is not a Python file (.py)")
+    DropPath,
+    validator(lambda path: None if path.endswith(".py") else f"{redacted_repr(path)} is not a Python file (.py)"),
 ]
 
 
 def _file_problem(name: str) -> str | None:
     if posixpath.dirname(name):
-        return f"{shown(name)} is a path; give the name of a file"
+        return f"{redacted_repr(name)} is a path; give the name of a file"
     if is_ignored(name):
-        return f"{shown(name)} is hidden or temporary, so it is never seen; give another name, such as _SUCCESS"
+        return f"{redacted_repr(name)} is hidden or temporary, so it is never seen; give another name, such as _SUCCESS"
     return None
 
 
-FileName = Annotated[DropPath, checked(_file_problem)]
+FileName = Annotated[DropPath, validator(_file_problem)]
 
 
-class When(SpecModel):
+class GateConditions(SpecModel):
     """What a model must show to be registered; all that is given must hold."""
 
     metric: Line
@@ -92,7 +93,7 @@ class RegisterOptions(SpecModel):
 
     model: ModelName | None = None
     path: OutputPath | None = None
-    when: When | None = None
+    when: GateConditions | None = None
 
 
 class DropOptions(SpecModel):

@@ -16,7 +16,7 @@ _LONGEST_KEY = 80
 
 
 @frozen
-class Position:
+class SourcePosition:
     """A place in a text. Both numbers count from 1."""
 
     line: int
@@ -24,7 +24,7 @@ class Position:
 
 
 @frozen
-class Problem:
+class SpecProblem:
     """One thing that is wrong. `line` and `column` are None where there is no text, as in a request's JSON."""
 
     line: int | None
@@ -39,18 +39,18 @@ class Problem:
 
 
 @frozen
-class Places:
+class SourceMap:
     """Where each value stands in the text it came from. All are equal, for a place is no part of what a file says."""
 
-    positions: Mapping[Path, Position] = field(factory=dict, eq=False)
+    positions: Mapping[Path, SourcePosition] = field(factory=dict, eq=False)
 
-    def problem(self, path: Path, message: str) -> Problem:
+    def problem(self, path: Path, message: str) -> SpecProblem:
         """Return a problem with the value at `path`, or at the nearest one above it that stands in the text."""
         for length in range(len(path), -1, -1):
             position = self.positions.get(path[:length])
             if position:
-                return Problem(position.line, position.column, dotted(path), message)
-        return Problem(None, None, dotted(path), message)
+                return SpecProblem(position.line, position.column, dotted(path), message)
+        return SpecProblem(None, None, dotted(path), message)
 
 
 def dotted(path: Path) -> str:
@@ -71,7 +71,7 @@ class InvalidJobSpec(KedjaError):
 
     SHOWN = 50
 
-    def __init__(self, problems: Iterable[Problem | str], *, more: int = 0) -> None:
+    def __init__(self, problems: Iterable[SpecProblem | str], *, more: int = 0) -> None:
         every = tuple(problems)
         left = len(every[self.SHOWN :]) + more
         self.problems = (*every[: self.SHOWN], *((f"and {left} more",) if left else ()))

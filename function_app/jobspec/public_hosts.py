@@ -10,7 +10,19 @@ import re
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
-_INSIDE = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "private", "test", "invalid", "arpa")
+_PRIVATE_TLDS = (
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "lan",
+    "home",
+    "corp",
+    "private",
+    "test",
+    "invalid",
+    "arpa",
+)
 """Last parts of names that no public DNS has."""
 
 
@@ -23,7 +35,7 @@ def host_problem(host: str) -> str | None:
         pass
     else:
         return "is an address in numbers; name a host of the public internet"
-    if not _NAME.fullmatch(name) or name.rpartition(".")[2] in _INSIDE:
+    if not _NAME.fullmatch(name) or name.rpartition(".")[2] in _PRIVATE_TLDS:
         return "is no host of the public internet"
     return None
 

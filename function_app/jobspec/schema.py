@@ -30,10 +30,19 @@ from function_app.jobspec.blocks import (
     VariableName,
 )
 from function_app.jobspec.environment import CondaFile, Environment, InlineEnvironment
-from function_app.jobspec.fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
+from function_app.jobspec.fields import (
+    DropPath,
+    Identifier,
+    Line,
+    SpecModel,
+    Text,
+    did_you_mean,
+    raise_refusals,
+    redacted_repr,
+)
 from function_app.jobspec.kedja_block import KedjaOptions
 from function_app.jobspec.placeholders import Placeholders, is_placeholder
-from function_app.jobspec.problem import InvalidJobSpec, Path, Places, Problem
+from function_app.jobspec.problem import InvalidJobSpec, Path, SourceMap, SpecProblem
 from function_app.jobspec.sweep import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
 from function_app.jobspec.validation import read_json, read_yaml
 
@@ -97,7 +106,7 @@ class JobSpec(Trial):
     early_termination: EarlyTermination | None = None
     kedja: KedjaOptions = KedjaOptions()
 
-    _places: Places = PrivateAttr(default=Places())
+    _places: SourceMap = PrivateAttr(default=SourceMap())
 
     @property
     def work(self) -> Trial:
@@ -144,16 +153,15 @@ class JobSpec(Trial):
     def check_experiment(self, folder: str) -> None:
         """Raise InvalidJobSpec where the file of a folder names another experiment."""
         if self.experiment_name not in (None, folder, slug(folder)):
-            message = (
-                f"{shown(self.experiment_name)} is another experiment; write {shown(folder)}, or leave the key out"
-            )
+            other = f"{redacted_repr(self.experiment_name)} is another experiment"
+            message = f"{other}; write {redacted_repr(folder)}, or leave the key out"
             raise InvalidJobSpec([self._places.problem(("experiment_name",), message)])
 
-    def unknown_compute(self, known: Collection[str]) -> Problem | None:
+    def unknown_compute(self, known: Collection[str]) -> SpecProblem | None:
         """Return the problem with a compute that is not among those that exist."""
         if self.compute_name is None or self.compute_name in known:
             return None
-        message = f"{shown(self.compute_name)} does not exist{did_you_mean(self.compute_name, known)}"
+        message = f"{redacted_repr(self.compute_name)} does not exist{did_you_mean(self.compute_name, known)}"
         return self._places.problem(("compute",), f"{message} Allowed: {', '.join(sorted(known)) or '(none exists)'}")
 
     def to_json(self) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from function_app.jobspec.budget import PROBLEMS, limited
-from function_app.jobspec.fields import REFUSED, REQUIRED, did_you_mean, shown
-from function_app.jobspec.problem import InvalidJobSpec, Path, Places
+from function_app.jobspec.fields import REFUSED, REQUIRED, did_you_mean, redacted_repr
+from function_app.jobspec.problem import InvalidJobSpec, Path, SourceMap
 from function_app.jobspec.yaml_source import MAX_DEPTH, MAX_VALUES, parse_yaml, scalar_problem
 
 _EXPECTED = {
@@ -29,7 +29,7 @@ _ALLOWED = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
 """Errors about a word that is not in a list, and where pydantic keeps the list."""
 
 
-def read_yaml[M: BaseModel](model: type[M], text: str | bytes, as_written: re.Pattern[str]) -> tuple[M, Places]:
+def read_yaml[M: BaseModel](model: type[M], text: str | bytes, as_written: re.Pattern[str]) -> tuple[M, SourceMap]:
     """Parse and validate a YAML text; an empty one is an empty mapping.
 
     Numbers and truth values at paths that match `as_written` (dotted) are taken as the text that stands there.
@@ -47,13 +47,13 @@ def read_yaml[M: BaseModel](model: type[M], text: str | bytes, as_written: re.Pa
 
 def read_json[M: BaseModel](
     model: type[M], values: Mapping[str, object], *, most: float = MAX_VALUES
-) -> tuple[M, Places]:
+) -> tuple[M, SourceMap]:
     """Validate the values of a JSON document, of which there may be so many. The problems have no line.
 
     Raises:
         InvalidJobSpec: with the path of each problem.
     """
-    places = Places()
+    places = SourceMap()
     if _are_more(values, most):
         raise InvalidJobSpec([places.problem((), f"there are more than {most} values")])
     unusable = _unusable(values, ())
@@ -62,7 +62,7 @@ def read_json[M: BaseModel](
     return _validated(model, dict(values), places), places
 
 
-def _validated[M: BaseModel](model: type[M], values: object, places: Places) -> M:
+def _validated[M: BaseModel](model: type[M], values: object, places: SourceMap) -> M:
     with limited() as budget:
         try:
             return model.model_validate(values)
@@ -149,16 +149,17 @@ def _message(item: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails, whose 
     elif kind in _ALLOWED:
         written = item["ctx"].get("tag", value)
         allowed = re.findall(r"'([^']*)'", item["ctx"][_ALLOWED[kind]])
-        message = f"{shown(written)} is not allowed{did_you_mean(str(written), allowed)} Allowed: {', '.join(allowed)}"
+        hint = did_you_mean(str(written), allowed)
+        message = f"{redacted_repr(written)} is not allowed{hint} Allowed: {', '.join(allowed)}"
     elif kind in _EXPECTED:
-        message = f"expected {_EXPECTED[kind]}, found {shown(value)}{_hint(kind, value)}"
+        message = f"expected {_EXPECTED[kind]}, found {redacted_repr(value)}{_hint(kind, value)}"
     elif kind in ("too_short", "string_too_short"):
         message = f"is too short; it must have at least {item['ctx']['min_length']}"
     elif kind in ("too_long", "string_too_long"):
         message = f"is too long; it may have at most {item['ctx']['max_length']}"
     else:
         # What is left are bounds: "Input should be greater than or equal to 1".
-        message = f"{item['msg'].replace('Input should', 'must')}, found {shown(value)}"
+        message = f"{item['msg'].replace('Input should', 'must')}, found {redacted_repr(value)}"
     return str(message)
 
 

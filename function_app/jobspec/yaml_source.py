@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from attrs import Factory, define, frozen
 
-from function_app.jobspec.problem import InvalidJobSpec, Path, Places, Position, Problem
+from function_app.jobspec.problem import InvalidJobSpec, Path, SourceMap, SourcePosition, SpecProblem
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
@@ -40,7 +40,7 @@ class YamlDocument:
 
     values: object
     written: Mapping[Path, str]
-    places: Places
+    places: SourceMap
 
 
 def parse_yaml(text: str | bytes) -> YamlDocument:
@@ -56,10 +56,10 @@ def parse_yaml(text: str | bytes) -> YamlDocument:
     except yaml.MarkedYAMLError as error:
         raise InvalidJobSpec([_syntax_error(error, decoded)]) from error
     except yaml.YAMLError as error:
-        raise InvalidJobSpec([Problem(None, None, "", f"not valid YAML: {error}")]) from error
+        raise InvalidJobSpec([SpecProblem(None, None, "", f"not valid YAML: {error}")]) from error
     if reader.problems:
         raise InvalidJobSpec(reader.problems)
-    return YamlDocument(values, reader.written, Places({(): Position(1, 1), **reader.positions}))
+    return YamlDocument(values, reader.written, SourceMap({(): SourcePosition(1, 1), **reader.positions}))
 
 
 def scalar_problem(value: object) -> str | None:
@@ -80,7 +80,7 @@ def scalar_problem(value: object) -> str | None:
 def _decode(text: str | bytes) -> str:
     raw = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
     if len(raw) > MAX_BYTES:
-        raise InvalidJobSpec([Problem(1, 1, "", f"the file has {len(raw)} bytes; at most {MAX_BYTES} are allowed")])
+        raise InvalidJobSpec([SpecProblem(1, 1, "", f"the file has {len(raw)} bytes; at most {MAX_BYTES} are allowed")])
     try:
         decoded = raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -92,23 +92,23 @@ def _decode(text: str | bytes) -> str:
     return decoded
 
 
-def _in(before: str, message: str) -> Problem:
+def _in(before: str, message: str) -> SpecProblem:
     lines = before.split("\n")
-    return Problem(len(lines), len(lines[-1]) + 1, "", message)
+    return SpecProblem(len(lines), len(lines[-1]) + 1, "", message)
 
 
-def _at(mark: yaml.Mark, message: str) -> Problem:
-    return Problem(mark.line + 1, mark.column + 1, "", message)
+def _at(mark: yaml.Mark, message: str) -> SpecProblem:
+    return SpecProblem(mark.line + 1, mark.column + 1, "", message)
 
 
-def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Problem:
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> SpecProblem:
     mark = error.problem_mark or error.context_mark
     message = f"not valid YAML: {error.problem or error.context}"
     if mark is None:
-        return Problem(None, None, "", message)
+        return SpecProblem(None, None, "", message)
     lines = _LINE_BREAK.split(text)
     if mark.line >= len(lines):  # libyaml takes the end of a text for the beginning of one more line
-        return Problem(len(lines), len(lines[-1]) + 1, "", message)
+        return SpecProblem(len(lines), len(lines[-1]) + 1, "", message)
     return _at(mark, message)
 
 
@@ -118,9 +118,9 @@ class _Reader:
 
     loader: Any
     """A `yaml.CSafeLoader`, of which PyYAML's stubs know little."""
-    positions: dict[Path, Position] = Factory(dict)
+    positions: dict[Path, SourcePosition] = Factory(dict)
     written: dict[Path, str] = Factory(dict)
-    problems: list[Problem] = Factory(list)
+    problems: list[SpecProblem] = Factory(list)
     depth: int = 0
     count: int = 0
 
@@ -248,8 +248,8 @@ class _Reader:
             return _UNREADABLE
 
     def _place(self, path: Path, event: Any) -> None:  # noqa: ANN401 (as the loader)
-        self.positions[path] = Position(event.start_mark.line + 1, event.start_mark.column + 1)
+        self.positions[path] = SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _refuse(self, path: Path, event: Any, message: str) -> None:  # noqa: ANN401 (as the loader)
-        place = Places({path: Position(event.start_mark.line + 1, event.start_mark.column + 1)})
+        place = SourceMap({path: SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)})
         self.problems.append(place.problem(path, message))

@@ -17,7 +17,7 @@ from function_app.domain.receipt import Artifact
 from function_app.errors import BlobNotFound
 from function_app.models.job_result import MANIFEST as RESULT
 from function_app.models.job_result import JobResult
-from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once, pages
+from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, ensure_copied, iter_pages
 from function_app.ports.training_service import BlobFolder
 
 MODEL_MANIFEST = "manifest.json"
@@ -40,7 +40,7 @@ class ModelManifest(Document):
     lineage: Mapping[str, str]
     files: tuple[Artifact, ...]
 
-    def encoded(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Return the manifest as JSON, with a line for each file, of which there may be 200,000."""
         head, end = self.model_copy(update={"files": ()}).model_dump_json(indent=2, exclude_none=True), "]\n}"
         if not self.files:
@@ -57,7 +57,7 @@ class ModelManifest(Document):
     def read(cls, blobs: Blobs, model: str, version: str) -> Self | None:
         """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
         try:
-            return cls.decoded(blobs.read(naming.MODELS, cls.blob(model, version)).data)
+            return cls.from_bytes(blobs.read(naming.MODELS, cls.blob(model, version)).data)
         except BlobNotFound:
             return None
 
@@ -68,7 +68,7 @@ class ModelManifest(Document):
 
 
 @frozen(kw_only=True)
-class Progress:
+class CopyProgress:
     """How far copying is: `copied` of `total` files."""
 
     copied: int
@@ -95,7 +95,7 @@ class Artifacts:
     max_runtime: float
     clock: Callable[[], float] = time.monotonic
 
-    def missing(self, outputs: BlobFolder, result: JobResult, *, keep_alive: Callable[[], None]) -> list[str]:
+    def not_uploaded(self, outputs: BlobFolder, result: JobResult, *, keep_alive: Callable[[], None]) -> list[str]:
         """Return which of the files that the job says it made are not (wholly) in storage yet.
 
         `keep_alive` is called before each further part of a listing, here and in the other methods.
@@ -107,7 +107,7 @@ class Artifacts:
                 del missing[path]
         return list(missing)
 
-    def copy(self, outputs: BlobFolder, target: str, *, keep_alive: Callable[[], None]) -> Progress:
+    def copy(self, outputs: BlobFolder, target: str, *, keep_alive: Callable[[], None]) -> CopyProgress:
         """Start what is not started, and return how far everything is. Call it again until it is done.
 
         A copy counts when it has ended well and was made of the source as it is now.
@@ -121,14 +121,14 @@ class Artifacts:
                 total += len(batch)
                 if self.clock() < until:
                     copied += sum(pool.map(lambda item: self._copied(item, outputs, target, there), batch))
-        return Progress(copied=copied, total=total)
+        return CopyProgress(copied=copied, total=total)
 
     def _copied(self, item: BlobItem, outputs: BlobFolder, folder: str, there: Mapping[str, Copied]) -> bool:
         path = target_name(item.name.removeprefix(outputs.prefix))
         source, target = (outputs.container, item.name), (naming.MODELS, f"{folder}{path}")
-        return copy_once(self.blobs, source, target, etag=item.etag, there=there.get(path)) is CopyStatus.SUCCESS
+        return ensure_copied(self.blobs, source, target, etag=item.etag, there=there.get(path)) is CopyStatus.SUCCESS
 
-    def verified(
+    def verify_copies(
         self, outputs: BlobFolder, target: str, result: JobResult, *, keep_alive: Callable[[], None]
     ) -> list[Artifact]:
         """Return what was copied, each file checked by its size and its source's ETag; empty where one is not right."""
@@ -156,7 +156,7 @@ class Artifacts:
                 yield item
 
     def _listed(self, container: str, prefix: str, keep_alive: Callable[[], None]) -> Iterator[BlobItem]:
-        for number, page in enumerate(pages(self.blobs, container, prefix)):
+        for number, page in enumerate(iter_pages(self.blobs, container, prefix)):
             if number:
                 keep_alive()
             yield from page

@@ -14,11 +14,11 @@ from typing import Self
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.domain.backoff import lost_race
+from function_app.domain.backoff import contention_delay
 from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.jobspec.kedja_block import When
-from function_app.models.gate import OwnersGate, refusal
+from function_app.jobspec.kedja_block import GateConditions
+from function_app.models.gate import OwnersGate, gate_failure
 from function_app.models.job_result import METRICS_CARRIED
 from function_app.ports.storage import Blobs
 
@@ -28,7 +28,7 @@ REPEATED_FOR = timedelta(days=1)
 """How long a request that changed the champion is recognized if it is sent again: as long as its answer is kept."""
 
 
-class Tenure(Document):
+class ChampionTerm(Document):
     """A time in which a version was the champion. `withdrawn` where somebody rolled back from it.
 
     Of its metrics it keeps the first, the gate's where there is one: the version's `manifest.json` has all.
@@ -88,7 +88,7 @@ class Champion(Document):
     request: str | None = None
     owner: str | None = None
     gate: OwnersGate | None = None
-    history: tuple[Tenure, ...] = ()
+    history: tuple[ChampionTerm, ...] = ()
 
     @property
     def experiment(self) -> str:
@@ -107,12 +107,14 @@ class Champion(Document):
         """Return the champion that somebody wants."""
         return cls(model=model, since=wish.at, by=wish.by, reason=wish.reason, request=wish.request, **dict(candidate))
 
-    def following(self, before: Self | None, *, withdrawn: bool = False) -> Self:
+    def succeeding(self, before: Self | None, *, withdrawn: bool = False) -> Self:
         """Return this champion with the one before it in its history."""
         if before is None:
             return self
         first = dict(islice(before.metrics.items(), 1))
-        tenure = Tenure.model_validate({**dict(before), "metrics": first, "until": self.since, "withdrawn": withdrawn})
+        tenure = ChampionTerm.model_validate(
+            {**dict(before), "metrics": first, "until": self.since, "withdrawn": withdrawn}
+        )
         terms = {"owner": before.owner, "gate": before.gate} if self.owner is None else {}
         return self.model_copy(
             update={
@@ -122,7 +124,7 @@ class Champion(Document):
             }
         )
 
-    def before(self) -> Iterator[Tenure]:
+    def rollback_candidates(self) -> Iterator[ChampionTerm]:
         """Yield the tenures that a rollback may go back to, the latest first."""
         passed = {self.version}
         for tenure in reversed(self.history):
@@ -133,7 +135,7 @@ class Champion(Document):
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
         """Return a model's champion and its ETag, or None where there is none. Raise Unreadable for a broken one."""
-        return cls.found(blobs, naming.MODELS, naming.champion_blob(model))
+        return cls.read_document(blobs, naming.MODELS, naming.champion_blob(model))
 
 
 @frozen
@@ -148,7 +150,7 @@ class Champions:
         return found[0] if found else None
 
     def challenge(
-        self, challenger: Champion, gate: When | None, *, measured: Mapping[str, float] | None = None
+        self, challenger: Champion, gate: GateConditions | None, *, measured: Mapping[str, float] | None = None
     ) -> bool:
         """Make the challenger the champion unless the present one is newer, or better where the gate asks for that.
 
@@ -163,13 +165,13 @@ class Champions:
             if present.version == challenger.version:
                 return None
             newest = present.sequence - (present.by is None)  # what somebody set gives way to newer drops alone
-            if challenger.sequence <= newest or refusal(gate, metrics, present.metrics):
+            if challenger.sequence <= newest or gate_failure(gate, metrics, present.metrics):
                 return None
             if challenger.owner is not None or present.gate is None:
-                return challenger.following(present)
-            if refusal(present.gate, metrics, present.metrics):
+                return challenger.succeeding(present)
+            if gate_failure(present.gate, metrics, present.metrics):
                 return None
-            return _with_metric(challenger, present.gate.metric, metrics).following(present)
+            return _with_metric(challenger, present.gate.metric, metrics).succeeding(present)
 
         return self._change(challenger.model, succeeding).version == challenger.version
 
@@ -210,7 +212,7 @@ class Champions:
             # After the champion was read: whoever deletes a version writes the champion anew behind that.
             if not is_there(candidate.version):
                 raise NotFound(f"The version {candidate.version} of the model {model} has no files any more.")
-            return Champion.chosen(model, candidate, wish).following(present)
+            return Champion.chosen(model, candidate, wish).succeeding(present)
 
         return self._change(model, succeeding)
 
@@ -237,12 +239,12 @@ class Champions:
         _check_replaceable(model, present, may_replace)
         if present.came_of(wish):
             return present
-        candidate = next(filter(None, (candidate_of(one.version) for one in present.before())), None)
+        candidate = next(filter(None, (candidate_of(one.version) for one in present.rollback_candidates())), None)
         if candidate is None:
             raise nothing
-        again = Champion.chosen(model, candidate, wish).following(present, withdrawn=True)
+        again = Champion.chosen(model, candidate, wish).succeeding(present, withdrawn=True)
         try:
-            self.blobs.replace(naming.MODELS, naming.champion_blob(model), again.encoded(), etag=etag)
+            self.blobs.replace(naming.MODELS, naming.champion_blob(model), again.to_bytes(), etag=etag)
         except PreconditionFailed as error:  # to go on would be to go back two
             now = self.find(model)
             if now is not None and now.came_of(wish):  # the answer to this very write was lost
@@ -263,11 +265,11 @@ class Champions:
                 if changed is None:
                     raise NotFound(f"The model {model} has no champion.")
                 if found:
-                    self.blobs.replace(naming.MODELS, name, changed.encoded(), etag=found[1])
+                    self.blobs.replace(naming.MODELS, name, changed.to_bytes(), etag=found[1])
                 else:
-                    self.blobs.create(naming.MODELS, name, changed.encoded())
+                    self.blobs.create(naming.MODELS, name, changed.to_bytes())
             except PreconditionFailed:  # someone else was faster, or holds a lease, until its end where it was killed
-                self.sleep(lost_race(tries, name))
+                self.sleep(contention_delay(tries, name))
                 tries += 1
                 continue
             return changed

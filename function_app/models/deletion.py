@@ -10,7 +10,7 @@ from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.models.artifacts import MODEL_MANIFEST
 from function_app.models.champion import Champions
-from function_app.ports.storage import Blobs, pages
+from function_app.ports.storage import Blobs, iter_pages
 from function_app.ports.training_service import ModelVersion, TrainingService
 
 DEPLOYED_TAG = "kedja_deployed"
@@ -35,14 +35,14 @@ def attempts_before(blobs: Blobs, experiment: str, drop: str) -> int:
 
 
 @frozen(kw_only=True)
-class Remover:
+class Deleter:
     """Removes things."""
 
     blobs: Blobs
     champions: Champions
     training: TrainingService
 
-    def why_kept(self, version: ModelVersion) -> str | None:
+    def keep_reason(self, version: ModelVersion) -> str | None:
         """Return why a model version has to stay, or None where it may go."""
         if deployed := version.tags.get(DEPLOYED_TAG):
             return f"It is deployed: its tag {DEPLOYED_TAG} says {deployed!r}."
@@ -54,18 +54,18 @@ class Remover:
         champion = self.champions.find(model)
         return champion is not None and champion.version == version
 
-    def is_next_best(self, model: str, version: str) -> bool:
+    def is_rollback_target(self, model: str, version: str) -> bool:
         """Return whether a rollback of the champion would go back to the version."""
         champion = self.champions.find(model)
         if champion is None:
             return False
-        there = (one.version for one in champion.before() if self._is_whole(model, one.version))
+        there = (one.version for one in champion.rollback_candidates() if self._is_whole(model, one.version))
         return next(there, None) == version
 
     def _is_whole(self, model: str, version: str) -> bool:
         return self.blobs.get(naming.MODELS, f"{naming.model_prefix(model, version)}{MODEL_MANIFEST}") is not None
 
-    def version(self, model: str, version: str) -> bool:
+    def delete_version(self, model: str, version: str) -> bool:
         """Delete a model version's files and archive it in the registry; return False where it is the champion.
 
         Its manifest goes first: without that it is no whole version, and cannot become the champion any more.
@@ -76,7 +76,7 @@ class Remover:
         prefix = naming.model_prefix(model, version)
         if not self._withdrawn(model, version, f"{prefix}{MODEL_MANIFEST}"):
             return False
-        self.folder(naming.MODELS, prefix)
+        self.delete_prefix(naming.MODELS, prefix)
         self.training.archive_model(model, version)
         return True
 
@@ -97,10 +97,10 @@ class Remover:
             self.blobs.delete(naming.MODELS, manifest)
         return True
 
-    def snapshot(self, experiment: str, drop: str) -> None:
-        self.folder(naming.SNAPSHOTS, naming.snapshot_prefix(experiment, drop))
+    def delete_snapshot(self, experiment: str, drop: str) -> None:
+        self.delete_prefix(naming.SNAPSHOTS, naming.snapshot_prefix(experiment, drop))
 
-    def receipt(self, experiment: str, drop: str, receipt: Receipt | None, *, etag: str) -> None:
+    def delete_receipt(self, experiment: str, drop: str, receipt: Receipt | None, *, etag: str) -> None:
         """Delete a receipt, the last of all that tells where its lines in the indexes are.
 
         Raises:
@@ -119,13 +119,13 @@ class Remover:
             self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
             raise
 
-    def requests(self, experiment: str, *, until: datetime) -> None:
+    def delete_requests(self, experiment: str, *, until: datetime) -> None:
         """Delete what events asked for before that time, by the storage's clock."""
-        self.folder(naming.SNAPSHOTS, naming.requests_prefix(experiment), until=until)
+        self.delete_prefix(naming.SNAPSHOTS, naming.requests_prefix(experiment), until=until)
 
-    def folder(self, container: str, prefix: str, *, until: datetime | None = None) -> None:
+    def delete_prefix(self, container: str, prefix: str, *, until: datetime | None = None) -> None:
         """Delete every blob below a prefix, or those last written before `until`."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for page in pages(self.blobs, container, prefix):
+            for page in iter_pages(self.blobs, container, prefix):
                 due = [item for item in page if until is None or item.modified < until]
                 list(pool.map(lambda item: self.blobs.delete(container, item.name), due))

@@ -7,7 +7,7 @@ from textwrap import shorten
 from typing import Self
 
 from function_app.domain.document import Document
-from function_app.jobspec.kedja_block import When
+from function_app.jobspec.kedja_block import GateConditions
 
 MOST_NAMED = 1000
 """Characters of the metrics' names that a reason gives."""
@@ -23,12 +23,12 @@ class OwnersGate(Document):
     better_than: str | None = None
 
     @classmethod
-    def of(cls, gate: When | None) -> Self | None:
+    def of(cls, gate: GateConditions | None) -> Self | None:
         return cls.model_validate(gate.model_dump()) if gate else None
 
 
-def refusal(
-    gate: When | OwnersGate | None, metrics: Mapping[str, float], champion: Mapping[str, float] | None
+def gate_failure(
+    gate: GateConditions | OwnersGate | None, metrics: Mapping[str, float], champion: Mapping[str, float] | None
 ) -> str | None:
     """Return why the model is not to be registered, with the figures, or None where it is.
 

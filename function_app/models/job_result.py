@@ -112,7 +112,9 @@ class JobResult:
         return None, f"The job made no {OUTPUTS}{wanted}. It made: {some or 'nothing'}."
 
 
-def carried(metrics: Mapping[str, float], first: str | None = None, *, total: int | None = None) -> dict[str, Any]:
+def truncate_metrics(
+    metrics: Mapping[str, float], first: str | None = None, *, total: int | None = None
+) -> dict[str, Any]:
     """Return as many metrics as are carried, by their names, and `metrics_total`: how many there are.
 
     The one named `first`, which the gate decided by, comes before all others. `total` counts those too that are not

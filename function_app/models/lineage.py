@@ -14,7 +14,7 @@ LONGEST_VALUE = 1000
 (https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity)."""
 
 
-def shortened(metrics: Mapping[str, float]) -> str:
+def metrics_property(metrics: Mapping[str, float]) -> str:
     """Return as many metrics as a property has room for, by their names; `manifest.json` has all."""
     kept: dict[str, float] = {}
     room = LONGEST_VALUE
@@ -59,5 +59,5 @@ def registration_of(
         path=f"{OUTPUTS}{path}",
         description=f"Trained by {job} on the drop {receipt.drop[:16]} of {receipt.folder}.",
         tags={JOB_TAG: job, RECEIPT_TAG: receipt.name, **lineage(receipt)},
-        properties={"kedja_metrics": shortened(metrics)},
+        properties={"kedja_metrics": metrics_property(metrics)},
     )

@@ -16,12 +16,12 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
-from function_app.domain.plan import Plan, Ready, Rejected
+from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.jobspec.kedja_block import RegisterOptions, When
+from function_app.jobspec.kedja_block import GateConditions, RegisterOptions
 from function_app.models.champion import Champion, Champions
-from function_app.models.gate import OwnersGate, refusal
-from function_app.ports.storage import Blobs, pages
+from function_app.models.gate import OwnersGate, gate_failure
+from function_app.ports.storage import Blobs, iter_pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 
@@ -84,7 +84,7 @@ class ModelOwner(Document):
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
         """Return a model's owner and the blob's ETag, or None if none is stored. Raise Unreadable for a broken one."""
-        return cls.found(blobs, naming.MODELS, naming.owner_blob(model))
+        return cls.read_document(blobs, naming.MODELS, naming.owner_blob(model))
 
 
 @frozen(kw_only=True)
@@ -104,14 +104,14 @@ class Claim:
     def is_allowed(self) -> bool:
         return self.standing is not Standing.STRANGER
 
-    def refusal(self, gate: When | None, metrics: Mapping[str, float]) -> ModelNotShared | str | None:
+    def refusal(self, gate: GateConditions | None, metrics: Mapping[str, float]) -> ModelNotShared | str | None:
         """Return why a version with these metrics is not to be registered, or None if it is."""
         if not self.is_allowed:
             return ModelNotShared(self.model, self.experiment)
         best = self.champion.metrics if self.champion else None
-        if (own := refusal(gate, metrics, best)) or self.is_owner or self.champion is None:
+        if (own := gate_failure(gate, metrics, best)) or self.is_owner or self.champion is None:
             return own
-        owners = refusal(self.champion.gate, metrics, best)
+        owners = gate_failure(self.champion.gate, metrics, best)
         return f"{owners} The owner of the model {self.model} asks for that." if owners else None
 
 
@@ -172,7 +172,7 @@ class Owners:
         Raises:
             ModelNotShared: instead of the latter, if that is to be `strict`.
         """
-        if not isinstance(plan, Ready):
+        if not isinstance(plan, ReadyPlan):
             return plan
         experiment = plan.drop.experiment
         model = options.model or experiment
@@ -181,7 +181,7 @@ class Owners:
         refused = ModelNotShared(model, experiment)
         if strict:
             raise refused
-        return Rejected(drop=plan.drop, reason=refused.reason, what_to_do=refused.what_to_do)
+        return RejectedPlan(drop=plan.drop, reason=refused.reason, what_to_do=refused.what_to_do)
 
     def _marked(self, champion: Champion | None, model: str) -> Champion | None:
         """Return the champion with its model's owner and gate, which one of an earlier release does not name."""
@@ -231,14 +231,14 @@ class Owners:
         """Write an owner over the record with this ETag; return the new one."""
         name = naming.owner_blob(owner.model)
         if etag != UNSTORED:
-            return self.blobs.replace(naming.MODELS, name, owner.encoded(), etag=etag)
-        self.blobs.create(naming.MODELS, name, owner.encoded())
+            return self.blobs.replace(naming.MODELS, name, owner.to_bytes(), etag=etag)
+        self.blobs.create(naming.MODELS, name, owner.to_bytes())
         return self.blobs.read(naming.MODELS, name).etag
 
     def _create(self, owner: ModelOwner) -> ModelOwner:
         """Store a model's owner, or return the one that somebody else stored first."""
         try:
-            self.blobs.create(naming.MODELS, naming.owner_blob(owner.model), owner.encoded())
+            self.blobs.create(naming.MODELS, naming.owner_blob(owner.model), owner.to_bytes())
         except PreconditionFailed:
             stored = ModelOwner.read(self.blobs, owner.model)
             if stored is None:
@@ -270,7 +270,7 @@ class Owners:
         if before is None:
             containers = (naming.RECEIPTS, naming.DATA, naming.SCRIPTS)
             return any(self.blobs.page(container, f"{name}/", size=1).items for container in containers)
-        items = (item for page in pages(self.blobs, naming.RECEIPTS, f"{name}/") for item in page)
+        items = (item for page in iter_pages(self.blobs, naming.RECEIPTS, f"{name}/") for item in page)
         received = (item.metadata["received"] for item in items if "received" in item.metadata)
         return any(datetime.fromisoformat(one) < before for one in received)
 

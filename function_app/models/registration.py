@@ -14,18 +14,18 @@ from attrs import field, frozen
 
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.jobspec.kedja_block import RegisterOptions, register_options
 from function_app.models.artifacts import Artifacts, ModelManifest
 from function_app.models.champion import Champion, Champions
-from function_app.models.deletion import Remover
+from function_app.models.deletion import Deleter
 from function_app.models.gate import OwnersGate
-from function_app.models.job_result import JobResult, UnreadableResult, carried
+from function_app.models.job_result import JobResult, UnreadableResult, truncate_metrics
 from function_app.models.lineage import lineage, registration_of
 from function_app.models.ownership import ModelNotShared, Owners
-from function_app.models.registration_context import Work, measured_of
+from function_app.models.registration_context import RegistrationContext, receipt_metrics
 from function_app.ports.storage import Blobs, Lease
 from function_app.ports.training_service import (
     BlobFolder,
@@ -39,12 +39,12 @@ from function_app.timing import Timing
 
 AT_ONCE = 4
 """Models that a process registers at the same time: each takes memory for the names of all its files."""
-KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
+OUTPUTS_KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
 """What to do where no model is registered."""
 UNKNOWN = "Its snapshot cannot be read any more, and nothing else says which model was to be registered, and when."
 
 
-class Unfinished(KedjaError):
+class RegistrationPending(KedjaError):
     """Something is not there yet: look again after `delay` seconds."""
 
     def __init__(self, message: str, delay: float) -> None:
@@ -61,7 +61,7 @@ class Registrar:
     champions: Champions
     owners: Owners
     receipts: Receipts
-    remover: Remover
+    remover: Deleter
     snapshots: Snapshots
     training: TrainingService
     timing: Timing
@@ -82,7 +82,7 @@ class Registrar:
                 return receipt
             options = self._options(receipt)
             if options is None:
-                return self._refused(receipt, lease, UNKNOWN, carried({}))
+                return self._refused(receipt, lease, UNKNOWN, truncate_metrics({}))
             outputs = self.training.outputs(job.name)
             waited = self.receipts.clock() - receipt.history[-1].at  # since it is completed
             try:
@@ -91,9 +91,9 @@ class Registrar:
                 return self._incomplete(receipt, attempt, options, lease, str(error))
             path, problem = result.model_path(options.path)
             if path is None:
-                return self._incomplete(receipt, attempt, options, lease, problem, measured_of(options, result))
+                return self._incomplete(receipt, attempt, options, lease, problem, receipt_metrics(options, result))
             claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
-            work = Work(
+            work = RegistrationContext(
                 receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
             )
             return self._register(work, outputs)
@@ -101,7 +101,7 @@ class Registrar:
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
-            raise Unfinished(f"{AT_ONCE} other models are being registered.", self.timing.copy_check)
+            raise RegistrationPending(f"{AT_ONCE} other models are being registered.", self.timing.copy_check)
         try:
             yield
         finally:
@@ -121,7 +121,7 @@ class Registrar:
                 return current
             options = self._options(current)
             if options is None:
-                return self._refused(current, lease, UNKNOWN, carried({}))
+                return self._refused(current, lease, UNKNOWN, truncate_metrics({}))
             reason = f"The training service knows no job {attempt.job} any more; its model was not all copied."
             gone = self.receipts.clock()
             current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
@@ -138,7 +138,7 @@ class Registrar:
         except UnreadableSnapshot as error:
             waited = self.receipts.clock() - receipt.history[-1].at
             if waited < timedelta(seconds=self.timing.unreadable_snapshot):
-                raise Unfinished(str(error), self.timing.upload_check) from error
+                raise RegistrationPending(str(error), self.timing.upload_check) from error
             return None
 
     def _incomplete(
@@ -149,7 +149,7 @@ class Registrar:
         lease: Lease,
         reason: str,
         measured: Mapping[str, Any] | None = None,
-        what_to_do: str = KEPT,
+        what_to_do: str = OUTPUTS_KEPT,
     ) -> Receipt:
         """End a receipt whose job's outputs lack something now: as registered only where all were copied before.
 
@@ -163,17 +163,17 @@ class Registrar:
             total = manifest.metrics_total or len(manifest.metrics)
             result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)
             claim, path = self.owners.claim(copied.model, receipt.experiment), manifest.path
-            work = Work(
+            work = RegistrationContext(
                 receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
             )
             return self._finish(work, receipt, copied, manifest.files)
         model = options.model or receipt.experiment
         for version in self.training.find_model(model, attempt.job):
-            self.remover.version(model, version.version)
+            self.remover.delete_version(model, version.version)
             lease.renew()
-        return self._refused(receipt, lease, reason, measured or carried({}), what_to_do)
+        return self._refused(receipt, lease, reason, measured or truncate_metrics({}), what_to_do)
 
-    def _register(self, work: Work, outputs: BlobFolder) -> Receipt:
+    def _register(self, work: RegistrationContext, outputs: BlobFolder) -> Receipt:
         model = work.receipt.model
         if model is None:
             # A call that was killed may have come this far: what is registered has passed the gate.
@@ -201,25 +201,27 @@ class Registrar:
         progress = self.artifacts.copy(outputs, target, keep_alive=work.lease.renew)
         model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
         receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
-        verify = self.artifacts.verified
+        verify = self.artifacts.verify_copies
         artifacts = verify(outputs, target, work.result, keep_alive=work.lease.renew) if progress.done else []
         if not artifacts:
-            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", self.timing.copy_check)
+            raise RegistrationPending(
+                f"{progress.copied} of {progress.total} artifacts are copied.", self.timing.copy_check
+            )
         return self._finish(work, receipt, model, artifacts)
 
     def _result(self, outputs: BlobFolder, waited: timedelta, options: RegisterOptions, lease: Lease) -> JobResult:
         """Return the job's own result once everything in it is uploaded."""
         result = JobResult.read(self.blobs, outputs, metric=options.when.metric if options.when else None)
         lease.renew()
-        check = self.artifacts.missing
+        check = self.artifacts.not_uploaded
         missing = check(outputs, result, keep_alive=lease.renew) if result else [".kedja-manifest.json"]
         if result and not missing:
             return result
         if waited < timedelta(seconds=self.timing.upload_deadline):
-            raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
+            raise RegistrationPending(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
         raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
 
-    def _version(self, work: Work, found: Sequence[ModelVersion]) -> ModelVersion:
+    def _version(self, work: RegistrationContext, found: Sequence[ModelVersion]) -> ModelVersion:
         """Return the one model version of this job, creating it where there is none.
 
         Without a lease two hosts could create one each: both then keep the lowest and archive the other.
@@ -233,7 +235,9 @@ class Registrar:
             self.training.archive_model(work.model, other.version)
         return kept
 
-    def _finish(self, work: Work, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]) -> Receipt:
+    def _finish(
+        self, work: RegistrationContext, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]
+    ) -> Receipt:
         work.lease.renew()
         total = work.result.metrics_total
         manifest = ModelManifest(
@@ -249,7 +253,7 @@ class Registrar:
         )
         name = ModelManifest.blob(model.model, model.version)
         with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
-            self.blobs.create(naming.MODELS, name, manifest.encoded())
+            self.blobs.create(naming.MODELS, name, manifest.to_bytes())
         now = self.receipts.clock()
         challenger = Champion(
             model=model.model,
@@ -275,10 +279,10 @@ class Registrar:
         )
 
         def edit(current: Receipt) -> Receipt:
-            registered = current.moved(Status.REGISTERED, now).with_(model=done)
+            registered = current.with_status(Status.REGISTERED, now).with_(model=done)
             registered = registered.with_attempt(**work.measured, exit_code=work.result.exit_code)
-            return registered.announcing(
-                Announced.MODEL_REGISTERED,
+            return registered.with_event(
+                EventType.MODEL_REGISTERED,
                 now,
                 model=done.model,
                 version=done.version,
@@ -289,7 +293,7 @@ class Registrar:
             )
 
         receipt = self.receipts.change(receipt, edit, lease=work.lease)
-        return self.receipts.flush(receipt, lease=work.lease)
+        return self.receipts.publish_outbox(receipt, lease=work.lease)
 
     def _refused(
         self,
@@ -297,12 +301,12 @@ class Registrar:
         lease: Lease,
         reason: str,
         measured: Mapping[str, Any],
-        what_to_do: str = KEPT,
+        what_to_do: str = OUTPUTS_KEPT,
     ) -> Receipt:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
-            refused = current.with_(model=None).moved(Status.NOT_REGISTERED, now, reason, what_to_do)
-            return refused.with_attempt(**measured).announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
+            refused = current.with_(model=None).with_status(Status.NOT_REGISTERED, now, reason, what_to_do)
+            return refused.with_attempt(**measured).with_event(EventType.MODEL_NOT_REGISTERED, now, **measured)
 
-        return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)
+        return self.receipts.publish_outbox(self.receipts.change(receipt, edit, lease=lease), lease=lease)

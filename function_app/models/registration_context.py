@@ -8,13 +8,13 @@ from attrs import frozen
 from function_app.domain.attempt import Attempt
 from function_app.domain.receipt import Receipt
 from function_app.jobspec.kedja_block import RegisterOptions
-from function_app.models.job_result import JobResult, carried
+from function_app.models.job_result import JobResult, truncate_metrics
 from function_app.models.ownership import Claim
 from function_app.ports.storage import Lease
 
 
 @frozen(kw_only=True)
-class Work:
+class RegistrationContext:
     """The receipt and its attempt, what the job left, and what was asked for."""
 
     receipt: Receipt
@@ -31,10 +31,10 @@ class Work:
 
     @property
     def measured(self) -> Mapping[str, Any]:
-        return measured_of(self.options, self.result)
+        return receipt_metrics(self.options, self.result)
 
 
-def measured_of(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
+def receipt_metrics(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
     """Return what the job measured, as far as a receipt and an event carry it: the gate's metric first."""
     first = options.when.metric if options.when else None
-    return carried(result.metrics, first, total=result.metrics_total)
+    return truncate_metrics(result.metrics, first, total=result.metrics_total)

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt
-from function_app.models.deletion import Remover
+from function_app.models.deletion import Deleter
 from function_app.ports.storage import BlobItem
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion, TrainingService
 from function_app.store.deletions import DeletedModel
@@ -23,7 +23,7 @@ class ExperimentModels:
     """Looks for versions in the registry, once for each model."""
 
     experiment: str
-    remover: Remover
+    remover: Deleter
     snapshots: Snapshots
     training: TrainingService
     _asked: set[str] = field(factory=set, init=False)
@@ -71,5 +71,5 @@ class ExperimentModels:
         return version.tags.get(RECEIPT_TAG, "").partition("/")[0] == self.experiment
 
     def _told(self, version: ModelVersion) -> DeletedModel:
-        why = self.remover.why_kept(version)
+        why = self.remover.keep_reason(version)
         return DeletedModel(model=version.model, version=version.version, job=version.tags.get(JOB_TAG), why=why)

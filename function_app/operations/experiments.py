@@ -16,14 +16,14 @@ from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
-from function_app.models.deletion import Remover, is_idle
+from function_app.models.deletion import Deleter, is_idle
 from function_app.operations.experiment_models import ExperimentModels
-from function_app.operations.job_commands import Jobs
-from function_app.operations.rounds import apart
-from function_app.ports.storage import BlobItem, Blobs, Folders, pages
+from function_app.operations.job_commands import JobCommands
+from function_app.operations.rounds import isolate_errors
+from function_app.ports.storage import BlobItem, Blobs, Folders, iter_pages
 from function_app.ports.training_service import TrainingService
-from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, Left, State
-from function_app.store.latest_drop import Latest
+from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, DeletionState, RetainedFiles
+from function_app.store.latest_drop import LatestDrop
 from function_app.store.receipts import Receipts
 from function_app.timing import Timing
 
@@ -35,7 +35,7 @@ _LATEST = "latest.json"
 
 
 @frozen(kw_only=True)
-class Plan:
+class DeletionPlan:
     """What a deletion would do: the deletion itself, how many receipts it concerns, and the jobs that go on."""
 
     deletion: Deletion
@@ -48,9 +48,9 @@ class Experiments:
     """The experiments of an account."""
 
     blobs: Blobs
-    jobs: Jobs
+    jobs: JobCommands
     receipts: Receipts
-    remover: Remover
+    remover: Deleter
     training: TrainingService
     timing: Timing
 
@@ -62,16 +62,18 @@ class Experiments:
     def deleting(self) -> set[str]:
         """Return the experiments that are being deleted."""
         prefix = naming.deleting_blob("")
-        return {item.name.removeprefix(prefix) for page in pages(self.blobs, naming.RECEIPTS, prefix) for item in page}
+        return {
+            item.name.removeprefix(prefix) for page in iter_pages(self.blobs, naming.RECEIPTS, prefix) for item in page
+        }
 
-    def find(self, experiment: str) -> Deletion | None:
+    def active_deletion(self, experiment: str) -> Deletion | None:
         """Return the deletion of an experiment that is under way."""
         try:
-            return Deletion.decoded(self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment)).data)
+            return Deletion.from_bytes(self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment)).data)
         except BlobNotFound:
             return None
 
-    def plan(self, experiment: str, *, by: str) -> Plan:
+    def plan(self, experiment: str, *, by: str) -> DeletionPlan:
         """Return what a deletion would do, as far as the lists of receipts and of their models tell.
 
         Raises:
@@ -85,7 +87,7 @@ class Experiments:
         """Return the names of the models that an experiment's drops ask for, as far as their list tells."""
         return self._models(experiment).listed(self._receipts(experiment))
 
-    def _plan(self, experiment: str, by: str) -> Plan:
+    def _plan(self, experiment: str, by: str) -> DeletionPlan:
         """Return a plan without models."""
         latest = self.receipts.latest(experiment)
         if latest is None:
@@ -96,32 +98,32 @@ class Experiments:
             status = item.metadata.get("status", "")
             if status not in (*FINAL, Status.WAITING) and "job" in item.metadata:
                 live.append(item.metadata["job"])
-        return Plan(deletion=self._planned(latest, by), receipts=receipts, live=live)
+        return DeletionPlan(deletion=self._planned(latest, by), receipts=receipts, live=live)
 
     def _models(self, experiment: str) -> ExperimentModels:
         return ExperimentModels(
             experiment=experiment, remover=self.remover, snapshots=self.jobs.snapshots, training=self.training
         )
 
-    def _planned(self, latest: Latest, by: str) -> Deletion:
-        drop = Drop.take(self.blobs, latest.folder)
+    def _planned(self, latest: LatestDrop, by: str) -> Deletion:
+        drop = Drop.list_drop(self.blobs, latest.folder)
         scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
         sizes = [
             item.size
-            for page in pages(self.blobs, naming.SNAPSHOTS, f"{latest.experiment}/", size=5000)
+            for page in iter_pages(self.blobs, naming.SNAPSHOTS, f"{latest.experiment}/", size=5000)
             for item in page
         ]
         return Deletion(
             experiment=latest.experiment,
             folder=latest.folder,
-            state=State.PLANNED,
+            state=DeletionState.PLANNED,
             by=by,
             at=drop.now,
             sequence=int(drop.now.timestamp()),
             snapshot_files=len(sizes),
             snapshot_size=sum(sizes),
             left=tuple(
-                Left(container=container, files=len(files), size=sum(file.size for file in files))
+                RetainedFiles(container=container, files=len(files), size=sum(file.size for file in files))
                 for container, files in ((naming.DATA, drop.data), (naming.SCRIPTS, scripts))
             ),
         )
@@ -133,7 +135,7 @@ class Experiments:
             NotFound: where there is no such experiment.
             Refused: where jobs go on, unless `force` says to cancel them.
         """
-        found = self.find(experiment) or self._last(experiment)
+        found = self.active_deletion(experiment) or self._last(experiment)
         if found is not None:
             return found
         plan = self._plan(experiment, by)
@@ -142,11 +144,11 @@ class Experiments:
             raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")
         # The plan may have taken its time, in which drops were still taken.
         now = self.blobs.page(naming.RECEIPTS, naming.deleting_blob(experiment), size=1).now
-        deletion = plan.deletion.model_copy(update={"state": State.DELETING, "at": now})
+        deletion = plan.deletion.model_copy(update={"state": DeletionState.DELETING, "at": now})
         try:
-            self.blobs.create(naming.RECEIPTS, naming.deleting_blob(experiment), deletion.encoded())
+            self.blobs.create(naming.RECEIPTS, naming.deleting_blob(experiment), deletion.to_bytes())
         except PreconditionFailed:
-            return self.find(experiment) or deletion
+            return self.active_deletion(experiment) or deletion
         self._still_live(experiment)
         return deletion
 
@@ -155,23 +157,23 @@ class Experiments:
         listing = self.blobs.list(naming.RECEIPTS, f".deleted/{experiment}/")
         if not listing.items or self.receipts.latest(experiment) is not None:
             return None
-        return Deletion.decoded(self.blobs.read(naming.RECEIPTS, listing.items[-1].name).data)
+        return Deletion.from_bytes(self.blobs.read(naming.RECEIPTS, listing.items[-1].name).data)
 
-    def carry_on(self, until: datetime) -> None:
+    def reconcile(self, until: datetime) -> None:
         """Go on with every deletion under way. What fails with one does not keep the others waiting.
 
         Nothing is begun after `until`, or the time of a round of deletions.
         """
         until = min(until, self.receipts.clock() + timedelta(seconds=self.timing.deletion_round))
         for experiment in sorted(self.deleting()):
-            with apart(f"The deletion of {experiment} could not go on"):
+            with isolate_errors(f"The deletion of {experiment} could not go on"):
                 self._carry_on(experiment, until)
             if self.receipts.clock() > until:
                 return
 
     def _carry_on(self, experiment: str, until: datetime) -> None:
         blob = self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment))
-        deletion = Deletion.decoded(blob.data)
+        deletion = Deletion.from_bytes(blob.data)
         in_flight = timedelta(seconds=self.timing.max_function_runtime)
         if self._still_live(experiment) or blob.now - deletion.at < in_flight:
             return  # a function that began before the deletion may still take a drop
@@ -181,15 +183,15 @@ class Experiments:
         if self.receipts.clock() > until or any(True for _ in self._receipts(experiment)):
             return
         for container, prefix in ((naming.SNAPSHOTS, f"{experiment}/"), (naming.RECEIPTS, f".open/{experiment}/")):
-            self.remover.folder(container, prefix)  # what a call left that was killed before it wrote a receipt
-        self.remover.requests(experiment, until=deletion.at)
+            self.remover.delete_prefix(container, prefix)  # what a call left that was killed before it wrote a receipt
+        self.remover.delete_requests(experiment, until=deletion.at)
         self.blobs.delete(naming.RECEIPTS, naming.latest_blob(experiment))
         self._finish(deletion, etag)
 
     def _finish(self, deletion: Deletion, etag: str) -> None:
-        done = deletion.model_copy(update={"state": State.DELETED, "done_at": self.receipts.clock()})
+        done = deletion.model_copy(update={"state": DeletionState.DELETED, "done_at": self.receipts.clock()})
         try:
-            self.blobs.create(naming.RECEIPTS, done.audit, done.encoded(), metadata=done.metadata)
+            self.blobs.create(naming.RECEIPTS, done.audit, done.to_bytes(), metadata=done.metadata)
         except PreconditionFailed:
             logger.info("%s is there: an earlier call came this far.", done.audit)
         self.blobs.delete(naming.RECEIPTS, naming.deleting_blob(deletion.experiment), etag=etag)
@@ -197,7 +199,7 @@ class Experiments:
     def _still_live(self, experiment: str) -> bool:
         """Return whether jobs go on, or events are not published yet; cancel those jobs."""
         live = False
-        for _, drop in list(self.receipts.opened(experiment)):
+        for _, drop in list(self.receipts.list_open(experiment)):
             receipt = self.receipts.find(experiment, drop)
             if receipt is None or is_idle(receipt):
                 continue
@@ -220,7 +222,9 @@ class Experiments:
         for one in found:
             if self.receipts.clock() > until:
                 break
-            if one.key not in stay and not self.remover.version(*one.key):  # it has become the champion meanwhile
+            if one.key not in stay and not self.remover.delete_version(
+                *one.key
+            ):  # it has become the champion meanwhile
                 kept.append(one.model_copy(update={"why": "It is the model's champion."}))
         following = _with(known, kept)
         return following, self._write(known, following, etag)
@@ -229,7 +233,7 @@ class Experiments:
         self, deletion: Deletion, etag: str, models: ExperimentModels, until: datetime
     ) -> tuple[Deletion, str]:
         """Delete receipts and snapshots with the versions that came of them, batch by batch, each told before."""
-        for page in pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
             if self.receipts.clock() > until:
                 break
             batch = self._read([item for item in page if _is_receipt(item)])
@@ -240,8 +244,8 @@ class Experiments:
             if self.receipts.clock() > until:
                 break  # some of their versions may be left
             for item, _, receipt in batch:
-                self.remover.snapshot(deletion.experiment, _drop(item))
-                self.remover.receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
+                self.remover.delete_snapshot(deletion.experiment, _drop(item))
+                self.remover.delete_receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
         return deletion, etag
 
     def _found(
@@ -271,7 +275,7 @@ class Experiments:
             except BlobNotFound:
                 return None
             try:
-                receipt = Receipt.decoded(blob.data)
+                receipt = Receipt.from_bytes(blob.data)
             except ValidationError:
                 receipt = None  # what cannot be read goes like the others
             return (item, blob.data, receipt) if blob.etag == item.etag and (not receipt or is_idle(receipt)) else None
@@ -283,10 +287,10 @@ class Experiments:
         """Keep how far a deletion is. Raise PreconditionFailed where another host goes on with it."""
         if now == before:
             return etag
-        return self.blobs.replace(naming.RECEIPTS, naming.deleting_blob(now.experiment), now.encoded(), etag=etag)
+        return self.blobs.replace(naming.RECEIPTS, naming.deleting_blob(now.experiment), now.to_bytes(), etag=etag)
 
     def _receipts(self, experiment: str) -> Iterator[BlobItem]:
-        for page in pages(self.blobs, naming.RECEIPTS, f"{experiment}/", size=5000):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, f"{experiment}/", size=5000):
             yield from (item for item in page if _is_receipt(item))
 
 

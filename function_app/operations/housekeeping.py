@@ -6,7 +6,7 @@ from attrs import frozen
 
 from function_app.operations.experiments import Experiments
 from function_app.operations.retention import Retention
-from function_app.operations.rounds import apart
+from function_app.operations.rounds import isolate_errors
 from function_app.store.receipts import Clock
 from function_app.timing import Timing
 
@@ -23,7 +23,7 @@ class Housekeeping:
     def run(self) -> None:
         """Do one round. What fails with one thing, in whatever way, does not keep the others waiting."""
         until = self.clock() + timedelta(seconds=self.timing.reconcile_round)
-        with apart("The deletions could not be looked at"):
-            self.experiments.carry_on(until)
-        with apart("What was kept for long enough could not be looked at"):
+        with isolate_errors("The deletions could not be looked at"):
+            self.experiments.reconcile(until)
+        with isolate_errors("What was kept for long enough could not be looked at"):
             self.retention.run(until)

@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 @frozen(kw_only=True)
-class Entrance:
+class EventIngest:
     """Puts events on the queues that their kinds belong to."""
 
     queues: Queues
     requests: TrainingRequests
 
-    def admit(self, event: Mapping[str, Any], *, code: bool = False) -> bool:
+    def ingest(self, event: Mapping[str, Any], *, code: bool = False) -> bool:
         """Admit one event, as `admit_all` does; return whether it is of a kind that Kedja acts on."""
         return self.admit_all([event], code=code) == 1
 

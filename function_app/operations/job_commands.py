@@ -9,11 +9,11 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from function_app.domain.drop import Drop
-from function_app.domain.plan import Ready, Rejected, Waiting
+from function_app.domain.plan import ReadyPlan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import FINAL, Receipt, Status
-from function_app.domain.receipt_transitions import came_of, sequence, tried_again
+from function_app.domain.receipt_transitions import came_of, drop_order, with_retry
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.planning import Planner
 from function_app.drops.settling import Settler
@@ -45,7 +45,7 @@ class DryRun:
 
 
 @frozen(kw_only=True)
-class Jobs:
+class JobCommands:
     """What can be asked about jobs."""
 
     approvals: Approvals
@@ -87,12 +87,12 @@ class Jobs:
         """
         drop, spec = self._drop(request, code=code)
         forced = (identity or secrets.token_hex(32)) if force else None
-        return self.settler.take(drop, spec, trigger=trigger, force=forced, strict=True)
+        return self.settler.process_drop(drop, spec, trigger=trigger, force=forced, strict=True)
 
-    def answer(self, request: Mapping[str, object], *, source: str, code: bool) -> Receipt:
+    def submit_requested(self, request: Mapping[str, object], *, source: str, code: bool) -> Receipt:
         """Submit what an event asked for. Raises as `submit` does, but a drop whose model is another's is rejected."""
         drop, spec = self._drop(request, code=code)
-        return self.settler.take(drop, spec, trigger=f"event: {source}")
+        return self.settler.process_drop(drop, spec, trigger=f"event: {source}")
 
     def dry_run(self, request: Mapping[str, object], *, code: bool) -> DryRun:
         """Return what `submit` would do, without doing it. Raises as `submit` does."""
@@ -102,15 +102,17 @@ class Jobs:
         plan = self.settler.owners.planned(plan, spec.kedja.registration, claim=False)
         return DryRun(
             drop=drop_id,
-            status={Ready: Status.SUBMITTING, Waiting: Status.WAITING, Rejected: Status.REJECTED}[type(plan)],
+            status={ReadyPlan: Status.SUBMITTING, WaitingPlan: Status.WAITING, RejectedPlan: Status.REJECTED}[
+                type(plan)
+            ],
             reason=getattr(plan, "reason", getattr(plan, "what", None)),
             what_to_do=getattr(plan, "what_to_do", None),
-            document=self.submitter.shown(plan, spec, drop_id) if isinstance(plan, Ready) else None,
+            document=self.submitter.redacted_document(plan, spec, drop_id) if isinstance(plan, ReadyPlan) else None,
             existing=self.receipts.find(drop.experiment, drop_id),
         )
 
     @staticmethod
-    def check(request: Mapping[str, object], *, code: bool) -> str:
+    def validate(request: Mapping[str, object], *, code: bool) -> str:
         """Check a request for itself, before anything is looked up; return the folder whose files it wants.
 
         Raises:
@@ -129,8 +131,8 @@ class Jobs:
         return asked.experiment_name
 
     def _drop(self, request: Mapping[str, object], *, code: bool) -> tuple[Drop, JobSpec]:
-        folder = self.check(request, code=code)
-        drop = self.archives.opened(Drop.take(self.blobs, folder))
+        folder = self.validate(request, code=code)
+        drop = self.archives.expand(Drop.list_drop(self.blobs, folder))
         if drop.is_empty:
             raise NotFound(
                 f"Nothing was dropped for the experiment {folder!r}. Drop files into "
@@ -159,14 +161,16 @@ class Jobs:
                 return current
             if current.status is Status.QUEUED:
                 now = self.receipts.clock()
-                canceled = current.moved(Status.CANCELED, now, "Somebody canceled it.", "Retry it, or drop it again.")
-                return canceled.with_attempt(ended=now).announcing(Announced.JOB_CANCELED, now)
-            return current.moved(Status.CANCELING, self.receipts.clock(), "Somebody canceled it.")
+                canceled = current.with_status(
+                    Status.CANCELED, now, "Somebody canceled it.", "Retry it, or drop it again."
+                )
+                return canceled.with_attempt(ended=now).with_event(EventType.JOB_CANCELED, now)
+            return current.with_status(Status.CANCELING, self.receipts.clock(), "Somebody canceled it.")
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is Status.CANCELED:  # it was queued
-            self.submitter.turns.leave(receipt)
-            return self.receipts.flush(receipt)
+            self.submitter.turns.dequeue(receipt)
+            return self.receipts.publish_outbox(receipt)
         self.submitter.cancel(name, receipt)
         return receipt
 
@@ -183,7 +187,7 @@ class Jobs:
         if came_of(receipt, identity, self.receipts.clock()):
             return self.submitter.submit(receipt)
         # The order among drops is that of the storage's clock, whatever this host's says.
-        order = sequence(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)).now)
+        order = drop_order(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)).now)
 
         def edit(current: Receipt) -> Receipt:
             if came_of(current, identity, self.receipts.clock()):
@@ -192,11 +196,11 @@ class Jobs:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
             if "snapshot" in current.forgotten:
                 raise Refused(f"The snapshot of {current.name} was deleted, its time being over: drop the files again.")
-            return tried_again(current, f"retry of {name}", order, self.receipts.clock(), options, request=identity)
+            return with_retry(current, f"retry of {name}", order, self.receipts.clock(), options, request=identity)
 
         options = self._checked_options(receipt)
         # Before the claim, so that `reconcile` finds it wherever this is killed; `submit` does it again after that.
-        self.receipts.open(receipt.experiment, receipt.drop)
+        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         return self.submitter.submit(self.receipts.change(receipt, edit))
 
     def _checked_options(self, receipt: Receipt) -> AttemptOptions:

@@ -32,14 +32,14 @@ class PoisonMessage(Document):
 
 
 @frozen(kw_only=True)
-class PoisonCabinet:
+class PoisonStore:
     """Keeps poison messages."""
 
     blobs: Blobs
     receipts: Receipts
     requests: TrainingRequests
 
-    def take(self, queue: str, message: str, body: bytes, work: Callable[[], object]) -> PoisonMessage | None:
+    def retry_or_keep(self, queue: str, message: str, body: bytes, work: Callable[[], object]) -> PoisonMessage | None:
         """Work on the message once more; keep it with its reason where that fails too.
 
         The last try is what tells the reason: the queue does not know it.
@@ -53,16 +53,16 @@ class PoisonCabinet:
         text = self.requests.without_spec(body.decode(errors="replace"), of=message)
         poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
         metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
-        self.blobs.replace(naming.RECEIPTS, naming.poison_blob(queue, message), poison.encoded(), metadata=metadata)
+        self.blobs.replace(naming.RECEIPTS, naming.poison_blob(queue, message), poison.to_bytes(), metadata=metadata)
         logger.error("A message of %s is kept as poison: %s", queue, reason)
         return poison
 
-    def draw_attention(self, poison: PoisonMessage, receipt: Receipt | None) -> None:
+    def note_on_receipt(self, poison: PoisonMessage, receipt: Receipt | None) -> None:
         """Note on a receipt that one of its messages could not be worked on. Its status stays what it is."""
         if receipt is None:
             return
         note = f"A message of {poison.queue} could not be worked on: {poison.reason} ({poison.message})"
         try:
-            self.receipts.change(receipt, lambda current: current.noting(note))
+            self.receipts.change(receipt, lambda current: current.with_attention(note))
         except KedjaError:
             logger.exception("The receipt %s could not be told of a poison message.", receipt.name)

@@ -17,14 +17,14 @@ from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
-from function_app.jobs.job_queue import Turns
-from function_app.jobs.node_wait import MissingNodes
-from function_app.jobs.outage import only_waits
+from function_app.jobs.job_queue import JobQueue
+from function_app.jobs.node_wait import NodeWaitNotifier
+from function_app.jobs.outage import waits_for_event
 from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
-from function_app.jobs.tracking import Watcher
-from function_app.operations.approvals import Approver
-from function_app.operations.rounds import apart
+from function_app.jobs.tracking import JobTracker
+from function_app.operations.approvals import ApprovalService
+from function_app.operations.rounds import isolate_errors
 from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
@@ -55,10 +55,10 @@ class Reconciler:
     submitter: Submitter
     supersession: Supersession
     training: TrainingService
-    turns: Turns
-    missing_nodes: MissingNodes
-    watcher: Watcher
-    approver: Approver
+    turns: JobQueue
+    missing_nodes: NodeWaitNotifier
+    watcher: JobTracker
+    approver: ApprovalService
     markers: StaleMarkers
     timing: Timing
 
@@ -67,16 +67,16 @@ class Reconciler:
         until = self._in(self.timing.reconcile_round)
         looked_at: set[str] = set()
         going: dict[str, Receipt] = {}
-        with apart("The open receipts could not be looked at"):
-            going = self._open(id, looked_at, until)
-        with apart("The places of jobs could not be looked at"):
-            self._places(going, min(until, self._in(self.timing.place_round)))
-        with apart("The training service's jobs could not be looked at"):
-            self._strays(looked_at, until)
-        with apart("The markers could not be looked at"):
+        with isolate_errors("The open receipts could not be looked at"):
+            going = self._open_receipts(id, looked_at, until)
+        with isolate_errors("The places of jobs could not be looked at"):
+            self._slots(going, min(until, self._in(self.timing.place_round)))
+        with isolate_errors("The training service's jobs could not be looked at"):
+            self._orphan_jobs(looked_at, until)
+        with isolate_errors("The markers could not be looked at"):
             self.markers.send_again(min(until, self._in(self.timing.marker_round)))
-        with apart("The drops that wait for an approval could not be looked at"):
-            self.approver.carry_on(min(until, self._in(self.timing.approval_round)))
+        with isolate_errors("The drops that wait for an approval could not be looked at"):
+            self.approver.reconcile(min(until, self._in(self.timing.approval_round)))
 
     def _in(self, seconds: float) -> datetime:
         return self.receipts.clock() + timedelta(seconds=seconds)
@@ -85,15 +85,15 @@ class Reconciler:
         """Return whether an attempt was claimed so long ago that its job would exist if it had been submitted."""
         return self.receipts.clock() - attempt.claimed > timedelta(seconds=self.timing.lost_submission)
 
-    def _open(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
+    def _open_receipts(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
         """Look at open receipts, those first that the round before had no time for; return those that go on."""
         cursor = self._cursor()
-        opened = list(self.receipts.opened())
+        opened = list(self.receipts.list_open())
         turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
         going: dict[str, Receipt] = {}
         until, last = min(until, self._in(self.timing.open_round)), ""
         for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
-            with apart(f"The receipt {experiment}/{drop} could not be looked at"):
+            with isolate_errors(f"The receipt {experiment}/{drop} could not be looked at"):
                 receipt = self._receipt(experiment, drop, run, looked_at)
                 if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
                     going[receipt.job] = receipt
@@ -110,15 +110,15 @@ class Reconciler:
             self._unmark(experiment, drop)
             return None
         if receipt.outbox:
-            receipt = self.receipts.flush(receipt)
+            receipt = self.receipts.publish_outbox(receipt)
         if not receipt.attempts:
-            receipt = self._caught_up(receipt)
+            receipt = self._advance_unclaimed(receipt)
         if receipt.status is Status.WAITING:
             self.intake.look_again(receipt.folder, trigger=TRIGGER, run=run)
-            if only_waits(receipt):
-                return self.receipts.let_wait(receipt, only_waits)
+            if waits_for_event(receipt):
+                return self.receipts.park(receipt, waits_for_event)
         elif receipt.status in FINAL:
-            return self.receipts.flush(receipt)
+            return self.receipts.publish_outbox(receipt)
         elif receipt.status is Status.SUBMITTING:
             return self._resubmit(receipt)
         elif receipt.job is not None and receipt.status is not Status.QUEUED:
@@ -144,16 +144,16 @@ class Reconciler:
                 else:
                     self.blobs.replace(naming.RECEIPTS, name, b"", etag=mark.etag, metadata={_MISSED: "once"})
 
-    def _caught_up(self, receipt: Receipt) -> Receipt:
+    def _advance_unclaimed(self, receipt: Receipt) -> Receipt:
         """Bring on an unclaimed drop whose host may have been killed before it was its experiment's latest."""
         if receipt.experiment == naming.ROOT_EXPERIMENT or is_deleting(self.blobs, receipt.experiment):
             return receipt  # files outside of any folder follow nothing
-        return self.supersession.advance(receipt, supersede=False)
+        return self.supersession.promote_to_latest(receipt, supersede=False)
 
     def _resubmit(self, receipt: Receipt) -> Receipt:
         if receipt.attempt and self._is_lost(receipt.attempt):
             # Its host may have been killed before the drop was its experiment's latest.
-            receipt = self.supersession.advance(receipt, supersede=self._supersedes(receipt))
+            receipt = self.supersession.promote_to_latest(receipt, supersede=self._supersedes(receipt))
             # Each round comes back by itself: a message a round would add up while the service does not answer.
             return self.submitter.submit(receipt, again=False)
         return receipt
@@ -174,37 +174,37 @@ class Reconciler:
                 return receipt
             if receipt.status is Status.COMPLETED:
                 return self.watcher.registrar.abandon(receipt)
-            return self.watcher.abandon(receipt)
+            return self.watcher.fail_missing_job(receipt)
         # Whoever saw the job complete looks again until it is registered; so does each round of this.
-        followed = self.watcher.follow(job, again=receipt.status is not Status.COMPLETED) or receipt
-        return self.missing_nodes.note(followed)
+        followed = self.watcher.apply(job, again=receipt.status is not Status.COMPLETED) or receipt
+        return self.missing_nodes.notify(followed)
 
-    def _places(self, going: dict[str, Receipt], until: datetime) -> None:
+    def _slots(self, going: dict[str, Receipt], until: datetime) -> None:
         """Bring the places of jobs to what their receipts say, and let those go on whose message was lost."""
         running = self.turns.admission.running()
         for job, receipt in going.items():
-            if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.are_off):
-                with apart(f"The queued receipt {receipt.name} could not be looked at"):
+            if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.unlimited):
+                with isolate_errors(f"The queued receipt {receipt.name} could not be looked at"):
                     going[job] = self.submitter.submit(receipt, again=False)
             if self.receipts.clock() > until:
                 break
-        self.turns.repair(going)
+        self.turns.reconcile(going)
 
-    def _strays(self, looked_at: set[str], until: datetime) -> None:
+    def _orphan_jobs(self, looked_at: set[str], until: datetime) -> None:
         """Look at the jobs that go on though no open receipt waits for them: nobody wants these any more."""
         until = min(until, self._in(self.timing.stray_round))
         for job in self.training.list():
             if not job.status.is_final and job.name not in looked_at:
-                with apart(f"The job {job.name} could not be looked at"):
-                    self.watcher.look(job.name)
+                with isolate_errors(f"The job {job.name} could not be looked at"):
+                    self.watcher.sync(job.name)
             if self.receipts.clock() > until:
                 break
 
     def _keep(self, cursor: Cursor) -> None:
-        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.encoded())
+        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
 
     def _cursor(self) -> Cursor:
         try:
-            return Cursor.decoded(self.blobs.read(naming.RECEIPTS, CURSOR).data)
+            return Cursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()

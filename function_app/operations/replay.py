@@ -19,7 +19,7 @@ from function_app.domain import incoming_events, naming
 from function_app.errors import BlobNotFound, InvalidEvent
 from function_app.operations.poison import PoisonMessage
 from function_app.operations.training_requests import TrainingRequests
-from function_app.ports.storage import BlobItem, Blobs, Queues, listed
+from function_app.ports.storage import BlobItem, Blobs, Queues, iter_pages_items
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Admit(Protocol):
 
 
 @frozen(kw_only=True)
-class Waiting:
+class ReplayItem:
     """Something that waits to be replayed. `id` is `<kind>/<name of its blob>`."""
 
     id: str
@@ -53,7 +53,7 @@ class Waiting:
 
 
 @frozen(kw_only=True)
-class Left:
+class ReplayFailure:
     """Something that was not replayed, and why."""
 
     id: str
@@ -73,9 +73,9 @@ class Replay:
     requests: TrainingRequests
     admit: Admit
 
-    def waiting(self, *, limit: int, after: str = "") -> list[Waiting]:
+    def waiting(self, *, limit: int, after: str = "") -> list[ReplayItem]:
         """Return up to `limit` that wait and whose ids follow `after`: dead letters first, then poison."""
-        found: list[Waiting] = []
+        found: list[ReplayItem] = []
         for items in (self._dead_letters(), self._poison()):
             for item in items:
                 if item.id > after:
@@ -84,10 +84,10 @@ class Replay:
                     return self._with_reasons(found)
         return self._with_reasons(found)
 
-    def send_all(self) -> tuple[list[str], list[Left]]:
+    def send_all(self) -> tuple[list[str], list[ReplayFailure]]:
         """Send back what waits, `MOST` of it at most; return what `send` does."""
         sent: list[str] = []
-        left: list[Left] = []
+        left: list[ReplayFailure] = []
         after = ""
         while len(sent) < MOST and (found := self.waiting(limit=MOST - len(sent), after=after)):
             after = found[-1].id
@@ -95,17 +95,17 @@ class Replay:
             sent, left = sent + went, left + stayed
         return sent, left
 
-    def send(self, ids: Iterable[str]) -> tuple[list[str], list[Left]]:
+    def send(self, ids: Iterable[str]) -> tuple[list[str], list[ReplayFailure]]:
         """Send these back; return the ids of those that went, and the others with the reason for each."""
         sent: list[str] = []
-        left: list[Left] = []
+        left: list[ReplayFailure] = []
         for one in dict.fromkeys(ids):
             try:
                 self._send(one)
             except InvalidEvent as error:
-                left.append(Left(id=one, reason=str(error)))
+                left.append(ReplayFailure(id=one, reason=str(error)))
             except BlobNotFound:
-                left.append(Left(id=one, reason="There is none, or it was replayed already."))
+                left.append(ReplayFailure(id=one, reason="There is none, or it was replayed already."))
             else:
                 logger.info("%s is back in the flow.", one)
                 sent.append(one)
@@ -125,12 +125,14 @@ class Replay:
     def _send_poison(self, name: str) -> None:
         place = f"{POISON}{name}"
         try:
-            message = PoisonMessage.decoded(self.blobs.read(naming.RECEIPTS, place).data)
+            message = PoisonMessage.from_bytes(self.blobs.read(naming.RECEIPTS, place).data)
         except ValidationError as error:
             raise CannotBeReplayed("What lies there is no message.") from error
         if message.queue not in naming.QUEUES:
             raise CannotBeReplayed(f"There is no queue {message.queue!r}.")
-        for part in [self._part(part, name) for part in incoming_events.each(incoming_events.decode(message.body))]:
+        for part in [
+            self._part(part, name) for part in incoming_events.iter_events(incoming_events.decode(message.body))
+        ]:
             self.queues.send(message.queue, part)
         self.blobs.delete(naming.RECEIPTS, place)
 
@@ -154,11 +156,11 @@ class Replay:
             raise CannotBeReplayed("It is of no kind that Kedja acts on.")
         self.blobs.replace(naming.RECEIPTS, mark, b"")
 
-    def _poison(self) -> Iterator[Waiting]:
-        for page in listed(self.blobs, naming.RECEIPTS, POISON):
+    def _poison(self) -> Iterator[ReplayItem]:
+        for page in iter_pages_items(self.blobs, naming.RECEIPTS, POISON):
             for item in page.items:
                 name = item.name.removeprefix(POISON)
-                yield Waiting(
+                yield ReplayItem(
                     id=f"poison/{name}",
                     kind="poison",
                     queue=name.partition("/")[0],
@@ -166,22 +168,24 @@ class Replay:
                     at=item.modified,
                 )
 
-    def _dead_letters(self) -> Iterator[Waiting]:
-        letters = (item for page in listed(self.blobs, naming.DEAD_LETTER, "") for item in page.items)
+    def _dead_letters(self) -> Iterator[ReplayItem]:
+        letters = (item for page in iter_pages_items(self.blobs, naming.DEAD_LETTER, "") for item in page.items)
         done: set[str] | None = None
         for item in letters:
             if not item.name.endswith(".json"):
                 continue
             if done is None:  # most often there is no dead letter, and nothing to look for
-                done = {mark.name for page in listed(self.blobs, naming.RECEIPTS, REPLAYED) for mark in page.items}
+                done = {
+                    mark.name for page in iter_pages_items(self.blobs, naming.RECEIPTS, REPLAYED) for mark in page.items
+                }
             if f"{REPLAYED}{item.name}" not in done:
                 yield _dead_letter(item)
 
-    def _with_reasons(self, found: list[Waiting]) -> list[Waiting]:
+    def _with_reasons(self, found: list[ReplayItem]) -> list[ReplayItem]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(self._with_reason, found))
 
-    def _with_reason(self, one: Waiting) -> Waiting:
+    def _with_reason(self, one: ReplayItem) -> ReplayItem:
         """Look into a dead letter, whose listing tells nothing of it."""
         if one.kind == "poison":
             return one
@@ -190,20 +194,20 @@ class Replay:
             letter = _letters(self.blobs.read(naming.DEAD_LETTER, name, limit=LARGEST).data)[0]
             queue = _queue(letter)
         except (InvalidEvent, BlobNotFound) as error:
-            return Waiting(id=one.id, kind=one.kind, queue="", reason=str(error), at=one.at)
+            return ReplayItem(id=one.id, kind=one.kind, queue="", reason=str(error), at=one.at)
         outcome = (letter.get("deadLetterReason"), letter.get("lastDeliveryOutcome"))
         reason = ", ".join(str(part) for part in outcome if part) or "Event Grid names none."
-        return Waiting(id=one.id, kind=one.kind, queue=queue, reason=reason, at=one.at)
+        return ReplayItem(id=one.id, kind=one.kind, queue=queue, reason=reason, at=one.at)
 
 
-def _dead_letter(item: BlobItem) -> Waiting:
-    return Waiting(id=f"dead-letter/{item.name}", kind="dead-letter", queue="", reason="", at=item.modified)
+def _dead_letter(item: BlobItem) -> ReplayItem:
+    return ReplayItem(id=f"dead-letter/{item.name}", kind="dead-letter", queue="", reason="", at=item.modified)
 
 
 def _letters(data: bytes) -> list[Mapping[str, Any]]:
     """Return the events of a dead letter: https://learn.microsoft.com/azure/event-grid/manage-event-delivery."""
     try:
-        letters = list(incoming_events.each(json.loads(data)))
+        letters = list(incoming_events.iter_events(json.loads(data)))
     except (ValueError, RecursionError) as error:
         raise CannotBeReplayed("It is no dead letter of Event Grid's: it is not JSON.") from error
     if not letters:

@@ -16,9 +16,9 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
-from function_app.models.deletion import Remover, is_idle
-from function_app.operations.rounds import apart
-from function_app.ports.storage import BlobItem, Blobs, pages
+from function_app.models.deletion import Deleter, is_idle
+from function_app.operations.rounds import isolate_errors
+from function_app.ports.storage import BlobItem, Blobs, iter_pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
 from function_app.store.receipts import Receipts
@@ -39,7 +39,7 @@ class Cursor(Document):
     not_before: datetime | None = None
 
 
-class Retired(Document):
+class RetentionEntry(Document):
     """What went of a drop: `parts` are among receipt, snapshot and `<model>:<version>`. `sha256` is the receipt's."""
 
     drop: str
@@ -47,7 +47,7 @@ class Retired(Document):
     parts: tuple[str, ...]
 
 
-class Retirement(Document):
+class RetentionRecord(Document):
     """`.retired/<experiment>/<time>.json`: what went in one round because its time was over."""
 
     version: int = 1
@@ -55,11 +55,11 @@ class Retirement(Document):
     at: datetime
     policy: Mapping[str, float]
     """Days that things are kept, by setting; 0 is for ever."""
-    retired: tuple[Retired, ...]
+    retired: tuple[RetentionEntry, ...]
 
 
 @frozen(kw_only=True)
-class _Due:
+class ExpiredDrop:
     """A drop of which something is to go now: model versions, its snapshot, its receipt."""
 
     receipt: Receipt
@@ -70,12 +70,12 @@ class _Due:
     whole: bool
 
     @property
-    def told(self) -> Retired:
+    def planned(self) -> RetentionEntry:
         parts = [*(f"{model}:{version}" for model, version in self.versions), *([SNAPSHOT] if self.snapshot else [])]
-        return self.gone([*parts, *([RECEIPT] if self.whole else [])])
+        return self.completed([*parts, *([RECEIPT] if self.whole else [])])
 
-    def gone(self, parts: Iterable[str]) -> Retired:
-        return Retired(drop=self.receipt.drop, sha256=self.sha256, parts=tuple(parts))
+    def completed(self, parts: Iterable[str]) -> RetentionEntry:
+        return RetentionEntry(drop=self.receipt.drop, sha256=self.sha256, parts=tuple(parts))
 
 
 @frozen(kw_only=True)
@@ -84,7 +84,7 @@ class Retention:
 
     blobs: Blobs
     receipts: Receipts
-    remover: Remover
+    remover: Deleter
     settings: Settings
     training: TrainingService
 
@@ -105,14 +105,14 @@ class Retention:
             return
         left = self._experiments(cursor.after)
         for experiment in left[:EXPERIMENTS_AT_ONCE]:
-            with apart(f"What is old of {experiment} could not be let go", again="the next walk"):
+            with isolate_errors(f"What is old of {experiment} could not be let go", again="the next walk"):
                 self._experiment(experiment)
             cursor = Cursor(after=experiment)
             if self.receipts.clock() > min(until, now + timedelta(seconds=self.settings.timing.retention_round)):
                 break
         if not left or cursor.after == left[-1]:
             cursor = Cursor(not_before=now + timedelta(seconds=self.settings.timing.retention_pause))
-        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.encoded())
+        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
 
     def _experiments(self, after: str) -> list[str]:
         """Return the experiments whose names come after this one, and the place of files outside of any."""
@@ -131,15 +131,15 @@ class Retention:
             return  # it is being deleted, or its first drop is being written
         if self.blobs.get(naming.RECEIPTS, naming.deleting_blob(experiment)) is not None:
             return
-        due: list[_Due] = []
-        for item in (item for page in pages(self.blobs, naming.RECEIPTS, f"{experiment}/") for item in page):
+        due: list[ExpiredDrop] = []
+        for item in (item for page in iter_pages(self.blobs, naming.RECEIPTS, f"{experiment}/") for item in page):
             drop = item.name.rpartition("/")[2].removesuffix(".json")
             if (latest is None or drop != latest.drop) and self._may_be_due(item):
                 due += [one] if (one := self._due(experiment, drop)) else []
             if len(due) == DROPS_AT_ONCE:
                 break
         if due:
-            self._let_go(experiment, due)
+            self._delete_expired(experiment, due)
 
     def _is_over(self, days: float, since: datetime) -> bool:
         return days > 0 and self.receipts.clock() - since > timedelta(days=days)
@@ -156,13 +156,13 @@ class Retention:
             return True
         return self._is_over(self.settings.keep_receipts, received)
 
-    def _due(self, experiment: str, drop: str) -> _Due | None:
+    def _due(self, experiment: str, drop: str) -> ExpiredDrop | None:
         """Return what of a drop is to go, or None where nothing is. Its age is that of its last change of status."""
         try:
             blob = self.blobs.read(naming.RECEIPTS, naming.receipt_blob(experiment, drop))
         except BlobNotFound:
             return None
-        receipt = Receipt.decoded(blob.data)
+        receipt = Receipt.from_bytes(blob.data)
         if receipt.status not in FINAL or not is_idle(receipt):
             return None
         since = receipt.history[-1].at
@@ -171,7 +171,7 @@ class Retention:
             return None
         whole = self._is_over(self.settings.keep_receipts, since)
         old = whole or self._is_over(self.settings.keep_snapshots, since)
-        due = _Due(
+        due = ExpiredDrop(
             receipt=receipt,
             etag=blob.etag,
             sha256=hashlib.sha256(blob.data).hexdigest(),
@@ -179,7 +179,7 @@ class Retention:
             snapshot=old and SNAPSHOT not in receipt.forgotten,
             whole=whole,
         )
-        return due if due.told.parts else None
+        return due if due.planned.parts else None
 
     def _old_versions(self, receipt: Receipt, since: datetime) -> tuple[tuple[str, str], ...] | None:
         """Return the model versions that came of a drop and may go, or None where one is kept."""
@@ -190,13 +190,15 @@ class Retention:
             return None
         found = [one for one in self.training.models(model.model) if one.tags.get(RECEIPT_TAG) == receipt.name]
         versions = {(model.model, model.version), *((one.model, one.version) for one in found)}
-        kept = any(self.remover.why_kept(one) for one in found)
-        return None if kept or any(self.remover.is_next_best(*one) for one in versions) else tuple(sorted(versions))
+        kept = any(self.remover.keep_reason(one) for one in found)
+        return (
+            None if kept or any(self.remover.is_rollback_target(*one) for one in versions) else tuple(sorted(versions))
+        )
 
-    def _let_go(self, experiment: str, due: list[_Due]) -> None:
+    def _delete_expired(self, experiment: str, due: list[ExpiredDrop]) -> None:
         """Tell what is to go, let it go, and tell what went. One drop that cannot go keeps no other."""
         now = self.receipts.clock()
-        self._tell(experiment, now, [one.told for one in due])
+        self._write_record(experiment, now, [one.planned for one in due])
         gone: list[list[str]] = [[] for _ in due]
         try:
             for one, parts in zip(due, gone, strict=True):
@@ -209,18 +211,20 @@ class Retention:
                 except TrainingServiceError:
                     logger.exception("%s stays; the next walk tries again.", one.receipt.name)
         finally:
-            self._tell(experiment, now, [one.gone(parts) for one, parts in zip(due, gone, strict=True) if parts])
+            self._write_record(
+                experiment, now, [one.completed(parts) for one, parts in zip(due, gone, strict=True) if parts]
+            )
 
-    def _tell(self, experiment: str, at: datetime, retired: list[Retired]) -> None:
+    def _write_record(self, experiment: str, at: datetime, retired: list[RetentionEntry]) -> None:
         """Write down what goes before it does, and what went after that; nothing is left where nothing did."""
         name = naming.retired_blob(experiment, at)
         if not retired:
             self.blobs.delete(naming.RECEIPTS, name)
             return
-        retirement = Retirement(experiment=experiment, at=at, policy=self.policy, retired=tuple(retired))
-        self.blobs.replace(naming.RECEIPTS, name, retirement.encoded())
+        retirement = RetentionRecord(experiment=experiment, at=at, policy=self.policy, retired=tuple(retired))
+        self.blobs.replace(naming.RECEIPTS, name, retirement.to_bytes())
 
-    def _let_one_go(self, due: _Due, gone: list[str]) -> None:
+    def _let_one_go(self, due: ExpiredDrop, gone: list[str]) -> None:
         """Let a drop's parts go while nobody else can write its receipt, and so claim an attempt on them.
 
         What went is added to `gone`.
@@ -231,23 +235,23 @@ class Retention:
             if self.blobs.read(naming.RECEIPTS, name).etag != due.etag:
                 return  # somebody was faster
             for model, version in due.versions:
-                if not self.remover.version(model, version):
+                if not self.remover.delete_version(model, version):
                     return  # it has become the champion meanwhile, so all of its drop stays
                 gone.append(f"{model}:{version}")
                 lease.renew()
             if due.snapshot:
-                self.remover.snapshot(receipt.experiment, receipt.drop)
+                self.remover.delete_snapshot(receipt.experiment, receipt.drop)
                 gone.append(SNAPSHOT)
             parts = {*receipt.forgotten, *([MODEL] if due.versions else []), *([SNAPSHOT] if due.snapshot else [])}
             self.receipts.change(receipt, lambda now: now.with_(forgotten=tuple(sorted(parts))), lease=lease)
         if due.whole:
             receipt, etag = self.receipts.read(receipt.experiment, receipt.drop)
             if MODEL in receipt.forgotten or not receipt.model:
-                self.remover.receipt(receipt.experiment, receipt.drop, receipt, etag=etag)
+                self.remover.delete_receipt(receipt.experiment, receipt.drop, receipt, etag=etag)
                 gone.append(RECEIPT)
 
     def _cursor(self) -> Cursor:
         try:
-            return Cursor.decoded(self.blobs.read(naming.RECEIPTS, CURSOR).data)
+            return Cursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
             return Cursor()

@@ -8,7 +8,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def apart(problem: str, *, again: str = "the next round") -> Iterator[None]:
+def isolate_errors(problem: str, *, again: str = "the next round") -> Iterator[None]:
     """Log whatever fails in here, and go on. `problem` says what could not be done, `again` when it is tried again."""
     try:
         yield

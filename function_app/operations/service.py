@@ -9,22 +9,22 @@ from pydantic import ValidationError
 from function_app.domain import incoming_events, naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
-from function_app.drops.intake import Intake, SettleRequest
+from function_app.drops.intake import Intake, SettleMessage
 from function_app.drops.settling import Settler
 from function_app.errors import InvalidEvent, KedjaError
-from function_app.jobs.job_queue import SubmitRequest
+from function_app.jobs.job_queue import SubmitMessage
 from function_app.jobs.submission import Submitter
-from function_app.jobs.tracking import LookRequest, Watcher
+from function_app.jobs.tracking import JobTracker, SyncJobMessage
 from function_app.models.champion import Champions
 from function_app.models.ownership import Owners
-from function_app.operations.approvals import ApprovedRequest, Approver
+from function_app.operations.approvals import ApprovalService, ApprovedMessage
 from function_app.operations.experiments import Experiments
 from function_app.operations.housekeeping import Housekeeping
-from function_app.operations.ingest import Entrance
-from function_app.operations.job_commands import Jobs
-from function_app.operations.poison import PoisonCabinet
+from function_app.operations.ingest import EventIngest
+from function_app.operations.job_commands import JobCommands
+from function_app.operations.poison import PoisonStore
 from function_app.operations.reconciliation import Reconciler
-from function_app.operations.training_requests import TrainingRequest, TrainingRequests
+from function_app.operations.training_requests import TrainingRequestMessage, TrainingRequests
 from function_app.operations.walk import Walk
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
@@ -44,47 +44,47 @@ class Kedja:
     intake: Intake
     settler: Settler
     submitter: Submitter
-    watcher: Watcher
+    watcher: JobTracker
     reconciler: Reconciler
     walk: Walk
     housekeeping: Housekeeping
-    jobs: Jobs
+    jobs: JobCommands
     requests: TrainingRequests
-    entrance: Entrance
+    entrance: EventIngest
     experiments: Experiments
     champions: Champions
     owners: Owners
-    poison: PoisonCabinet
-    approver: Approver
+    poison: PoisonStore
+    approver: ApprovalService
 
     def on_blob_event(self, body: bytes, *, message: str, delivery: int) -> None:
         """Work on a message of `blob-events`."""
-        for number, raw in enumerate(incoming_events.each(incoming_events.decode(body))):
+        for number, raw in enumerate(incoming_events.iter_events(incoming_events.decode(body))):
             event = incoming_events.parse(raw)
             if isinstance(event, incoming_events.BlobCreated):
-                self.intake.receive(event, message=f"{message}/{number}", delivery=delivery)
+                self.intake.on_blob_created(event, message=f"{message}/{number}", delivery=delivery)
 
     def on_settled(self, body: bytes, *, message: str) -> None:
         """Work on a message of `settled-drops`: a folder to look at, or something to submit."""
         values = _object(incoming_events.decode(body))
         if values.get("kind") == "submit":
-            request = _request(SubmitRequest, values)
+            request = _request(SubmitMessage, values)
             self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
         elif values.get("kind") == "approved":
-            self.approver.settle(_request(ApprovedRequest, values))
+            self.approver.settle(_request(ApprovedMessage, values))
         elif values.get("kind") == "request":
-            self.requests.settle(_request(TrainingRequest, self.requests.kept_apart(values, of=message)))
+            self.requests.settle(_request(TrainingRequestMessage, self.requests.kept_apart(values, of=message)))
         else:
-            self.settler.settle(_request(SettleRequest, values), message=message)
+            self.settler.settle(_request(SettleMessage, values), message=message)
 
     def on_run_event(self, body: bytes) -> None:
         """Work on a message of `run-events`: the training service's event, or a request to look again."""
-        for raw in incoming_events.each(incoming_events.decode(body)):
+        for raw in incoming_events.iter_events(incoming_events.decode(body)):
             if raw.get("kind") == "look":
-                request = _request(LookRequest, raw)
-                self.watcher.look(request.job, tries=request.tries, since=request.since)
+                request = _request(SyncJobMessage, raw)
+                self.watcher.sync(request.job, tries=request.tries, since=request.since)
             elif isinstance(event := incoming_events.parse(raw), incoming_events.RunChanged):
-                self.watcher.look(event.job)
+                self.watcher.sync(event.job)
 
     def on_poison(self, queue: str, body: bytes, *, message: str) -> None:
         """Work on a message of a poison queue: try it once more, keep it, and note it where people look."""
@@ -93,9 +93,9 @@ class Kedja:
             naming.SETTLED_DROPS: lambda: self.on_settled(body, message=message),
             naming.RUN_EVENTS: lambda: self.on_run_event(body),
         }[queue]
-        kept = self.poison.take(queue, message, body, work)
+        kept = self.poison.retry_or_keep(queue, message, body, work)
         if kept is not None:
-            self.poison.draw_attention(kept, self._receipt_of(kept.body))
+            self.poison.note_on_receipt(kept, self._receipt_of(kept.body))
 
     def _receipt_of(self, body: str) -> Receipt | None:
         """Return the receipt that a message is about, or its experiment's latest, as far as the message tells."""

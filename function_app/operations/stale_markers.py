@@ -8,9 +8,9 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app.domain import naming
-from function_app.drops.intake import Intake, Marker
+from function_app.drops.intake import Intake, PendingSettle
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.operations.rounds import apart
+from function_app.operations.rounds import isolate_errors
 from function_app.ports.storage import BlobItem, Blobs
 from function_app.store.receipts import Clock
 
@@ -36,7 +36,7 @@ class StaleMarkers:
         """Send the messages of stale markers; begin none after `until`."""
         listing = self.blobs.list(naming.RECEIPTS, naming.settling_blob(""))
         for item in listing.items:
-            with apart(f"The marker {item.name} could not be looked at"):
+            with isolate_errors(f"The marker {item.name} could not be looked at"):
                 self._look(item, listing.now)
             if self.clock() > until:
                 break
@@ -47,7 +47,7 @@ class StaleMarkers:
             return
         try:
             blob = self.blobs.read(naming.RECEIPTS, item.name)
-            marker = Marker.decoded(blob.data)
+            marker = PendingSettle.from_bytes(blob.data)
         except BlobNotFound:
             return
         except ValidationError:
@@ -64,4 +64,4 @@ class StaleMarkers:
             self.intake.enqueue(marker.request, delay=0)
             noted = marker.model_copy(update={"sent": marker.sent + 1, "sent_at": now})
             with contextlib.suppress(PreconditionFailed):  # that look has begun
-                self.blobs.replace(naming.RECEIPTS, item.name, noted.encoded(), etag=blob.etag)
+                self.blobs.replace(naming.RECEIPTS, item.name, noted.to_bytes(), etag=blob.etag)

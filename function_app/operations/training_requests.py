@@ -17,7 +17,7 @@ from function_app.domain import incoming_events, naming
 from function_app.domain.receipt import Receipt
 from function_app.drops import deferral
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
-from function_app.operations.job_commands import Jobs
+from function_app.operations.job_commands import JobCommands
 from function_app.ports.storage import Blobs, Queues
 from function_app.store.receipts import Clock
 from function_app.timing import Timing
@@ -28,7 +28,7 @@ _OF_OLDER_RELEASES = UUID("5f3c8d8a-6f0e-4d55-9d43-2f8f6c1f6b0e")
 """What the ids are derived in of specs that came in messages."""
 
 
-class TrainingRequest(deferral.PutOff):
+class TrainingRequestMessage(deferral.DeferrableMessage):
     """A message of `settled-drops`: another system asked for a training by an event. `code` says what it may set."""
 
     kind: str = "request"
@@ -48,36 +48,36 @@ class TrainingRequests:
     """Takes requests for training, keeps what they ask for, and answers them."""
 
     blobs: Blobs
-    jobs: Jobs
+    jobs: JobCommands
     queues: Queues
     clock: Clock
     timing: Timing
 
-    def check(self, asked: incoming_events.TrainingRequested, *, code: bool) -> TrainingRequest:
+    def check(self, asked: incoming_events.TrainingRequested, *, code: bool) -> TrainingRequestMessage:
         """Return the message that stands for a request; `code` says that its sender may decide what code runs.
 
         Raises:
             InvalidJobSpec, RoleMissing: where it asks for what cannot be, or not of this sender.
         """
-        folder = self.jobs.check(asked.spec, code=code)
-        return TrainingRequest(source=asked.source, code=code, experiment=naming.slug(folder), id=uuid4())
+        folder = self.jobs.validate(asked.spec, code=code)
+        return TrainingRequestMessage(source=asked.source, code=code, experiment=naming.slug(folder), id=uuid4())
 
-    def send(self, request: TrainingRequest, spec: Mapping[str, Any]) -> None:
+    def send(self, request: TrainingRequestMessage, spec: Mapping[str, Any]) -> None:
         """Keep what a request asks for, and then put its message on the queue."""
         self._keep(request.experiment, request.id, spec)
         self._send(request)
 
-    def settle(self, request: TrainingRequest) -> None:
+    def settle(self, request: TrainingRequestMessage) -> None:
         """Answer a request; put it off where something stands in its way."""
-        deferral.or_later(request, self.answer, self._send, clock=self.clock, timing=self.timing)
+        deferral.run_or_defer(request, self.answer, self._send, clock=self.clock, timing=self.timing)
 
-    def answer(self, request: TrainingRequest) -> Receipt | None:
+    def answer(self, request: TrainingRequestMessage) -> Receipt | None:
         """Submit what was asked for, and forget it; return None where that was done already."""
         spec = self._spec(request)
         if spec is None:
             logger.info("%s is gone: it was answered already, or its experiment was deleted.", request.blob)
             return None
-        receipt = self.jobs.answer(spec, source=request.source, code=request.code)
+        receipt = self.jobs.submit_requested(spec, source=request.source, code=request.code)
         self.blobs.delete(naming.SNAPSHOTS, request.blob)
         return receipt
 
@@ -109,12 +109,12 @@ class TrainingRequests:
     def is_gone(self, message: Mapping[str, Any]) -> bool:
         """Return whether a message is a request, and what it asks for is not there any more."""
         try:
-            request = TrainingRequest.model_validate(message) if message.get("kind") == "request" else None
+            request = TrainingRequestMessage.model_validate(message) if message.get("kind") == "request" else None
         except ValueError:
             return False  # working on it tells what is wrong
         return request is not None and not self._is_there(request)
 
-    def _spec(self, request: TrainingRequest) -> Mapping[str, Any] | None:
+    def _spec(self, request: TrainingRequestMessage) -> Mapping[str, Any] | None:
         try:
             data = self.blobs.read(naming.SNAPSHOTS, request.blob).data
         except BlobNotFound as error:
@@ -129,12 +129,12 @@ class TrainingRequests:
             raise Unreadable(f"{naming.SNAPSHOTS}/{request.blob} is no JSON object. Restore an earlier version of it.")
         return spec
 
-    def _is_there(self, request: TrainingRequest) -> bool:
+    def _is_there(self, request: TrainingRequestMessage) -> bool:
         return bool(self.blobs.page(naming.SNAPSHOTS, request.blob, size=1).items)
 
     def _keep(self, experiment: str, id_: UUID, spec: object) -> None:
         name = f"{naming.requests_prefix(experiment)}{id_}.json"
         self.blobs.replace(naming.SNAPSHOTS, name, json.dumps(spec).encode())
 
-    def _send(self, request: TrainingRequest, delay: float = 0) -> None:
+    def _send(self, request: TrainingRequestMessage, delay: float = 0) -> None:
         self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"), delay=delay)

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.drop import newest_upload
-from function_app.domain.receipt_transitions import sequence
+from function_app.domain.receipt_transitions import drop_order
 from function_app.drops.intake import Intake
 from function_app.errors import BlobNotFound, StorageError, StorageUnavailable
-from function_app.operations.rounds import apart
+from function_app.operations.rounds import isolate_errors
 from function_app.ports.storage import Blobs, Folders
-from function_app.store.deletions import deleted_before, is_deleting
+from function_app.store.deletions import deleted_until, is_deleting
 from function_app.store.receipts import Receipts
 from function_app.timing import Timing
 
@@ -29,7 +29,7 @@ EXPERIMENTS_AT_ONCE = 20
 TRIGGER = "reconcile"
 
 
-class Cursor(Document):
+class WalkCursor(Document):
     """Where the walk over experiments goes on: a page of a container's folders, those of `data` first.
 
     `last` is the folder of that page that was looked at last, if there was no time for all of them.
@@ -51,27 +51,27 @@ class Walk:
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
         """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
-        with apart("The experiments could not be looked at"):
+        with isolate_errors("The experiments could not be looked at"):
             self._run(id)
 
     def _run(self, run: str) -> None:
         pages_until = self._in(self.timing.walk_round)
         folders_until = self._in(self.timing.max_walk_round)
-        cursor: Cursor | None = self._cursor()
+        cursor: WalkCursor | None = self._cursor()
         while cursor is not None:
             page = self._page(cursor)
             if page is None:
-                self._keep(Cursor())
+                self._keep(WalkCursor())
                 break
             cursor = self._walk_page(cursor, page, run, until=folders_until)
-            self._keep(cursor or Cursor())
+            self._keep(cursor or WalkCursor())
             if self.receipts.clock() > pages_until:
                 break
 
     def _in(self, seconds: float) -> datetime:
         return self.receipts.clock() + timedelta(seconds=seconds)
 
-    def _page(self, cursor: Cursor) -> Folders | None:
+    def _page(self, cursor: WalkCursor) -> Folders | None:
         """Return a page of folders, or None if storage refuses its token: the next round starts from the beginning."""
         try:
             return self.blobs.folders(cursor.container, size=EXPERIMENTS_AT_ONCE, token=cursor.token)
@@ -83,22 +83,22 @@ class Walk:
             logger.exception("%s/%s cannot be followed; the walk starts anew.", naming.RECEIPTS, CURSOR)
             return None
 
-    def _walk_page(self, cursor: Cursor, page: Folders, run: str, *, until: datetime) -> Cursor | None:
+    def _walk_page(self, cursor: WalkCursor, page: Folders, run: str, *, until: datetime) -> WalkCursor | None:
         """Look at a page of experiments, one at least; return where to go on, or None at the end."""
         left = [folder for folder in page.names if folder > cursor.last]
         for folder in left:
             self._look_for_drop(cursor.container, folder, run)
             if folder != left[-1] and self.receipts.clock() > until:
-                return Cursor(container=cursor.container, token=cursor.token, last=folder)
+                return WalkCursor(container=cursor.container, token=cursor.token, last=folder)
         if page.token is not None:
-            return Cursor(container=cursor.container, token=page.token)
-        return Cursor(container=naming.SCRIPTS) if cursor.container == naming.DATA else None
+            return WalkCursor(container=cursor.container, token=page.token)
+        return WalkCursor(container=naming.SCRIPTS) if cursor.container == naming.DATA else None
 
     def _look_for_drop(self, container: str, folder: str, run: str) -> None:
         """Look at the folder in this container alone: the walk comes by it in the other one too."""
         if naming.is_ignored(folder):
             return
-        with apart(f"The folder {container}/{folder} could not be looked at"):
+        with isolate_errors(f"The folder {container}/{folder} could not be looked at"):
             newest = newest_upload(self.blobs, container, folder)
             if newest is not None and self._is_new(naming.slug(folder), newest):
                 self.intake.look_again(folder, trigger=TRIGGER, run=run)
@@ -108,17 +108,17 @@ class Walk:
         latest = self.receipts.latest(experiment)
         if latest is not None:
             # What was written in the second of the listing may have come after it.
-            return newest > latest.newest_upload or sequence(newest) >= latest.known
+            return newest > latest.newest_upload or drop_order(newest) >= latest.known
         if is_deleting(self.blobs, experiment):
             return False  # a walk after its end tells
-        deleted = deleted_before(self.blobs, experiment)
+        deleted = deleted_until(self.blobs, experiment)
         return deleted is None or int(newest.timestamp()) >= deleted
 
-    def _keep(self, cursor: Cursor) -> None:
-        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.encoded())
+    def _keep(self, cursor: WalkCursor) -> None:
+        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
 
-    def _cursor(self) -> Cursor:
+    def _cursor(self) -> WalkCursor:
         try:
-            return Cursor.decoded(self.blobs.read(naming.RECEIPTS, CURSOR).data)
+            return WalkCursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
         except (BlobNotFound, ValidationError):  # none yet, or another release's
-            return Cursor()
+            return WalkCursor()

@@ -167,7 +167,7 @@ class Queues(Protocol):
         """Put a message (JSON) on a queue, visible after `delay` seconds, kept until it is taken."""
 
 
-MOST_LISTED = 5000
+MAX_LIST_PAGE = 5000
 """How many blobs storage lists in one request at most
 (https://learn.microsoft.com/rest/api/storageservices/list-blobs)."""
 SOURCE_ETAG = "kedja_source_etag"
@@ -189,7 +189,7 @@ class Copied(NamedTuple):
         return cls(item.metadata.get(SOURCE_ETAG), item.size, item.copy)
 
 
-def copy_once(
+def ensure_copied(
     blobs: Blobs, source: tuple[str, str], target: tuple[str, str], *, etag: str, there: Copied | None
 ) -> CopyStatus:
     """Start a copy unless `there`, what the target's listing has of it, is one of this very source, whole or under way.
@@ -201,14 +201,14 @@ def copy_once(
     return blobs.copy(source, target, etag=etag, metadata={SOURCE_ETAG: etag})
 
 
-def pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
+def iter_pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
     """Yield a long listing page by page, so that memory stays flat."""
-    for page in listed(blobs, container, prefix, size=size):
+    for page in iter_pages_items(blobs, container, prefix, size=size):
         yield page.items
 
 
-def listed(
-    blobs: Blobs, container: str, prefix: str, *, size: int = MOST_LISTED, uncommitted: bool = False
+def iter_pages_items(
+    blobs: Blobs, container: str, prefix: str, *, size: int = MAX_LIST_PAGE, uncommitted: bool = False
 ) -> Iterator[Page]:
     """Yield a long listing in pages that tell the storage's clock; there is one at least."""
     token: str | None = None

@@ -20,9 +20,9 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile, Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
-from function_app.ports.storage import Blobs, listed, pages
+from function_app.ports.storage import Blobs, iter_pages, iter_pages_items
 from function_app.store.receipts import Clock, utc_now
-from function_app.store.snapshots import ChangedMeanwhile
+from function_app.store.snapshots import SourceChanged
 
 FOLDER = ".approvals/"
 """Where approvals lie in the container `receipts`, which no writer of scripts may write."""
@@ -56,7 +56,7 @@ class Approval(Document):
 
 
 @frozen(kw_only=True)
-class Pending:
+class PendingApproval:
     """A drop that waits for the approval of a digest."""
 
     digest: str
@@ -69,10 +69,10 @@ class Pending:
 
 
 @frozen(kw_only=True)
-class Note:
+class PendingNote:
     """The note that a drop waits, as it was listed. Its age is by the storage's clock."""
 
-    pending: Pending
+    pending: PendingApproval
     etag: str
     age: timedelta
 
@@ -98,7 +98,7 @@ class Approvals:
         text = json.dumps({"version": 1, "scripts": scripts, "job": code}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def admits(self, pending: Pending) -> bool:
+    def check_or_note(self, pending: PendingApproval) -> bool:
         """Return whether the digest is approved. Where it is not, note which drop waits for that.
 
         The note is there before the last look, so that an approval between the two is not missed.
@@ -110,7 +110,7 @@ class Approvals:
 
     def find(self, digest: str) -> Approval | None:
         try:
-            found = Approval.decoded(self.blobs.read(naming.RECEIPTS, _blob(digest)).data)
+            found = Approval.from_bytes(self.blobs.read(naming.RECEIPTS, _blob(digest)).data)
         except (BlobNotFound, ValidationError):
             return None
         return found if found.digest == digest else None
@@ -130,7 +130,7 @@ class Approvals:
         """Approve a digest, or return the approval that it has already."""
         approval = Approval(digest=digest, by=by, at=self.clock(), note=note)
         with contextlib.suppress(PreconditionFailed):
-            self.blobs.create(naming.RECEIPTS, _blob(digest), approval.encoded())
+            self.blobs.create(naming.RECEIPTS, _blob(digest), approval.to_bytes())
         return self.find(digest) or approval
 
     def revoke(self, digest: str) -> None:
@@ -140,24 +140,24 @@ class Approvals:
 
     def digests(self) -> Iterator[str]:
         """Yield the digests that have an approval, in their order."""
-        for page in pages(self.blobs, naming.RECEIPTS, FOLDER):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER):
             for item in page:
                 yield item.name.removeprefix(FOLDER).removesuffix(".json")
 
-    def waiting(self, digest: str = "") -> Iterator[Pending]:
+    def waiting(self, digest: str = "") -> Iterator[PendingApproval]:
         """Yield the drops that wait for the approval of this digest, or of any."""
         for note in self.notes(digest):
             yield note.pending
 
-    def notes(self, digest: str = "") -> Iterator[Note]:
+    def notes(self, digest: str = "") -> Iterator[PendingNote]:
         """Yield what is noted of the drops that wait for the approval of this digest, or of any."""
-        for page in listed(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
+        for page in iter_pages_items(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
             for item in page.items:
                 _, found, experiment, drop = item.name.split("/")
-                pending = Pending(digest=found, experiment=experiment, drop=drop)
-                yield Note(pending=pending, etag=item.etag, age=page.now - item.modified)
+                pending = PendingApproval(digest=found, experiment=experiment, drop=drop)
+                yield PendingNote(pending=pending, etag=item.etag, age=page.now - item.modified)
 
-    def settled(self, pending: Pending, *, etag: str | None = None) -> None:
+    def clear_pending(self, pending: PendingApproval, *, etag: str | None = None) -> None:
         """Forget that a drop waits; where the ETag of a note is given, only if it was not noted again since."""
         with contextlib.suppress(PreconditionFailed):
             self.blobs.delete(naming.RECEIPTS, pending.blob, etag=etag)
@@ -171,7 +171,7 @@ class Approvals:
         except BlobNotFound:
             blob = None
         if blob is None or blob.etag != file.etag:
-            raise ChangedMeanwhile(f"{naming.SCRIPTS}/{name} changed while its drop was being read.")
+            raise SourceChanged(f"{naming.SCRIPTS}/{name} changed while its drop was being read.")
         return f"sha256 {hashlib.sha256(blob.data).hexdigest()}"
 
 

@@ -22,7 +22,7 @@ class BeingDeleted(ReceiptBusy):
     """The experiment is being deleted: it takes drops again when that is done."""
 
 
-class State(enum.StrEnum):
+class DeletionState(enum.StrEnum):
     """How far a deletion is."""
 
     PLANNED = "planned"
@@ -65,7 +65,7 @@ class DeletedModel(Document):
         return self.model, self.version
 
 
-class Left(Document):
+class RetainedFiles(Document):
     """Files that are not Kedja's to delete. `size` in bytes."""
 
     container: str
@@ -82,14 +82,14 @@ class Deletion(Document):
     version: int = 1
     experiment: str
     folder: str
-    state: State
+    state: DeletionState
     by: str
     at: datetime
     done_at: datetime | None = None
     sequence: int
     snapshot_files: int = 0
     snapshot_size: int = 0
-    left: tuple[Left, ...] = ()
+    left: tuple[RetainedFiles, ...] = ()
     receipts: tuple[DeletedReceipt, ...] = ()
     models: tuple[DeletedModel, ...] = ()
     kept: tuple[DeletedModel, ...] = ()
@@ -127,7 +127,7 @@ def check_not_deleting(blobs: Blobs, experiment: str) -> None:
         raise BeingDeleted(f"The experiment {experiment} is being deleted. It takes drops again within 15 minutes.")
 
 
-def deleted_before(blobs: Blobs, experiment: str) -> int | None:
+def deleted_until(blobs: Blobs, experiment: str) -> int | None:
     """Return until when, in whole seconds, an experiment's files belong to what was deleted; None where nothing was.
 
     The files themselves are their owners' and may still be there: only a later one makes them a drop again.

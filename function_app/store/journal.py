@@ -17,17 +17,17 @@ from pydantic import ValidationError
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import KedjaError, StorageError
-from function_app.ports.storage import Blobs, listed
+from function_app.ports.storage import Blobs, iter_pages_items
 
 logger = logging.getLogger(__name__)
 
 FOLDER = ".journal/"
-SLOT = 600
+BUCKET_SECONDS = 600
 """Seconds of a blob. It holds 50,000 appended pieces
 (https://learn.microsoft.com/rest/api/storageservices/append-block)."""
-GRACE = 120
+CLOCK_SKEW = 120
 """Seconds after a blob's time in which a host whose clock is behind may still write to it."""
-AGE = 86_400
+CURSOR_TTL = 86_400
 """Seconds that a cursor is followed. Whoever comes later reads lists anew."""
 MOST_READ = 1 << 22
 """Bytes that one call to storage reads at most when it reads on, and a sixteenth of it when it reads back."""
@@ -107,13 +107,13 @@ class Journal:
     def end(self) -> Cursor:
         """Return where that begins which is not written yet."""
         slot, now = self._slot(), self.clock().timestamp()
-        if now - slot * SLOT >= GRACE:
+        if now - slot * BUCKET_SECONDS >= CLOCK_SKEW:
             return Cursor(slot=slot, offset=self._size(slot))
         return Cursor(slot=slot - 1, offset=self._size(slot - 1), ahead=self._size(slot))
 
     def is_old(self, cursor: Cursor) -> bool:
         """Return whether a cursor is too old, or of no time at all, to be followed."""
-        return not 0 <= self._slot() + 1 - cursor.slot <= AGE // SLOT
+        return not 0 <= self._slot() + 1 - cursor.slot <= CURSOR_TTL // BUCKET_SECONDS
 
     def read(self, cursor: Cursor) -> tuple[list[Entry], Cursor]:
         """Return what was written since, and where to read on. One call, two where one blob's time has just ended."""
@@ -121,7 +121,7 @@ class Journal:
         cursor = evolve(cursor, offset=offset)
         if cursor.slot >= self._slot() or entries:
             return entries, cursor
-        if self.clock().timestamp() < (cursor.slot + 1) * SLOT + GRACE:
+        if self.clock().timestamp() < (cursor.slot + 1) * BUCKET_SECONDS + CLOCK_SKEW:
             entries, ahead = self._read(cursor.slot + 1, cursor.ahead)
             return entries, evolve(cursor, ahead=ahead)
         following = self._following(cursor.slot)
@@ -169,7 +169,7 @@ class Journal:
 
     def _slots(self, before: Position | None) -> Iterable[tuple[int, int]]:
         """Yield the blobs with their sizes, newest first."""
-        for page in listed(self.blobs, naming.RECEIPTS, FOLDER, size=100 if before is None else 5000):
+        for page in iter_pages_items(self.blobs, naming.RECEIPTS, FOLDER, size=100 if before is None else 5000):
             for item in page.items:
                 slot = _LAST - int(item.name.removeprefix(FOLDER))
                 if before is None or slot <= before.slot:
@@ -183,7 +183,7 @@ class Journal:
         return min((other for other, _ in self._slots(None) if slot < other < now), default=now)
 
     def _slot(self) -> int:
-        return int(self.clock().timestamp()) // SLOT
+        return int(self.clock().timestamp()) // BUCKET_SECONDS
 
     def _size(self, slot: int) -> int:
         item = self.blobs.get(naming.RECEIPTS, _blob(slot))

@@ -9,7 +9,7 @@ from function_app.domain.receipt import Order, Receipt
 from function_app.ports.storage import Blobs
 
 
-class Latest(Document):
+class LatestDrop(Document):
     """`<experiment>/latest.json`: which drop of an experiment is the newest. It only moves forward.
 
     `follows` is the drop that was the latest before. `newest_upload` and `listed` are those of the latest listing, also
@@ -45,7 +45,7 @@ class Latest(Document):
         Raises:
             Unreadable: where what lies there is broken.
         """
-        return cls.found(blobs, naming.RECEIPTS, naming.latest_blob(experiment))
+        return cls.read_document(blobs, naming.RECEIPTS, naming.latest_blob(experiment))
 
     @property
     def order(self) -> Order:
@@ -64,7 +64,7 @@ class Latest(Document):
             and self.known >= (receipt.listed or 0)
         )
 
-    def or_newer(self, new: Self) -> Self:
+    def merge(self, new: Self) -> Self:
         """Return which of two is the latest, with what either knows of the files."""
         listed = max(self.known, new.listed or 0)  # the sequence of one without is that of a retry, which lists nothing
         known = {"newest_upload": max(self.newest_upload, new.newest_upload), "listed": listed}

@@ -23,7 +23,7 @@ class Pause(Document):
     def of(cls, data: bytes, modified: datetime) -> Self:
         """Read the blob; one that somebody wrote by hand says what it says."""
         try:
-            return cls.decoded(data)
+            return cls.from_bytes(data)
         except ValueError:
             return cls(reason=data[:500].decode("utf-8", "replace").strip(), by="somebody", since=modified)
 
@@ -45,7 +45,7 @@ class Pauses:
     def begin(self, reason: str, by: str) -> Pause:
         """Pause, or give a pause that is on another reason."""
         pause = Pause(reason=reason, by=by, since=self.clock())
-        self.blobs.replace(naming.RECEIPTS, naming.PAUSED_BLOB, pause.encoded())
+        self.blobs.replace(naming.RECEIPTS, naming.PAUSED_BLOB, pause.to_bytes())
         return pause
 
     def end(self) -> bool:

@@ -9,12 +9,12 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from function_app.domain import naming
-from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
+from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, Publisher, PublishingFailed
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import KedjaError, NotFound, PreconditionFailed
-from function_app.ports.storage import BlobItem, Blobs, Lease, pages
+from function_app.ports.storage import BlobItem, Blobs, Lease, iter_pages
 from function_app.store.journal import Entry, Journal
-from function_app.store.latest_drop import Latest
+from function_app.store.latest_drop import LatestDrop
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class ReceiptBusy(KedjaError):
 
 
 @frozen(kw_only=True)
-class Summary:
+class ReceiptSummary:
     """A line of a list of receipts."""
 
     experiment: str
@@ -101,16 +101,16 @@ class Receipts:
         slug = parts["experiment"]
         page = self.blobs.page(naming.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
         found = (self.find(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json")) for item in page.items)
-        return next((receipt for receipt in found if receipt and receipt.has(job)), None)
+        return next((receipt for receipt in found if receipt and receipt.has_job(job)), None)
 
     def create(self, receipt: Receipt) -> Receipt:
         """Write a new receipt, or return the one that someone else wrote first."""
         name = naming.receipt_blob(receipt.experiment, receipt.drop)
         try:
-            self.blobs.create(naming.RECEIPTS, name, receipt.encoded(), metadata=_metadata(receipt))
+            self.blobs.create(naming.RECEIPTS, name, receipt.to_bytes(), metadata=_metadata(receipt))
         except PreconditionFailed:
             return self.load(receipt.experiment, receipt.drop)
-        self.index(receipt)
+        self.write_index(receipt)
         return receipt
 
     def change(self, receipt: Receipt, edit: Edit, *, lease: Lease | None = None) -> Receipt:
@@ -134,16 +134,16 @@ class Receipts:
             name = naming.receipt_blob(receipt.experiment, receipt.drop)
             try:
                 self.blobs.replace(
-                    naming.RECEIPTS, name, changed.encoded(), etag=etag, metadata=_metadata(changed), lease=lease
+                    naming.RECEIPTS, name, changed.to_bytes(), etag=etag, metadata=_metadata(changed), lease=lease
                 )
             except PreconditionFailed:
                 lost = etag
                 continue
-            self.index(changed)
+            self.write_index(changed)
             return changed
         raise ReceiptBusy(f"The receipt {receipt.name} is held by a registration under way. Try again in a minute.")
 
-    def flush(self, receipt: Receipt, *, lease: Lease | None = None) -> Receipt:
+    def publish_outbox(self, receipt: Receipt, *, lease: Lease | None = None) -> Receipt:
         """Publish what is in the outbox and take it out; close the receipt where nothing is left to do.
 
         Events that were not accepted stay, and are sent again with the same id. One that is refused as it is keeps
@@ -151,13 +151,13 @@ class Receipts:
         """
         if receipt.outbox:
             receipt = self._publish(receipt, lease)
-        return self.close(receipt, _is_over) if _is_over(receipt) else receipt
+        return self.clear_open_mark(receipt, _is_over) if _is_over(receipt) else receipt
 
     def _publish(self, receipt: Receipt, lease: Lease | None) -> Receipt:
-        refused: Sequence[Announcement] = ()
+        refused: Sequence[OutgoingEvent] = ()
         try:
             self.publisher.publish(receipt.outbox)
-        except AnnouncementsRefused as refusal:
+        except EventsRejected as refusal:
             logger.warning("Events of %s stay in its outbox: %s", receipt.name, refusal)
             refused = refusal.refused
         except PublishingFailed as failure:
@@ -171,15 +171,15 @@ class Receipts:
         )
 
         def edit(current: Receipt) -> Receipt:
-            emptied = current.without([*sent, *given_up])
+            emptied = current.without_events([*sent, *given_up])
             if not given_up:
                 return emptied
             ids = ", ".join(one.id for one in given_up)
-            return emptied.noting(f"These events were never published, since the topic refuses them: {ids}.")
+            return emptied.with_attention(f"These events were never published, since the topic refuses them: {ids}.")
 
         return self.change(receipt, edit, lease=lease)
 
-    def close(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
+    def clear_open_mark(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
         """Take the mark away that `open` set where the receipt `is_over`, unless it was opened anew since it was.
 
         Whoever opens it writes the receipt first and the mark after that. So where the mark is still the one that was
@@ -191,73 +191,77 @@ class Receipts:
             return receipt
         receipt = self.load(receipt.experiment, receipt.drop)
         if is_over(receipt):
-            self.index(receipt)  # a call that was killed may have written the receipt and not its index
+            self.write_index(receipt)  # a call that was killed may have written the receipt and not its index
             with contextlib.suppress(PreconditionFailed):
                 self.blobs.delete(naming.RECEIPTS, name, etag=mark.etag)
         return receipt
 
-    def let_wait(self, receipt: Receipt, waits: Callable[[Receipt], bool]) -> Receipt:
+    def park(self, receipt: Receipt, waits: Callable[[Receipt], bool]) -> Receipt:
         """Take the mark off a receipt that only `waits`; return the receipt as it is then."""
-        self.close(receipt, waits)
+        self.clear_open_mark(receipt, waits)
         receipt = self.load(receipt.experiment, receipt.drop)
         if not waits(receipt):  # claimed at this moment: its host may have been killed behind that
-            self.open(receipt.experiment, receipt.drop)
+            self.set_open_mark(receipt.experiment, receipt.drop)
         return receipt
 
-    def open(self, experiment: str, drop: str) -> None:
+    def set_open_mark(self, experiment: str, drop: str) -> None:
         """Mark a receipt as one that something is still to happen to."""
         self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
 
-    def opened(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
+    def list_open(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
         """Yield (experiment, drop) of receipts that something is still to happen to."""
         prefix = naming.open_blob(experiment, "") if experiment else ".open/"
-        for page in pages(self.blobs, naming.RECEIPTS, prefix):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, prefix):
             for item in page:
                 _, slug, drop = item.name.split("/")
                 yield slug, drop
 
-    def latest(self, experiment: str) -> Latest | None:
+    def latest(self, experiment: str) -> LatestDrop | None:
         """Return which drop is the experiment's latest. Raise Unreadable where what says that is broken."""
-        found = Latest.read(self.blobs, experiment)
+        found = LatestDrop.read(self.blobs, experiment)
         return found[0] if found else None
 
-    def advance(self, receipt: Receipt) -> Latest:
+    def advance(self, receipt: Receipt) -> LatestDrop:
         """Make the receipt its experiment's latest unless a newer one is; return which one is the latest now."""
-        name, new = naming.latest_blob(receipt.experiment), Latest.of(receipt)
+        name, new = naming.latest_blob(receipt.experiment), LatestDrop.of(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
-            found = Latest.read(self.blobs, receipt.experiment)
+            found = LatestDrop.read(self.blobs, receipt.experiment)
             try:
                 if found is None:
-                    self.blobs.create(naming.RECEIPTS, name, new.encoded())
+                    self.blobs.create(naming.RECEIPTS, name, new.to_bytes())
                     return new
                 before, etag = found
-                following = before.or_newer(new)
+                following = before.merge(new)
                 if following != before:
-                    self.blobs.replace(naming.RECEIPTS, name, following.encoded(), etag=etag)
+                    self.blobs.replace(naming.RECEIPTS, name, following.to_bytes(), etag=etag)
             except PreconditionFailed:
                 continue
             return following
         raise ReceiptBusy(f"{name} changes too often to be written. Try again.")
 
-    def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[Summary], str | None]:
+    def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[ReceiptSummary], str | None]:
         """Return a page of the list of receipts, newest first, and what reads on. One call to storage."""
         page = self.blobs.page(naming.RECEIPTS, ".by-time/", size=size, token=token)
         return [_indexed(item) for item in page.items], page.token
 
-    def page_of(self, experiment: str, *, size: int, token: str | None = None) -> tuple[list[Summary], str | None]:
+    def page_of(
+        self, experiment: str, *, size: int, token: str | None = None
+    ) -> tuple[list[ReceiptSummary], str | None]:
         """Return a page of an experiment's receipts, in the order of their ids. One call to storage."""
         page = self.blobs.page(naming.RECEIPTS, f"{experiment}/", size=size, token=token)
         found = ((item.name.removeprefix(f"{experiment}/").removesuffix(".json"), item) for item in page.items)
-        summaries = [Summary.of(experiment, drop, item.metadata) for drop, item in found if "status" in item.metadata]
+        summaries = [
+            ReceiptSummary.of(experiment, drop, item.metadata) for drop, item in found if "status" in item.metadata
+        ]
         return summaries, page.token
 
     def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
-        found = Receipt.found(self.blobs, naming.RECEIPTS, naming.receipt_blob(experiment, drop))
+        found = Receipt.read_document(self.blobs, naming.RECEIPTS, naming.receipt_blob(experiment, drop))
         if found is None:
             raise NotFound(f"There is no receipt {experiment}/{drop}.")
         return found
 
-    def index(self, receipt: Receipt) -> None:
+    def write_index(self, receipt: Receipt) -> None:
         """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile.
 
         The journal is told of it then.
@@ -295,6 +299,6 @@ def _metadata(receipt: Receipt) -> dict[str, str]:
     return {key: value for key, value in values.items() if value}
 
 
-def _indexed(item: BlobItem) -> Summary:
+def _indexed(item: BlobItem) -> ReceiptSummary:
     _, _, experiment, drop = item.name.split("/")
-    return Summary.of(experiment, drop, item.metadata)
+    return ReceiptSummary.of(experiment, drop, item.metadata)

@@ -11,11 +11,11 @@ from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop, Manifest
-from function_app.domain.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
+from function_app.domain.receipt import FILES_LISTED, DropContents, DroppedFile, MissingFiles, Receipt
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, stored_spec
-from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
+from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, ensure_copied
 
 MANIFEST = "manifest.json"
 SPEC = "job.json"
@@ -31,11 +31,11 @@ class UnreadableSnapshot(KedjaError):
     """What a snapshot says of its job is missing, or is no such document."""
 
 
-class ChangedMeanwhile(KedjaError):
+class SourceChanged(KedjaError):
     """A script was written again between the listing and its copy. The new one has raised an event of its own."""
 
 
-class CopyUnderWay(KedjaError):
+class CopyPending(KedjaError):
     """Storage still copies the scripts: try again in some seconds."""
 
 
@@ -45,14 +45,16 @@ class Snapshots:
 
     blobs: Blobs
 
-    def describe(self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]) -> Received:
+    def write_manifest(
+        self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]
+    ) -> DropContents:
         """Write the manifest, and return what a receipt says of it."""
-        data = drop.manifest(drop_id, entry_script, ignored=ignored).encoded()
+        data = drop.manifest(drop_id, entry_script, ignored=ignored).to_bytes()
         name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
         # The same content may be described again with later ETags; those of the latest upload are what a job checks.
         self.blobs.replace(naming.SNAPSHOTS, name, data)
         files = [*drop.scripts, *drop.data]
-        return Received(
+        return DropContents(
             scripts=len(drop.scripts),
             data=len(drop.data),
             size=sum(file.size for file in files),
@@ -66,7 +68,7 @@ class Snapshots:
             archives=tuple(one.contents for one in drop.unpacked),
         )
 
-    def keep_spec(self, drop: Drop, drop_id: str, spec: JobSpec, *, known: bool = False) -> None:
+    def save_spec(self, drop: Drop, drop_id: str, spec: JobSpec, *, known: bool = False) -> None:
         """Keep the job spec, so that a retry runs the same; nothing is written where it is `known` to be there."""
         if known:
             return
@@ -105,9 +107,9 @@ class Snapshots:
         """Return what a drop consisted of. Raise UnreadableSnapshot as `spec` does."""
         name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         with _readable(name):
-            return Manifest.decoded(self.blobs.read(naming.SNAPSHOTS, name).data)
+            return Manifest.from_bytes(self.blobs.read(naming.SNAPSHOTS, name).data)
 
-    def gone(self, before: str, drop: Drop) -> Gone | None:
+    def missing_files(self, before: str, drop: Drop) -> MissingFiles | None:
         """Return which files of the experiment's drop before are no longer there; None where all are, or none is known.
 
         A file that is being written again is there.
@@ -124,7 +126,7 @@ class Snapshots:
         known = [f"{naming.SCRIPTS}/{file.name}" for file in manifest.scripts]
         known += [f"{naming.DATA}/{file.name}" for file in manifest.data]
         gone = sorted(name for name in known if name not in there)
-        return Gone(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
+        return MissingFiles(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
 
     def entry_script(self, experiment: str, drop_id: str) -> str | None:
         """Return the script that the drop's job runs, or None where it runs none of them by itself.
@@ -134,7 +136,7 @@ class Snapshots:
         """
         name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         with _readable(name):
-            return _Entry.decoded(self.blobs.read(naming.SNAPSHOTS, name).data).entry_script
+            return _Entry.from_bytes(self.blobs.read(naming.SNAPSHOTS, name).data).entry_script
 
     def copy_scripts(self, drop: Drop, drop_id: str) -> None:
         """Copy the scripts, server-side, each as it was when the drop was listed.
@@ -152,14 +154,14 @@ class Snapshots:
             target = f"{prefix}{file.name}"
             pending |= self._copy(drop, file, target, there.get(target)) is CopyStatus.PENDING
         if pending:
-            raise CopyUnderWay(f"The scripts of {drop.folder} are still being copied.")
+            raise CopyPending(f"The scripts of {drop.folder} are still being copied.")
 
     def _copy(self, drop: Drop, file: DroppedFile, target: str, there: BlobItem | None) -> CopyStatus:
         source, known = (naming.SCRIPTS, f"{drop.folder}/{file.name}"), Copied.of(there) if there else None
         try:
-            return copy_once(self.blobs, source, (naming.SNAPSHOTS, target), etag=file.etag, there=known)
+            return ensure_copied(self.blobs, source, (naming.SNAPSHOTS, target), etag=file.etag, there=known)
         except (BlobNotFound, PreconditionFailed) as error:
-            raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
+            raise SourceChanged(f"{'/'.join(source)} changed while its drop was being read.") from error
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from attrs import frozen
 
-from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.jobspec.problem import InvalidJobSpec, SpecProblem
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from kedja_cli.errors import CommandError, Exit
 from kedja_cli.json_text import Json
@@ -86,7 +86,7 @@ def _read(path: Path) -> bytes:
 def _problems(path: Path, error: InvalidJobSpec) -> tuple[JobFileProblem, ...]:
     return tuple(
         JobFileProblem(str(path), one.line, one.column, one.key, one.message)
-        if isinstance(one, Problem)
+        if isinstance(one, SpecProblem)
         else JobFileProblem(str(path), None, None, "", one)
         for one in error.problems
     )

@@ -23,7 +23,7 @@ from function_app.container import assemble
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.operations.service import Kedja
-from function_app.ports.storage import MOST_LISTED, Blobs, Queues, pages
+from function_app.ports.storage import MAX_LIST_PAGE, Blobs, Queues, iter_pages
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings
 from tests.profiles import examples
@@ -235,7 +235,7 @@ STEPS: Mapping[str, Callable[[], Counts]] = {
     "each further event": a_further_event,
     "look that comes too early": a_look_that_is_too_early,
     "settle and submit, 1 script, up to 5,000 data files": settled,
-    "each further 5,000 data files": lambda: less(settled(data=MOST_LISTED + 1), settled()),
+    "each further 5,000 data files": lambda: less(settled(data=MAX_LIST_PAGE + 1), settled()),
     "each further script": lambda: less(settled(scripts=3), settled(scripts=2)),
     "same files dropped again": settled_again,
     "look at a job that starts running": lambda: looked(JobStatus.RUNNING),
@@ -283,7 +283,7 @@ class TestOneDrop:
         cost = counted.settle()
         assert len(counted.world.training.jobs) == 1
         assert counted.world.receipt().received.data == 10_000
-        assert less(cost, settled()) == {"blobs.page": 10_000 // MOST_LISTED - 1}
+        assert less(cost, settled()) == {"blobs.page": 10_000 // MAX_LIST_PAGE - 1}
 
     def test_costs_the_same_in_an_experiment_with_a_long_history(self) -> None:
         def dropped_again(drops: int) -> Counts:
@@ -441,7 +441,7 @@ class TestRequests:
     def test_of_a_long_listing_are_one_for_each_page(self, azure: OverAzurite, experiment: str) -> None:
         for number in range(7):
             azure.blobs.create(naming.RECEIPTS, f"{experiment}/{number}", b"")
-        listing = partial(pages, azure.blobs, naming.RECEIPTS, f"{experiment}/", size=3)
+        listing = partial(iter_pages, azure.blobs, naming.RECEIPTS, f"{experiment}/", size=3)
         assert azure.requests(lambda: list(listing())) == 3
 
     def test_of_a_drop_from_its_events_to_its_model_are_as_many_as_calls(

@@ -15,7 +15,7 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from function_app.azure.storage import AzureBlobs
 from function_app.container import assemble
-from function_app.domain.cloud_events import Announcement
+from function_app.domain.cloud_events import OutgoingEvent
 from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt, Status
 from function_app.jobspec.schema import JobSpec
@@ -64,9 +64,9 @@ class Scripted:
 class Recorder:
     """Takes what is published."""
 
-    published: list[Announcement] = field(factory=list)
+    published: list[OutgoingEvent] = field(factory=list)
 
-    def publish(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         self.published.extend(announcements)
 
     def types(self) -> list[str]:
@@ -106,7 +106,7 @@ class Stage:
             self.storage.get_blob_client(container, f"{self.experiment}/{name}").upload_blob(content, overwrite=True)
 
     def take(self, kedja: Kedja) -> Receipt:
-        return kedja.settler.take(Drop.take(kedja.blobs, self.experiment), JobSpec(), trigger="test")
+        return kedja.settler.process_drop(Drop.list_drop(kedja.blobs, self.experiment), JobSpec(), trigger="test")
 
     def end(self, job: str, status: JobStatus = JobStatus.COMPLETED) -> None:
         self.backend.release(job)
@@ -115,7 +115,7 @@ class Stage:
     def receipts(self) -> list[Receipt]:
         container = self.storage.get_container_client("receipts")
         names = list(container.list_blob_names(name_starts_with=f"{self.experiment}/"))
-        found = [Receipt.decoded(container.download_blob(name).readall()) for name in names if "latest" not in name]
+        found = [Receipt.from_bytes(container.download_blob(name).readall()) for name in names if "latest" not in name]
         return sorted(found, key=lambda receipt: receipt.received_at)
 
     def jobs(self) -> list[str]:
@@ -153,10 +153,10 @@ def test_two_registrars_between_look_up_and_creation(stage: Stage, *, lease_is_l
             (receipt,) = stage.receipts()
             blob = stage.storage.get_blob_client("receipts", f"{receipt.name}.json")
             BlobLeaseClient(blob).break_lease(lease_break_period=0)
-        other.watcher.look(job)
+        other.watcher.sync(job)
 
-    stage.host(training=lambda port: Meanwhile(port, "register_model", meanwhile)).watcher.look(job)
-    other.watcher.look(job)
+    stage.host(training=lambda port: Meanwhile(port, "register_model", meanwhile)).watcher.sync(job)
+    other.watcher.sync(job)
     (receipt,) = stage.receipts()
     assert receipt.status is Status.REGISTERED
     assert receipt.model is not None
@@ -179,7 +179,7 @@ def test_a_cancel_during_submission(stage: Stage, *, after: bool) -> None:
     receipt = stage.take(stage.host(training=lambda port: Meanwhile(port, "submit", cancel, after=after)))
     assert receipt.status is Status.CANCELING
     stage.backend.run_until(str(receipt.job), JobStatus.CANCELED)
-    other.watcher.look(str(receipt.job))
+    other.watcher.sync(str(receipt.job))
     (receipt,) = stage.receipts()
     assert receipt.status is Status.CANCELED
     assert stage.publisher.types() == ["JobCanceled"]
@@ -192,7 +192,7 @@ def test_a_drop_again_after_a_failure_that_two_hosts_see(stage: Stage) -> None:
     fast = stage.host()
     first = str(stage.take(fast).job)
     stage.end(first, JobStatus.FAILED)
-    fast.watcher.look(first)
+    fast.watcher.sync(first)
     (receipt,) = stage.receipts()
     assert receipt.status is Status.FAILED
     assert stage.take(fast).status is Status.FAILED  # an event that came twice is no drop
@@ -210,13 +210,13 @@ def test_an_older_job_that_ends_last_is_no_champion(stage: Stage) -> None:
     stage.drop(b"old")
     older = stage.take(kedja)
     stage.backend.run_until(str(older.job), JobStatus.RUNNING)
-    kedja.watcher.look(str(older.job))
+    kedja.watcher.sync(str(older.job))
     stage.drop(b"new")
     kedja.receipts.change(older, _older)
     newer = stage.take(kedja)
     for receipt in (newer, older):
         stage.end(str(receipt.job))
-        kedja.watcher.look(str(receipt.job))
+        kedja.watcher.sync(str(receipt.job))
     first, second = (kedja.receipts.load(one.experiment, one.drop) for one in (older, newer))
     assert (first.status, second.status) == (Status.REGISTERED, Status.REGISTERED)
     assert first.model is not None

@@ -13,7 +13,7 @@ from attrs import frozen
 from function_app.azure.storage import AzureBlobs, StorageAccount
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
-from function_app.drops.uploads import Link, Uploads, Wanted
+from function_app.drops.uploads import RequestedFile, SignedUpload, Uploads
 from function_app.models.artifacts import ModelManifest
 from function_app.models.downloads import Downloads
 from function_app.ports.storage import Permission
@@ -32,9 +32,13 @@ class Space:
     blobs: AzureBlobs
     folder: str
 
-    def link(self, name: str = "train/måling #1 50%.bin", *, md5: str | None = MD5, size: int | None = None) -> Link:
+    def link(
+        self, name: str = "train/måling #1 50%.bin", *, md5: str | None = MD5, size: int | None = None
+    ) -> SignedUpload:
         uploads = Uploads(blobs=self.blobs, clock=lambda: datetime.now(UTC))
-        (link,) = uploads.links(self.folder, [Wanted(container="data", name=name, md5=md5, size=size)], by="robot")
+        (link,) = uploads.links(
+            self.folder, [RequestedFile(container="data", name=name, md5=md5, size=size)], by="robot"
+        )
         return link
 
 
@@ -50,7 +54,7 @@ def space(account: AzureBlobs) -> Space:
     return Space(account, f"experiment-{next(_numbers)}")
 
 
-def put(link: Link, content: bytes = CONTENT, url: str | None = None, **headers: str) -> int:
+def put(link: SignedUpload, content: bytes = CONTENT, url: str | None = None, **headers: str) -> int:
     sent = {**link.headers, **headers}
     return httpx.put(url or link.url or "", content=content, headers={k: v for k, v in sent.items() if v}).status_code
 

@@ -18,7 +18,7 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from function_app.azure.storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
-from function_app.ports.storage import Blobs, CopyStatus, Permission, Queues, listed, pages
+from function_app.ports.storage import Blobs, CopyStatus, Permission, Queues, iter_pages, iter_pages_items
 from tests.unit.memory import MemoryBlobs, MemoryLease, MemoryQueues, VirtualClock
 
 _numbers = itertools.count(1)
@@ -179,7 +179,7 @@ class TestPages:
         for number in range(7):
             account.upload(f"a/{number}", b"")
         account.upload("b", b"")
-        found = list(pages(account.blobs, account.container, "a/", size=3))
+        found = list(iter_pages(account.blobs, account.container, "a/", size=3))
         assert [[item.name for item in page] for page in found] == [
             ["a/0", "a/1", "a/2"],
             ["a/3", "a/4", "a/5"],
@@ -199,7 +199,7 @@ class TestPages:
     def test_tell_of_uploads_in_progress_where_asked_and_the_storages_clock(self, account: Account) -> None:
         account.upload("done", b"")
         account.upload("on its way", b"12345", hashed=False, committed=False)
-        first, second = listed(account.blobs, account.container, "", size=1, uncommitted=True)
+        first, second = iter_pages_items(account.blobs, account.container, "", size=1, uncommitted=True)
         assert [(item.name, item.committed) for item in (*first.items, *second.items)] == [
             ("done", True),
             ("on its way", False),

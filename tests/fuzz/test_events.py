@@ -41,7 +41,7 @@ def test_events() -> None:
     def check(body: bytes) -> None:
         found = outcome(
             InvalidEvent,
-            lambda: [incoming_events.parse(raw) for raw in incoming_events.each(incoming_events.decode(body))],
+            lambda: [incoming_events.parse(raw) for raw in incoming_events.iter_events(incoming_events.decode(body))],
         )
         if isinstance(found, InvalidEvent):
             assert len(str(found)) < 1000, "A refusal repeats what was sent."

@@ -6,7 +6,7 @@ from typing import Any
 from function_app.azure.ml_workspace import Workspace
 from function_app.azure.storage import StorageAccount
 from function_app.domain import naming
-from function_app.http.callers import OPEN_PATHS, Callers, Method
+from function_app.http.callers import OPEN_PATHS, AuthMethod, Callers
 from function_app.settings import STORAGE, Settings
 from infra.hooks import forged_sign_in
 from tests.infra import kedja_facts
@@ -109,7 +109,7 @@ def check_the_app_starts_with_these_settings(infra: Infra) -> None:
     assert account.blobs.client.url == "https://storageName.blob.core.windows.net/"
     assert account.queues.client.url == "https://storageName.queue.core.windows.net/"
     choice = settings(infra)["KEDJA_AUTH"]
-    for auth, method in ((choice.no, Method.KEYS), (choice.yes, Method.EASY_AUTH)):
+    for auth, method in ((choice.no, AuthMethod.KEYS), (choice.yes, AuthMethod.EASY_AUTH)):
         callers = Callers.read(Settings.read({"KEDJA_AUTH": auth}), {**environ, **_OF_THE_PLATFORM})
         assert callers.methods == {method}
 

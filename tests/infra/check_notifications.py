@@ -1,6 +1,6 @@
 """What people hear of."""
 
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import TOPIC
 
@@ -9,7 +9,7 @@ def check_people_hear_of_what_concerns_them(infra: Infra) -> None:
     subscription = infra.one(f"{TOPIC}/eventSubscriptions")
     assert subscription.body["parent"].symbol == "topic"
     assert subscription.properties["filter"] == {
-        "includedEventTypes": [Announced.JOB_FAILED, Announced.DROP_REJECTED, Announced.MODEL_REGISTERED]
+        "includedEventTypes": [EventType.JOB_FAILED, EventType.DROP_REJECTED, EventType.MODEL_REGISTERED]
     }
     assert subscription.properties["eventDeliverySchema"] == infra.one(TOPIC).properties["inputSchema"]
     assert subscription.properties["destination"]["endpointType"] == "WebHook"

@@ -12,7 +12,7 @@ from pytest_mock import MockerFixture
 from function_app.errors import InvalidSettings, Unauthenticated
 from function_app.http import callers
 from function_app.http.api import create_api
-from function_app.http.callers import Caller, Callers, Method, Role
+from function_app.http.callers import AuthMethod, Caller, Callers, Role
 from function_app.operations.service import Kedja
 from infra.hooks.errors import ReleaseError
 from infra.hooks.forged_sign_in import ForgedSignIn, forged_headers
@@ -81,7 +81,7 @@ def test_an_app_that_reads_the_headers_there_fails_the_release(
 
 def test_it_would_have_every_role() -> None:
     headers = {name.lower(): value for name, value in forged_headers().items()}
-    easy_auth = Callers(frozenset({Method.EASY_AUTH}))
+    easy_auth = Callers(frozenset({AuthMethod.EASY_AUTH}))
 
     def no_key(_text: str) -> Caller | None:
         return None

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from function_app.http.api import create_api
 from function_app.http.api_keys import ApiKeys
-from function_app.http.auth import Access
+from function_app.http.auth import AuthContext
 from function_app.http.callers import Role
 from function_app.operations.service import Kedja
 from tests.unit.http_client import Client
@@ -27,7 +27,7 @@ class Api:
     """The API over one service, as an ASGI app. Equal settings share an app: preparing its routes is slow."""
 
     app: FastAPI
-    access: Access
+    access: AuthContext
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.app.state.access = self.access
@@ -37,8 +37,8 @@ class Api:
 def api_over(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> Api:
     """Return the API with these settings over the service that `kedja` returns."""
     app = _app(tuple(sorted(environ.items())))
-    access: Access = app.state.access
-    return Api(app, Access(kedja, access.callers, access.event_origins))
+    access: AuthContext = app.state.access
+    return Api(app, AuthContext(kedja, access.callers, access.event_origins))
 
 
 @functools.cache

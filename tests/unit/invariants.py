@@ -10,15 +10,15 @@ from attrs import define, field
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.drop import Drop
-from function_app.domain.plan import Ready
-from function_app.domain.receipt import FINAL, MOVES, Order, Receipt, Status
+from function_app.domain.plan import ReadyPlan
+from function_app.domain.receipt import FINAL, TRANSITIONS, Order, Receipt, Status
 from function_app.drops.job_yaml import canonical_of_invalid
-from function_app.jobs.outage import is_asked_again
+from function_app.jobs.outage import needs_polling
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.models.champion import Champion
 from function_app.models.ownership import ModelOwner
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG
-from function_app.store.latest_drop import Latest
+from function_app.store.latest_drop import LatestDrop
 from tests.unit.simulation import World
 
 TERMINAL_EVENTS = {
@@ -46,7 +46,7 @@ def all_receipts(world: World) -> list[Receipt]:
 @functools.lru_cache(maxsize=100)
 def _receipt(data: bytes) -> Receipt:
     """Return a receipt, whose content is looked at after each step and seldom another."""
-    return Receipt.decoded(data)
+    return Receipt.from_bytes(data)
 
 
 @define
@@ -74,7 +74,7 @@ class Oracle:
     def _check_history(self, receipt: Receipt) -> None:
         statuses = [change.status for change in receipt.history]
         for before, after in itertools.pairwise(statuses):
-            assert after == before or after in MOVES[before], f"{receipt.name} went from {before} to {after}."
+            assert after == before or after in TRANSITIONS[before], f"{receipt.name} went from {before} to {after}."
         assert statuses[-1] == receipt.status, f"{receipt.name} is {receipt.status}; its history says {statuses}."
         if old := self.seen.get(receipt.name):
             assert receipt.history[: len(old.history)] == old.history, f"The past of {receipt.name} was rewritten."
@@ -106,12 +106,12 @@ class Oracle:
         """`latest.json` and `champion.json` only move forward."""
         for (container, name), stored in self.world.blobs.stored.items():
             if container == naming.RECEIPTS and name.endswith("/latest.json"):
-                latest = Latest.decoded(stored.data)
+                latest = LatestDrop.from_bytes(stored.data)
                 now = latest.order
                 assert now >= self.latest.get(name, now), f"{name} went back to {now} from {self.latest[name]}."
                 self.latest[name] = now
             elif container == naming.MODELS and name.endswith("/champion.json"):
-                champion = Champion.decoded(stored.data)
+                champion = Champion.from_bytes(stored.data)
                 sequence = champion.sequence
                 assert sequence >= self.champions.get(name, sequence), f"{name} went back to {sequence}."
                 self.champions[name] = sequence
@@ -130,7 +130,7 @@ class Oracle:
     def check_end(self, folders: Iterable[str], *, with_deletions: Iterable[str] = ()) -> None:
         self.check()
         assert self.world.queues.messages == [], f"Still on the queues: {self.world.queues.messages}"
-        asked = {one.name for one in all_receipts(self.world) if is_asked_again(one)}
+        asked = {one.name for one in all_receipts(self.world) if needs_polling(one)}
         opened = {name.removeprefix(".open/") for name in self.world.opened()}
         assert opened <= asked, f"Still open: {opened - asked}"  # what waits for a service is looked at each round
         assert self.world.markers() == [], f"Still marked: {self.world.markers()}"
@@ -146,7 +146,7 @@ class Oracle:
 
     def _check_taken(self, folder: str, *, deleted: bool) -> None:
         """What lies there now has a receipt, and where it was ready, a job."""
-        drop = Drop.take(self.world.blobs, folder)
+        drop = Drop.list_drop(self.world.blobs, folder)
         if drop.is_empty:
             return
         latest = self.world.kedja.receipts.latest(drop.experiment)
@@ -169,7 +169,9 @@ class Oracle:
         if owner is not None and owner[0].owner != drop.experiment:
             assert receipt.model is None, f"{receipt.name} registered {receipt.model}, which is {owner[0].owner}'s."
             return
-        assert not isinstance(plan, Ready) or receipt.attempts, f"{receipt.name} was ready, and no attempt was made."
+        assert not isinstance(plan, ReadyPlan) or receipt.attempts, (
+            f"{receipt.name} was ready, and no attempt was made."
+        )
 
     def _check_told(self, receipt: Receipt) -> None:
         assert receipt.status in FINAL or receipt.status is Status.WAITING, f"{receipt.name} is {receipt.status}."

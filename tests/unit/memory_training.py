@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, PublishingFailed
+from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, PublishingFailed
 from function_app.errors import (
     JobConflict,
     JobNotFound,
@@ -276,18 +276,18 @@ class MemoryTraining:
 class MemoryPublisher:
     """Remembers what was published, or refuses it."""
 
-    published: list[Announcement] = field(factory=list)
+    published: list[OutgoingEvent] = field(factory=list)
     refuses: bool = False
     refused: set[str] = field(factory=set)
     """Ids of events that are refused for good, and keep no other from being accepted."""
 
-    def publish(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         if self.refuses:
             raise PublishingFailed("The topic accepts nothing now.")
         json.dumps([one.data for one in announcements], allow_nan=False)  # events are JSON
         self.published.extend(one for one in announcements if one.id not in self.refused)
         if refused := [one for one in announcements if one.id in self.refused]:
-            raise AnnouncementsRefused("The topic refuses an event as it is.", refused)
+            raise EventsRejected("The topic refuses an event as it is.", refused)
 
     def types(self) -> list[str]:
         """Return the type of each event, repeats left out, in the order of their first publication."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from function_app.domain.attempt import Attempt
-from function_app.domain.receipt import Receipt, Received, Status
+from function_app.domain.receipt import DropContents, Receipt, Status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ def make(status: Status = Status.SUBMITTING, *, attempts: int = 1) -> Receipt:
         updated_at=NOW,
         newest_upload=NOW,
         trigger="t",
-        received=Received(scripts=0, data=0, size=0, manifest="m", scripts_sha256="s", data_sha256="d"),
+        received=DropContents(scripts=0, data=0, size=0, manifest="m", scripts_sha256="s", data_sha256="d"),
         attempts=tuple(
             Attempt(number=number, job=f"digits-{number}", why="first drop", claimed=NOW, sequence=1)
             for number in range(1, attempts + 1)

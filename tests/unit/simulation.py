@@ -204,7 +204,7 @@ class World:
         """Return the receipts of an experiment, oldest first."""
         prefix = f"{naming.slug(folder)}/" if not folder.startswith("_") else f"{folder}/"
         found = [
-            Receipt.decoded(self.blobs.stored[naming.RECEIPTS, name].data)
+            Receipt.from_bytes(self.blobs.stored[naming.RECEIPTS, name].data)
             for name in self.blobs.names_in(naming.RECEIPTS, prefix)
             if not name.endswith("/latest.json")
         ]

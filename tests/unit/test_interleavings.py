@@ -6,7 +6,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.drops.intake import SettleRequest
+from function_app.drops.intake import SettleMessage
 from function_app.errors import Refused
 from function_app.jobs.missing_jobs import MISSES_UNSEEN
 from function_app.operations.service import Kedja
@@ -16,7 +16,7 @@ from tests.unit.simulation import World
 
 
 def settle(kedja: Kedja, world: World) -> None:
-    request = SettleRequest(experiment="digits", folder="digits", trigger="t", since=world.clock())
+    request = SettleMessage(experiment="digits", folder="digits", trigger="t", since=world.clock())
     kedja.settler.settle(request, message="m")
 
 
@@ -175,9 +175,9 @@ class TestRegistered:
         dropped.queues.messages.clear()
         slow = host(
             dropped,
-            training=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.look(job), after=after),
+            training=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.sync(job), after=after),
         )
-        slow.watcher.look(job)
+        slow.watcher.sync(job)
         dropped.rest()
         assert dropped.receipt().status is Status.REGISTERED
         assert len(dropped.training.versions) == 1
@@ -190,10 +190,10 @@ class TestRegistered:
 
         def other_host() -> None:
             dropped.clock.advance(120)
-            dropped.kedja.watcher.look(job)
+            dropped.kedja.watcher.sync(job)
 
         slow = host(dropped, training=lambda port: Meanwhile(port, "register_model", other_host))
-        slow.watcher.look(job)
+        slow.watcher.sync(job)
         dropped.rest()
         receipt = dropped.receipt()
         assert receipt.model is not None
@@ -296,12 +296,12 @@ class TestClosed:
         dropped.training.finish(job, exit_code=1)
         dropped.rest()
         receipt = dropped.receipt()
-        dropped.kedja.receipts.open("digits", receipt.drop)
+        dropped.kedja.receipts.set_open_mark("digits", receipt.drop)
         slow = host(
             dropped,
             blobs=lambda port: Meanwhile(port, place[0], lambda: dropped.kedja.jobs.retry(job), place[1], after),
         )
-        slow.receipts.flush(receipt)
+        slow.receipts.publish_outbox(receipt)
         assert dropped.receipt().status is Status.SUBMITTED
         assert dropped.opened() == [f".open/digits/{receipt.drop}"]
 
@@ -315,7 +315,7 @@ def test_an_index_that_is_written_late_says_what_the_receipt_says(dropped: World
     def faster() -> None:
         dropped.run_job(job)
 
-    host(dropped, blobs=lambda port: Meanwhile(port, "replace", faster, ".by-time/")).watcher.look(job)
+    host(dropped, blobs=lambda port: Meanwhile(port, "replace", faster, ".by-time/")).watcher.sync(job)
     (name,) = dropped.blobs.names_in(naming.RECEIPTS, ".by-time/")
     assert dropped.blobs.stored[naming.RECEIPTS, name].item.metadata["status"] == "registered"
 
@@ -401,7 +401,7 @@ class TestPlaces:
 
         def end() -> None:
             narrow.training.finish(job)
-            narrow.kedja.watcher.look(job)
+            narrow.kedja.watcher.sync(job)
 
         settle(host(narrow, blobs=lambda port: Meanwhile(port, operation, end, about, after)), narrow)
         narrow.rest()
@@ -423,9 +423,9 @@ class TestPlaces:
             settle(narrow.kedja, narrow)
         narrow.training.finish(job)
         slow = host(
-            narrow, blobs=lambda port: Meanwhile(port, operation, lambda: narrow.kedja.watcher.look(job), about, after)
+            narrow, blobs=lambda port: Meanwhile(port, operation, lambda: narrow.kedja.watcher.sync(job), about, after)
         )
-        slow.watcher.look(job)
+        slow.watcher.sync(job)
         narrow.rest()
         assert len(narrow.live_jobs()) == 1
         assert [receipt.status for receipt in narrow.receipts()][2] is Status.QUEUED
@@ -437,7 +437,7 @@ class TestPlaces:
         settle(narrow.kedja, narrow)
         waiting = str(narrow.receipts()[1].job)
         narrow.training.finish(job)
-        narrow.kedja.watcher.look(job)
+        narrow.kedja.watcher.sync(job)
         narrow.kedja = host(
             narrow, training=lambda port: Meanwhile(port, "submit", lambda: narrow.kedja.jobs.cancel(waiting))
         )
@@ -462,9 +462,9 @@ class TestPreempted:
         dropped.training.move(job, JobStatus.FAILED)
         slow = host(
             dropped,
-            blobs=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.look(job), about, after),
+            blobs=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.sync(job), about, after),
         )
-        slow.watcher.look(job)
+        slow.watcher.sync(job)
         dropped.rest()
         assert [attempt.number for attempt in dropped.receipt().attempts] == [1, 2]
         assert len(dropped.training.jobs) == 2
@@ -477,7 +477,7 @@ class TestPreempted:
         dropped.rest()
         dropped.training.move(job, JobStatus.FAILED)
         slow = host(dropped, training=lambda port: Meanwhile(port, "logs", lambda: cancel(dropped)))
-        slow.watcher.look(job)
+        slow.watcher.sync(job)
         dropped.rest()
         receipt = dropped.receipt()
         assert (receipt.status, len(receipt.attempts), dropped.live_jobs()) == (Status.CANCELED, 1, [])
@@ -495,7 +495,7 @@ class TestPreempted:
             dropped.clock.advance(60)
             settle(dropped.kedja, dropped)
 
-        host(dropped, training=lambda port: Meanwhile(port, "submit", newer)).watcher.look(job)
+        host(dropped, training=lambda port: Meanwhile(port, "submit", newer)).watcher.sync(job)
         dropped.rest()
         dropped.clock.advance(600)
         dropped.reconcile()

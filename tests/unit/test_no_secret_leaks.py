@@ -15,7 +15,7 @@ from function_app.azure.connections import publisher
 from function_app.azure.storage import StorageAccount
 from function_app.container import connect
 from function_app.domain import naming
-from function_app.domain.cloud_events import Announced, Announcement, PublishingFailed
+from function_app.domain.cloud_events import EventType, OutgoingEvent, PublishingFailed
 from function_app.domain.receipt import Status
 from function_app.errors import InvalidSettings, KedjaError
 from function_app.http.api import create_api
@@ -124,7 +124,7 @@ def test_a_topic_that_fails_tells_none(mocker: MockerFixture, failure: Exception
     topic = publisher(Settings.read(SETTINGS), None, "https://kedja.blob.core.windows.net")
     silent(repr(topic))
     now = World.make().clock()
-    event = Announcement(id="1", type=Announced.JOB_FAILED, source="/r", subject="s", time=now, data={})
+    event = OutgoingEvent(id="1", type=EventType.JOB_FAILED, source="/r", subject="s", time=now, data={})
     with pytest.raises(PublishingFailed) as caught:
         topic.publish([event])
     silent(repr(caught.value))

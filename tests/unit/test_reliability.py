@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app.domain.receipt import FINAL, MOVES, Status
+from function_app.domain.receipt import FINAL, TRANSITIONS, Status
 from function_app.operations import stale_markers
 from function_app.settings import Settings
 from function_app.timing import Timing
@@ -32,7 +32,7 @@ def test_the_table_of_states_is_moves() -> None:
     for before, after, *_ in rows():
         (start,) = words(before)
         described[Status(start)].update(map(Status, words(after)))
-    assert {status: frozenset(after) for status, after in described.items()} == dict(MOVES)
+    assert {status: frozenset(after) for status, after in described.items()} == dict(TRANSITIONS)
 
 
 def test_each_move_stands_once_with_its_writers() -> None:

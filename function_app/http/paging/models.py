@@ -6,7 +6,7 @@ from itertools import batched
 
 from attrs import frozen
 
-from function_app.http.paging.position import Position
+from function_app.http.paging.position import PageToken
 from function_app.ports.training_service import JOB_TAG, ModelVersion, TrainingService
 
 MOST_ASKED = 128
@@ -20,7 +20,7 @@ class ModelPage:
     """Versions in their order, and where to read on, or None at the end."""
 
     versions: Sequence[ModelVersion]
-    end: Position | None
+    end: PageToken | None
 
 
 def model_page(
@@ -30,7 +30,7 @@ def model_page(
     pool: Executor,
     *,
     limit: int,
-    after: Position,
+    after: PageToken,
     at_once: int,
 ) -> ModelPage:
     """Return up to `limit` wanted versions of these models that lie behind a place, the highest of each model first."""
@@ -42,9 +42,9 @@ def model_page(
         for versions in pool.map(training.models, batch):
             found += [one for one in versions if JOB_TAG in one.tags and wanted(one) and _place(one) > last]
         if len(found) > limit:
-            return ModelPage(versions=found[:limit], end=Position(last=_place(found[limit - 1])))
+            return ModelPage(versions=found[:limit], end=PageToken(last=_place(found[limit - 1])))
         if number * at_once >= MOST_ASKED and batch[-1] != ordered[-1]:
-            return ModelPage(versions=found, end=Position(last=f"{batch[-1]}/{_AFTER_ALL}"))
+            return ModelPage(versions=found, end=PageToken(last=f"{batch[-1]}/{_AFTER_ALL}"))
     return ModelPage(versions=found, end=None)
 
 

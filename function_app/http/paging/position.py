@@ -18,7 +18,7 @@ class InvalidToken(KedjaError):
 
 
 @frozen(kw_only=True)
-class Position:
+class PageToken:
     """Where a page ended: storage's own token of the listing's part, and the last name of it that was looked at.
 
     Both may tell of things that are none of the caller's business: for a limited caller they are sealed.

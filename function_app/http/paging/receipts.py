@@ -3,26 +3,26 @@
 from collections.abc import Callable, Sequence
 
 from function_app.domain import naming
-from function_app.http.paging.position import Position
+from function_app.http.paging.position import PageToken
 from function_app.http.paging.sealing import Seal
-from function_app.ports.storage import MOST_LISTED
-from function_app.store.receipts import Receipts, Summary
+from function_app.ports.storage import MAX_LIST_PAGE
+from function_app.store.receipts import Receipts, ReceiptSummary
 
 MOST = 200
 """How many receipts a page has at most."""
-_READS = (500, MOST_LISTED, MOST_LISTED)
+_READS = (500, MAX_LIST_PAGE, MAX_LIST_PAGE)
 """How many names each call to storage asks for. A page that ends there has a token and may have few receipts."""
 
 
 def newest(
     receipts: Receipts,
-    wanted: Callable[[Summary], bool],
+    wanted: Callable[[ReceiptSummary], bool],
     *,
     limit: int,
     after: str | None,
     seal: Seal | None = None,
     reads: Sequence[int] = _READS,
-) -> tuple[list[Summary], str | None]:
+) -> tuple[list[ReceiptSummary], str | None]:
     """Return up to `limit` receipts that are wanted, and what reads on after them, or None at the end.
 
     Receipts that come meanwhile push others into the next part of the listing: names say where to go on, so that none
@@ -34,8 +34,8 @@ def newest(
     Raises:
         InvalidToken: where `after` is none.
     """
-    position = Position.decoded(after, seal)
-    found: list[Summary] = []
+    position = PageToken.decoded(after, seal)
+    found: list[ReceiptSummary] = []
     last, token = position.last, position.token
     for size in reads:
         with position.followed():
@@ -45,25 +45,25 @@ def newest(
             if name <= last:
                 continue
             if len(found) == limit:
-                return found, Position(last=last, token=token).encoded(seal)
+                return found, PageToken(last=last, token=token).encoded(seal)
             last = name
             if wanted(summary):
                 found.append(summary)
         if next_token is None:
             return found, None
         token = next_token
-    return found, Position(token=token, last=last).encoded(seal)
+    return found, PageToken(token=token, last=last).encoded(seal)
 
 
 def newest_of(
     receipts: Receipts,
     experiment: str,
-    wanted: Callable[[Summary], bool],
+    wanted: Callable[[ReceiptSummary], bool],
     *,
     limit: int,
     after: str | None,
     seal: Seal | None = None,
-) -> tuple[list[Summary], str | None]:
+) -> tuple[list[ReceiptSummary], str | None]:
     """Return what `newest` does, of one experiment.
 
     All its receipts are listed, however many others there are; where they are too many for that, the index is read.
@@ -71,12 +71,12 @@ def newest_of(
     Raises:
         InvalidToken: where `after` is none.
     """
-    position = Position.decoded(after, seal)
+    position = PageToken.decoded(after, seal)
     if position.token is None:
-        every, more = receipts.page_of(experiment, size=MOST_LISTED)
+        every, more = receipts.page_of(experiment, size=MAX_LIST_PAGE)
         if more is None:
             kept = sorted((_name(one), one) for one in every if wanted(one) and _name(one) > position.last)
-            end = Position(last=kept[limit - 1][0]).encoded(seal) if len(kept) > limit else None
+            end = PageToken(last=kept[limit - 1][0]).encoded(seal) if len(kept) > limit else None
             return [one for _, one in kept[:limit]], end
     return newest(
         receipts,
@@ -88,5 +88,5 @@ def newest_of(
     )
 
 
-def _name(summary: Summary) -> str:
+def _name(summary: ReceiptSummary) -> str:
     return naming.by_time_blob(summary.received_at, summary.experiment, summary.drop)

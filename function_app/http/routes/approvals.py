@@ -11,17 +11,17 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from function_app.http.auth import READS_AT_ONCE, Operator, Service
-from function_app.http.paging.position import Position
-from function_app.http.problems import answers
+from function_app.http.paging.position import PageToken
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After
 from function_app.http.views import drop_address
-from function_app.store.approvals import FOLDER, Approval, Approvals, Pending
+from function_app.store.approvals import FOLDER, Approval, Approvals, PendingApproval
 
 router = APIRouter(prefix="/api/approvals", tags=["service"])
 
 MOST = 1000
 _DIGEST = r"^[0-9a-f]{64}$"
-_LATER = answers(HTTPStatus.SERVICE_UNAVAILABLE)
+_LATER = problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ApprovalRequest(BaseModel):
@@ -53,7 +53,7 @@ class PendingView(BaseModel):
     receipt: str
 
     @classmethod
-    def of(cls, pending: Pending) -> Self:
+    def of(cls, pending: PendingApproval) -> Self:
         address = drop_address(pending.experiment, pending.drop)
         return cls(digest=pending.digest, experiment=pending.experiment, drop=pending.drop, receipt=address)
 
@@ -92,7 +92,7 @@ def list_approvals(
 ) -> ApprovalList:
     """List the drops that wait for an approval, and after them the approvals."""
     approvals = kedja.approver.approvals
-    entries = list(islice(_entries(approvals, Position.decoded(after).last if after else ""), limit + 1))
+    entries = list(islice(_entries(approvals, PageToken.decoded(after).last if after else ""), limit + 1))
     page = entries[:limit]
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         found = pool.map(approvals.find, [entry for _, entry in page if isinstance(entry, str)])
@@ -100,12 +100,12 @@ def list_approvals(
     return ApprovalList(
         required=approvals.required,
         items=items,
-        waiting=[PendingView.of(entry) for _, entry in page if isinstance(entry, Pending)],
-        next=Position(last=page[-1][0]).encoded() if len(entries) > limit else None,
+        waiting=[PendingView.of(entry) for _, entry in page if isinstance(entry, PendingApproval)],
+        next=PageToken(last=page[-1][0]).encoded() if len(entries) > limit else None,
     )
 
 
-def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, Pending | str]]:
+def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, PendingApproval | str]]:
     """Yield the drops that wait, then the digests that are approved, behind a place, each with its own."""
     if not last.startswith(FOLDER):
         yield from ((one.blob, one) for one in approvals.waiting() if one.blob > last)
@@ -117,7 +117,7 @@ def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, Pending | s
     "/{digest}",
     operation_id="revoke_approval",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def revoke_approval(_caller: Operator, kedja: Service, digest: Annotated[str, Path(pattern=_DIGEST)]) -> Response:
     """Revoke an approval. Submitted jobs continue, even after a preemption; no more are submitted or retried."""

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Header, Query, Response
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound
-from function_app.http.auth import DataCaller, Service
+from function_app.http.auth import DataUser, Service
 from function_app.http.callers import Caller
 from function_app.http.paging.receipts import MOST, newest, newest_of
 from function_app.http.paging.sealing import Seal
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 from function_app.http.views import DropPage, DropSummary, ReceiptView
 from function_app.operations.service import Kedja
-from function_app.store.receipts import Summary
+from function_app.store.receipts import ReceiptSummary
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])
 
@@ -40,12 +40,12 @@ def experiment_name(text: str) -> str:
     return text if text == naming.ROOT_EXPERIMENT or _WITH_HASH.fullmatch(text) else naming.slug(text)
 
 
-def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> Callable[[Summary], bool]:
+def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> Callable[[ReceiptSummary], bool]:
     """Return what tells which receipts belong on a list for this caller."""
 
-    def wanted(summary: Summary) -> bool:
+    def wanted(summary: ReceiptSummary) -> bool:
         return (
-            caller.sees(summary.experiment)
+            caller.can_see(summary.experiment)
             and (status is None or summary.status == status)
             and (not with_job or summary.job is not None)
         )
@@ -55,7 +55,7 @@ def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> 
 
 def drop_page(
     kedja: Kedja,
-    wanted: Callable[[Summary], bool],
+    wanted: Callable[[ReceiptSummary], bool],
     experiment: str | None,
     *,
     caller: Caller,
@@ -77,9 +77,9 @@ def seal_for(caller: Caller, kedja: Kedja) -> Seal | None:
     return None if caller.sees_everything else Seal(kedja.blobs)
 
 
-@router.get("", operation_id="list_drops", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get("", operation_id="list_drops", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_drops(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     experiment: Experiment = None,
     status: StatusFilter = None,
@@ -95,13 +95,13 @@ def list_drops(
     operation_id="get_drop",
     response_model=ReceiptView,
     responses={
-        **answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+        **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
         200: {"headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}}},
         304: {"description": "It is as If-None-Match says.", "content": {}},
     },
 )
 def get_drop(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     experiment: str,
     drop: str,
@@ -110,7 +110,7 @@ def get_drop(
     """Return a receipt. `drop` is the drop's id, its first eight digits or more, or `latest`."""
     slug = experiment_name(experiment)
     missing = NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists those there are.")
-    if not caller.sees(slug):
+    if not caller.can_see(slug):
         raise missing
     if drop == "latest":
         latest = kedja.receipts.latest(slug)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from function_app.http.auth import DataCaller, Service
-from function_app.http.problems import answers
+from function_app.http.auth import DataUser, Service
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import Experiment, Limit, experiment_name
 from function_app.operations.service import Kedja
 from function_app.store.journal import Entry, Position
@@ -37,9 +37,9 @@ class EventPage(BaseModel):
     next: str | None
 
 
-@router.get("", operation_id="list_events", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get("", operation_id="list_events", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_events(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     experiment: Experiment = None,
     limit: Limit = 50,
@@ -51,7 +51,7 @@ def list_events(
 
     def wanted(entry: Entry) -> bool:
         # What was accepted, and then was not noted as accepted, was sent again: it stands there twice.
-        if entry.kind != "event" or not caller.sees(entry.experiment) or only not in (None, entry.experiment):
+        if entry.kind != "event" or not caller.can_see(entry.experiment) or only not in (None, entry.experiment):
             return False
         is_new = entry.data["id"] not in seen
         seen.add(entry.data["id"])

@@ -12,14 +12,14 @@ from pydantic import BaseModel
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound
-from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
+from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser, Service
 from function_app.http.callers import Caller
-from function_app.http.paging.position import Position
-from function_app.http.problems import answers
+from function_app.http.paging.position import PageToken
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After, experiment_name, seal_for
 from function_app.operations.service import Kedja
-from function_app.store.deletions import DeletedModel, Deletion, Left, State
-from function_app.store.latest_drop import Latest
+from function_app.store.deletions import DeletedModel, Deletion, DeletionState, RetainedFiles
+from function_app.store.latest_drop import LatestDrop
 
 router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 
@@ -42,7 +42,7 @@ class ExperimentView(BaseModel):
     deleting: bool
 
     @classmethod
-    def of(cls, kedja: Kedja, latest: Latest, *, deleting: bool) -> Self:
+    def of(cls, kedja: Kedja, latest: LatestDrop, *, deleting: bool) -> Self:
         found = kedja.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.experiment, latest.drop))
         told = found.metadata if found else {}
         return cls(
@@ -82,13 +82,13 @@ class DeletionView(BaseModel):
 
     experiment: str
     folder: str
-    state: State
+    state: DeletionState
     by: str
     at: datetime
     done_at: datetime | None
     deletes: Deletes
     keeps: Sequence[DeletedModel]
-    leaves: Sequence[Left]
+    leaves: Sequence[RetainedFiles]
     jobs: Sequence[str]
     audit: str
 
@@ -114,9 +114,9 @@ class DeletionView(BaseModel):
         )
 
 
-@router.get("", operation_id="list_experiments", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get("", operation_id="list_experiments", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_experiments(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 50,
     after: After = None,
@@ -139,7 +139,7 @@ def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -
     if only := caller.only_experiment:
         return [only], None
     seal = seal_for(caller, kedja)
-    position = Position.decoded(after, seal)
+    position = PageToken.decoded(after, seal)
     found: list[str] = []
     last, token = position.last, position.token
     for _ in range(MOST_READS):
@@ -149,14 +149,14 @@ def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -
             if name <= last:
                 continue
             if len(found) == limit:
-                return found, Position(token=token, last=last).encoded(seal)
+                return found, PageToken(token=token, last=last).encoded(seal)
             last = name
-            if caller.sees(name):
+            if caller.can_see(name):
                 found.append(name)
         token = folders.token
         if token is None:
             return found, None
-    return found, Position(token=token, last=last).encoded(seal)
+    return found, PageToken(token=token, last=last).encoded(seal)
 
 
 @router.delete(
@@ -165,11 +165,11 @@ def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -
     status_code=HTTPStatus.ACCEPTED,
     responses={
         200: {"model": DeletionView, "description": "Nothing is to be done: a dry run, or it is deleted already."},
-        **answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
+        **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
     },
 )
 def delete_experiment(
-    caller: CodeCaller,
+    caller: CodeUser,
     kedja: Service,
     response: Response,
     name: str,
@@ -184,13 +184,13 @@ def delete_experiment(
     receipts have. Ask again to hear how far it is.
     """
     slug = experiment_name(name)
-    if not caller.sees(slug) or slug == naming.ROOT_EXPERIMENT:
+    if not caller.can_see(slug) or slug == naming.ROOT_EXPERIMENT:
         raise NotFound(f"There is no experiment {name!r}. GET /api/experiments lists those there are.")
     if dry_run:
         plan = kedja.experiments.plan(slug, by=caller.name)
         response.status_code = HTTPStatus.OK
         return DeletionView.of(plan.deletion, receipts=plan.receipts, jobs=plan.live)
     deletion = kedja.experiments.delete(slug, by=caller.name, force=force)
-    if deletion.state is State.DELETED:
+    if deletion.state is DeletionState.DELETED:
         response.status_code = HTTPStatus.OK
     return DeletionView.of(deletion)

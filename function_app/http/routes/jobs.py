@@ -10,11 +10,11 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import JobNotFound, NotFound, TrainingServiceError
-from function_app.http.auth import DataCaller, Service
+from function_app.http.auth import DataUser, Service
 from function_app.http.callers import Caller
 from function_app.http.idempotent import identity
 from function_app.http.metric_views import JobMetrics
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After, Experiment, Limit, StatusFilter, drop_page, listed
 from function_app.http.views import DropPage, DryRunView, JobView, LiveJob
 from function_app.operations.service import Kedja
@@ -39,8 +39,10 @@ Spec = Annotated[
         },
     ),
 ]
-_CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-_LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_CHANGING = problem_responses(
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE
+)
+_LOOKING = problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @router.post(
@@ -52,7 +54,7 @@ _LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERV
 )
 def submit_job(
     request: Request,
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     spec: Spec,
     response: Response,
@@ -65,20 +67,20 @@ def submit_job(
     The answer is the job, or the drop that waits for something. Keys that decide what code runs take the role code.
     """
     experiment = spec.get("experiment_name")
-    if isinstance(experiment, str) and not caller.sees(naming.slug(experiment)):
+    if isinstance(experiment, str) and not caller.can_see(naming.slug(experiment)):
         raise NotFound(f"There is no experiment {experiment!r}.")
     if dry_run:
-        run = DryRunView.of(kedja.jobs.dry_run(spec, code=caller.may_code))
+        run = DryRunView.of(kedja.jobs.dry_run(spec, code=caller.can_run_code))
         return Response(run.model_dump_json(), media_type="application/json")
     known = identity(request, caller, json.dumps(spec, sort_keys=True), str(force))
     trigger = f"http: {caller.name}"
-    receipt = kedja.jobs.submit(spec, trigger=trigger, code=caller.may_code, force=force, identity=known)
+    receipt = kedja.jobs.submit(spec, trigger=trigger, code=caller.can_run_code, force=force, identity=known)
     return _located(JobView.of(receipt), response)
 
 
-@router.get("", operation_id="list_jobs", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get("", operation_id="list_jobs", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_jobs(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     experiment: Experiment = None,
     status: StatusFilter = None,
@@ -91,7 +93,7 @@ def list_jobs(
 
 
 @router.get("/{name}", operation_id="get_job", responses=_LOOKING)
-def get_job(caller: DataCaller, kedja: Service, name: str) -> JobView:
+def get_job(caller: DataUser, kedja: Service, name: str) -> JobView:
     """Return a job: its receipt, and while it goes on what its training service says of it now."""
     receipt = receipt_of(kedja, caller, name)
     if receipt.status in FINAL or receipt.job != name:
@@ -105,14 +107,14 @@ def get_job(caller: DataCaller, kedja: Service, name: str) -> JobView:
 
 
 @router.post("/{name}/cancel", operation_id="cancel_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
-def cancel_job(caller: DataCaller, kedja: Service, name: str, response: Response) -> JobView:
+def cancel_job(caller: DataUser, kedja: Service, name: str, response: Response) -> JobView:
     """Cancel a job. It is `canceling` until its training service says that it has ended."""
     _check(caller, name)
     return _located(JobView.of(kedja.jobs.cancel(name)), response)
 
 
 @router.post("/{name}/retry", operation_id="retry_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
-def retry_job(request: Request, caller: DataCaller, kedja: Service, name: str, response: Response) -> JobView:
+def retry_job(request: Request, caller: DataUser, kedja: Service, name: str, response: Response) -> JobView:
     """Run a job that has ended once more, from its snapshot. The answer is the new job."""
     _check(caller, name)
     return _located(JobView.of(kedja.jobs.retry(name, identity=identity(request, caller))), response)
@@ -137,7 +139,7 @@ def retry_job(request: Request, caller: DataCaller, kedja: Service, name: str, r
     },
 )
 def get_job_log(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     name: str,
     offset: Annotated[int, Query(description="The first byte; a negative one counts from the end.")] = 0,
@@ -157,7 +159,7 @@ def get_job_log(
 
 @router.get("/{name}/metrics", operation_id="get_job_metrics", responses=_LOOKING)
 def get_job_metrics(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     name: str,
     points: Annotated[int, Query(ge=2, le=10_000, description="Values of each metric at most.")] = 1000,
@@ -200,7 +202,7 @@ def _log_response(page: LogPage, offset: int, *, is_range: bool) -> Response:
 def _check(caller: Caller, name: str) -> None:
     """Raise NotFound where the caller does not see the job's experiment, as where there is no such job."""
     match = naming.JOB_NAME.fullmatch(name)
-    if match is None or not caller.sees(match["experiment"]):
+    if match is None or not caller.can_see(match["experiment"]):
         raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
 
 

@@ -11,23 +11,23 @@ from starlette.responses import Response
 
 from function_app.domain.receipt import Status
 from function_app.http import long_poll
-from function_app.http.auth import DataCaller, Service, access_of
+from function_app.http.auth import DataUser, Service, access_of
 from function_app.http.callers import Caller
 from function_app.http.long_poll import JournalFeed, LogFeed, Message
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import Experiment, experiment_name
 from function_app.http.routes.events import cloud_event
 from function_app.http.routes.jobs import log_page, receipt_of
 from function_app.http.views import DropSummary
 from function_app.store.journal import Entry
-from function_app.store.receipts import Summary
+from function_app.store.receipts import ReceiptSummary
 
 router = APIRouter(prefix="/api")
 
 LOG_PAUSE = 2.0
 """Seconds between two looks at a log, each of which asks the training service."""
 
-Wait = Annotated[float, Query(ge=0, le=long_poll.LONGEST, description="Seconds to wait for something new, at most.")]
+Wait = Annotated[float, Query(ge=0, le=long_poll.MAX_WAIT, description="Seconds to wait for something new, at most.")]
 After = Annotated[str | None, Query(max_length=100, description="The last `id` that was seen.")]
 LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100, description="Goes before `after`.")]
 _MESSAGE = {
@@ -45,7 +45,7 @@ _FORM: dict[int | str, dict[str, Any]] = {
         "content": {long_poll.MEDIA_TYPE: {"schema": _MESSAGE}},
     }
 }
-_ANSWERS = {**answers(HTTPStatus.SERVICE_UNAVAILABLE), **_FORM}
+_ANSWERS = {**problem_responses(HTTPStatus.SERVICE_UNAVAILABLE), **_FORM}
 
 
 @frozen
@@ -57,7 +57,7 @@ class Following:
     since: str | None
 
     def sees(self, entry: Entry, kind: str, caller: Caller) -> bool:
-        return entry.kind == kind and caller.sees(entry.experiment) and self.only in (None, entry.experiment)
+        return entry.kind == kind and caller.can_see(entry.experiment) and self.only in (None, entry.experiment)
 
     async def answer(self, request: Request, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
         """Answer with what `tell` makes of the journal's new entries."""
@@ -65,7 +65,7 @@ class Following:
 
 
 def _following(
-    experiment: Experiment = None, wait: Wait = long_poll.LONGEST, after: After = None, last_id: LastId = None
+    experiment: Experiment = None, wait: Wait = long_poll.MAX_WAIT, after: After = None, last_id: LastId = None
 ) -> Following:
     return Following(experiment_name(experiment) if experiment else None, wait, last_id or after)
 
@@ -74,7 +74,7 @@ Asked = Annotated[Following, Depends(_following)]
 
 
 @router.get("/live", operation_id="watch_drops", tags=["drops"], response_class=Response, responses=_ANSWERS)
-async def watch_drops(request: Request, caller: DataCaller, _kedja: Service, asked: Asked) -> Response:
+async def watch_drops(request: Request, caller: DataUser, _kedja: Service, asked: Asked) -> Response:
     """Wait for receipts to change: `event: drop` with a line of the list of drops."""
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
@@ -84,7 +84,7 @@ async def watch_drops(request: Request, caller: DataCaller, _kedja: Service, ask
 
 
 @router.get("/events/live", operation_id="watch_events", tags=["events"], response_class=Response, responses=_ANSWERS)
-async def watch_events(request: Request, caller: DataCaller, kedja: Service, asked: Asked) -> Response:
+async def watch_events(request: Request, caller: DataUser, kedja: Service, asked: Asked) -> Response:
     """Wait for events to be published: `event: published` with the CloudEvent."""
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
@@ -99,13 +99,16 @@ async def watch_events(request: Request, caller: DataCaller, kedja: Service, ask
     operation_id="watch_job_log",
     tags=["jobs"],
     response_class=Response,
-    responses={**answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE), **_FORM},
+    responses={
+        **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
+        **_FORM,
+    },
 )
 async def watch_job_log(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     name: str,
-    wait: Wait = long_poll.LONGEST,
+    wait: Wait = long_poll.MAX_WAIT,
     after: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
     last_id: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,16}$")] = None,
 ) -> Response:
@@ -121,9 +124,9 @@ async def watch_job_log(
 
 def _drops(entries: Sequence[Entry]) -> list[Message]:
     """Return a message for each drop, of several lines about one the latest."""
-    latest: dict[tuple[str, str], Summary] = {}
+    latest: dict[tuple[str, str], ReceiptSummary] = {}
     for entry in entries:
-        summary = Summary.of(entry.experiment, str(entry.data["drop"]), entry.data["metadata"])
+        summary = ReceiptSummary.of(entry.experiment, str(entry.data["drop"]), entry.data["metadata"])
         place = (summary.experiment, summary.drop)
         if place not in latest or latest[place].updated_at <= summary.updated_at:
             latest[place] = summary

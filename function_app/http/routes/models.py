@@ -12,18 +12,18 @@ from pydantic import BaseModel, Field
 
 from function_app.domain import naming
 from function_app.errors import NotFound, Refused
-from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
+from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser, Service
 from function_app.http.callers import Caller
 from function_app.http.idempotent import identity
 from function_app.http.paging.models import model_page
-from function_app.http.paging.position import InvalidToken, Position
-from function_app.http.problems import answers
+from function_app.http.paging.position import InvalidToken, PageToken
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After, seal_for
 from function_app.http.views import ModelDetail, ModelList, ModelView
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Champion, Intervention
 from function_app.models.downloads import Download, Downloads
-from function_app.models.job_result import carried
+from function_app.models.job_result import truncate_metrics
 from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG
 
@@ -32,8 +32,10 @@ router = APIRouter(prefix="/api/models", tags=["models"])
 MOST = 1000
 _VERSION = re.compile(r"[0-9]{1,18}")
 _COUNT = re.compile(r"[0-9]{1,9}")
-_ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-_CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_ANSWERS = problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_CHANGING = problem_responses(
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE
+)
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 Reason = Annotated[str | None, Field(min_length=1, max_length=500, description="For the champion's history.")]
@@ -90,16 +92,18 @@ class Rollback(BaseModel):
     reason: Reason = None
 
 
-@router.get("", operation_id="list_models", responses=answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get(
+    "", operation_id="list_models", responses=problem_responses(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+)
 def list_models(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     limit: Limit = 200,
     after: After = None,
 ) -> ModelList:
     """List the registered versions of every model, highest first. A page may have few, or none, before the end."""
     seal = seal_for(caller, kedja)
-    position, only = Position.decoded(after, seal), caller.only_experiment
+    position, only = PageToken.decoded(after, seal), caller.only_experiment
     models = sorted(kedja.experiments.models(only)) if only else kedja.training.model_names()
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         page = model_page(
@@ -120,7 +124,7 @@ def list_models(
 
 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
-def get_model(caller: DataCaller, kedja: Service, model: str) -> ModelDetail:
+def get_model(caller: DataUser, kedja: Service, model: str) -> ModelDetail:
     """Return a model: its champion, which consumers are to use, and its versions."""
     versions = kedja.training.models(model) if naming.MODEL_NAME.fullmatch(model) else []
     seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
@@ -131,7 +135,7 @@ def get_model(caller: DataCaller, kedja: Service, model: str) -> ModelDetail:
 
 
 @router.get("/{model}/{version}", operation_id="get_model_version", responses=_ANSWERS)
-def get_model_version(caller: DataCaller, kedja: Service, model: str, version: str) -> ModelManifestView:
+def get_model_version(caller: DataUser, kedja: Service, model: str, version: str) -> ModelManifestView:
     """Return what a version consists of, once all of it is copied. `version` is a number, or `champion`."""
     manifest, champion = _manifest(caller, kedja, model, version)
     is_champion = champion is not None and champion.version == manifest.model_version
@@ -140,7 +144,7 @@ def get_model_version(caller: DataCaller, kedja: Service, model: str, version: s
 
 @router.get("/{model}/{version}/files", operation_id="list_model_files", responses=_ANSWERS)
 def list_model_files(
-    caller: DataCaller, kedja: Service, model: str, version: str, limit: Limit = 200, after: After = None
+    caller: DataUser, kedja: Service, model: str, version: str, limit: Limit = 200, after: After = None
 ) -> FileLinks:
     """List a version's files, each with a link to read it. `version` is a number, or `champion`.
 
@@ -150,7 +154,7 @@ def list_model_files(
     manifest, _ = _manifest(caller, kedja, model, started if version == "champion" else version)
     found = _downloads(kedja).links(manifest, start=start, limit=limit)
     end = start + len(found)
-    place = Position(token=manifest.model_version, last=str(end)) if end < len(manifest.files) else None
+    place = PageToken(token=manifest.model_version, last=str(end)) if end < len(manifest.files) else None
     return FileLinks(
         model=manifest.model,
         version=manifest.model_version,
@@ -161,14 +165,14 @@ def list_model_files(
 
 def _files_after(after: str) -> tuple[str, int]:
     """Return the version whose files are listed, and how many were already. Raise InvalidToken where it is no place."""
-    place = Position.decoded(after)
+    place = PageToken.decoded(after)
     if place.token is None or not _VERSION.fullmatch(place.token) or not _COUNT.fullmatch(place.last):
         raise InvalidToken(f"after: {after[:80]!r} is no `next` of an earlier answer.")
     return place.token, int(place.last)
 
 
 @router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
-def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
+def promote_model(request: Request, caller: CodeUser, kedja: Service, model: str, promotion: Promotion) -> Champion:
     """Make a version the champion, whatever the gate says. That takes a caller who may act for the model's owner."""
     manifest, _ = _manifest(caller, kedja, model, promotion.version)
     downloads, owns = _downloads(kedja), _owns(caller, kedja, model)
@@ -188,7 +192,7 @@ def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: s
 
 @router.post("/{model}/champion/rollback", operation_id="roll_back_model", responses=_CHANGING)
 def roll_back_model(
-    request: Request, caller: CodeCaller, kedja: Service, model: str, rollback: Rollback | None = None
+    request: Request, caller: CodeUser, kedja: Service, model: str, rollback: Rollback | None = None
 ) -> Champion:
     """Make the champion before the present one the champion again.
 
@@ -230,9 +234,9 @@ def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
         return True
     champion = kedja.champions.find(model)
     if champion is not None and champion.owner is not None:
-        return caller.sees(champion.owner)
+        return caller.can_see(champion.owner)
     found = kedja.owners.find(model)
-    return found is not None and caller.sees(found.owner)
+    return found is not None and caller.can_see(found.owner)
 
 
 def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
@@ -245,7 +249,7 @@ def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
         version=manifest.model_version,
         sequence=attempt.sequence if attempt else 0,
         receipt=manifest.receipt,
-        **carried(manifest.metrics, first=next(iter(known), None), total=manifest.metrics_total),
+        **truncate_metrics(manifest.metrics, first=next(iter(known), None), total=manifest.metrics_total),
     )
 
 
@@ -282,11 +286,11 @@ def _shown(caller: Caller, champion: Champion) -> Champion:
     """Return a champion without what is of other experiments in its history, and what identifies requests."""
     hidden = {"request": None}
     seen = [tenure.model_copy(update=hidden) for tenure in champion.history if _sees(caller, tenure.receipt)]
-    owner = champion.owner if champion.owner and caller.sees(champion.owner) else None
+    owner = champion.owner if champion.owner and caller.can_see(champion.owner) else None
     return champion.model_copy(update={**hidden, "history": tuple(seen), "owner": owner})
 
 
 def _sees(caller: Caller, receipt: str) -> bool:
     """Return whether a receipt, `<experiment>/<drop>`, is the caller's business; without one a model is everyone's."""
     experiment = receipt.partition("/")[0]
-    return caller.sees(experiment) if experiment else caller.sees_everything
+    return caller.can_see(experiment) if experiment else caller.sees_everything

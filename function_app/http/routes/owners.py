@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from function_app.domain import naming
 from function_app.errors import NotFound
-from function_app.http.auth import CodeCaller, DataCaller, Service
+from function_app.http.auth import CodeUser, DataUser, Service
 from function_app.http.callers import Caller
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import experiment_name
 from function_app.models.ownership import ModelOwner
 from function_app.operations.service import Kedja
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/models", tags=["models"])
 
 MOST = 100
 _PATTERN = re.compile(r"[a-z0-9*?\[\]!-]*[*?\[][a-z0-9*?\[\]!-]*")
-_LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_LOOKING = problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 _ETAG: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match.", "schema": {"type": "string"}}}}
 }
@@ -62,7 +62,7 @@ class OwnerView(BaseModel):
 
 
 @router.get("/{model}/owner", operation_id="get_model_owner", responses={**_LOOKING, **_ETAG})
-def get_model_owner(caller: DataCaller, kedja: Service, response: Response, model: str) -> OwnerView:
+def get_model_owner(caller: DataUser, kedja: Service, response: Response, model: str) -> OwnerView:
     """Return the experiment that a model belongs to, and who else may register versions of it."""
     found, etag = _owner(caller, kedja, model)
     response.headers["ETag"] = f'"{etag}"'
@@ -72,10 +72,10 @@ def get_model_owner(caller: DataCaller, kedja: Service, response: Response, mode
 @router.put(
     "/{model}/owner",
     operation_id="share_model",
-    responses={**_LOOKING, **answers(HTTPStatus.PRECONDITION_FAILED), **_ETAG},
+    responses={**_LOOKING, **problem_responses(HTTPStatus.PRECONDITION_FAILED), **_ETAG},
 )
 def share_model(
-    caller: CodeCaller,
+    caller: CodeUser,
     kedja: Service,
     response: Response,
     model: str,
@@ -99,6 +99,6 @@ def share_model(
 def _owner(caller: Caller, kedja: Kedja, model: str) -> tuple[ModelOwner, str]:
     """Return a model's owner and its ETag. Raise NotFound if there is none, or the caller may not act for it."""
     found, etag = kedja.owners.read(model) if naming.MODEL_NAME.fullmatch(model) else (None, "")
-    if found is None or not caller.sees(found.owner):
+    if found is None or not caller.can_see(found.owner):
         raise NotFound(f"There is no model {model!r}, or it is not yours. GET /api/models lists those there are.")
     return found, etag

@@ -8,16 +8,16 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, model_validator
 
-from function_app.http.auth import Overseer, Service
-from function_app.http.paging.position import Position
-from function_app.http.problems import answers
+from function_app.http.auth import GlobalReader, Service
+from function_app.http.paging.position import PageToken
+from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After
-from function_app.operations.replay import MOST, Replay, Waiting
+from function_app.operations.replay import MOST, Replay, ReplayItem
 from function_app.operations.service import Kedja
 
 router = APIRouter(prefix="/api/replay", tags=["service"])
 
-_ANSWERS = answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_ANSWERS = problem_responses(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class WaitingView(BaseModel):
@@ -30,7 +30,7 @@ class WaitingView(BaseModel):
     at: datetime
 
     @classmethod
-    def of(cls, one: Waiting) -> Self:
+    def of(cls, one: ReplayItem) -> Self:
         return cls(id=one.id, kind=one.kind, queue=one.queue, reason=one.reason, at=one.at)
 
 
@@ -70,19 +70,19 @@ class Replayed(BaseModel):
 
 @router.get("", operation_id="list_replay", responses=_ANSWERS)
 def list_replay(
-    _caller: Overseer,
+    _caller: GlobalReader,
     kedja: Service,
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 50,
     after: After = None,
 ) -> WaitingPage:
     """List what could not be worked on, or not be delivered."""
-    found = _replay(kedja).waiting(limit=limit + 1, after=Position.decoded(after).last if after else "")
-    last = Position(last=found[limit - 1].id).encoded() if len(found) > limit else None
+    found = _replay(kedja).waiting(limit=limit + 1, after=PageToken.decoded(after).last if after else "")
+    last = PageToken(last=found[limit - 1].id).encoded() if len(found) > limit else None
     return WaitingPage(items=[WaitingView.of(one) for one in found[:limit]], next=last)
 
 
 @router.post("", operation_id="replay", responses=_ANSWERS)
-def replay(_caller: Overseer, kedja: Service, request: ReplayRequest) -> Replayed:
+def replay(_caller: GlobalReader, kedja: Service, request: ReplayRequest) -> Replayed:
     """Send some, or as many as one request does, back into the flow."""
     parts = _replay(kedja)
     sent, left = parts.send(request.ids) if request.ids else parts.send_all()
@@ -90,4 +90,4 @@ def replay(_caller: Overseer, kedja: Service, request: ReplayRequest) -> Replaye
 
 
 def _replay(kedja: Kedja) -> Replay:
-    return Replay(blobs=kedja.blobs, queues=kedja.queues, requests=kedja.requests, admit=kedja.entrance.admit)
+    return Replay(blobs=kedja.blobs, queues=kedja.queues, requests=kedja.requests, admit=kedja.entrance.ingest)

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 import function_app
 from function_app.domain import naming
 from function_app.errors import KedjaError
-from function_app.http.auth import DataCaller, Operator, Service, access_of
+from function_app.http.auth import DataUser, Operator, Service, access_of
 from function_app.http.callers import Role
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 from function_app.http.views import ComputeList, ComputeView, PauseView
 from function_app.operations.service import Kedja
 from function_app.store.pause import Pauses
@@ -43,8 +43,8 @@ DEPENDENCIES = (
 )
 """The packages that the service runs on, as pyproject.toml has them."""
 
-_ANSWERS = answers(HTTPStatus.SERVICE_UNAVAILABLE)
-_ASKING = answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_ANSWERS = problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)
+_ASKING = problem_responses(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 """Of routes that ask the training service."""
 
 
@@ -80,7 +80,7 @@ class Health(BaseModel):
 
 
 @router.get("/compute", operation_id="list_compute", responses=_ASKING)
-def list_compute(_caller: DataCaller, kedja: Service) -> ComputeList:
+def list_compute(_caller: DataUser, kedja: Service) -> ComputeList:
     """List where jobs can run."""
     items = [ComputeView.of(compute) for compute in kedja.training.computes()]
     return ComputeList(default=kedja.settings.compute, items=items)
@@ -103,7 +103,7 @@ def create_compute(
 
 
 @router.get("/pause", operation_id="get_pause", responses=_ANSWERS)
-def get_pause(_caller: DataCaller, kedja: Service) -> PauseView:
+def get_pause(_caller: DataUser, kedja: Service) -> PauseView:
     """Return whether drops are being taken."""
     return PauseView.of(_pauses(kedja).find())
 
@@ -143,13 +143,13 @@ def get_health(
     checks = None
     if deep:
         access = access_of(request)
-        access.caller(request).check(Role.DATA)
+        access.caller(request).require(Role.DATA)
         checks = _checked(access.kedja)
     return _health(response, checks)
 
 
 @router.get("/checks", operation_id="get_checks", response_model_exclude_none=True, responses=_HEALTH)
-def get_checks(request: Request, response: Response, _caller: DataCaller) -> Health:
+def get_checks(request: Request, response: Response, _caller: DataUser) -> Health:
     """Return what `/api/health?deep=true` does, to whoever has signed in too."""
     return _health(response, _checked(access_of(request).kedja))
 

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
 from function_app.domain import naming
-from function_app.drops.uploads import MOST_FILES, Link, Uploads, Wanted
+from function_app.drops.uploads import MOST_FILES, RequestedFile, SignedUpload, Uploads
 from function_app.errors import NotFound
-from function_app.http.auth import DataCaller, Service
+from function_app.http.auth import DataUser, Service
 from function_app.http.callers import Role
-from function_app.http.problems import answers
+from function_app.http.problems import problem_responses
 from function_app.ports.storage import BlobItem
 
 router = APIRouter(prefix="/api/experiments", tags=["uploads"])
@@ -78,7 +78,7 @@ class UploadLink(BaseModel):
     there: StoredFile | None
 
     @classmethod
-    def of(cls, link: Link) -> Self:
+    def of(cls, link: SignedUpload) -> Self:
         return cls(
             container=link.file.container,
             name=link.file.name,
@@ -99,19 +99,19 @@ class UploadLinks(BaseModel):
 @router.post(
     "/{name}/uploads",
     operation_id="create_upload_links",
-    responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def create_upload_links(
-    caller: DataCaller,
+    caller: DataUser,
     kedja: Service,
     name: Annotated[str, Path(description="The experiment's folder.")],
     request: UploadRequest,
 ) -> UploadLinks:
     """Return a link for each file. Those for `scripts` take the role `code`, since scripts run."""
-    if not caller.sees(naming.slug(name)):
+    if not caller.can_see(naming.slug(name)):
         raise NotFound(f"There is no experiment {name!r} that {caller.name} may drop into.")
     if any(file.container == naming.SCRIPTS for file in request.files):
-        caller.check(Role.CODE)
-    wanted = [Wanted(**file.model_dump()) for file in request.files]
+        caller.require(Role.CODE)
+    wanted = [RequestedFile(**file.model_dump()) for file in request.files]
     uploads = Uploads(blobs=kedja.blobs, clock=kedja.receipts.clock)
     return UploadLinks(items=[UploadLink.of(link) for link in uploads.links(name, wanted, by=caller.name)])

@@ -13,7 +13,7 @@ from azure.eventgrid import EventGridPublisherClient
 from pytest_mock import MockerFixture
 
 from function_app.azure.event_grid import LARGEST_BATCH, EventGridPublisher
-from function_app.domain.cloud_events import Announced, Announcement, AnnouncementsRefused, PublishingFailed
+from function_app.domain.cloud_events import EventsRejected, EventType, OutgoingEvent, PublishingFailed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,9 +39,9 @@ class Topic:
         self.sizes.append(sum(len(json.dumps({**vars(event), "time": str(event.time)})) for event in events))
 
 
-def event(name: str, size: int = 10) -> Announcement:
+def event(name: str, size: int = 10) -> OutgoingEvent:
     data = {"text": "x" * size}
-    return Announcement(id=name, type=Announced.JOB_FAILED, source="/r", subject="s", time=NOW, data=data)
+    return OutgoingEvent(id=name, type=EventType.JOB_FAILED, source="/r", subject="s", time=NOW, data=data)
 
 
 def test_events_go_together_in_their_order(mocker: MockerFixture) -> None:
@@ -66,7 +66,7 @@ def test_an_event_that_is_longer_comes_alone(mocker: MockerFixture) -> None:
 @pytest.mark.parametrize("status", [HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE])
 def test_one_that_is_refused_keeps_no_other_back(mocker: MockerFixture, status: HTTPStatus) -> None:
     topic = Topic(mocker, {"2": status})
-    with pytest.raises(AnnouncementsRefused, match="refuses 2 as") as caught:
+    with pytest.raises(EventsRejected, match="refuses 2 as") as caught:
         topic.publisher.publish([event("1"), event("2"), event("3"), event("4", LARGEST_BATCH)])
     assert [one.id for one in caught.value.refused] == ["2"]
     assert topic.taken == [["1"], ["3"], ["4"]]

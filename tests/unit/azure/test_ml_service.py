@@ -22,7 +22,7 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from marshmallow import ValidationError
 from pytest_mock import MockerFixture
 
-from function_app.azure.ml_errors import service_errors
+from function_app.azure.ml_errors import translate_errors
 from function_app.azure.ml_mapping import DOCUMENT_PROPERTY, compute_of, digest_of, document_of, status_of
 from function_app.azure.ml_service import AzureMLService
 from function_app.azure.ml_workspace import Connection, Workspace
@@ -231,14 +231,14 @@ class TestList:
 class TestServiceErrors:
     def test_a_lost_answer_is_unavailable(self) -> None:
         match = r"Job 'x' cannot be read.*read timed out"
-        with pytest.raises(TrainingServiceUnavailable, match=match), service_errors("Job 'x' cannot be read"):
+        with pytest.raises(TrainingServiceUnavailable, match=match), translate_errors("Job 'x' cannot be read"):
             raise ServiceResponseError("read timed out")
 
     def test_an_address_loses_its_secret(self) -> None:
         error = ServiceResponseError(
             "HTTPSConnectionPool: timed out with url: /azureml/std_log.txt?sv=1&sig=secret (x)"
         )
-        with pytest.raises(TrainingServiceUnavailable) as raised, service_errors("The log cannot be read"):
+        with pytest.raises(TrainingServiceUnavailable) as raised, translate_errors("The log cannot be read"):
             raise error
         assert "std_log.txt?… (x)" in str(raised.value)
         assert "secret" not in str(raised.value)
@@ -251,14 +251,14 @@ class TestServiceErrors:
         ],
     )
     def test_an_identity_that_may_not_is_told_what_to_give_it(self, error: Exception, what_to_do: str) -> None:
-        with pytest.raises(AppNotAllowed, match=what_to_do) as raised, service_errors("Job 'x' cannot be read"):
+        with pytest.raises(AppNotAllowed, match=what_to_do) as raised, translate_errors("Job 'x' cannot be read"):
             raise error
         assert "AZURE_CLIENT_ID" in str(raised.value)
         assert isinstance(raised.value, TrainingServiceUnavailable)
 
     @pytest.mark.parametrize("error", [ClientAuthenticationError("the SAS is over"), refusal(403)])
     def test_an_address_that_is_not_accepted_is_refused_for_good(self, error: Exception) -> None:
-        with pytest.raises(TrainingServiceError) as raised, service_errors("The log cannot be read", identity=False):
+        with pytest.raises(TrainingServiceError) as raised, translate_errors("The log cannot be read", identity=False):
             raise error
         assert type(raised.value) is TrainingServiceError
         assert "role" not in str(raised.value)
@@ -266,28 +266,28 @@ class TestServiceErrors:
     @pytest.mark.parametrize("status", [None, 200, 302, 405, 410, 418])
     def test_an_answer_that_no_request_should_get_is_no_verdict(self, status: int | None) -> None:
         error = answered(status, {"error": {"code": "BadRequest", "message": "Odd."}})
-        with pytest.raises(TrainingServiceUnavailable), service_errors("Job 'x' cannot be read", refused=JobRefused):
+        with pytest.raises(TrainingServiceUnavailable), translate_errors("Job 'x' cannot be read", refused=JobRefused):
             raise error
 
     @pytest.mark.parametrize("status", [400, 409, 413, 415, 422])
     def test_a_refusal_is_one_only_with_its_words(self, status: int) -> None:
-        with pytest.raises(JobRefused, match="No such size"), service_errors("Job 'x'", refused=JobRefused):
+        with pytest.raises(JobRefused, match="No such size"), translate_errors("Job 'x'", refused=JobRefused):
             raise answered(status, {"error": {"code": "BadRequest", "message": "No such size"}})
         bodies: tuple[object, ...] = (None, {}, "<html>")
         for body in bodies:
-            with pytest.raises(TrainingServiceUnavailable), service_errors("Job 'x'", refused=JobRefused):
+            with pytest.raises(TrainingServiceUnavailable), translate_errors("Job 'x'", refused=JobRefused):
                 raise answered(status, body)
 
     @pytest.mark.parametrize("error", [DecodeError("half"), IncompleteReadError("cut off"), DeserializationError()])
     def test_half_an_answer_is_none(self, error: Exception) -> None:
-        with pytest.raises(TrainingServiceUnavailable), service_errors("Job 'x'", refused=JobRefused):
+        with pytest.raises(TrainingServiceUnavailable), translate_errors("Job 'x'", refused=JobRefused):
             raise error
 
     def test_what_the_library_refuses_is_refused(self) -> None:
         from azure.ai.ml.exceptions import ValidationException  # noqa: PLC0415 - it warns of marshmallow
 
         refusal = ValidationException(message="no such type", no_personal_data_message="")
-        with pytest.raises(JobRefused, match="no such type"), service_errors("Job 'x'", refused=JobRefused):
+        with pytest.raises(JobRefused, match="no such type"), translate_errors("Job 'x'", refused=JobRefused):
             raise refusal
 
     @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ class TestServiceErrors:
         ],
     )
     def test_that_the_workspace_is_not_there_says_nothing_about_a_job(self, code: str, message: str) -> None:
-        with pytest.raises(WorkspaceNotFound, match="KEDJA_WORKSPACE_NAME"), service_errors("x", missing=JobNotFound):
+        with pytest.raises(WorkspaceNotFound, match="KEDJA_WORKSPACE_NAME"), translate_errors("x", missing=JobNotFound):
             raise answered(404, {"error": {"code": code, "message": message}})
 
     @pytest.mark.parametrize(
@@ -315,11 +315,11 @@ class TestServiceErrors:
         ],
     )
     def test_another_404_is_a_miss(self, code: str, message: str) -> None:
-        with pytest.raises(JobNotFound), service_errors("Job 'x'", missing=JobNotFound):
+        with pytest.raises(JobNotFound), translate_errors("Job 'x'", missing=JobNotFound):
             raise answered(404, {"error": {"code": code, "message": message}})
 
     def test_an_error_of_kedjas_own_passes(self) -> None:
-        with pytest.raises(JobRefused, match="as it is"), service_errors("Job 'x' cannot be read"):
+        with pytest.raises(JobRefused, match="as it is"), translate_errors("Job 'x' cannot be read"):
             raise JobRefused("as it is")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from function_app.domain.backoff import backoff, fraction
+from function_app.domain.backoff import backoff, stable_jitter
 from function_app.timing import Timing
 
 CROWD = [f"digits-{number}" for number in range(1000)]
@@ -21,7 +21,7 @@ def test_a_crowd_does_not_come_back_at_the_same_moment() -> None:
 
 def test_the_same_thing_waits_as_long_each_time_it_is_asked() -> None:
     assert backoff(3, "a", **RETRY) == backoff(3, "a", **RETRY) != backoff(3, "b", **RETRY)
-    assert fraction("a") == fraction("a")
+    assert stable_jitter("a") == stable_jitter("a")
 
 
 def test_a_time_that_a_service_names_is_kept() -> None:

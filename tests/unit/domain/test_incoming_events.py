@@ -49,20 +49,20 @@ class TestDecode:
     @given(st.binary() | st.text())
     def test_raises_nothing_else(self, body: bytes | str) -> None:
         try:
-            list(incoming_events.each(incoming_events.decode(body)))
+            list(incoming_events.iter_events(incoming_events.decode(body)))
         except InvalidEvent:
             return
 
 
 class TestEach:
     def test_takes_one_event_or_an_array(self) -> None:
-        assert list(incoming_events.each({"id": "1"})) == [{"id": "1"}]
-        assert list(incoming_events.each([{"id": "1"}, {"id": "2"}])) == [{"id": "1"}, {"id": "2"}]
+        assert list(incoming_events.iter_events({"id": "1"})) == [{"id": "1"}]
+        assert list(incoming_events.iter_events([{"id": "1"}, {"id": "2"}])) == [{"id": "1"}, {"id": "2"}]
 
     @pytest.mark.parametrize("value", ["text", 1, None, [{"id": "1"}, 2]])
     def test_refuses_what_is_no_object(self, value: object) -> None:
         with pytest.raises(InvalidEvent, match="JSON object"):
-            list(incoming_events.each(value))
+            list(incoming_events.iter_events(value))
 
 
 class TestParse:

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from function_app.domain.receipt import MOVES, Status
+from function_app.domain.receipt import TRANSITIONS, Status
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings
 from tests.unit.interleaving import Meanwhile, host
@@ -408,4 +408,4 @@ def test_each_other_move_is_made(move: Move) -> None:
 
 def test_these_are_all_moves() -> None:
     made = {*WHILE_A_JOB_GOES_ON, *OTHERS}
-    assert made == {(before, after) for before, following in MOVES.items() for after in following}
+    assert made == {(before, after) for before, following in TRANSITIONS.items() for after in following}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from function_app.drops import archive_reader
-from function_app.drops.archive_reader import ArchiveRefused, files
+from function_app.drops.archive_reader import ArchiveRefused, iter_files
 from tests.unit.hostile_archives import (
     COMPRESSIONS,
     NEGATIVE_SIZE,
@@ -141,25 +141,25 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
 def test_a_hostile_archive_is_refused_by_name_with_a_reason(name: str) -> None:
     archive, make, why = HOSTILE[name]
     with pytest.raises(ArchiveRefused, match=f"^The archive {archive} is not unpacked: .*({why})"):
-        list(files(archive, make()))
+        list(iter_files(archive, make()))
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
 def test_each_kind_of_tar_is_read(suffix: str) -> None:
     members = [("train.py", b"print(1)"), ("lib/å b#%&.py", b"pass")]
     data = tarred([*members, special(tarfile.DIRTYPE, "empty")])
-    assert list(files(f"code{suffix}", COMPRESSIONS[suffix](data))) == members
+    assert list(iter_files(f"code{suffix}", COMPRESSIONS[suffix](data))) == members
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_tars_of_every_writer_are_read(form: int) -> None:
     path = f"{'folder/' * 12}{'name' * 20}.py"
-    assert list(files("code.tar", tarred([(path, b"x")], form=form))) == [(path, b"x")]
+    assert list(iter_files("code.tar", tarred([(path, b"x")], form=form))) == [(path, b"x")]
 
 
 def test_a_zip_is_read_without_what_nobody_means_to_drop() -> None:
     members = [("train.py", b"1"), ("__MACOSX/._train.py", b"2"), (".git/HEAD", b"3"), ("a/__pycache__/b.pyc", b"4")]
-    assert list(files("Code.ZIP", zipped([("folder/", b""), ("./lib/x.py", b"5"), *members]))) == [
+    assert list(iter_files("Code.ZIP", zipped([("folder/", b""), ("./lib/x.py", b"5"), *members]))) == [
         ("lib/x.py", b"5"),
         ("train.py", b"1"),
     ]
@@ -168,7 +168,7 @@ def test_a_zip_is_read_without_what_nobody_means_to_drop() -> None:
 def test_xz_in_several_pieces_of_any_size() -> None:
     content = NOISE(300_000)
     data = lzma.compress(tarred([("a.py", content), ("b.py", bytes(2 * MIB))]))
-    assert [len(content) for _, content in files("a.tar.xz", data)] == [300_000, 2 * MIB]
+    assert [len(content) for _, content in iter_files("a.tar.xz", data)] == [300_000, 2 * MIB]
 
 
 def test_what_is_read_stays_within_its_memory() -> None:
@@ -178,9 +178,9 @@ def test_what_is_read_stays_within_its_memory() -> None:
     del content
     tracemalloc.start()
     try:
-        assert [len(content) for _, content in files("a.zip", data)] == [19 * MIB]
+        assert [len(content) for _, content in iter_files("a.zip", data)] == [19 * MIB]
         with pytest.raises(ArchiveRefused):
-            list(files("a.tgz", bomb))
+            list(iter_files("a.tgz", bomb))
         assert tracemalloc.get_traced_memory()[1] < 3 * archive_reader.LARGEST
     finally:
         tracemalloc.stop()

@@ -5,7 +5,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.drops.intake import Marker, SettleRequest
+from function_app.drops.intake import PendingSettle, SettleMessage
 from tests.unit.memory import Call
 from tests.unit.simulation import ACCOUNT_URL, World, blob_created, encoded
 
@@ -15,14 +15,14 @@ def receive(world: World, path: str, *, message: str = "m", delivery: int = 1, *
     world.kedja.on_blob_event(body, message=message, delivery=delivery)
 
 
-def settles(world: World) -> list[SettleRequest]:
-    return [SettleRequest.model_validate_json(message.body) for message in world.queues.of(naming.SETTLED_DROPS)]
+def settles(world: World) -> list[SettleMessage]:
+    return [SettleMessage.model_validate_json(message.body) for message in world.queues.of(naming.SETTLED_DROPS)]
 
 
 def test_an_event_schedules_a_look_after_the_quiet_period(world: World) -> None:
     receive(world, "data/digits/train/a.png")
     (message,) = world.queues.messages
-    request = SettleRequest.model_validate_json(message.body)
+    request = SettleMessage.model_validate_json(message.body)
     assert (request.experiment, request.folder) == ("digits", "digits")
     assert request.since == world.blobs.now
     assert (message.visible - world.clock()).total_seconds() == 10
@@ -134,7 +134,7 @@ def test_files_outside_of_any_folder_each_have_their_own_marker(world: World) ->
 
 class TestPostpone:
     def test_puts_the_marker_back(self, world: World) -> None:
-        request = SettleRequest(experiment="digits", folder="digits", trigger="t", since=world.clock())
+        request = SettleMessage(experiment="digits", folder="digits", trigger="t", since=world.clock())
         world.kedja.intake.postpone(request, message="m", delay=5)
         assert world.markers() == [".settling/digits"]
         assert settles(world) == [request]
@@ -143,14 +143,14 @@ class TestPostpone:
         since = world.clock()
         world.clock.advance(100)
         receive(world, "data/digits/a")
-        request = SettleRequest(experiment="digits", folder="digits", trigger="t", since=since)
+        request = SettleMessage(experiment="digits", folder="digits", trigger="t", since=since)
         world.kedja.intake.postpone(request, message="m", delay=5)
         (scheduled,) = settles(world)
-        assert world.kedja.intake.take(scheduled).since == since
+        assert world.kedja.intake.consume_marker(scheduled).since == since
         assert world.markers() == []
 
     def test_a_marker_says_when_it_is_due(self, world: World) -> None:
         receive(world, "data/digits/a", message="one")
-        marker = Marker.decoded(world.blobs.read(naming.RECEIPTS, ".settling/digits").data)
+        marker = PendingSettle.from_bytes(world.blobs.read(naming.RECEIPTS, ".settling/digits").data)
         assert (marker.message, marker.delay) == ("one/0", 10)
-        assert json.loads(marker.encoded())["request"]["folder"] == "digits"
+        assert json.loads(marker.to_bytes())["request"]["folder"] == "digits"

@@ -154,8 +154,8 @@ def test_a_file_that_is_a_folder_too_is_refused(world: World, container: str) ->
 @settings(max_examples=examples(300))
 @given(st.text(min_size=1, max_size=300))
 def test_any_name_is_fine_or_has_a_reason(name: str) -> None:
-    reason = path_rules.path_problem(name)
-    shown = path_rules.shown(name)
+    reason = path_rules.path_error(name)
+    shown = path_rules.quote_name(name)
     assert "\n" not in shown
     if reason is None:
         assert not {"", ".", ".."} & set(name.split("/"))

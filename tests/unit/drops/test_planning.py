@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import pytest
 
 from function_app.domain.drop import Drop
-from function_app.domain.plan import Ready, Rejected, Waiting
+from function_app.domain.plan import ReadyPlan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import DroppedFile
-from function_app.drops.planning import Planner, recognised
+from function_app.drops.planning import Planner, detect_data_format
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.simulation import World
@@ -33,7 +33,7 @@ def drop(scripts: Iterable[str] = (), data: Iterable[str] = ()) -> Drop:
         now=NOW,
         newest=NOW,
         uploading=[],
-        last=(),
+        newest_names=(),
     )
 
 
@@ -56,7 +56,7 @@ def drop(scripts: Iterable[str] = (), data: Iterable[str] = ()) -> Drop:
     ],
 )
 def test_formats_of_the_built_in_trainer_are_known_by_their_names(names: list[str], expected: str | None) -> None:
-    assert recognised(files(names)) == expected
+    assert detect_data_format(files(names)) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_formats_of_the_built_in_trainer_are_known_by_their_names(names: list[st
 )
 def test_is_ready(planner: Planner, scripts: list[str], data: list[str], yaml: str, entry_script: str | None) -> None:
     plan = planner.plan(drop(scripts, data), parse_job_yaml(yaml))
-    assert isinstance(plan, Ready)
+    assert isinstance(plan, ReadyPlan)
     assert plan.entry_script == entry_script
 
 
@@ -96,26 +96,26 @@ def test_is_ready(planner: Planner, scripts: list[str], data: list[str], yaml: s
 )
 def test_waits(planner: Planner, scripts: list[str], data: list[str], yaml: str, what: str) -> None:
     plan = planner.plan(drop(scripts, data), parse_job_yaml(yaml))
-    assert isinstance(plan, Waiting)
+    assert isinstance(plan, WaitingPlan)
     assert (plan.what, bool(plan.what_to_do)) == (what, True)
 
 
 def test_rejects_scripts_of_which_none_is_the_one(planner: Planner) -> None:
     plan = planner.plan(drop(["b.py", "a.py"], ["a"]), JobSpec())
-    assert isinstance(plan, Rejected)
+    assert isinstance(plan, RejectedPlan)
     assert plan.reason == "Which script is to run? There are a.py, b.py."
 
 
 def test_rejects_a_compute_that_is_not_there(planner: Planner) -> None:
     plan = planner.plan(drop(["a.py"], ["a"]), parse_job_yaml("compute: gpu-clutser"))
-    assert isinstance(plan, Rejected)
+    assert isinstance(plan, RejectedPlan)
     assert "gpu-cluster" in plan.reason
 
 
 def test_waits_for_kedjas_own_compute(planner: Planner, training: MemoryTraining) -> None:
     training.compute_names = ["cpu-cluster"]
     plan = planner.plan(drop(["a.py"], ["a"]), JobSpec())
-    assert isinstance(plan, Waiting)
+    assert isinstance(plan, WaitingPlan)
     assert (plan.what, "cpu-cluster" in plan.what_to_do) == ("compute gpu-cluster", True)
 
 

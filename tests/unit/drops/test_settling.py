@@ -6,7 +6,7 @@ from pytest_mock import MockerFixture
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
 from function_app.domain.receipt import Receipt, Status
-from function_app.domain.receipt_transitions import sequence, tried_again
+from function_app.domain.receipt_transitions import drop_order, with_retry
 from function_app.errors import AppNotAllowed
 from tests.unit.interleaving import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
@@ -281,12 +281,12 @@ class TestWaiting:
         world.drop("scripts/digits/train.py", SCRIPT)
         world.rest()
         receipt = world.receipt()
-        world.kedja.receipts.open("digits", receipt.drop)
+        world.kedja.receipts.set_open_mark("digits", receipt.drop)
 
         def claimed() -> None:
             world.kedja.receipts.change(
                 receipt,
-                lambda now: tried_again(now, "complete now", sequence(world.clock()), world.clock(), AttemptOptions()),
+                lambda now: with_retry(now, "complete now", drop_order(world.clock()), world.clock(), AttemptOptions()),
             )
 
         other = host(world, blobs=lambda port: Meanwhile(port, "delete", claimed, about=".open/"))

@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
-from function_app.domain.receipt import IllegalMove
+from function_app.domain.receipt import IllegalTransition
 from function_app.errors import (
     AppNotAllowed,
     BlobNotFound,
@@ -30,15 +30,15 @@ from function_app.errors import (
     Unauthenticated,
 )
 from function_app.http.api import create_api
-from function_app.http.auth import Needs
+from function_app.http.auth import RequireRole
 from function_app.http.callers import Role
-from function_app.http.lazy import HttpDoor
+from function_app.http.lazy import LazyApi
 from function_app.http.middleware import BODY_LIMIT
 from function_app.http.problems import KINDS
-from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.jobspec.problem import InvalidJobSpec, SpecProblem
 from function_app.operations.service import Kedja
 from function_app.store.receipts import ReceiptBusy
-from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
+from function_app.store.snapshots import CopyPending, SourceChanged
 from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
@@ -50,8 +50,8 @@ def client(kedja: Kedja) -> Client:
     return Client(api_over(lambda: kedja, LOCAL))
 
 
-def needs_of(dependant: Dependant) -> list[Needs]:
-    own = [dependant.call] if isinstance(dependant.call, Needs) else []
+def needs_of(dependant: Dependant) -> list[RequireRole]:
+    own = [dependant.call] if isinstance(dependant.call, RequireRole) else []
     return [*own, *(needs for inner in dependant.dependencies for needs in needs_of(inner))]
 
 
@@ -96,7 +96,7 @@ def test_an_open_app_does_not_start_in_azure() -> None:
     with pytest.raises(InvalidSettings, match="KEDJA_AUTH"):
         create_api(lambda: pytest.fail("never"), {"WEBSITE_SITE_NAME": "kedja"})
     with pytest.raises(InvalidSettings, match="KEDJA_AUTH"):
-        HttpDoor(lambda: pytest.fail("never"), {"WEBSITE_SITE_NAME": "kedja"})
+        LazyApi(lambda: pytest.fail("never"), {"WEBSITE_SITE_NAME": "kedja"})
 
 
 @pytest.mark.parametrize("header", ["X-Kedja-Key", "Authorization"])
@@ -258,14 +258,14 @@ def test_a_body_up_to_the_limit_is_read(client: Client) -> None:
         (NotFound("x"), 404, "not-found", None),
         (JobNotFound("x"), 404, "not-found", None),
         (Refused("x"), 409, "refused", None),
-        (IllegalMove("x"), 409, "refused", None),
+        (IllegalTransition("x"), 409, "refused", None),
         (JobConflict("x"), 409, "job-conflict", None),
         (ReceiptBusy("x"), 409, "busy", "10"),
-        (ChangedMeanwhile("x"), 409, "changed-meanwhile", "10"),
+        (SourceChanged("x"), 409, "changed-meanwhile", "10"),
         (InvalidJobSpec(["x"]), 422, "invalid-job", None),
         (JobRefused("x"), 422, "job-refused", None),
         (InvalidEvent("x"), 400, "invalid-event", None),
-        (CopyUnderWay("x"), 503, "copy-under-way", "5"),
+        (CopyPending("x"), 503, "copy-under-way", "5"),
         (StorageUnavailable("x"), 503, "storage-unavailable", "10"),
         (TrainingServiceUnavailable("x"), 503, "training-unavailable", "30"),
         (TrainingServiceUnavailable("x", 7.2), 503, "training-unavailable", "8"),
@@ -289,7 +289,7 @@ def test_each_error_has_its_status(
 
 
 def test_each_problem_of_a_job_file_has_its_place(client: Client, mocker: MockerFixture) -> None:
-    wrong = InvalidJobSpec([Problem(3, 5, "kedja.data", "expected required or none"), "no place"])
+    wrong = InvalidJobSpec([SpecProblem(3, 5, "kedja.data", "expected required or none"), "no place"])
     mocker.patch.object(MemoryTraining, "computes", side_effect=wrong)
 
     assert client.get("/api/compute").json()["problems"] == [
@@ -365,7 +365,7 @@ def test_there_is_no_page_that_loads_from_elsewhere(client: Client, path: str) -
 
 
 def test_the_door_opens_at_the_first_request(kedja: Kedja) -> None:
-    door = HttpDoor(lambda: kedja, LOCAL)
+    door = LazyApi(lambda: kedja, LOCAL)
 
     assert "_api" not in vars(door)
     assert Client(door).get("/api/drops").json() == {"items": [], "next": None}

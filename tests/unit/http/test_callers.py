@@ -4,7 +4,7 @@ import json
 import pytest
 
 from function_app.errors import InvalidSettings, RoleMissing, Unauthenticated
-from function_app.http.callers import Caller, Callers, Method, Role
+from function_app.http.callers import AuthMethod, Caller, Callers, Role
 from function_app.settings import Settings
 
 AZURE = {"WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}
@@ -33,7 +33,7 @@ def no_key(_text: str) -> Caller | None:
 def test_azure_takes_easy_auth_and_keys(auth: str) -> None:
     words = {word.strip() for word in auth.split(",")}
 
-    assert read(**AZURE, KEDJA_AUTH=auth).methods == set(map(Method, words))
+    assert read(**AZURE, KEDJA_AUTH=auth).methods == set(map(AuthMethod, words))
 
 
 @pytest.mark.parametrize("sign", ["WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "CONTAINER_APP_NAME"])
@@ -72,7 +72,7 @@ def test_an_unknown_word_is_named() -> None:
 def test_local_is_for_storage_on_this_machine(storage: dict[str, str]) -> None:
     caller = read(KEDJA_AUTH="local", **storage).identify({}, None, no_key)
 
-    assert caller.may_code
+    assert caller.can_run_code
     assert caller.sees_everything
 
 
@@ -133,7 +133,7 @@ def test_nobody_gets_in_where_nothing_is_set() -> None:
     ],
 )
 def test_easy_auth_brings_roles(roles: list[str], role: Role | None) -> None:
-    caller = Callers(frozenset({Method.EASY_AUTH})).identify(principal(*roles), None, no_key)
+    caller = Callers(frozenset({AuthMethod.EASY_AUTH})).identify(principal(*roles), None, no_key)
 
     assert caller == Caller(name="ada@example.com", role=role)
 
@@ -141,7 +141,7 @@ def test_easy_auth_brings_roles(roles: list[str], role: Role | None) -> None:
 def test_roles_are_read_by_the_claim_type_that_the_principal_names() -> None:
     claims = [{"typ": "r", "val": "Kedja.Data"}, {"typ": "name", "val": "Kedja.Code"}]
 
-    caller = Callers(frozenset({Method.EASY_AUTH})).identify(principal(role_typ="r", claims=claims), None, no_key)
+    caller = Callers(frozenset({AuthMethod.EASY_AUTH})).identify(principal(role_typ="r", claims=claims), None, no_key)
 
     assert caller.role is Role.DATA
 
@@ -151,30 +151,30 @@ def test_a_principal_that_cannot_be_read_is_nobody(value: str) -> None:
     headers = {"x-ms-client-principal-id": "0b5e", "x-ms-client-principal": value}
 
     with pytest.raises(Unauthenticated, match="X-MS-CLIENT-PRINCIPAL"):
-        Callers(frozenset({Method.EASY_AUTH})).identify(headers, None, no_key)
+        Callers(frozenset({AuthMethod.EASY_AUTH})).identify(headers, None, no_key)
 
 
 def test_the_headers_of_easy_auth_mean_nothing_without_it() -> None:
     with pytest.raises(Unauthenticated, match="X-Kedja-Key"):
-        Callers(frozenset({Method.KEYS})).identify(principal("Kedja.Code"), None, no_key)
+        Callers(frozenset({AuthMethod.KEYS})).identify(principal("Kedja.Code"), None, no_key)
 
 
 def test_a_key_means_nothing_where_keys_are_not_set() -> None:
     with pytest.raises(Unauthenticated, match="sign in"):
-        Callers(frozenset({Method.EASY_AUTH})).identify({}, "kedja_x", no_key)
+        Callers(frozenset({AuthMethod.EASY_AUTH})).identify({}, "kedja_x", no_key)
 
 
 def test_a_good_key_is_its_owner() -> None:
-    assert Callers(frozenset({Method.KEYS})).identify({}, "kedja_x", {"kedja_x": OWNER}.get) is OWNER
+    assert Callers(frozenset({AuthMethod.KEYS})).identify({}, "kedja_x", {"kedja_x": OWNER}.get) is OWNER
 
 
-@pytest.mark.parametrize("other", [Method.EASY_AUTH, Method.LOCAL])
-def test_a_bad_key_is_refused_though_another_way_is_open(other: Method) -> None:
+@pytest.mark.parametrize("other", [AuthMethod.EASY_AUTH, AuthMethod.LOCAL])
+def test_a_bad_key_is_refused_though_another_way_is_open(other: AuthMethod) -> None:
     def unknown(_text: str) -> None:
         return None
 
     with pytest.raises(Unauthenticated, match="unknown, expired or revoked"):
-        Callers(frozenset({Method.KEYS, other})).identify(principal("Kedja.Code"), "kedja_x", unknown)
+        Callers(frozenset({AuthMethod.KEYS, other})).identify(principal("Kedja.Code"), "kedja_x", unknown)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_bad_key_is_refused_though_another_way_is_open(other: Method) -> None:
     ],
 )
 def test_patterns_say_what_a_caller_sees(patterns: tuple[str, ...], experiment: str, *, sees: bool) -> None:
-    assert Caller(name="x", role=Role.DATA, experiments=patterns).sees(experiment) is sees
+    assert Caller(name="x", role=Role.DATA, experiments=patterns).can_see(experiment) is sees
 
 
 @pytest.mark.parametrize(
@@ -202,10 +202,10 @@ def test_patterns_say_what_a_caller_sees(patterns: tuple[str, ...], experiment: 
 )
 def test_a_caller_without_the_role_is_told_which(caller: Caller, role: Role, words: str, *, everything: bool) -> None:
     with pytest.raises(RoleMissing) as refused:
-        caller.check(role, everything=everything)
+        caller.require(role, everything=everything)
 
     assert words in str(refused.value)
 
 
 def test_code_includes_data() -> None:
-    Caller(name="ada", role=Role.CODE).check(Role.DATA, everything=True)
+    Caller(name="ada", role=Role.CODE).require(Role.DATA, everything=True)

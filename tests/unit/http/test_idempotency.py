@@ -6,7 +6,7 @@ import pytest
 from function_app.domain import naming
 from function_app.errors import StorageUnavailable
 from function_app.http.callers import Role
-from function_app.http.idempotency import InvalidKey, parsed
+from function_app.http.idempotency import InvalidKey, parse_key
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
@@ -165,7 +165,7 @@ def test_where_storage_is_down_nothing_is_done(world: World, client: Client, mon
 @pytest.mark.parametrize("value", ["", '""', "a b", '"ä"', "x" * 256, '"a', 'a"'])
 def test_what_is_no_key_is_refused(client: Client, value: str) -> None:
     with pytest.raises(InvalidKey):
-        parsed(value)
+        parse_key(value)
     answer = client.post("/api/jobs", json=DIGITS, headers={"Idempotency-Key": value.encode()})
 
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
@@ -174,7 +174,7 @@ def test_what_is_no_key_is_refused(client: Client, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["abc", '"abc"', "  abc "])
 def test_quotes_make_no_difference(value: str) -> None:
-    assert parsed(value) == "abc"
+    assert parse_key(value) == "abc"
 
 
 def test_every_post_is_described_with_it(client: Client) -> None:

@@ -5,7 +5,7 @@ import pytest
 from function_app.container import assemble
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.jobs.slots import RUNNING_BLOB, Running
+from function_app.jobs.slots import RUNNING_BLOB, SlotTable
 from function_app.ports.training_service import JobStatus
 from tests.unit.interleaving import Meanwhile, host
 from tests.unit.simulation import SCRIPT, World
@@ -28,7 +28,7 @@ def drop(world: World, content: str, folder: str = "digits") -> None:
 
 def places(world: World) -> dict[str, str]:
     stored = world.blobs.stored.get((naming.RECEIPTS, RUNNING_BLOB))
-    return dict(Running.decoded(stored.data).jobs) if stored else {}
+    return dict(SlotTable.from_bytes(stored.data).jobs) if stored else {}
 
 
 def marks(world: World) -> list[str]:
@@ -127,7 +127,7 @@ def test_a_new_drop_does_not_overtake_those_that_wait() -> None:
     world.training.finish(job)
     newcomer = host(world, blobs=lambda port: Meanwhile(port, "page", lambda: drop_alone(world), ".queued/"))
 
-    newcomer.watcher.look(job)
+    newcomer.watcher.sync(job)
     world.rest()
     assert [job.experiment for job in world.live_jobs()] == ["b"]
     assert statuses(world, "c") == [Status.QUEUED]
@@ -135,12 +135,12 @@ def test_a_new_drop_does_not_overtake_those_that_wait() -> None:
 
 def drop_alone(world: World) -> None:
     """Drop into another folder and have it settled while somebody holds the world still."""
-    from function_app.drops.intake import SettleRequest  # noqa: PLC0415 - here alone
+    from function_app.drops.intake import SettleMessage  # noqa: PLC0415 - here alone
 
     world.drop("scripts/c/train.py", SCRIPT, times=0)
     world.drop("data/c/c.npz", b"c", times=0)
     world.clock.advance(60)
-    request = SettleRequest(experiment="c", folder="c", trigger="t", since=world.clock())
+    request = SettleMessage(experiment="c", folder="c", trigger="t", since=world.clock())
     world.kedja.settler.settle(request, message="m")
 
 
@@ -162,7 +162,7 @@ class TestCanceled:
         full.deliver(message)
         (message,) = full.queues.of(naming.SETTLED_DROPS)
         canceled = full.kedja.receipts.change(
-            second, lambda now: now.moved(Status.CANCELED, full.clock(), "Somebody canceled it.")
+            second, lambda now: now.with_status(Status.CANCELED, full.clock(), "Somebody canceled it.")
         )
         assert canceled.job in places(full)
         full.rest()
@@ -206,7 +206,7 @@ class TestRepair:
         assert [job.name for job in full.live_jobs()] == [full.receipts()[1].job]
 
     def test_of_a_place_whose_job_ended_unseen(self, full: World) -> None:
-        full.kedja.submitter.turns.admission.place({"ghost": "digits/none", "old": full.receipts()[0].name})
+        full.kedja.submitter.turns.admission.adopt({"ghost": "digits/none", "old": full.receipts()[0].name})
         rounds(full, 1)
         assert set(places(full)) == {full.receipts()[0].job}
 

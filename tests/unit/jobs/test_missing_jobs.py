@@ -152,7 +152,7 @@ class TestMissedJob:
     def test_strays_are_found_beyond_the_newest_hundred(self, world: World) -> None:
         stray = submitted(world)
         world.blobs.delete(naming.RECEIPTS, world.opened()[0])
-        world.kedja.receipts.change(world.receipt(), lambda now: now.moved(Status.CANCELED, world.clock()))
+        world.kedja.receipts.change(world.receipt(), lambda now: now.with_status(Status.CANCELED, world.clock()))
         for number in range(150):
             other = evolve(stray, name=f"other-{number}", status=JobStatus.COMPLETED)
             world.training.jobs[other.name] = other
@@ -330,7 +330,7 @@ class TestStorage:
         submitted(world)
         receipt = world.receipt()
         world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop))}
-        world.kedja.receipts.index(receipt)
+        world.kedja.receipts.write_index(receipt)
         assert len(world.blobs.names_in(naming.RECEIPTS, ".by-time/")) == 1
 
     def test_that_misses_a_manifest_once_keeps_the_version(self, world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from function_app.domain.receipt import Status
 from function_app.errors import Refused
-from function_app.jobs.preemption import was_killed
+from function_app.jobs.preemption import killed_reason
 from function_app.models.job_result import JobResult
 from function_app.ports.training_service import Job, JobStatus
 from tests.unit.simulation import SCRIPT, World
@@ -145,7 +145,7 @@ def test_a_script_that_failed_by_itself_has_failed(submitted: World, result: dic
 )
 def test_a_job_without_a_result_was_killed_unless_its_command_ended(error: str | None, *, is_killed: bool) -> None:
     job = Job(name="j", status=JobStatus.FAILED, detail="Failed", experiment="e", tags={}, started=BEGAN, error=error)
-    assert (was_killed(job, None, {}) is not None) is is_killed
+    assert (killed_reason(job, None, {}) is not None) is is_killed
 
 
 @pytest.mark.parametrize(
@@ -156,15 +156,15 @@ def test_a_job_that_failed_behind_a_result_that_says_completed_was_killed_after_
     error: str, *, is_killed: bool
 ) -> None:
     job = Job(name="j", status=JobStatus.FAILED, detail="Failed", experiment="e", tags={}, started=BEGAN, error=error)
-    assert (was_killed(job, JobResult(result="completed", exit_code=0), {}) is not None) is is_killed
+    assert (killed_reason(job, JobResult(result="completed", exit_code=0), {}) is not None) is is_killed
 
 
 def test_a_job_that_never_began_and_a_sweep_do_not_go_on() -> None:
     began = Job(name="j", status=JobStatus.FAILED, detail="Failed", experiment="e", tags={}, started=BEGAN)
     never = Job(name="j", status=JobStatus.FAILED, detail="Failed", experiment="e", tags={})
-    assert was_killed(never, None, {}) is None
-    assert was_killed(began, None, {"type": "sweep"}) is None
-    assert was_killed(began, JobResult(result="failed", signal="SIGKILL"), {}) is not None
+    assert killed_reason(never, None, {}) is None
+    assert killed_reason(began, None, {"type": "sweep"}) is None
+    assert killed_reason(began, JobResult(result="failed", signal="SIGKILL"), {}) is not None
 
 
 class TestLowPriority:
@@ -239,7 +239,7 @@ def test_events_of_the_killed_attempt_that_come_late_change_nothing(submitted: W
     first = killed(submitted)
     before = submitted.receipt()
     for _ in range(3):
-        submitted.kedja.watcher.look(first)
+        submitted.kedja.watcher.sync(first)
     assert submitted.receipt() == before
     assert len(submitted.training.jobs) == 2
 
@@ -284,5 +284,5 @@ def test_a_job_that_used_up_its_time_does_not_go_on() -> None:
         ended=BEGAN + timedelta(seconds=601),
     )
 
-    assert was_killed(job, None, {"limits": {"timeout": 600}}) is None
-    assert was_killed(job, None, {"limits": {"timeout": 900}}) is not None
+    assert killed_reason(job, None, {"limits": {"timeout": 600}}) is None
+    assert killed_reason(job, None, {"limits": {"timeout": 900}}) is not None

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
-from function_app.jobs.slots import RUNNING_BLOB, Admission, Limits, Queued, Running
+from function_app.jobs.slots import RUNNING_BLOB, Limits, QueueEntry, SlotPool, SlotTable
 from function_app.ports.storage import Blobs
 from tests.unit.interleaving import Meanwhile
 from tests.unit.memory import MemoryBlobs
 from tests.unit.sample_receipt import make
 
 
-def queued(experiment: str, order: int) -> Queued:
-    return Queued(order=order, experiment=experiment, drop=f"{order:04}")
+def queued(experiment: str, order: int) -> QueueEntry:
+    return QueueEntry(order=order, experiment=experiment, drop=f"{order:04}")
 
 
 def receipt(experiment: str, number: int) -> Receipt:
@@ -26,9 +26,9 @@ def receipt(experiment: str, number: int) -> Receipt:
     return made.with_attempt(job=f"{experiment}-{number}-1", sequence=number)
 
 
-def admission(blobs: object, *, per_experiment: int = 0, in_all: int = 0) -> Admission:
+def admission(blobs: object, *, per_experiment: int = 0, in_all: int = 0) -> SlotPool:
     limits = Limits(per_experiment=per_experiment, in_all=in_all)
-    return Admission(blobs=cast("Blobs", blobs), limits=limits, sleep=lambda _: None)
+    return SlotPool(blobs=cast("Blobs", blobs), limits=limits, sleep=lambda _: None)
 
 
 class TestLimits:
@@ -74,9 +74,9 @@ class TestLimits:
 class TestPlaces:
     def test_cost_one_read_and_one_write_to_begin_and_to_end(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, per_experiment=2)
-        places.admit(receipt("a", 1))
+        places.acquire(receipt("a", 1))
         blobs.calls.clear()
-        assert places.admit(receipt("a", 2)) is None
+        assert places.acquire(receipt("a", 2)) is None
         assert [call.operation for call in blobs.calls] == ["read", "replace"]
         blobs.calls.clear()
         assert places.release(["a-2-1"]) is False
@@ -84,35 +84,35 @@ class TestPlaces:
 
     def test_cost_nothing_without_limits(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs)
-        assert places.admit(receipt("a", 1)) is None
+        assert places.acquire(receipt("a", 1)) is None
         assert places.holds(receipt("a", 1))
         assert not places.release(["a-1-1"])
         assert blobs.calls == []
 
     def test_are_taken_once_by_the_same_job(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, in_all=1)
-        assert places.admit(receipt("a", 1)) is None
-        assert places.admit(receipt("a", 1)) is None
-        refusal = places.admit(receipt("a", 2))
+        assert places.acquire(receipt("a", 1)) is None
+        assert places.acquire(receipt("a", 1)) is None
+        refusal = places.acquire(receipt("a", 2))
         assert refusal is not None
         assert "KEDJA_MAX_JOBS" in refusal.reason
 
     def test_are_not_overtaken(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, in_all=1)
-        places.admit(receipt("a", 1))
-        places.mark(receipt("a", 2))
-        assert not places.announce_queue(receipt("a", 2))
+        places.acquire(receipt("a", 1))
+        places.enqueue(receipt("a", 2))
+        assert not places.flag_queue(receipt("a", 2))
         assert places.release(["a-1-1"])
-        refusal = places.admit(receipt("a", 3))
+        refusal = places.acquire(receipt("a", 3))
         assert refusal is not None
         assert refusal.may_be_free
-        assert places.next(lambda one: f"job {one.order}") == [Queued.of(receipt("a", 2))]
+        assert places.grant_free(lambda one: f"job {one.order}") == [QueueEntry.of(receipt("a", 2))]
 
     def test_of_a_blob_that_is_none_are_given_anew(self, blobs: MemoryBlobs) -> None:
         blobs.upload(naming.RECEIPTS, RUNNING_BLOB, b"what is this?")
         places = admission(blobs, in_all=1)
-        places.mark(receipt("a", 1))
-        assert places.next(lambda _: "a-1-1") == [Queued.of(receipt("a", 1))]
+        places.enqueue(receipt("a", 1))
+        assert places.grant_free(lambda _: "a-1-1") == [QueueEntry.of(receipt("a", 1))]
         assert places.running() == {"a-1-1": "a/0001"}
 
     @pytest.mark.parametrize("limit", [1, 7, 50])
@@ -124,7 +124,7 @@ class TestPlaces:
         def one(number: int) -> bool:
             if number < 16:
                 begin.wait(10)
-            return places.admit(receipt("a", number)) is None
+            return places.acquire(receipt("a", number)) is None
 
         with ThreadPoolExecutor(16) as pool:
             admitted = sum(pool.map(one, range(200)))
@@ -136,7 +136,7 @@ class TestPlaces:
         def other() -> None:
             nonlocal number
             number += 1
-            places.admit(receipt("b", number))
+            places.acquire(receipt("b", number))
 
         class Busy:
             """Somebody else is faster each time."""
@@ -145,15 +145,15 @@ class TestPlaces:
                 return getattr(Meanwhile(blobs, "replace", other), name)
 
         other()
-        refusal = admission(Busy(), in_all=100).admit(receipt("a", 1))
+        refusal = admission(Busy(), in_all=100).acquire(receipt("a", 1))
         assert refusal is not None
         assert refusal.may_be_free
 
     def test_of_jobs_that_began_without_limits_count(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, in_all=1)
-        places.place({"a-1-1": "a/0001", "a-2-1": "a/0002"})
-        assert places.admit(receipt("a", 3)) is not None
-        places.place({"a-1-1": "a/0001"})
+        places.adopt({"a-1-1": "a/0001", "a-2-1": "a/0002"})
+        assert places.acquire(receipt("a", 3)) is not None
+        places.adopt({"a-1-1": "a/0001"})
         assert len(places.running()) == 2
 
 
@@ -161,31 +161,31 @@ class TestQueue:
     def test_is_read_oldest_first(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, in_all=1)
         for experiment, number in (("b", 30), ("a", 4), ("a", 200)):
-            places.mark(receipt(experiment, number))
+            places.enqueue(receipt(experiment, number))
         assert [one.order for one in places.queued()] == [4, 30, 200]
 
     def test_of_those_who_went_away_gives_their_turn_to_the_next(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, in_all=2)
         for number in range(5):
-            places.mark(receipt("a", number))
-        given = places.next(lambda one: f"job {one.order}" if one.order > 2 else None)
+            places.enqueue(receipt("a", number))
+        given = places.grant_free(lambda one: f"job {one.order}" if one.order > 2 else None)
         assert [one.order for one in given] == [3, 4]
 
     def test_that_a_mark_joins_while_it_is_emptied_is_not_forgotten(self, blobs: MemoryBlobs) -> None:
         """The last of the queue gets its place while another joins, who has seen that there is a queue."""
         places = admission(blobs, in_all=2)
-        places.mark(receipt("a", 1))
-        places.announce_queue(receipt("a", 1))
+        places.enqueue(receipt("a", 1))
+        places.flag_queue(receipt("a", 1))
         seen: list[bool] = []
 
         def join() -> None:
-            places.place({"x": "b/1", "y": "b/2"})
-            places.mark(receipt("a", 2))
-            seen.append(places.announce_queue(receipt("a", 2)))
+            places.adopt({"x": "b/1", "y": "b/2"})
+            places.enqueue(receipt("a", 2))
+            seen.append(places.flag_queue(receipt("a", 2)))
 
         slow = admission(Meanwhile(blobs, "page", join, ".queued/", after=True), in_all=2)
-        slow.next(lambda one: f"job {one.order}")
+        slow.grant_free(lambda one: f"job {one.order}")
         assert seen == [False]
-        running = Running.decoded(blobs.read(naming.RECEIPTS, RUNNING_BLOB).data)
+        running = SlotTable.from_bytes(blobs.read(naming.RECEIPTS, RUNNING_BLOB).data)
         assert running.has_queue
         assert places.release(["x"])

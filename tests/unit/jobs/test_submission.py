@@ -7,7 +7,7 @@ from pytest_mock import MockerFixture
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import AppNotAllowed
-from function_app.jobs.job_queue import SubmitRequest
+from function_app.jobs.job_queue import SubmitMessage
 from tests.unit.interleaving import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.simulation import World
@@ -32,7 +32,7 @@ def test_values_of_variables_are_kept_off_the_receipt(world: World) -> None:
     world.rest()
     (request,) = world.training.requests.values()
     assert request.document["environment_variables"] == {"TOKEN": "very-secret"}
-    assert "very-secret" not in world.receipt().encoded().decode()
+    assert "very-secret" not in world.receipt().to_bytes().decode()
 
 
 def test_what_the_service_refuses_is_rejected_with_its_words(world: World) -> None:
@@ -75,7 +75,7 @@ def unavailable(world: World) -> World:
 def test_it_is_tried_again_while_the_service_does_not_answer(unavailable: World) -> None:
     assert unavailable.receipt().status is Status.SUBMITTING
     (message,) = unavailable.queues.messages
-    request = SubmitRequest.model_validate(json.loads(message.body))
+    request = SubmitMessage.model_validate(json.loads(message.body))
     assert (message.queue, request.tries) == (naming.SETTLED_DROPS, 1)
     unavailable.go_on(3600)
     unavailable.training.unavailable = False
@@ -134,7 +134,7 @@ def test_an_attempt_that_another_release_submitted_is_still_this_attempt(world: 
     world.training.requests[receipt.job] = type(request)(name=request.name, document={"compute": "other"})
     earlier = receipt.with_(status=Status.SUBMITTING)
     name = naming.receipt_blob("digits", receipt.drop)
-    world.blobs.replace(naming.RECEIPTS, name, earlier.encoded())
+    world.blobs.replace(naming.RECEIPTS, name, earlier.to_bytes())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.SUBMITTED
 
@@ -151,7 +151,7 @@ def test_a_foreign_job_of_the_same_name_is_a_conflict(world: World) -> None:
         name=job.name, status=job.status, detail="", experiment="digits", tags={"kedja_receipt": "other/one"}
     )
     earlier = receipt.with_(status=Status.SUBMITTING)
-    world.blobs.replace(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop), earlier.encoded())
+    world.blobs.replace(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop), earlier.to_bytes())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.REJECTED
 

@@ -7,7 +7,7 @@ from pytest_mock import MockerFixture
 from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.jobs.tracking import LookRequest
+from function_app.jobs.tracking import SyncJobMessage
 from function_app.ports.training_service import JobStatus, LogPage
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.simulation import World, encoded, run_status_changed
@@ -151,7 +151,7 @@ def test_a_job_that_ends_before_its_cancel_comes_registers_nothing(submitted: Wo
     submitted.training.finish(name)
     submitted.queues.messages.clear()
     submitted.kedja.jobs.cancel(name)
-    submitted.kedja.watcher.look(name)
+    submitted.kedja.watcher.sync(name)
     receipt = submitted.receipt()
     assert (receipt.status, submitted.training.versions) == (Status.CANCELED, [])
     assert "had completed before" in str(receipt.reason)
@@ -169,7 +169,7 @@ class TestForeign:
             submitted.training.jobs["stranger"] = type(stranger)(
                 name="stranger", status=JobStatus.RUNNING, detail="", experiment="digits", tags=tags
             )
-            assert submitted.kedja.watcher.look("stranger") is None
+            assert submitted.kedja.watcher.sync("stranger") is None
         assert submitted.receipt().status is Status.SUBMITTED
 
     def test_a_stranger_with_our_tag_is_left_alone(self, submitted: World) -> None:
@@ -177,7 +177,7 @@ class TestForeign:
         submitted.training.jobs["stranger"] = type(ours)(
             name="stranger", status=JobStatus.RUNNING, detail="", experiment="digits", tags=ours.tags
         )
-        submitted.kedja.watcher.look("stranger")
+        submitted.kedja.watcher.sync("stranger")
         assert submitted.training.jobs["stranger"].status is JobStatus.RUNNING
         assert submitted.receipt().status is Status.SUBMITTED
 
@@ -187,7 +187,7 @@ class TestEarlierAttempts:
         first = submitted.run_job(exit_code=1)
         submitted.kedja.jobs.retry(first)
         before = submitted.receipt()
-        submitted.kedja.watcher.look(first)
+        submitted.kedja.watcher.sync(first)
         assert submitted.receipt() == before
 
     def test_are_canceled_where_they_still_run(self, submitted: World) -> None:
@@ -205,7 +205,7 @@ class TestUnavailable:
         submitted.training.unavailable = True
         submitted.go_on(3600)
         (message,) = submitted.queues.messages
-        request = LookRequest.model_validate_json(message.body)
+        request = SyncJobMessage.model_validate_json(message.body)
         assert request.tries > 5
         submitted.training.unavailable = False
         submitted.rest()

@@ -11,9 +11,9 @@ from pytest_mock import MockerFixture
 
 from function_app.jobspec import fields
 from function_app.jobspec.budget import PROBLEMS, SHOWN, SUGGESTIONS
-from function_app.jobspec.fields import shown
+from function_app.jobspec.fields import redacted_repr
 from function_app.jobspec.placeholders import Placeholders
-from function_app.jobspec.problem import InvalidJobSpec, Places
+from function_app.jobspec.problem import InvalidJobSpec, SourceMap
 from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml, stored_spec
 from function_app.jobspec.yaml_source import MAX_BYTES, MAX_VALUES
 
@@ -53,7 +53,7 @@ HOSTILE: dict[str, Callable[[int], dict[str, object]]] = {
 @pytest.fixture
 def work(mocker: MockerFixture) -> Callable[[], dict[str, int]]:
     """Return what counts the problems that are made, and the near words that are looked for."""
-    problems = mocker.spy(Places, "problem")
+    problems = mocker.spy(SourceMap, "problem")
     suggestions = mocker.spy(difflib, "get_close_matches")
     validations = mocker.spy(JobSpec, "model_validate")
     return lambda: {
@@ -175,10 +175,10 @@ def test_values_are_looked_at_only_for_messages_that_may_be_told(mocker: MockerF
     assert len(list(refused_names())) == InvalidJobSpec.SHOWN + 1
     assert PROBLEMS <= looked_at.sub.call_count <= SHOWN
     looked_at.sub.reset_mock()
-    shown("a" * MIB)
+    redacted_repr("a" * MIB)
     assert len(looked_at.sub.call_args.args[1]) < 400
 
 
 @pytest.mark.parametrize("text", ["//" + "s3cret" * 100 + "@x.test", "https://u:" + "s3cret" * 200 + "@x.test/y"])
 def test_a_password_whose_end_is_cut_off_is_not_shown(text: str) -> None:
-    assert "s3c" not in shown(text)
+    assert "s3c" not in redacted_repr(text)

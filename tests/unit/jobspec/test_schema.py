@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.jobspec.kedja_block import When
-from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.jobspec.kedja_block import GateConditions
+from function_app.jobspec.problem import InvalidJobSpec, SpecProblem
 from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml
 
 SWEEP = """
@@ -25,7 +25,7 @@ limits: {max_total_trials: 4}
 def refusals(text: str) -> list[str]:
     with pytest.raises(InvalidJobSpec) as caught:
         parse_job_yaml(text)
-    assert all(isinstance(problem, Problem) and problem.line for problem in caught.value.problems)
+    assert all(isinstance(problem, SpecProblem) and problem.line for problem in caught.value.problems)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -44,7 +44,7 @@ kedja:
     assert spec.kedja.entry_script == "train.py"
     assert spec.kedja.arguments == {"epochs": 10, "batchsize": 128, "output_dir": "./outputs"}
     assert spec.kedja.registration.path == "outputs/model.npz"
-    assert spec.kedja.registration.when == When(
+    assert spec.kedja.registration.when == GateConditions(
         metric="accuracy", goal="maximize", at_least=0.95, better_than="champion"
     )
     assert spec.kedja.drop.wait_for == "_SUCCESS"
@@ -417,4 +417,4 @@ def test_a_spec_that_is_taken_keeps_its_canonical_form(values: dict[str, Any]) -
 def test_any_text_is_a_spec_or_refused(text: str | bytes) -> None:
     spec = outcome(lambda: parse_job_yaml(text))
     check(spec)
-    assert isinstance(spec, JobSpec) or all(isinstance(problem, Problem) and problem.line for problem in spec)
+    assert isinstance(spec, JobSpec) or all(isinstance(problem, SpecProblem) and problem.line for problem in spec)

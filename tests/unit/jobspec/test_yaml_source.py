@@ -7,7 +7,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.jobspec.problem import InvalidJobSpec, Path, Position, Problem
+from function_app.jobspec.problem import InvalidJobSpec, Path, SourcePosition, SpecProblem
 from function_app.jobspec.yaml_source import MAX_BYTES, MAX_DEPTH, parse_yaml
 
 NO_NUMBER = "not valid YAML: a number that cannot be read; put it in quotes if it is text"
@@ -23,8 +23,8 @@ def test_values_are_plain_and_know_their_place() -> None:
     document = parse_yaml("a: 1\nb:\n  - true\n  - {c: 1.50}\nd: text\ne:\n")
     assert document.values == {"a": 1, "b": [True, {"c": 1.5}], "d": "text", "e": None}
     assert document.written == {("a",): "1", ("b", 0): "true", ("b", 1, "c"): "1.50", ("e",): ""}
-    assert document.places.positions[("b", 1, "c")] == Position(4, 6)
-    assert document.places.problem(("b", 1, "missing"), "no") == Problem(4, 5, "b[1].missing", "no")
+    assert document.places.positions[("b", 1, "c")] == SourcePosition(4, 6)
+    assert document.places.problem(("b", 1, "missing"), "no") == SpecProblem(4, 5, "b[1].missing", "no")
 
 
 def test_an_empty_text_is_none() -> None:
@@ -108,15 +108,15 @@ def test_any_text_is_a_document_or_refused(text: str | bytes) -> None:
     assert len(refused) > 0
 
 
-def places_by_pyyaml(node: yaml.Node | None, path: Path = ()) -> Iterator[tuple[Path, Position]]:
+def places_by_pyyaml(node: yaml.Node | None, path: Path = ()) -> Iterator[tuple[Path, SourcePosition]]:
     """Yield the place of each key and list item, as the reader that is written in Python has it."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield (*path, key.value), Position(key.start_mark.line + 1, key.start_mark.column + 1)
+            yield (*path, key.value), SourcePosition(key.start_mark.line + 1, key.start_mark.column + 1)
             yield from places_by_pyyaml(value, (*path, key.value))
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield (*path, index), Position(item.start_mark.line + 1, item.start_mark.column + 1)
+            yield (*path, index), SourcePosition(item.start_mark.line + 1, item.start_mark.column + 1)
             yield from places_by_pyyaml(item, (*path, index))
 
 
@@ -136,7 +136,7 @@ def test_places_are_those_of_the_reader_that_is_written_in_python(text: str) -> 
     with contextlib.suppress(InvalidJobSpec):
         document = parse_yaml(text)
         node = yaml.SafeLoader(text).get_single_node()
-        assert document.places.positions == {(): Position(1, 1), **dict(places_by_pyyaml(node))}
+        assert document.places.positions == {(): SourcePosition(1, 1), **dict(places_by_pyyaml(node))}
 
 
 # Without the line breaks that YAML folds, whoever writes them.

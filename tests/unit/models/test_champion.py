@@ -4,12 +4,12 @@ import pytest
 
 from function_app.domain import naming
 from function_app.errors import NotFound, Refused, Unreadable
-from function_app.jobspec.kedja_block import When
+from function_app.jobspec.kedja_block import GateConditions
 from function_app.models.champion import HISTORY, Candidate, Champion, Champions, Intervention
 from tests.unit.interleaving import Meanwhile
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
-BETTER = When(metric="accuracy", goal="maximize", better_than="champion")
+BETTER = GateConditions(metric="accuracy", goal="maximize", better_than="champion")
 
 
 def champion(version: str, sequence: int, accuracy: float = 0.5) -> Champion:

@@ -48,7 +48,7 @@ def test_a_model_whose_files_take_minutes_to_list_is_registered_by_one_host(larg
     assert taken == 0
     assert receipt.model is not None
     assert (receipt.model.files, receipt.model.size) == (FILES, 7 * FILES)
-    manifest = ModelManifest.decoded(large.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.from_bytes(large.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert [file.path for file in manifest.files] == list(paths(FILES))
     assert {(file.size, file.sha256) for file in manifest.files} == {(7, SHA256)}
 
@@ -71,7 +71,7 @@ def test_no_more_models_are_registered_at_the_same_time_than_memory_has_room_for
         under_way += 1
         most = max(most, under_way)
         if left:
-            large.kedja.watcher.look(left.pop())
+            large.kedja.watcher.sync(left.pop())
         under_way -= 1
 
     blobs = large.blobs
@@ -79,7 +79,7 @@ def test_no_more_models_are_registered_at_the_same_time_than_memory_has_room_for
     blobs.count = 1
     blobs.document = result(1)
     blobs.on_page = begin_another
-    large.kedja.watcher.look(left.pop())
+    large.kedja.watcher.sync(left.pop())
     assert most == AT_ONCE
     blobs.on_page = lambda: None
     large.rest()
@@ -97,9 +97,9 @@ def test_a_manifest_is_what_it_was_with_a_line_for_each_file() -> None:
         lineage={"x": "y"},
         files=(Artifact(path='a"\n😀', size=1, sha256=SHA256), Artifact(path="b", size=0)),
     )
-    text = manifest.encoded().decode()
+    text = manifest.to_bytes().decode()
     assert json.loads(text) == json.loads(manifest.model_dump_json(exclude_none=True))
     assert '\n    {"path": "b", "size": 0}\n  ]\n}' in text
-    assert ModelManifest.decoded(text.encode()).files == manifest.files
+    assert ModelManifest.from_bytes(text.encode()).files == manifest.files
     empty = manifest.model_copy(update={"files": ()})
-    assert json.loads(empty.encoded())["files"] == []
+    assert json.loads(empty.to_bytes())["files"] == []

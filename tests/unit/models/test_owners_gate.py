@@ -115,7 +115,7 @@ class TestModelsOfEarlierReleases:
         world.blobs.upload(
             naming.MODELS,
             naming.owner_blob("mnist"),
-            ModelOwner(model="mnist", owner="team-a", since=world.clock()).encoded(),
+            ModelOwner(model="mnist", owner="team-a", since=world.clock()).to_bytes(),
         )
         train(world, "team-a", 0.95, model="mnist")
         as_before_owners(world, "mnist")

@@ -80,7 +80,7 @@ class TestAnothersModel:
         spec = {"experiment_name": "team-a", "kedja": {"register": {"model": "team-b"}}}
         event = {"specversion": "1.0", "id": "1", "source": "/lab", "type": "Kedja.TrainingRequested", "data": spec}
         world.clock.advance(60)
-        world.kedja.entrance.admit(event, code=True)
+        world.kedja.entrance.ingest(event, code=True)
         world.rest()
 
         receipt = world.receipts("team-a")[-1]
@@ -149,7 +149,7 @@ class TestFreeModel:
         """The folder mnist settles while team-a takes the model: one of them has it, whoever looks when."""
         receipt = drop(world, "mnist")
         late = ModelOwner(model="mnist", owner="team-a", since=world.clock())
-        world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), late.encoded())
+        world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), late.to_bytes())
         world.run_job(receipt.job)
         assert world.receipt("mnist").status is Status.NOT_REGISTERED
         assert train(world, "team-a", 0.5, model="mnist").status is Status.REGISTERED
@@ -157,7 +157,7 @@ class TestFreeModel:
     def test_whose_champion_was_faster_than_another_owner_stays_the_champions(self, world: World) -> None:
         train(world, "mnist", 0.95)
         late = ModelOwner(model="mnist", owner="team-a", since=world.clock())
-        world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), late.encoded())
+        world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), late.to_bytes())
         assert train(world, "team-a", 0.5, model="mnist").status is Status.NOT_REGISTERED
         assert train(world, "mnist", 0.6, data="y").status is Status.REGISTERED
 

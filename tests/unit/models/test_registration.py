@@ -5,7 +5,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from function_app.domain.receipt import Status
 from function_app.errors import StorageUnavailable
 from function_app.models.artifacts import ModelManifest
@@ -70,14 +70,14 @@ def test_a_job_of_many_metrics_has_them_all_in_its_manifest_alone(world: World) 
     with_gate("{metric: zuletzt, at_least: 0.5}", world=world)
     metrics = {f"metric {number:05}": 0.5 for number in range(14_000)} | {"zuletzt": 0.5}
     world.run_job(metrics=metrics)
-    manifest = ModelManifest.decoded(world.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.from_bytes(world.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert manifest.metrics == metrics
     champion = world.kedja.champions.find("digits")
     attempt = world.receipt().attempt
     assert champion is not None
     assert attempt is not None
     event = world.publisher.published[-1]
-    assert event.type is Announced.MODEL_REGISTERED
+    assert event.type is EventType.MODEL_REGISTERED
     for carried, total in (
         (champion.metrics, champion.metrics_total),
         (attempt.metrics, attempt.metrics_total),
@@ -130,7 +130,7 @@ def test_its_artifacts_are_copied_and_its_manifest_comes_last(submitted: World) 
         "digits/1/outputs/manifest.json",
         "digits/1/plots/loss.png",
     ]
-    manifest = ModelManifest.decoded(submitted.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.from_bytes(submitted.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert {(file.path, file.size) for file in manifest.files} == {
         ("model.npz", 7),
         ("plots/loss.png", 3),
@@ -255,7 +255,7 @@ def test_an_output_that_changed_after_its_copy_is_copied_again(submitted: World)
 )
 def test_the_model_is_the_usual_file_or_the_only_one(submitted: World, files: dict[str, bytes], path: str) -> None:
     submitted.run_job(files=files)
-    manifest = ModelManifest.decoded(submitted.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.from_bytes(submitted.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert manifest.path == path
 
 

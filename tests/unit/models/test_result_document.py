@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from function_app.models import lineage
-from function_app.models.job_result import LIMIT, JobResult, UnreadableResult, carried
-from function_app.models.lineage import shortened
+from function_app.models.job_result import LIMIT, JobResult, UnreadableResult, truncate_metrics
+from function_app.models.lineage import metrics_property
 from function_app.models.result_document import MOST_METRICS, Malformed, read_result
 from function_app.ports.training_service import BlobFolder
 from tests.unit.many_files import SHA256, result
@@ -181,7 +181,7 @@ def test_of_too_many_metrics_the_first_are_kept_and_the_one_that_the_gate_names(
     assert (found.metrics["metric 000000"], found.metrics["metric 020400"]) == (0, 20_400)
     assert found.metrics_total == len(metrics)
     assert "a" in found.files
-    told = carried(found.metrics, "metric 020400", total=found.metrics_total)
+    told = truncate_metrics(found.metrics, "metric 020400", total=found.metrics_total)
     assert (next(iter(told["metrics"])), told["metrics_total"]) == ("metric 020400", len(metrics))
 
 
@@ -194,7 +194,7 @@ def test_shortening_metrics_writes_each_of_them_once(monkeypatch: pytest.MonkeyP
         return written[-1]
 
     monkeypatch.setattr(lineage, "json", type("Json", (), {"dumps": staticmethod(dumps)}))
-    text = shortened(metrics)
+    text = metrics_property(metrics)
     assert sum(map(len, written)) < 3 * len(json.dumps(metrics))
     assert lineage.LONGEST_VALUE - 60 < len(text) <= lineage.LONGEST_VALUE
     assert set(json.loads(text).items()) < set(metrics.items())

@@ -10,7 +10,7 @@ from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.models.deletion import DEPLOYED_TAG
-from function_app.store.deletions import BeingDeleted, Deletion, State
+from function_app.store.deletions import BeingDeleted, Deletion, DeletionState
 from function_app.timing import Timing
 from tests.unit.crash_ports import InOrder, LastFirst, Rehearsal
 from tests.unit.interleaving import Meanwhile, host
@@ -44,7 +44,7 @@ def finish(world: World, rounds: int = 3) -> None:
 
 def told(world: World) -> Deletion:
     (name,) = world.blobs.names_in(naming.RECEIPTS, ".deleted/digits/")
-    return Deletion.decoded(world.blobs.stored[naming.RECEIPTS, name].data)
+    return Deletion.from_bytes(world.blobs.stored[naming.RECEIPTS, name].data)
 
 
 def remains(world: World) -> list[str]:
@@ -70,10 +70,10 @@ class TestDelete:
         begun = delete(world)
         finish(world)
 
-        assert begun.state is State.DELETING
+        assert begun.state is DeletionState.DELETING
         assert remains(world) == CHAMPION
         audit = told(world)
-        assert (audit.state, audit.by, audit.folder) == (State.DELETED, "someone", "digits")
+        assert (audit.state, audit.by, audit.folder) == (DeletionState.DELETED, "someone", "digits")
         assert {one.drop: one.jobs for one in audit.receipts} == {
             drop: tuple(attempt.job for attempt in receipt.attempts) for drop, receipt in receipts.items()
         }
@@ -123,7 +123,7 @@ class TestDelete:
         assert len(world.receipts()) == 1
         finish(world)
 
-        assert told(world).state is State.DELETED
+        assert told(world).state is DeletionState.DELETED
         assert world.receipt().status is Status.STARTING
 
     def test_a_lost_event_of_a_file_dropped_meanwhile_is_found(self, world: World) -> None:
@@ -141,14 +141,14 @@ class TestDelete:
         world.clock.advance(5)
         assert delete(world) == first
         finish(world)
-        assert delete(world).state is State.DELETED
+        assert delete(world).state is DeletionState.DELETED
 
     def test_what_is_dropped_anew_can_be_deleted_anew(self, world: World) -> None:
         train(world, 1)
         delete(world)
         finish(world)
         train(world, 1)
-        assert delete(world).state is State.DELETING
+        assert delete(world).state is DeletionState.DELETING
         finish(world)
 
         assert len(world.blobs.names_in(naming.RECEIPTS, ".deleted/digits/")) == 2
@@ -203,7 +203,7 @@ class TestJobs:
 
         with pytest.raises(Refused, match=f"{world.receipt().job}.*force=true"):
             delete(world)
-        assert world.kedja.experiments.find("digits") is None
+        assert world.kedja.experiments.active_deletion("digits") is None
 
     def test_that_go_on_are_canceled_where_that_is_wanted(self, world: World) -> None:
         world.drop_digits()
@@ -279,7 +279,7 @@ class TestModels:
 
         def promote() -> None:
             promoted = champion.model_copy(update={"version": "1"})
-            world.blobs.replace(naming.MODELS, "digits/champion.json", promoted.encoded())
+            world.blobs.replace(naming.MODELS, "digits/champion.json", promoted.to_bytes())
 
         delete(world)
         world.clock.advance(LATER)
@@ -364,11 +364,11 @@ def test_a_long_one_goes_on_in_the_next_round(world: World) -> None:
             port, "page", lambda: world.clock.advance(timedelta(minutes=3).total_seconds()), about="'digits/'"
         ),
     )
-    slow.experiments.carry_on(world.clock() + timedelta(hours=1))
-    assert world.kedja.experiments.find("digits") is not None
+    slow.experiments.reconcile(world.clock() + timedelta(hours=1))
+    assert world.kedja.experiments.active_deletion("digits") is not None
     finish(world)
 
-    assert told(world).state is State.DELETED
+    assert told(world).state is DeletionState.DELETED
 
 
 def begin_two(world: World) -> None:
@@ -387,20 +387,20 @@ def test_one_that_fails_in_whatever_way_keeps_no_other_waiting(world: World, cap
         raise ValueError("no JSON")
 
     other = host(world, training=lambda port: Meanwhile(port, "models", break_down))
-    other.experiments.carry_on(world.clock() + timedelta(minutes=1))
+    other.experiments.reconcile(world.clock() + timedelta(minutes=1))
     assert world.kedja.experiments.deleting() == {"aaa"}
     assert "The deletion of aaa could not go on" in caplog.text
 
 
 def test_none_is_begun_after_the_time_of_the_round(world: World) -> None:
     begin_two(world)
-    world.kedja.experiments.carry_on(world.clock() + timedelta(minutes=1))
+    world.kedja.experiments.reconcile(world.clock() + timedelta(minutes=1))
     assert world.kedja.experiments.deleting() == set()
     begin_two(world)
     before = world.clock() + timedelta(minutes=1)
     other = host(world, training=lambda port: Meanwhile(port, "models", lambda: world.clock.advance(61)))
     calls = len(world.training.calls)
-    other.experiments.carry_on(before)
+    other.experiments.reconcile(before)
     assert world.kedja.experiments.deleting() == {"aaa", "zzz"}
     assert world.training.calls[calls:] == [("models", "aaa")]
 
@@ -411,7 +411,7 @@ REQUEST = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Kedja.Tr
 def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: World) -> None:
     train(world, 1)
     delete(world)
-    world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": "digits"}})
+    world.kedja.entrance.ingest({**REQUEST, "data": {"experiment_name": "digits"}})
     world.go_on(LATER)
     world.reconcile()
     world.rest()
@@ -424,13 +424,13 @@ def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: Wo
 def test_takes_what_events_had_asked_for_before_it_began(world: World) -> None:
     train(world, 1)
     for folder in ("digits", "digits-2", "other"):
-        world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": folder, "description": "d"}})
+        world.kedja.entrance.ingest({**REQUEST, "data": {"experiment_name": folder, "description": "d"}})
     before = world.blobs.names_in(naming.SNAPSHOTS, ".requests/")
     world.clock.advance(60)
     delete(world)
     world.queues.messages.clear()  # as if each had failed and were kept as poison
     world.clock.advance(60)
-    world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": "digits"}})
+    world.kedja.entrance.ingest({**REQUEST, "data": {"experiment_name": "digits"}})
     (later,) = {*world.blobs.names_in(naming.SNAPSHOTS, ".requests/")} - {*before}
     world.queues.messages.clear()
     finish(world)
@@ -448,7 +448,7 @@ def test_counts_the_grace_from_when_new_drops_are_kept_out(world: World) -> None
     assert len(world.receipts()) == 2
     finish(world)
 
-    assert told(world).state is State.DELETED
+    assert told(world).state is DeletionState.DELETED
 
 
 def test_a_receipt_that_changes_as_it_goes_is_open_again(world: World) -> None:
@@ -456,6 +456,6 @@ def test_a_receipt_that_changes_as_it_goes_is_open_again(world: World) -> None:
     receipt, etag = world.kedja.receipts.read("digits", world.receipt().drop)
     world.kedja.jobs.retry(str(receipt.job))
     with pytest.raises(PreconditionFailed):
-        world.kedja.experiments.remover.receipt("digits", receipt.drop, receipt, etag=etag)
+        world.kedja.experiments.remover.delete_receipt("digits", receipt.drop, receipt, etag=etag)
 
     assert world.opened() == [f".open/{receipt.name}"]

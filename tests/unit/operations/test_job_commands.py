@@ -8,7 +8,7 @@ from function_app.errors import NotFound, Refused
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.operations.job_commands import merged
 from function_app.ports.training_service import JobStatus
-from function_app.store.snapshots import CopyUnderWay
+from function_app.store.snapshots import CopyPending
 from tests.unit.simulation import SCRIPT, World
 
 
@@ -76,7 +76,7 @@ class TestSubmit:
 
     def test_asks_to_come_again_while_scripts_are_copied(self, dropped: World) -> None:
         dropped.blobs.hold_copies = True
-        with pytest.raises(CopyUnderWay):
+        with pytest.raises(CopyPending):
             dropped.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=False)
 
 

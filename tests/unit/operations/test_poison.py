@@ -10,7 +10,7 @@ from tests.unit.simulation import World
 
 def kept(world: World) -> PoisonMessage:
     (name,) = world.blobs.names_in(naming.RECEIPTS, ".poison/")
-    return PoisonMessage.decoded(world.blobs.stored[naming.RECEIPTS, name].data)
+    return PoisonMessage.from_bytes(world.blobs.stored[naming.RECEIPTS, name].data)
 
 
 @pytest.mark.parametrize("queue", naming.QUEUES)
@@ -64,7 +64,7 @@ def test_notes_do_not_pile_up(world: World) -> None:
     world.rest()
     for number in range(15):
         poison = PoisonMessage(queue="run-events", message=f"m{number}", body="", reason="r", at=world.clock())
-        world.kedja.poison.draw_attention(poison, world.receipt())
+        world.kedja.poison.note_on_receipt(poison, world.receipt())
     receipt = world.receipt()
     assert len(receipt.attention) == 10
     assert receipt.attention[-1].endswith("(m14)")
@@ -76,6 +76,6 @@ def test_a_receipt_that_cannot_be_written_keeps_no_message_back(world: World, ca
     receipt = world.receipt()
     poison = PoisonMessage(queue="run-events", message="m", body="", reason="r", at=world.clock())
     with world.blobs.lease(naming.RECEIPTS, f"{receipt.name}.json", 60):
-        world.kedja.poison.draw_attention(poison, receipt)
-    world.kedja.poison.draw_attention(poison, None)
+        world.kedja.poison.note_on_receipt(poison, receipt)
+    world.kedja.poison.note_on_receipt(poison, None)
     assert "could not be told of a poison message" in caplog.text

@@ -5,8 +5,8 @@ from pytest_mock import MockerFixture
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.jobs.job_queue import Turns
-from function_app.operations.approvals import Approver
+from function_app.jobs.job_queue import JobQueue
+from function_app.operations.approvals import ApprovalService
 from function_app.operations.reconciliation import Reconciler
 from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blob, Folders, Page
@@ -135,7 +135,7 @@ class TestOpenReceipts:
         assert [receipt.status for receipt in world.receipts()] == [Status.SUPERSEDED, Status.STARTING]
 
     def test_a_mark_that_gets_no_receipt_is_taken_away_when_its_function_has_ended(self, world: World) -> None:
-        world.kedja.receipts.open("digits", "0" * 64)
+        world.kedja.receipts.set_open_mark("digits", "0" * 64)
         rounds(world, 3)
         assert world.opened() == [f".open/digits/{'0' * 64}"]
         rounds(world)
@@ -213,14 +213,14 @@ class TestOpenReceipts:
         world.drop_digits()
         world.rest()
         world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
-        world.kedja.receipts.open("aaa", "bad")
+        world.kedja.receipts.set_open_mark("aaa", "bad")
         world.tells_of_runs = False
         world.training.finish(world.live_jobs()[0].name)
         rounds(world)
         assert world.receipt().status is Status.REGISTERED
 
     def test_one_that_is_gone_is_closed(self, world: World) -> None:
-        world.kedja.receipts.open("digits", "gone")
+        world.kedja.receipts.set_open_mark("digits", "gone")
         for seconds in (601, 241):
             assert world.opened() == [".open/digits/gone"]
             world.clock.advance(seconds)
@@ -265,7 +265,7 @@ class TestIsolation:
             (Reconciler, "_places"),
             (Reconciler, "_strays"),
             (StaleMarkers, "send_again"),
-            (Approver, "carry_on"),
+            (ApprovalService, "carry_on"),
         ]
         fails = parts.pop(broken)
         spies = [mocker.spy(*part) for part in parts]
@@ -303,8 +303,8 @@ class TestIsolation:
             world.clock.advance(1)
         queued = [world.receipt(folder) for folder in ("yyy", "zzz")]
         assert [receipt.status for receipt in queued] == [Status.QUEUED, Status.QUEUED]
-        world.kedja.submitter.turns.admission.place({str(receipt.job): receipt.name for receipt in queued})
-        repaired = mocker.spy(Turns, "repair")
+        world.kedja.submitter.turns.admission.adopt({str(receipt.job): receipt.name for receipt in queued})
+        repaired = mocker.spy(JobQueue, "repair")
         world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", break_down))
         world.reconcile()
         assert [world.receipt(folder).status for folder in ("yyy", "zzz")] == [Status.SUBMITTING, Status.STARTING]
@@ -508,7 +508,7 @@ def test_files_outside_of_any_folder_are_no_experiment_with_a_latest_drop(world:
     world.drop("data/digits.npz", b"digits")
     world.rest()
     (receipt,) = world.receipts(naming.ROOT_EXPERIMENT)
-    world.kedja.receipts.open(receipt.experiment, receipt.drop)
+    world.kedja.receipts.set_open_mark(receipt.experiment, receipt.drop)
     world.reconcile()
     assert world.kedja.receipts.latest(naming.ROOT_EXPERIMENT) is None
     assert world.receipts(naming.ROOT_EXPERIMENT) == [receipt]

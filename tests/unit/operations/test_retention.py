@@ -9,8 +9,8 @@ from function_app.domain import naming
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceError, TrainingServiceUnavailable
 from function_app.models.deletion import DEPLOYED_TAG
-from function_app.operations.retention import Retirement
-from function_app.store.deletions import State
+from function_app.operations.retention import RetentionRecord
+from function_app.store.deletions import DeletionState
 from function_app.timing import Timing
 from tests.unit.crash_ports import Rehearsal
 from tests.unit.interleaving import Meanwhile, host
@@ -53,9 +53,9 @@ def snapshots(world: World) -> set[str]:
     return {name.split("/")[1] for name in world.blobs.names_in(naming.SNAPSHOTS)}
 
 
-def audit(world: World) -> list[Retirement]:
+def audit(world: World) -> list[RetentionRecord]:
     return [
-        Retirement.decoded(world.blobs.stored[naming.RECEIPTS, name].data)
+        RetentionRecord.from_bytes(world.blobs.stored[naming.RECEIPTS, name].data)
         for name in world.blobs.names_in(naming.RECEIPTS, ".retired/")
     ]
 
@@ -242,7 +242,7 @@ def test_an_attempt_that_is_claimed_meanwhile_wins() -> None:
 def test_leaves_what_is_being_deleted_alone() -> None:
     world = made(keep_snapshots=30)
     world.clock.advance(31 * DAY)
-    assert world.kedja.experiments.delete("digits", by="someone", force=False).state is State.DELETING
+    assert world.kedja.experiments.delete("digits", by="someone", force=False).state is DeletionState.DELETING
     world.kedja.housekeeping.retention.run(world.clock() + timedelta(hours=1))
 
     assert audit(world) == []
@@ -324,7 +324,7 @@ def test_killed_after_any_call() -> None:
 
 def let_go_without_a_word(world: World, receipt: Receipt) -> None:
     """Leave what a process leaves that was killed between a snapshot's end and the word of it on the receipt."""
-    world.kedja.experiments.remover.snapshot(receipt.experiment, receipt.drop)
+    world.kedja.experiments.remover.delete_snapshot(receipt.experiment, receipt.drop)
 
 
 def test_a_retry_of_a_drop_whose_snapshot_just_went_is_refused() -> None:
@@ -352,10 +352,10 @@ def test_the_same_content_again_brings_a_snapshot_back_that_just_went() -> None:
 def test_the_version_that_a_rollback_finds_stays_where_one_before_it_is_gone() -> None:
     world = made(keep_models=30)
     remover = world.kedja.experiments.remover
-    assert remover.is_next_best("digits", "2")
-    assert remover.version("digits", "2")
+    assert remover.is_rollback_target("digits", "2")
+    assert remover.delete_version("digits", "2")
 
-    assert remover.is_next_best("digits", "1")
+    assert remover.is_rollback_target("digits", "1")
 
 
 def made_two() -> World:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.drops.intake import Marker, SettleRequest
+from function_app.drops.intake import PendingSettle, SettleMessage
 from function_app.errors import StorageError, StorageUnavailable
 from function_app.operations.experiments import Experiments
 from function_app.operations.stale_markers import LONGEST, SENT_AGAIN_AFTER
@@ -178,18 +178,20 @@ class TestStaleMarkers:
         assert SENT_AGAIN_AFTER < LONGEST
 
     def test_of_an_older_release_are_sent_again(self, world: World) -> None:
-        request = SettleRequest(experiment="digits", folder="digits", trigger="an event")
-        old = Marker(message="m", request=request).model_dump_json(exclude={"sent", "sent_at"}).encode()
+        request = SettleMessage(experiment="digits", folder="digits", trigger="an event")
+        old = PendingSettle(message="m", request=request).model_dump_json(exclude={"sent", "sent_at"}).encode()
         world.blobs.upload(naming.RECEIPTS, ".settling/digits", old)
         assert self.rounds(world, 2) == [1, 0]
 
     def test_whose_look_begins_meanwhile_are_not_written_again(self, world: World) -> None:
         self.stale(world, 1)
         world.clock.advance(300)
-        request = SettleRequest(experiment="e00", folder="e00", trigger="an event")
+        request = SettleMessage(experiment="e00", folder="e00", trigger="an event")
         begun = host(
             world,
-            blobs=lambda port: Meanwhile(port, "replace", lambda: world.kedja.intake.take(request), about=".settl"),
+            blobs=lambda port: Meanwhile(
+                port, "replace", lambda: world.kedja.intake.consume_marker(request), about=".settl"
+            ),
         )
         begun.reconciler.run(id="a round")
         assert world.markers() == []

@@ -39,7 +39,7 @@ def told(world: World) -> str:
 
 def poisoned(world: World) -> list[PoisonMessage]:
     places = world.blobs.names_in(naming.RECEIPTS, ".poison/")
-    return [PoisonMessage.decoded(world.blobs.stored[naming.RECEIPTS, name].data) for name in places]
+    return [PoisonMessage.from_bytes(world.blobs.stored[naming.RECEIPTS, name].data) for name in places]
 
 
 def replay(world: World) -> Any:  # noqa: ANN401 - JSON
@@ -53,7 +53,7 @@ def variables(world: World) -> object:
 
 def ask(world: World) -> None:
     """Have an event ask for it."""
-    assert world.kedja.entrance.admit(EVENT, code=True)
+    assert world.kedja.entrance.ingest(EVENT, code=True)
 
 
 def ask_as_before(world: World) -> None:
@@ -154,7 +154,7 @@ def test_poison_of_an_older_release_is_replayed(world: World) -> None:
     digits(world)
     body = json.dumps(OLD)
     old = PoisonMessage(queue=naming.SETTLED_DROPS, message="m", body=body, reason="r", at=world.clock())
-    world.blobs.replace(naming.RECEIPTS, naming.poison_blob(naming.SETTLED_DROPS, "m"), old.encoded())
+    world.blobs.replace(naming.RECEIPTS, naming.poison_blob(naming.SETTLED_DROPS, "m"), old.to_bytes())
     assert len(replay(world)["replayed"]) == 1
     assert VALUE not in told(world)
     world.rest()
@@ -226,5 +226,5 @@ def test_nothing_is_on_the_queue_that_was_not_kept(world: World) -> None:
 
     broken = host(world, blobs=lambda port: Meanwhile(port, "replace", full, about=".requests/"))
     with pytest.raises(StorageUnavailable):
-        broken.entrance.admit(EVENT, code=True)
+        broken.entrance.ingest(EVENT, code=True)
     assert world.queues.messages == []

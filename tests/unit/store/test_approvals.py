@@ -87,12 +87,12 @@ def test_approving_sets_it_going_at_once(world: World, client: Client) -> None:
 def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client: Client) -> None:
     approvals = world.kedja.approver.approvals
     pending = [
-        approvals_module.Pending(digest=digit * 64, experiment=experiment, drop="d" * 64)
+        approvals_module.PendingApproval(digest=digit * 64, experiment=experiment, drop="d" * 64)
         for digit in "56"
         for experiment in ("a", "b")
     ]
     for one in pending:
-        assert not approvals.admits(one)
+        assert not approvals.check_or_note(one)
     for digit in "0123":
         approvals.approve(digit * 64, by="ada", note=None)
     world.blobs.upload(naming.RECEIPTS, f".approvals/{'4' * 64}.json", b"{")
@@ -193,7 +193,7 @@ def test_one_too_large_to_be_read_counts_by_its_etag(world: World, mocker: Mocke
 )
 def test_every_key_that_decides_on_code_is_part_of_the_digest(world: World, job: str) -> None:
     world.drop_digits()
-    drop, approvals = Drop.take(world.blobs, "digits"), world.kedja.approver.approvals
+    drop, approvals = Drop.list_drop(world.blobs, "digits"), world.kedja.approver.approvals
     plain, changed = JobSpec(), parse_job_yaml(job)
     again = parse_job_yaml(job.replace("harm", "farm"))
     digests = [approvals.digest(drop, spec) for spec in (plain, changed, again)]
@@ -203,7 +203,7 @@ def test_every_key_that_decides_on_code_is_part_of_the_digest(world: World, job:
 
 def test_what_decides_on_no_code_is_not(world: World) -> None:
     world.drop_digits()
-    drop, approvals = Drop.take(world.blobs, "digits"), world.kedja.approver.approvals
+    drop, approvals = Drop.list_drop(world.blobs, "digits"), world.kedja.approver.approvals
     other = parse_job_yaml("display_name: x\nkedja: {arguments: {epochs: 3}}\nlimits: {timeout: 60}")
     assert approvals.digest(drop, other) == approvals.digest(drop, JobSpec())
 
@@ -425,11 +425,11 @@ def test_an_approval_before_the_receipt_is_written_waits_for_it(world: World) ->
     """The approver sees the note of a drop whose receipt comes a moment later."""
     world.drop_digits()
     approvals = world.kedja.settler.approvals
-    drop = Drop.take(world.blobs, "digits")
+    drop = Drop.list_drop(world.blobs, "digits")
     digest = approvals.digest(drop, JobSpec())
     assert digest is not None
-    pending = approvals_module.Pending(digest=digest, experiment="digits", drop=drop.id(JobSpec().canonical()))
-    assert not approvals.admits(pending)
+    pending = approvals_module.PendingApproval(digest=digest, experiment="digits", drop=drop.id(JobSpec().canonical()))
+    assert not approvals.check_or_note(pending)
     world.kedja.approver.approve(digest, by="ada", note=None)
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
@@ -554,12 +554,12 @@ def test_a_note_is_forgotten_whose_files_have_changed(world: World) -> None:
 
 
 def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: World) -> None:
-    note = approvals_module.Pending(digest="0" * 64, experiment="digits", drop="1" * 64)
-    assert not world.kedja.approver.approvals.admits(note)
+    note = approvals_module.PendingApproval(digest="0" * 64, experiment="digits", drop="1" * 64)
+    assert not world.kedja.approver.approvals.check_or_note(note)
     world.clock.advance(599)
     world.reconcile()
     assert len(pending(world)) == 1
-    assert not world.kedja.approver.approvals.admits(note)
+    assert not world.kedja.approver.approvals.check_or_note(note)
     world.clock.advance(599)
     world.reconcile()
     assert len(pending(world)) == 1
@@ -569,15 +569,15 @@ def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: Worl
 
 
 def test_a_note_that_is_written_again_meanwhile_stays(world: World) -> None:
-    one = approvals_module.Pending(digest="0" * 64, experiment="digits", drop="1" * 64)
-    world.kedja.approver.approvals.admits(one)
+    one = approvals_module.PendingApproval(digest="0" * 64, experiment="digits", drop="1" * 64)
+    world.kedja.approver.approvals.check_or_note(one)
     world.clock.advance(601)
 
     def note_again() -> None:
-        world.kedja.approver.approvals.admits(one)
+        world.kedja.approver.approvals.check_or_note(one)
 
     other = host(world, blobs=lambda port: Meanwhile(port, "read", note_again, about="digits/1111"))
-    other.approver.carry_on(world.clock())
+    other.approver.reconcile(world.clock())
     assert list(world.kedja.approver.approvals.waiting()) == [one]
 
 
@@ -586,8 +586,8 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
 ) -> None:
     approved(world)
     world.queues.messages.clear()
-    broken = approvals_module.Pending(digest="0" * 64, experiment="aaa", drop="bad")
-    world.kedja.approver.approvals.admits(broken)
+    broken = approvals_module.PendingApproval(digest="0" * 64, experiment="aaa", drop="bad")
+    world.kedja.approver.approvals.check_or_note(broken)
     world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
     world.reconcile()
     world.rest()
@@ -597,11 +597,11 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
 
 def test_no_drop_is_looked_at_after_the_time_of_the_round(world: World) -> None:
     for number in range(3):
-        world.kedja.approver.approvals.admits(
-            approvals_module.Pending(digest=f"{number}" * 64, experiment="digits", drop="1" * 64)
+        world.kedja.approver.approvals.check_or_note(
+            approvals_module.PendingApproval(digest=f"{number}" * 64, experiment="digits", drop="1" * 64)
         )
     world.clock.advance(601)
-    world.kedja.approver.carry_on(world.clock() - timedelta(seconds=1))
+    world.kedja.approver.reconcile(world.clock() - timedelta(seconds=1))
     assert len(pending(world)) == 2
 
 

@@ -1,7 +1,7 @@
 """Files that users deleted: the next drop is without them, and its receipt says so."""
 
 from function_app.domain import naming
-from function_app.domain.receipt import Gone
+from function_app.domain.receipt import MissingFiles
 from tests.unit.simulation import World
 
 
@@ -26,7 +26,7 @@ def test_are_told_on_the_next_receipt(world: World) -> None:
 
     first, second = world.receipts()
     assert first.received.gone is None
-    assert second.received.gone == Gone(count=2, files=("data/old.npz", "scripts/helper.py"))
+    assert second.received.gone == MissingFiles(count=2, files=("data/old.npz", "scripts/helper.py"))
     assert [file.name for file in second.received.data_files] == ["digits.npz", "new.npz"]
 
 
@@ -50,7 +50,7 @@ def test_are_told_where_old_content_comes_back(world: World) -> None:
     dropped(world, "data/digits/digits.npz", b"digits")
 
     again = next(receipt for receipt in world.receipts() if len(receipt.attempts) == 2)
-    assert again.received.gone == Gone(count=1, files=("data/more.npz",))
+    assert again.received.gone == MissingFiles(count=1, files=("data/more.npz",))
 
 
 def test_cost_two_reads_of_a_new_drop(world: World) -> None:

@@ -4,7 +4,16 @@ import pytest
 
 from function_app.domain import naming
 from function_app.errors import StorageUnavailable
-from function_app.store.journal import AGE, GRACE, SLOT, Cursor, Entry, InvalidCursor, Journal, Position
+from function_app.store.journal import (
+    BUCKET_SECONDS,
+    CLOCK_SKEW,
+    CURSOR_TTL,
+    Cursor,
+    Entry,
+    InvalidCursor,
+    Journal,
+    Position,
+)
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
 
@@ -45,7 +54,7 @@ def test_tells_what_was_written_since(journal: Journal) -> None:
 
 
 def test_nothing_new_costs_one_call(journal: Journal, blobs: MemoryBlobs, clock: VirtualClock) -> None:
-    clock.advance(GRACE)
+    clock.advance(CLOCK_SKEW)
     journal.append([entry(1)])
     cursor = journal.end()
     blobs.calls.clear()
@@ -62,7 +71,19 @@ def test_writing_costs_one_call(journal: Journal, blobs: MemoryBlobs) -> None:
     assert [call.operation for call in blobs.calls] == ["append"]
 
 
-@pytest.mark.parametrize("step", [1, 50, GRACE, SLOT - 1, SLOT, SLOT + GRACE, 3 * SLOT, AGE // 2])
+@pytest.mark.parametrize(
+    "step",
+    [
+        1,
+        50,
+        CLOCK_SKEW,
+        BUCKET_SECONDS - 1,
+        BUCKET_SECONDS,
+        BUCKET_SECONDS + CLOCK_SKEW,
+        3 * BUCKET_SECONDS,
+        CURSOR_TTL // 2,
+    ],
+)
 def test_nothing_is_lost_or_told_twice_whenever_it_is_read(journal: Journal, clock: VirtualClock, step: int) -> None:
     cursor, told = journal.end(), []
     for number in range(1, 30):
@@ -71,7 +92,7 @@ def test_nothing_is_lost_or_told_twice_whenever_it_is_read(journal: Journal, clo
         if number % 3 == 0:
             found, cursor = read_all(journal, cursor)
             told += found
-    clock.advance(SLOT + GRACE)
+    clock.advance(BUCKET_SECONDS + CLOCK_SKEW)
     told += read_all(journal, cursor)[0]
 
     assert told == list(range(1, 30))
@@ -86,7 +107,7 @@ def test_a_host_whose_clock_is_behind_is_heard(journal: Journal, blobs: MemoryBl
     first, cursor = read_all(journal, cursor)
     late.append([entry(2)])
     second, cursor = read_all(journal, cursor)
-    clock.advance(GRACE)
+    clock.advance(CLOCK_SKEW)
     journal.append([entry(3)])
     third, cursor = read_all(journal, cursor)
 

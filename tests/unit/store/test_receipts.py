@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from function_app.domain import naming
-from function_app.domain.cloud_events import Announced
+from function_app.domain.cloud_events import EventType
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import NotFound, Unreadable
 from function_app.store.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
@@ -54,7 +54,7 @@ class TestLoad:
 class TestChange:
     def test_writes_what_the_edit_returns(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         receipt = receipts.create(make())
-        changed = receipts.change(receipt, lambda now: now.moved(Status.SUBMITTED, NOW))
+        changed = receipts.change(receipt, lambda now: now.with_status(Status.SUBMITTED, NOW))
         assert receipts.load("digits", DROP) == changed
         assert changed.status is Status.SUBMITTED
         assert index(blobs)["status"] == "submitted"
@@ -107,77 +107,77 @@ class TestChange:
 
 class TestFlush:
     def test_publishes_and_empties_the_outbox(self, receipts: Receipts, publisher: MemoryPublisher) -> None:
-        receipt = receipts.create(make(Status.RUNNING).announcing(Announced.JOB_SUBMITTED, NOW))
-        receipts.open("digits", DROP)
-        assert receipts.flush(receipt).outbox == ()
+        receipt = receipts.create(make(Status.RUNNING).with_event(EventType.JOB_SUBMITTED, NOW))
+        receipts.set_open_mark("digits", DROP)
+        assert receipts.publish_outbox(receipt).outbox == ()
         assert receipts.load("digits", DROP).outbox == ()
         assert publisher.types() == ["Kedja.JobSubmitted"]
-        assert list(receipts.opened()) == [("digits", DROP)]
+        assert list(receipts.list_open()) == [("digits", DROP)]
 
     def test_keeps_what_was_refused_and_sends_it_again_with_the_same_id(
         self, receipts: Receipts, publisher: MemoryPublisher, caplog: pytest.LogCaptureFixture
     ) -> None:
-        receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_FAILED, NOW))
-        receipts.open("digits", DROP)
+        receipt = receipts.create(make(Status.FAILED).with_event(EventType.JOB_FAILED, NOW))
+        receipts.set_open_mark("digits", DROP)
         publisher.refuses = True
-        assert receipts.flush(receipt).outbox == receipt.outbox
+        assert receipts.publish_outbox(receipt).outbox == receipt.outbox
         assert "The topic accepts nothing now." in caplog.text
-        assert list(receipts.opened()) == [("digits", DROP)]
+        assert list(receipts.list_open()) == [("digits", DROP)]
         publisher.refuses = False
-        receipts.flush(receipts.load("digits", DROP))
+        receipts.publish_outbox(receipts.load("digits", DROP))
         assert publisher.published == list(receipt.outbox)
-        assert list(receipts.opened()) == []
+        assert list(receipts.list_open()) == []
 
     def test_an_event_that_is_refused_for_good_blocks_no_other_and_is_given_up_after_a_day(
         self, world: World, receipts: Receipts, publisher: MemoryPublisher
     ) -> None:
         now = world.clock()
-        made = make(Status.FAILED).announcing(Announced.JOB_SUBMITTED, now).announcing(Announced.JOB_FAILED, now)
+        made = make(Status.FAILED).with_event(EventType.JOB_SUBMITTED, now).with_event(EventType.JOB_FAILED, now)
         receipt = receipts.create(made)
         refused, accepted = receipt.outbox
-        receipts.open("digits", DROP)
+        receipts.set_open_mark("digits", DROP)
         publisher.refused = {refused.id}
-        assert receipts.flush(receipt).outbox == (refused,)
+        assert receipts.publish_outbox(receipt).outbox == (refused,)
         assert publisher.published == [accepted]
         world.clock.advance(24 * 3600)
-        assert receipts.flush(receipts.load("digits", DROP)).attention == ()
-        assert list(receipts.opened()) == [("digits", DROP)]
+        assert receipts.publish_outbox(receipts.load("digits", DROP)).attention == ()
+        assert list(receipts.list_open()) == [("digits", DROP)]
         world.clock.advance(1)
-        given_up = receipts.flush(receipts.load("digits", DROP))
+        given_up = receipts.publish_outbox(receipts.load("digits", DROP))
         assert given_up.outbox == ()
         assert refused.id in given_up.attention[0]
         assert publisher.published == [accepted]
-        assert list(receipts.opened()) == []
+        assert list(receipts.list_open()) == []
 
     def test_an_event_that_is_refused_and_repaired_within_a_day_is_published(
         self, world: World, receipts: Receipts, publisher: MemoryPublisher
     ) -> None:
-        receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_FAILED, world.clock()))
+        receipt = receipts.create(make(Status.FAILED).with_event(EventType.JOB_FAILED, world.clock()))
         publisher.refused = {receipt.outbox[0].id}
-        receipts.flush(receipt)
+        receipts.publish_outbox(receipt)
         publisher.refused = set()
-        assert receipts.flush(receipts.load("digits", DROP)).outbox == ()
+        assert receipts.publish_outbox(receipts.load("digits", DROP)).outbox == ()
         assert publisher.published == list(receipt.outbox)
 
     def test_nothing_is_given_up_where_the_topic_is_down(
         self, world: World, receipts: Receipts, publisher: MemoryPublisher
     ) -> None:
-        receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_FAILED, world.clock()))
+        receipt = receipts.create(make(Status.FAILED).with_event(EventType.JOB_FAILED, world.clock()))
         publisher.refuses = True
         world.clock.advance(48 * 3600)
-        assert receipts.flush(receipt).outbox == receipt.outbox
+        assert receipts.publish_outbox(receipt).outbox == receipt.outbox
 
     def test_keeps_what_came_into_the_outbox_meanwhile(self, receipts: Receipts) -> None:
-        receipt = receipts.create(make(Status.FAILED).announcing(Announced.JOB_SUBMITTED, NOW))
-        receipts.change(receipt, lambda now: now.announcing(Announced.JOB_FAILED, NOW))
-        assert [event.type for event in receipts.flush(receipt).outbox] == [Announced.JOB_FAILED]
+        receipt = receipts.create(make(Status.FAILED).with_event(EventType.JOB_SUBMITTED, NOW))
+        receipts.change(receipt, lambda now: now.with_event(EventType.JOB_FAILED, NOW))
+        assert [event.type for event in receipts.publish_outbox(receipt).outbox] == [EventType.JOB_FAILED]
 
     def test_closes_what_is_final(self, receipts: Receipts) -> None:
         for status, closed in ((Status.RUNNING, False), (Status.COMPLETED, False), (Status.FAILED, True)):
             receipt = receipts.create(make(status).with_(drop=f"{status}"))
-            receipts.open("digits", receipt.drop)
-            receipts.flush(receipt)
-            assert (("digits", receipt.drop) not in list(receipts.opened())) == closed
+            receipts.set_open_mark("digits", receipt.drop)
+            receipts.publish_outbox(receipt)
+            assert (("digits", receipt.drop) not in list(receipts.list_open())) == closed
 
 
 class TestLatest:
@@ -229,6 +229,6 @@ def test_pages_are_newest_first(receipts: Receipts) -> None:
 
 def test_opened_ones_of_an_experiment_are_not_those_of_its_namesakes(receipts: Receipts) -> None:
     for experiment in ("a", "ab", "a-b"):
-        receipts.open(experiment, DROP)
-    assert list(receipts.opened("a")) == [("a", DROP)]
-    assert len(list(receipts.opened())) == 3
+        receipts.set_open_mark(experiment, DROP)
+    assert list(receipts.list_open("a")) == [("a", DROP)]
+    assert len(list(receipts.list_open())) == 3

@@ -4,7 +4,7 @@ from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.jobspec.schema import parse_job_yaml
 from function_app.ports.storage import CopyStatus
-from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay, Snapshots
+from function_app.store.snapshots import CopyPending, Snapshots, SourceChanged
 from tests.unit.memory import MemoryBlobs
 
 DROP = "d" * 64
@@ -17,7 +17,7 @@ def drop(blobs: MemoryBlobs) -> Drop:
     blobs.upload(naming.SCRIPTS, "Dígits #1/job.yaml", b"{}")
     for number in range(150):
         blobs.upload(naming.DATA, f"Dígits #1/{number}.png", b"12", hashed=number > 0)
-    return Drop.take(blobs, "Dígits #1")
+    return Drop.list_drop(blobs, "Dígits #1")
 
 
 def test_scripts_are_copied_as_they_were(blobs: MemoryBlobs, drop: Drop) -> None:
@@ -36,27 +36,27 @@ def test_copying_again_copies_nothing(blobs: MemoryBlobs, drop: Drop) -> None:
 
 def test_a_script_that_changed_is_not_copied(blobs: MemoryBlobs, drop: Drop) -> None:
     blobs.upload(naming.SCRIPTS, "Dígits #1/train.py", b"another")
-    with pytest.raises(ChangedMeanwhile, match=r"train\.py changed"):
+    with pytest.raises(SourceChanged, match=r"train\.py changed"):
         Snapshots(blobs).copy_scripts(drop, DROP)
     blobs.delete(naming.SCRIPTS, "Dígits #1/train.py")
-    with pytest.raises(ChangedMeanwhile, match=r"train\.py changed"):
+    with pytest.raises(SourceChanged, match=r"train\.py changed"):
         Snapshots(blobs).copy_scripts(drop, DROP)
 
 
 def test_a_copy_takes_its_time(blobs: MemoryBlobs, drop: Drop) -> None:
     blobs.hold_copies = True
     for _ in range(2):
-        with pytest.raises(CopyUnderWay):
+        with pytest.raises(CopyPending):
             Snapshots(blobs).copy_scripts(drop, DROP)
     blobs.end_copies(CopyStatus.FAILED)
-    with pytest.raises(CopyUnderWay):
+    with pytest.raises(CopyPending):
         Snapshots(blobs).copy_scripts(drop, DROP)
     blobs.end_copies()
     Snapshots(blobs).copy_scripts(drop, DROP)
 
 
 def test_a_manifest_names_all_and_the_receipt_the_first(blobs: MemoryBlobs, drop: Drop) -> None:
-    received = Snapshots(blobs).describe(drop, DROP, entry_script="train.py", ignored=["_SUCCESS"])
+    received = Snapshots(blobs).write_manifest(drop, DROP, entry_script="train.py", ignored=["_SUCCESS"])
     assert (received.scripts, received.data, received.size) == (2, 150, 312)
     assert (received.job_yaml and received.job_yaml.name, received.job_yaml == drop.job_yaml) == ("job.yaml", True)
     assert (len(received.data_files), received.counted_by_etag) == (100, 1)
@@ -68,7 +68,9 @@ def test_a_manifest_names_all_and_the_receipt_the_first(blobs: MemoryBlobs, drop
 
 def test_hashes_say_whether_data_or_scripts_are_the_same(blobs: MemoryBlobs, drop: Drop) -> None:
     def described() -> tuple[str, str]:
-        received = Snapshots(blobs).describe(Drop.take(blobs, "Dígits #1"), DROP, entry_script=None, ignored=[])
+        received = Snapshots(blobs).write_manifest(
+            Drop.list_drop(blobs, "Dígits #1"), DROP, entry_script=None, ignored=[]
+        )
         return received.scripts_sha256, received.data_sha256
 
     scripts, data = described()
@@ -79,6 +81,6 @@ def test_hashes_say_whether_data_or_scripts_are_the_same(blobs: MemoryBlobs, dro
 
 def test_the_job_spec_is_kept_as_it_was_first(blobs: MemoryBlobs, drop: Drop) -> None:
     snapshots, spec = Snapshots(blobs), parse_job_yaml("compute: cpu-cluster\nkedja: {arguments: {epochs: 3}}")
-    snapshots.keep_spec(drop, DROP, spec)
-    snapshots.keep_spec(drop, DROP, parse_job_yaml("display_name: the same training"))
+    snapshots.save_spec(drop, DROP, spec)
+    snapshots.save_spec(drop, DROP, parse_job_yaml("display_name: the same training"))
     assert snapshots.spec(drop.experiment, DROP).canonical() == spec.canonical()

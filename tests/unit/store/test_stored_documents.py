@@ -12,25 +12,25 @@ import pytest
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
 from function_app.domain.receipt import Receipt
-from function_app.drops.intake import Marker, SettleRequest
+from function_app.drops.intake import PendingSettle, SettleMessage
 from function_app.drops.uploads import UploadRecord
 from function_app.http.api_keys import StoredKey
-from function_app.http.idempotency import Kept
-from function_app.jobs.job_queue import SubmitRequest
-from function_app.jobs.slots import Running
-from function_app.jobs.tracking import LookRequest
+from function_app.http.idempotency import StoredResponse
+from function_app.jobs.job_queue import SubmitMessage
+from function_app.jobs.slots import SlotTable
+from function_app.jobs.tracking import SyncJobMessage
 from function_app.jobspec.schema import stored_spec
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
 from function_app.models.ownership import ModelOwner
 from function_app.operations import reconciliation, retention, walk
-from function_app.operations.approvals import ApprovedRequest
+from function_app.operations.approvals import ApprovedMessage
 from function_app.operations.poison import PoisonMessage
-from function_app.operations.training_requests import TrainingRequest
+from function_app.operations.training_requests import TrainingRequestMessage
 from function_app.store.approvals import Approval
 from function_app.store.deletions import Deletion
 from function_app.store.journal import Entry
-from function_app.store.latest_drop import Latest
+from function_app.store.latest_drop import LatestDrop
 from function_app.store.pause import Pause
 
 FOLDER = Path(__file__).parent / "stored"
@@ -41,8 +41,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "champion-of-a-shared-model": Champion,
     "deletion-done": Deletion,
     "deletion-under-way": Deletion,
-    "idempotency-key": Kept,
-    "latest-drop": Latest,
+    "idempotency-key": StoredResponse,
+    "latest-drop": LatestDrop,
     "model-manifest": ModelManifest,
     "owner": ModelOwner,
     "paused": Pause,
@@ -53,20 +53,20 @@ DOCUMENTS: dict[str, type[Document]] = {
     "receipt-with-events": Receipt,
     "reconcile-cursor": reconciliation.Cursor,
     "retention-cursor": retention.Cursor,
-    "retirement": retention.Retirement,
-    "running-jobs": Running,
-    "settling-mark": Marker,
+    "retirement": retention.RetentionRecord,
+    "running-jobs": SlotTable,
+    "settling-mark": PendingSettle,
     "snapshot-manifest": Manifest,
     "upload-record": UploadRecord,
-    "walk-cursor": walk.Cursor,
+    "walk-cursor": walk.WalkCursor,
 }
 LINES: dict[str, type[Document]] = {"journal-drop": Entry, "journal-event": Entry}
 MESSAGES: dict[str, type[Document]] = {
-    "message-approved": ApprovedRequest,
-    "message-look": LookRequest,
-    "message-request": TrainingRequest,
-    "message-settle": SettleRequest,
-    "message-submit": SubmitRequest,
+    "message-approved": ApprovedMessage,
+    "message-look": SyncJobMessage,
+    "message-request": TrainingRequestMessage,
+    "message-settle": SettleMessage,
+    "message-submit": SubmitMessage,
 }
 
 
@@ -76,13 +76,13 @@ def stored(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_is_read_and_written_back_as_it_was(name: str) -> None:
-    assert DOCUMENTS[name].decoded(stored(name)).encoded() == stored(name)
+    assert DOCUMENTS[name].from_bytes(stored(name)).to_bytes() == stored(name)
 
 
 @pytest.mark.parametrize("name", [*LINES, *MESSAGES])
 def test_a_line_or_message_is_read_and_written_back_as_it_was(name: str) -> None:
     kind = {**LINES, **MESSAGES}[name]
-    assert kind.decoded(stored(name)).model_dump(mode="json") == json.loads(stored(name))
+    assert kind.from_bytes(stored(name)).model_dump(mode="json") == json.loads(stored(name))
 
 
 def test_a_job_spec_is_read_and_written_back_as_it_was() -> None:
@@ -96,7 +96,7 @@ def test_a_receipt_of_the_release_before_lacks_what_this_one_adds(name: str) -> 
     for attempt in document["attempts"]:
         for field in ("options", "misses", "reopened", "request"):
             attempt.pop(field, None)
-    receipt = Receipt.decoded(json.dumps(document).encode())
+    receipt = Receipt.from_bytes(json.dumps(document).encode())
     assert [one.job for one in receipt.attempts] == [one["job"] for one in document["attempts"]]
     assert {one.options for one in receipt.attempts} == {None}
 

@@ -9,7 +9,7 @@ from function_app.http.callers import Role
 from function_app.http.paging.position import InvalidToken
 from function_app.http.paging.receipts import newest
 from function_app.ports.training_service import JobStatus
-from function_app.store.receipts import Summary
+from function_app.store.receipts import ReceiptSummary
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.simulation import World
@@ -146,7 +146,7 @@ def test_what_comes_meanwhile_moves_nothing(world: World, client: Client, drop: 
 def test_a_long_list_is_read_in_parts(world: World, drop: str) -> None:
     make_receipts(world, drop, 9)
 
-    def oldest(after: str | None) -> tuple[list[Summary], str | None]:
+    def oldest(after: str | None) -> tuple[list[ReceiptSummary], str | None]:
         is_oldest = f"{0:064x}"
         return newest(world.kedja.receipts, lambda one: one.drop == is_oldest, limit=5, after=after, reads=(2, 2, 2))
 

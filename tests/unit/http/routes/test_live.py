@@ -8,10 +8,10 @@ import pytest
 
 from function_app.domain import naming
 from function_app.http.callers import Role
-from function_app.http.long_poll import PAUSE, JournalWatch
+from function_app.http.long_poll import PAUSE, SharedJournalReader
 from function_app.ports.metrics import MetricPoint, RunSeries
 from function_app.ports.training_service import JobStatus
-from function_app.store.journal import GRACE, Cursor, Entry
+from function_app.store.journal import CLOCK_SKEW, Cursor, Entry
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
@@ -145,9 +145,9 @@ def test_others_changes_are_not_told_and_passed_over(world: World, client: Clien
 
 
 def test_many_who_wait_cost_as_much_as_one(blobs: MemoryBlobs, world: World) -> None:
-    world.clock.advance(GRACE)
+    world.clock.advance(CLOCK_SKEW)
     now = 0.0
-    watch = JournalWatch(world.kedja.receipts.journal, lambda: now)
+    watch = SharedJournalReader(world.kedja.receipts.journal, lambda: now)
     cursor = watch.journal.end()
     blobs.calls.clear()
     for second in range(5):
@@ -159,9 +159,9 @@ def test_many_who_wait_cost_as_much_as_one(blobs: MemoryBlobs, world: World) -> 
 
 
 def test_new_lines_are_read_once_for_all_who_wait(blobs: MemoryBlobs, world: World) -> None:
-    world.clock.advance(GRACE)
+    world.clock.advance(CLOCK_SKEW)
     now = 0.0
-    watch = JournalWatch(world.kedja.receipts.journal, lambda: now)
+    watch = SharedJournalReader(world.kedja.receipts.journal, lambda: now)
     cursor = watch.journal.end()
     for number in range(3):
         watch.journal.append([Entry(kind="drop", experiment="digits", data={"number": number})])
@@ -173,9 +173,9 @@ def test_new_lines_are_read_once_for_all_who_wait(blobs: MemoryBlobs, world: Wor
 
 
 def test_a_place_that_was_read_is_read_anew_after_a_second(world: World) -> None:
-    world.clock.advance(GRACE)
+    world.clock.advance(CLOCK_SKEW)
     now = 0.0
-    watch = JournalWatch(world.kedja.receipts.journal, lambda: now)
+    watch = SharedJournalReader(world.kedja.receipts.journal, lambda: now)
     cursor = watch.journal.end()
     for number in range(2):
         watch.journal.append([Entry(kind="drop", experiment="digits", data={"number": number})])
@@ -184,8 +184,8 @@ def test_a_place_that_was_read_is_read_anew_after_a_second(world: World) -> None
 
 
 def test_few_places_are_remembered(blobs: MemoryBlobs, world: World) -> None:
-    world.clock.advance(GRACE)
-    watch = JournalWatch(world.kedja.receipts.journal, lambda: 0.0)
+    world.clock.advance(CLOCK_SKEW)
+    watch = SharedJournalReader(world.kedja.receipts.journal, lambda: 0.0)
     end = watch.journal.end()
     first, *_, last = places = [Cursor(slot=end.slot, offset=number) for number in range(10)]
     for place in places:

@@ -8,7 +8,7 @@ from pytest_mock import MockerFixture
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
 from function_app.http.callers import Role
-from function_app.http.paging.position import Position
+from function_app.http.paging.position import PageToken
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
 from function_app.ports.training_service import JobStatus
@@ -159,7 +159,7 @@ def fill(world: World, version: str, count: int, *, hashed: bool = True) -> list
     assert manifest is not None
     paths = [f"samples/{version}-{number:04}.png" for number in range(count)]
     files = tuple(Artifact(path=path, size=1, sha256="0" * 64 if hashed else None) for path in paths)
-    data = manifest.model_copy(update={"files": files}).encoded()
+    data = manifest.model_copy(update={"files": files}).to_bytes()
     world.blobs.replace(naming.MODELS, ModelManifest.blob("digits", version), data)
     for path in paths:
         world.blobs.upload(naming.MODELS, f"digits/{version}/{path}", path.encode())
@@ -225,7 +225,7 @@ def test_pages_of_the_champions_files_are_of_one_version(client: Client, world: 
         "limit=1001",
         "after=x",
         *(
-            f"after={Position(token=token, last=last).encoded()}"
+            f"after={PageToken(token=token, last=last).encoded()}"
             for token, last in [(None, "1"), ("..", "1"), ("1", "x")]
         ),
     ],
@@ -236,7 +236,7 @@ def test_a_page_of_files_that_is_none_is_refused(client: Client, jobs: list[str]
 
 
 def test_another_experiments_files_are_in_no_page(world: World, client: Client, jobs: list[str]) -> None:
-    after = Position(token="1", last="0").encoded()
+    after = PageToken(token="1", last="0").encoded()
     answer = limited(world, Role.DATA, "other").get(f"/api/models/digits/champion/files?after={after}")
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
@@ -315,7 +315,7 @@ def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World
     assert found is not None
     other = found[0].history[0].model_copy(update={"receipt": "secret/0"})
     changed = found[0].model_copy(update={"history": (other, *found[0].history)})
-    world.blobs.replace(naming.MODELS, "digits/champion.json", changed.encoded())
+    world.blobs.replace(naming.MODELS, "digits/champion.json", changed.to_bytes())
     client = limited(world, Role.CODE, "digits")
 
     assert "secret" not in client.get("/api/models/digits").text
@@ -327,7 +327,7 @@ def test_a_champion_of_an_experiment_that_the_caller_may_not_see_stays(world: Wo
     champion = world.kedja.champions.find("digits")
     assert champion is not None
     foreign = champion.model_copy(update={"receipt": "secret/drop", "owner": "secret"})
-    world.blobs.replace(naming.MODELS, "digits/champion.json", foreign.encoded())
+    world.blobs.replace(naming.MODELS, "digits/champion.json", foreign.to_bytes())
 
     refused = promote(limited(world, Role.CODE, "digits"), "1")
 

@@ -6,7 +6,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
-from function_app.drops.uploads import MOST_READ, Uploads, Wanted
+from function_app.drops.uploads import MOST_READ, RequestedFile, Uploads
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
@@ -148,25 +148,26 @@ def test_who_asked_is_remembered(world: World, client: Client) -> None:
     ask(client, {"container": "data", "name": "a.png"}, experiment="digits")
     world.blobs.calls.clear()
 
-    assert uploads.of("digits") == {
+    assert uploads.latest_links("digits") == {
         ("data", "a.png"): ("local", world.clock()),
         ("scripts", "train.py"): ("local", first),
     }
     assert len(world.blobs.calls) == 3
-    assert uploads.of("other") == {}
+    assert uploads.latest_links("other") == {}
 
 
 def test_of_large_records_only_the_newest_are_read(world: World, mocker: MockerFixture) -> None:
     uploads = Uploads(blobs=world.blobs, clock=world.clock)
     for number in range(12):
         files = [
-            Wanted(container="data", name=f"{number}/{f'{"x" * 220}/' * 4}{count:03}.png") for count in range(1000)
+            RequestedFile(container="data", name=f"{number}/{f'{"x" * 220}/' * 4}{count:03}.png")
+            for count in range(1000)
         ]
         uploads.links("digits", files, by=f"caller {number}")
         world.clock.advance(60)
     read = mocker.spy(MemoryBlobs, "read")
 
-    found = uploads.of("digits")
+    found = uploads.latest_links("digits")
 
     count = sum(len(blob.data) for blob in read.spy_return_list)
     assert MOST_READ - MIB < count <= MOST_READ
