@@ -1,12 +1,13 @@
 """What runs on the node that trains: `python -m training_job.launch`, `.train` and `.score`.
 
-Importing the package makes `chainer` importable on today's Python and NumPy (see `training_job.compat`). Nothing
+Importing the package makes `chainer` importable on today's Python and NumPy (see `training_job.hooks.compat`). Nothing
 else happens until something imports Chainer.
 """
 
-from training_job import compat, dropped_datasets, reports, resuming
+from training_job.hooks import dataset_hooks, metric_hooks, resuming
+from training_job.hooks.compat import installer
 
-compat.install()
-reports.install()
+installer.install()
+metric_hooks.install()
 resuming.install()
-dropped_datasets.install()
+dataset_hooks.install()

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training_job.atomic_write import DAMAGED_ARRAYS, written
 from training_job.errors import CheckpointError
-from training_job.files import DAMAGED_ARRAYS, written
 
 FOLDER_VARIABLE = "KEDJA_CHECKPOINTS"
 SECONDS_VARIABLE = "KEDJA_CHECKPOINT_SECONDS"

@@ -18,20 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training_job import (
-    archives,
-    checkpoints,
-    child,
-    environment_facts,
-    final_metrics,
-    gpu,
-    manifest,
-    metrics,
-    node,
-    ranks,
-    snapshot,
-)
-from training_job.compat import STARTUP, callers
+from training_job import checkpoints, manifest, metrics, mpi_env
 from training_job.errors import (
     REFUSED,
     ArchiveError,
@@ -41,10 +28,21 @@ from training_job.errors import (
     SnapshotError,
     TrainingJobError,
 )
+from training_job.hooks.compat import caller_origin
+from training_job.hooks.compat.installer import STARTUP
 from training_job.job import Job, parse
+from training_job.launcher import (
+    archives,
+    gpu_preflight,
+    metrics_summary,
+    process,
+    rank_sync,
+    run_environment,
+    snapshot,
+)
+from training_job.launcher.run_log import Reader, RunLog
 from training_job.manifest import Outcome, Result
-from training_job.mlflow_run import MlflowRun
-from training_job.run_log import Reader, RunLog
+from training_job.tracking.mlflow_run import MlflowRun
 
 _NOT_STARTED = 127
 _LACKS_OF_MEMORY = (
@@ -64,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the job that the arguments name in the current folder. Returns the exit code."""
     logging.basicConfig(format="training_job.launch: %(message)s", level=logging.INFO, stream=sys.stderr)
     job = parse(sys.argv[1:] if argv is None else argv)
-    reports = ranks.rank() == 0
+    reports = mpi_env.rank() == 0
     for folder in (job.outputs, job.folder / "logs", job.state):
         folder.mkdir(exist_ok=True)
-    records = job.records(ranks.rank())
+    records = job.records(mpi_env.rank())
     records.unlink(missing_ok=True)
     if reports:
         # That of an earlier start must not speak for this one, should this one be killed.
@@ -78,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result.reason is not None:
         logger.error("%s: %s", result.outcome.value, result.reason)
     if reports:
-        final_metrics.add(run_log.drain(), job.outputs)
+        metrics_summary.add(run_log.drain(), job.outputs)
         run_log.close()
         if result.outcome is Outcome.COMPLETED:
             checkpoints.clear(job.checkpoints)
@@ -89,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(job: Job, run_log: RunLog) -> Result:
     try:
         dropped = snapshot.read(job.snapshot)
-        seen = None if job.data is None or ranks.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
-        data = node.prepare_once(job.state, lambda: _prepare(job, dropped))
+        seen = None if job.data is None or mpi_env.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
+        data = rank_sync.prepare_once(job.state, lambda: _prepare(job, dropped))
         end = _run_script(job, data, run_log)
         result = _judge(end, run_log, job)
         if job.data is not None and seen is not None:
@@ -116,27 +114,27 @@ def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
     installed = job.state / "packages"
     requirements = job.folder / "requirements.txt"
     if requirements.is_file():
-        from training_job import packages  # noqa: PLC0415 - what it imports takes a tenth of a job's start
+        from training_job.launcher import packages  # noqa: PLC0415 - what it imports takes a tenth of a job's start
 
         packages.install(requirements, installed)
     if not job.is_shell:
-        gpu.check(job.command, installed, with_chainer=callers.imports_chainer(str(job.folder)))
+        gpu_preflight.check(job.command, installed, with_chainer=caller_origin.imports_chainer(str(job.folder)))
     return None if job.data is None else archives.unpacked(job.data, job.state / "data")
 
 
-def _run_script(job: Job, data: Path | None, run_log: RunLog) -> child.End:
+def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.End:
     words = job.command_with_data(data)
     command = ("/bin/bash", "-c", *words) if job.is_shell else words
-    parameters = {"command": job.command[0]} if job.is_shell else environment_facts.parameters(job.command)
+    parameters = {"command": job.command[0]} if job.is_shell else run_environment.parameters(job.command)
 
     def follow() -> None:
         # Asked for while the script runs already: with GPUs, nvidia-smi can take seconds.
-        run_log.start(parameters, environment_facts.tags() if ranks.rank() == 0 else {})
+        run_log.start(parameters, run_environment.tags() if mpi_env.rank() == 0 else {})
 
-    return child.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
+    return process.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
 
 
-def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:
+def _judge(end: process.End, run_log: RunLog, job: Job) -> Result:
     """Say in words how the script ended."""
     if end.exit_code == 0:
         return Result(outcome=Outcome.COMPLETED, exit_code=0)
@@ -158,7 +156,7 @@ def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:
 
 def _failure_of_another_rank(job: Job) -> str | None:
     """Return why another rank of this node failed: mpirun then ends the others by a signal."""
-    for rank in range(1, ranks.size()):
+    for rank in range(1, mpi_env.size()):
         reader = Reader(job.records(rank))
         reader.read()
         if reader.records.failure is not None:
@@ -169,8 +167,8 @@ def _failure_of_another_rank(job: Job) -> str | None:
 def _environment(job: Job, data: Path | None) -> dict[str, str]:
     """Return the script's environment variables."""
     own = {
-        metrics.FILE_VARIABLE: str(job.records(ranks.rank())),
-        callers.JOB_VARIABLE: str(job.folder),
+        metrics.FILE_VARIABLE: str(job.records(mpi_env.rank())),
+        caller_origin.JOB_VARIABLE: str(job.folder),
         checkpoints.FOLDER_VARIABLE: str(job.checkpoints),
         "PYTHONUNBUFFERED": "1",
     }

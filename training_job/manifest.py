@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from training_job.files import write_json
+from training_job.atomic_write import write_json
 
 NAME = ".kedja-manifest.json"
 _VERSION = 1

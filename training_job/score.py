@@ -21,10 +21,11 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job import device, model_file, networks
-from training_job.datasets import npz
+from training_job import device
 from training_job.errors import REFUSED, ModelError, TrainingJobError
-from training_job.inputs import Inputs
+from training_job.trainer import model_file, networks
+from training_job.trainer.datasets import npz
+from training_job.trainer.preprocessing import Inputs
 
 _BATCH = 1000
 

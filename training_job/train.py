@@ -1,9 +1,9 @@
 """`python -m training_job.train`: trains on dropped data where no script was dropped.
 
-Writes to the output folder `model.npz`, `model.json` (see `training_job.model_file`) and `metrics.json` of the best
-epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
-where `onnx` is installed. Ends with 65, and writes nothing, where the data cannot be trained on or the GPU asked for
-is not there. In a job that is started again it goes on from its last checkpoint.
+Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`) and `metrics.json` of the
+best epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
+if `onnx` is installed. Ends with 65, and writes nothing, if the data cannot be trained on or the GPU asked for is not
+there. A job that is started again continues from its last checkpoint.
 """
 
 import argparse
@@ -19,22 +19,24 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job import checkpoints, device, evaluation, metrics, model_file, networks, onnx_file, plots, ranks
+from training_job import checkpoints, device, metrics, mpi_env
+from training_job.atomic_write import write_json, written
 from training_job.checkpoints import Store
-from training_job.datasets import Split, load
 from training_job.errors import REFUSED, DatasetError, DeviceError, TrainingJobError
-from training_job.files import write_json, written
-from training_job.inputs import Inputs, inputs_for
-from training_job.progress import ProgressBar
-from training_job.train_options import parse
-from training_job.training import Epoch, Options, Result, Trainer
+from training_job.trainer import evaluation, model_file, networks, onnx_file, plots
+from training_job.trainer.datasets.finder import load
+from training_job.trainer.datasets.table import Split
+from training_job.trainer.loop import Epoch, Options, Result, Trainer
+from training_job.trainer.options import parse
+from training_job.trainer.preprocessing import Inputs, inputs_for
+from training_job.trainer.progress import ProgressBar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say. Returns the exit code."""
     options = parse(argv)
-    if ranks.rank() > 0:
-        _say(f"rank {ranks.rank()} has nothing to do: the built-in trainer trains in rank 0 alone")
+    if mpi_env.rank() > 0:
+        _say(f"rank {mpi_env.rank()} has nothing to do: the built-in trainer trains in rank 0 alone")
         return 0
     try:
         _run(options)

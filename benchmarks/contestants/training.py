@@ -33,7 +33,7 @@ def _data(device: int) -> tuple[Any, Any]:
 
 
 def _network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
-    from training_job import networks
+    from training_job.trainer import networks
 
     options = {"inputs": [WIDTHS[0]], "hidden": WIDTHS[1:]} if name == "mlp" else {"inputs": [1, 28, 28], "dropout": 0}
     return networks.build(name, {**options, "classes": CLASSES})
@@ -43,9 +43,9 @@ def _kedja(network: str, device: int) -> Pass:
     import numpy as np
 
     from training_job import device as devices
-    from training_job.datasets import Split, Table
-    from training_job.inputs import Inputs
-    from training_job.training import Options, Trainer
+    from training_job.trainer.datasets.table import Split, Table
+    from training_job.trainer.loop import Options, Trainer
+    from training_job.trainer.preprocessing import Inputs
 
     x, y = _data(device)
     names = tuple(str(number) for number in range(CLASSES))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training_job.drops import Drop, entry, manifest_of
-from training_job import archives, launch
+from training_job import launch
+from training_job.launcher import archives
 
 
 def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from tests.unit.training_job.drops import ROOT, Drop
-from training_job import networks, plots, score, train
+from training_job import score, train
 from training_job.errors import ModelError
-from training_job.training import SCHEDULES, Epoch
+from training_job.trainer import networks, plots
+from training_job.trainer.loop import SCHEDULES, Epoch
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ HOLD = """
     import os, select, signal
     import chainer
     from training_job import checkpoints
-    from training_job.progress import ProgressBar
+    from training_job.trainer.progress import ProgressBar
 
     class Unused(chainer.Chain):
         pass

@@ -1,0 +1,91 @@
+"""Sends what Chainer's own extensions report to the job's metrics, without a change in the script.
+
+`LogReport` is what PrintReport, PlotReport and the log file read from, so its entries are the ones that the author
+looks at. An `Evaluator` counts by itself only where the Trainer has no LogReport. Metrics carry the iteration as step.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from training_job import metrics
+from training_job.hooks import import_hook
+from training_job.hooks.import_hook import Patch, PatchFinder
+
+
+@contextlib.contextmanager
+def _log_report(module: ModuleType) -> Iterator[None]:
+    yield
+    report = module.LogReport.__call__
+
+    @functools.wraps(report)
+    def call(self: Any, trainer: Any) -> Any:  # noqa: ANN401 - Chainer has no types
+        before = len(self.log)
+        result = report(self, trainer)
+        for entry in self.log[before:]:
+            _send({key: value for key, value in entry.items() if key != "iteration"}, entry.get("iteration"))
+        return result
+
+    module.LogReport.__call__ = call
+
+
+@contextlib.contextmanager
+def _evaluator(module: ModuleType) -> Iterator[None]:
+    yield
+    evaluate = module.Evaluator.__call__
+
+    @functools.wraps(evaluate)
+    def call(self: Any, trainer: Any = None) -> Any:  # noqa: ANN401 - Chainer has no types
+        result = evaluate(self, trainer)
+        if trainer is not None and not _has_log_report(trainer):
+            _send(result, trainer.updater.iteration)
+        return result
+
+    module.Evaluator.__call__ = call
+
+
+def _has_log_report(trainer: Any) -> bool:  # noqa: ANN401 - Chainer has no types
+    from chainer.training.extensions import LogReport  # noqa: PLC0415 - only in a process that trains
+
+    entries = trainer._extensions.values()  # noqa: SLF001 - get_extension wants a name, and people rename them
+    return any(isinstance(entry.extension, LogReport) for entry in entries)
+
+
+def _send(values: Mapping[str, Any], step: int | None) -> None:
+    """Numbers and arrays of one number (a GPU's too) are metrics; anything else in a report is not."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found[name] = float(getattr(value, "array", value))
+        except (TypeError, ValueError):
+            continue
+    metrics.log(found, step=step)
+
+
+REPORTS = (
+    Patch(
+        module="chainer.training.extensions.log_report",
+        broke="nothing: the values would stay in the log file",
+        since="-",
+        mended="each new entry of the log is sent to the job's metrics",
+        mend=_log_report,
+    ),
+    Patch(
+        module="chainer.training.extensions.evaluator",
+        broke="nothing: the values would stay in the Trainer",
+        since="-",
+        mended="results are sent to the job's metrics, unless a LogReport does it",
+        mend=_evaluator,
+    ),
+)
+
+_FINDER = PatchFinder(REPORTS)
+
+
+def install() -> None:
+    """Report from this process, if it is part of a job that `launch` started."""
+    if metrics.FILE_VARIABLE in os.environ:
+        import_hook.install(_FINDER)

@@ -1,0 +1,289 @@
+"""Makes Chainer's Trainer go on where an earlier start of the job was ended, without a change in the script.
+
+A checkpoint holds what `extensions.snapshot` keeps, and beside it what that leaves out and a run depends on: the
+random generators, the optimizers' hyperparameters, the metrics logged so far. One is written
+
+- when the script's own `extensions.snapshot` has fired,
+- else every minute (KEDJA_CHECKPOINT_SECONDS), or as rarely as keeps the writing under a twentieth of the time,
+- when SIGTERM came: at the end of the iteration, and then the process ends with 128 + 15,
+- when the training is over, as what follows it may be interrupted too.
+
+With several ranks each keeps its own, at the end of each epoch, and all go on from the newest that every rank has.
+"""
+
+import contextlib
+import functools
+import hashlib
+import numbers
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from training_job import checkpoints, metrics, mpi_env
+from training_job.checkpoints import Checkpoint, Pace, Store
+from training_job.errors import CheckpointError
+from training_job.hooks import import_hook
+from training_job.hooks.import_hook import Patch, PatchFinder
+from training_job.sigterm import EXIT_CODE, Termination
+
+_SNAPSHOT_TAKEN = "_kedja_snapshot_taken"
+
+_loops = 0  # that this process has begun
+
+
+class _StopTrigger:
+    """Stands before a Trainer's stop trigger: it is what the loop asks between two iterations."""
+
+    def __init__(self, inner: Any, ask: Callable[[Any], bool]) -> None:  # noqa: ANN401 - any callable
+        self.inner = inner
+        self._ask = ask
+
+    def __call__(self, trainer: Any) -> bool:  # noqa: ANN401 - Chainer has no types
+        return self._ask(trainer)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        return getattr(self.__dict__["inner"], name)
+
+
+class Keeper:
+    """Keeps one Trainer's checkpoints while it runs."""
+
+    def __init__(self, trainer: Any, folder: Path, termination: Termination) -> None:  # noqa: ANN401 - as above
+        self._trainer = trainer
+        self._store = Store(folder / f"rank{mpi_env.rank()}")
+        self._folder = folder
+        self._termination = termination
+        self._going_on: Checkpoint | None = None
+        self._can_keep = True
+        self._pace = Pace()
+
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Load the newest checkpoint that fits, and keep new ones until the training is over."""
+        self._load()
+        inner = self._trainer.stop_trigger
+        self._trainer.stop_trigger = _StopTrigger(inner, self._is_over)
+        try:
+            yield
+        finally:
+            self._trainer.stop_trigger = inner
+
+    def _load(self) -> None:
+        for checkpoint in self._store.newest_first(self._shared() if mpi_env.size() > 1 else None):
+            if checkpoint.iteration < self._trainer.updater.iteration:
+                break  # the script has loaded something newer itself
+            reason = _misfit(self._trainer, checkpoint.arrays)
+            if reason is not None:
+                _say(f"the checkpoint of iteration {checkpoint.iteration} is passed over: {reason}")
+                continue
+            _fill(self._trainer, checkpoint)
+            self._store.remove_after(checkpoint.iteration)
+            self._going_on = checkpoint
+            _say(f"going on from the checkpoint of iteration {checkpoint.iteration}")
+            return
+        self._store.remove_after(self._trainer.updater.iteration)
+
+    def _shared(self) -> list[int]:
+        """Return the newest iteration of which every rank has a checkpoint that can be read, alike in each rank."""
+        stores = [Store(self._folder / f"rank{rank}") for rank in range(mpi_env.size())]
+        common = set.intersection(*(set(store.iterations()) for store in stores))
+        for iteration in sorted(common, reverse=True):
+            if all(store.can_read(iteration) for store in stores):
+                return [iteration]
+        if own := self._store.iterations():
+            _say(
+                f"rank {mpi_env.rank()} has checkpoints of iterations {', '.join(map(str, own))}, and none that every "
+                "rank has and can read: all ranks begin anew"
+            )
+        return []
+
+    def _is_over(self, trainer: Any) -> bool:  # noqa: ANN401 - as above
+        if self._going_on is not None:
+            # Here and not in _load, as extensions set learning rates and may draw when they are initialised.
+            checkpoint, self._going_on = self._going_on, None
+            _fill_the_rest(trainer, checkpoint)
+            return bool(checkpoint.notes["over"])
+        over = bool(trainer.stop_trigger.inner(trainer))
+        if trainer.updater.iteration > 0 and (over or self._termination.is_asked or self._is_due(trainer)):
+            self._keep(trainer, over=over)
+        if self._termination.is_asked and not over:
+            _say(f"SIGTERM: ended after iteration {trainer.updater.iteration}")
+            sys.exit(EXIT_CODE)
+        return over
+
+    def _is_due(self, trainer: Any) -> bool:  # noqa: ANN401 - as above
+        if trainer.__dict__.pop(_SNAPSHOT_TAKEN, False) and mpi_env.size() == 1:
+            return True
+        if mpi_env.size() > 1:
+            return bool(trainer.updater.is_new_epoch)
+        return self._pace.is_due()
+
+    def _keep(self, trainer: Any, *, over: bool) -> None:  # noqa: ANN401 - as above
+        if not self._can_keep:
+            return
+        try:
+            with self._pace.writing():
+                self._store.save(_checkpoint(trainer, over=over))
+        except Exception as error:  # noqa: BLE001 - the training must go on, whatever a script's own objects do
+            _say(f"no checkpoint can be kept, and the training goes on without: {error!r}")
+            self._can_keep = False
+
+
+def _checkpoint(trainer: Any, *, over: bool) -> Checkpoint:  # noqa: ANN401 - as above
+    from chainer.serializers import npz  # noqa: PLC0415 - only in a process that trains
+
+    from training_job import random_state  # noqa: PLC0415 - as above
+
+    return Checkpoint(
+        iteration=trainer.updater.iteration,
+        arrays=npz.serialize(trainer),
+        notes={
+            "over": over,
+            "random": random_state.capture(_own_generators(trainer)),
+            "hyperparameters": {
+                name: {key: float(value) for key, value in optimizer.hyperparam.get_dict().items() if _is_real(value)}
+                for name, optimizer in trainer.updater.get_all_optimizers().items()
+            },
+            "metrics": metrics.latest(),
+        },
+    )
+
+
+def _misfit(trainer: Any, arrays: Mapping[str, Any]) -> str | None:  # noqa: ANN401 - as above
+    """Say why a checkpoint is not this Trainer's, before anything of it is loaded."""
+    from chainer.serializers import DictionarySerializer  # noqa: PLC0415 - as above
+
+    fresh = DictionarySerializer(path="updater/")
+    trainer.updater.serialize(fresh)
+    for name, value in fresh.target.items():
+        if name not in arrays:
+            return f"it has no {name}"
+        shape = getattr(value, "shape", ())
+        if shape != () and arrays[name].shape != shape:
+            return f"its {name} has shape {arrays[name].shape}, and this script's {shape}"
+    return None
+
+
+def _fill(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
+    from chainer.serializers import NpzDeserializer  # noqa: PLC0415 - as above
+
+    try:
+        NpzDeserializer(checkpoint.arrays).load(trainer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the checkpoint of iteration {checkpoint.iteration} does not fit this script: {error!r}; remove it to "
+            "start anew"
+        ) from error
+    for entry in trainer._extensions.values():  # noqa: SLF001 - get_extension wants a name, and people rename them
+        if getattr(entry.extension, "autoload", False):
+            entry.extension.autoload = False  # what it would load is older
+
+
+def _fill_the_rest(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
+    from chainer.backends import cuda  # noqa: PLC0415 - as above
+
+    from training_job import device, random_state  # noqa: PLC0415 - as above
+
+    for name, values in checkpoint.notes["hyperparameters"].items():
+        optimizer = trainer.updater.get_optimizer(name)
+        if type(optimizer).__name__ == "_MultiNodeOptimizer":
+            # ChainerMN's first update only sends the weights round, and this is not the first.
+            optimizer.is_changed(optimizer.target)
+        hyperparameters = optimizer.hyperparam
+        for key, value in values.items():
+            setattr(hyperparameters, key, value)
+    random_state.restore(checkpoint.notes["random"], _own_generators(trainer))
+    # CuPy can be imported on a CPU node of the image for GPUs, too.
+    if device.usable_gpus():
+        cuda.cupy.random.seed(checkpoint.iteration)  # CuPy does not give its generator's state away
+    for name, (value, step) in checkpoint.notes["metrics"].items():
+        metrics.log({name: value}, step=step)
+
+
+def _own_generators(trainer: Any) -> list[Any]:  # noqa: ANN401 - as above
+    """Return the RandomStates that the iterators' order samplers have to themselves."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    iterators = getattr(trainer.updater, "_iterators", {})
+    found = [getattr(getattr(iterators[name], "order_sampler", None), "_random", None) for name in sorted(iterators)]
+    shared = np.random.mtrand._rand  # noqa: SLF001 - NumPy's global one
+    return [one for one in found if isinstance(one, np.random.RandomState) and one is not shared]
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _loop_folder() -> Path:
+    """Return the folder of this process' next loop: the same one whenever the job is started again.
+
+    Absolute paths among the arguments do not count, as another node mounts the same data elsewhere.
+    """
+    from multiprocessing import current_process  # noqa: PLC0415 - only in a process that trains
+
+    global _loops  # noqa: PLW0603 - a count of this process
+    _loops += 1
+    words = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if "/" not in word)]
+    digest = hashlib.sha256("\0".join([*words, current_process().name, str(_loops)]).encode()).hexdigest()
+    return Path(os.environ[checkpoints.FOLDER_VARIABLE]) / f"{checkpoints.LOOP_PREFIX}{digest[:16]}"
+
+
+def _say(text: str) -> None:
+    print(f"kedja: {text}", file=sys.stderr, flush=True)  # noqa: T201 - part of the job's log
+
+
+@contextlib.contextmanager
+def _trainer(module: ModuleType) -> Iterator[None]:
+    yield
+    run = module.Trainer.run
+
+    @functools.wraps(run)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Chainer has no types
+        if self._done:
+            return run(self, *args, **kwargs)
+        with Termination() as termination, Keeper(self, _loop_folder(), termination).keeping():
+            return run(self, *args, **kwargs)
+
+    module.Trainer.run = call
+
+
+@contextlib.contextmanager
+def _snapshot(module: ModuleType) -> Iterator[None]:
+    yield
+    take = module._Snapshot.__call__  # noqa: SLF001 - what `extensions.snapshot` makes
+
+    @functools.wraps(take)
+    def call(self: Any, trainer: Any) -> Any:  # noqa: ANN401 - Chainer has no types
+        setattr(trainer, _SNAPSHOT_TAKEN, True)
+        return take(self, trainer)
+
+    module._Snapshot.__call__ = call  # noqa: SLF001 - as above
+
+
+RESUMING = (
+    Patch(
+        module="chainer.training.trainer",
+        broke="nothing: a Trainer that was ended would start over",
+        since="-",
+        mended="run() loads the newest checkpoint of the job, and keeps new ones",
+        mend=_trainer,
+    ),
+    Patch(
+        module="chainer.training.extensions._snapshot",
+        broke="nothing: snapshots would be in the working folder alone",
+        since="-",
+        mended="a checkpoint is kept whenever the script takes a snapshot",
+        mend=_snapshot,
+    ),
+)
+
+_FINDER = PatchFinder(RESUMING)
+
+
+def install() -> None:
+    """Keep checkpoints in this process, if it is part of a job that `launch` started."""
+    if checkpoints.FOLDER_VARIABLE in os.environ:
+        import_hook.install(_FINDER)

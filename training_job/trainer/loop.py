@@ -1,0 +1,290 @@
+"""The built-in trainer's loop: trains a network, measures it after each epoch, and keeps the best."""
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import chainer
+import chainer.functions as F  # noqa: N812 - as everyone writes it
+import numpy as np
+
+from training_job import random_state
+from training_job.checkpoints import Checkpoint, Pace, Store
+from training_job.sigterm import EXIT_CODE, Termination
+from training_job.trainer.batches import Batches
+from training_job.trainer.datasets.table import Split, Table
+from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.steps import OPTIMIZERS, Step, make_step
+
+_MEASURE_BATCH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to train.
+
+    `shift` is how many pixels a picture may be moved each way, anew each time it is seen. With `patience` above 0 the
+    training ends after so many epochs in a row that were not the best. `mixed` is for GPUs.
+    """
+
+    epochs: int = 20
+    batch_size: int = 100
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    shift: int = 1
+    seed: int = 0
+    patience: int = 0
+    mixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch came to: means over all examples, weighted rightly. The losses are cross entropies in nats."""
+
+    number: int
+    loss: float
+    train_accuracy: float
+    validation_loss: float
+    accuracy: float
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """The better of two epochs has the higher held-out accuracy; of equals, the lower loss."""
+        return self.accuracy, -self.validation_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The epochs, the network as the best one left it, and the weights of the last one, by Chainer's names."""
+
+    epochs: tuple[Epoch, ...]
+    best: Epoch
+    network: Any
+    last: Mapping[str, Any]
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+    "step": lambda done: 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)),
+}
+"""The share of the learning rate that is used when this share of the training is done."""
+
+
+@dataclass
+class _Progress:
+    """Where the training is: in the epoch `number`, before its batch `index`."""
+
+    number: int = 1
+    index: int = 0
+    plan: Any = None
+    loss_sum: float = 0.0
+    right: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, loss: float, right: int) -> None:
+        """Count what a step has summed up."""
+        self.loss_sum += loss
+        self.right += right
+
+    @property
+    def best(self) -> Epoch:
+        return max(self.epochs, key=lambda epoch: (*epoch.worth, -epoch.number))
+
+
+class Trainer:
+    """Trains one network on one split. The same seed gives the same weights on a CPU."""
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - Chainer has no types
+        split: Split,
+        inputs: Inputs,
+        options: Options,
+        device: Any,  # noqa: ANN401 - as above
+        *,
+        store: Store | None = None,
+        watch: Callable[[int, float], None] = lambda _number, _done: None,
+    ) -> None:
+        """Take what to train.
+
+        Args:
+            network: from inputs to scores before softmax.
+            split: what to train on, and what to measure with.
+            inputs: how an example becomes an input.
+            options: how to train.
+            device: where.
+            store: keeps checkpoints, and has the one to go on from.
+            watch: called after each batch with the epoch's number and the share of it that is done.
+        """
+        self._network = network
+        self._split = split
+        self._inputs = inputs
+        self._options = options
+        self._device = device
+        self._store = store
+        self._watch = watch
+        self._rng = np.random.default_rng(options.seed)
+        self._rate = OPTIMIZERS[options.optimizer][0] if options.learning_rate is None else options.learning_rate
+        self._batches = Batches(split.train, inputs, device, shift=options.shift)
+        self._pace = Pace()
+
+    def run(self, report: Callable[[Epoch], None]) -> Result:
+        """Train for all epochs, or until patience is lost, and call `report` after each.
+
+        SIGTERM ends the process with 128 + 15 after the batch, with a checkpoint where there is a store.
+        """
+        if self._options.epochs < 1:
+            raise ValueError("epochs is below 1")
+        self._device.use()
+        self._network.to_device(self._device)
+        options = self._options
+        step = make_step(self._network, options.optimizer, self._rate, options.momentum, mixed=options.mixed)
+        progress = self._begin(step)
+        with Termination() as termination:
+            while progress.number <= self._options.epochs and not self._is_patience_lost(progress):
+                self._train(step, progress, termination)
+                epoch = self._measured(progress)
+                progress.epochs.append(epoch)
+                if progress.best is epoch:
+                    progress.kept = self._weights()
+                progress.number, progress.index, progress.plan = progress.number + 1, 0, None
+                report(epoch)
+                self._keep(step, progress, termination)
+        last = self._weights()
+        for parameter in self._network.params():
+            parameter.array = parameter.array.astype(np.float32)  # what mixed precision has left in float16
+        chainer.serializers.NpzDeserializer(progress.kept).load(self._network)
+        self._network.to_device("@numpy")
+        return Result(epochs=tuple(progress.epochs), best=progress.best, network=self._network, last=last)
+
+    def _is_patience_lost(self, progress: _Progress) -> bool:
+        patience = self._options.patience
+        return 0 < patience <= len(progress.epochs) - (progress.best.number if progress.epochs else 0)
+
+    def _train(self, step: Step, progress: _Progress, termination: Termination) -> None:
+        if progress.plan is None:
+            progress.plan = self._batches.draw(self._rng)
+            progress.loss_sum, progress.right = 0.0, 0
+        self._batches.begin(progress.plan)
+        size = self._options.batch_size
+        count = -(-len(self._split.train) // size)
+        while progress.index < count:
+            start = progress.index * size
+            x, y = self._batches.take(slice(start, start + size))
+            rate = self._rate_at((progress.number - 1 + progress.index / count) / self._options.epochs)
+            step.train(x, y, rate)
+            progress.index += 1
+            self._watch(progress.number, progress.index / count)
+            if progress.index < count:
+                self._keep(step, progress, termination)
+        progress.add(*step.take_sums())
+
+    def _measured(self, progress: _Progress) -> Epoch:
+        count = len(self._split.train)
+        validation_loss, accuracy = self._measure(self._split.held_out)
+        return Epoch(
+            number=progress.number,
+            loss=progress.loss_sum / count,
+            train_accuracy=progress.right / count,
+            validation_loss=validation_loss,
+            accuracy=accuracy,
+        )
+
+    def _measure(self, table: Table) -> tuple[float, float]:
+        """Return mean loss and accuracy in test mode."""
+        loss_sum, right = 0.0, 0
+        mixed = self._options.mixed
+        with (
+            chainer.using_config("train", False),  # noqa: FBT003 - Chainer's signature
+            chainer.using_config("dtype", chainer.mixed16 if mixed else np.float32),
+            chainer.no_backprop_mode(),
+        ):
+            for start in range(0, len(table), _MEASURE_BATCH):
+                batch = table.take(slice(start, start + _MEASURE_BATCH))
+                x, y = self._device.send(self._inputs.prepare(batch.x)), self._device.send(batch.y)
+                scores = self._network(x.astype(np.float16) if mixed else x).array.astype(np.float32)
+                loss_sum += float(F.softmax_cross_entropy(scores, y).array) * len(batch)
+                right += int((scores.argmax(axis=1) == y).sum())
+        return loss_sum / len(table), right / len(table)
+
+    def _rate_at(self, done: float) -> float:
+        return self._rate * SCHEDULES[self._options.schedule](done)
+
+    def _weights(self) -> dict[str, Any]:
+        """Return a copy of all weights in float32, as chainer.serializers.save_npz would write them."""
+        arrays = chainer.serializers.npz.serialize(self._network)
+        return {
+            name: np.array(value, np.float32 if value.dtype == np.float16 else value.dtype)
+            for name, value in arrays.items()
+        }
+
+    # --- checkpoints
+
+    def _begin(self, step: Step) -> _Progress:
+        """Return where an earlier start of the job was ended, or the beginning."""
+        if self._store is None:
+            return _Progress()
+        for checkpoint in self._store.newest_first():
+            if checkpoint.notes["training"] != self._identity():
+                continue
+            arrays: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "step": {}, "plan": {}}
+            for name, value in checkpoint.arrays.items():
+                part, _, rest = name.partition("/")
+                arrays[part][rest] = value
+            chainer.serializers.NpzDeserializer(arrays["network"]).load(self._network)
+            step.load_state(arrays["step"])
+            random_state.restore(checkpoint.notes["random"])
+            self._rng.bit_generator.state = checkpoint.notes["rng"]
+            notes = checkpoint.notes["progress"]
+            notes["epochs"] = [Epoch(**epoch) for epoch in notes["epochs"]]
+            self._store.remove_after(checkpoint.iteration)
+            return _Progress(plan=arrays["plan"].get(""), kept=arrays["kept"], **notes)
+        self._store.remove_after(0)
+        return _Progress()
+
+    def _keep(self, step: Step, progress: _Progress, termination: Termination) -> None:
+        if self._store is not None and (self._pace.is_due() or termination.is_asked):
+            with self._pace.writing():
+                progress.add(*step.take_sums())
+                self._store.save(self._checkpoint(step, progress))
+        if termination.is_asked:
+            sys.exit(EXIT_CODE)
+
+    def _checkpoint(self, step: Step, progress: _Progress) -> Checkpoint:
+        parts = {"network": self._weights(), "kept": progress.kept, "step": step.state()}
+        arrays = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+        if progress.plan is not None:
+            arrays["plan/"] = progress.plan
+        batches = -(-len(self._split.train) // self._options.batch_size)
+        return Checkpoint(
+            iteration=(progress.number - 1) * batches + progress.index,
+            arrays=arrays,
+            notes={
+                "training": self._identity(),
+                "random": random_state.capture(),
+                "rng": self._rng.bit_generator.state,
+                "progress": {
+                    "number": progress.number,
+                    "index": progress.index,
+                    "loss_sum": progress.loss_sum,
+                    "right": progress.right,
+                    "epochs": [asdict(epoch) for epoch in progress.epochs],
+                },
+            },
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what must be the same for a checkpoint to be this training's."""
+        return {
+            **asdict(self._options),
+            "network": type(self._network).__name__,
+            "shapes": {name: list(value.shape) for name, value in self._weights().items()},
+            "examples": [len(self._split.train), len(self._split.held_out)],
+        }
