@@ -35,7 +35,7 @@ DAMAGED_ARRAYS = (
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file that takes the path's place when the block ends well, and is removed when it does not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -50,5 +50,5 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 def write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - any JSON value
     """Write a JSON file; ValueError for a number that JSON does not have (nan, inf)."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    with written(path) as stream:
+    with open_atomic(path) as stream:
         stream.write(f"{text}\n".encode())

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training_job.atomic_write import DAMAGED_ARRAYS, written
+from training_job.atomic_write import DAMAGED_ARRAYS, open_atomic
 from training_job.errors import CheckpointError
 
 FOLDER_VARIABLE = "KEDJA_CHECKPOINTS"
@@ -25,7 +25,7 @@ SECONDS_VARIABLE = "KEDJA_CHECKPOINT_SECONDS"
 LOOP_PREFIX = "loop-"
 """How the folders of training loops begin."""
 
-_MOST_OF_TIME = 20  # how many times longer the training takes than the writing of its checkpoints
+_MIN_TRAINING_RATIO = 20  # how many times longer the training takes than the writing of its checkpoints
 _KEPT = 2  # the newest, and one in case that one is damaged
 _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
 _STATE, _NOTES = "state/", "notes"
@@ -69,7 +69,7 @@ class Store:
         notes = json.dumps({**checkpoint.notes, "nones": nones}).encode()
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(checkpoint.iteration)
-        with written(path) as stream:
+        with open_atomic(path) as stream:
             np.savez(stream, **arrays, notes=np.frombuffer(notes, np.uint8))
         for iteration in self.iterations()[_KEPT:]:
             self._path(iteration).unlink(missing_ok=True)
@@ -112,7 +112,7 @@ class Store:
         return self._folder / f"checkpoint-{iteration:012}.npz"
 
 
-class Pace:
+class CheckpointInterval:
     """When a training loop's next checkpoint is due: as often as is asked, but seldom enough to cost little time."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Pace:
 
     def is_due(self) -> bool:
         """Whether enough time has passed since the last checkpoint."""
-        return time.monotonic() - self._at >= max(seconds(), _MOST_OF_TIME * self._cost)
+        return time.monotonic() - self._at >= max(seconds(), _MIN_TRAINING_RATIO * self._cost)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """The one error family of the training job, and the exit code for input that is to blame itself."""
 
-REFUSED = 65
+EXIT_INVALID_INPUT = 65
 """EX_DATAERR of sysexits.h."""
 
 

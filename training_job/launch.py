@@ -20,7 +20,7 @@ from pathlib import Path
 
 from training_job import checkpoints, manifest, metrics, mpi_env
 from training_job.errors import (
-    REFUSED,
+    EXIT_INVALID_INPUT,
     ArchiveError,
     ChangedSinceSnapshotError,
     CommandError,
@@ -44,8 +44,8 @@ from training_job.launcher.run_log import Reader, RunLog
 from training_job.manifest import Outcome, Result
 from training_job.tracking.mlflow_run import MlflowRun
 
-_NOT_STARTED = 127
-_LACKS_OF_MEMORY = (
+_EXIT_NOT_STARTED = 127
+_OUT_OF_MEMORY_MESSAGES = (
     "MemoryError",
     "cudaErrorMemoryAllocation",
     "CUDA_ERROR_OUT_OF_MEMORY",
@@ -87,18 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(job: Job, run_log: RunLog) -> Result:
     try:
         dropped = snapshot.read(job.snapshot)
-        seen = None if job.data is None or mpi_env.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
+        verified = None if job.data is None or mpi_env.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
         data = rank_sync.prepare_once(job.state, lambda: _prepare(job, dropped))
         end = _run_script(job, data, run_log)
-        result = _judge(end, run_log, job)
-        if job.data is not None and seen is not None:
-            snapshot.verify_data(dropped, job.data, seen)
+        result = _result_of(end, run_log, job)
+        if job.data is not None and verified is not None:
+            snapshot.verify_data(dropped, job.data, verified)
     except ChangedSinceSnapshotError as error:
-        return Result(outcome=Outcome.CHANGED, exit_code=REFUSED, reason=str(error))
+        return Result(outcome=Outcome.CHANGED, exit_code=EXIT_INVALID_INPUT, reason=str(error))
     except (SnapshotError, ArchiveError, DeviceError) as error:
-        return Result(outcome=Outcome.REFUSED, exit_code=REFUSED, reason=str(error))
+        return Result(outcome=Outcome.REFUSED, exit_code=EXIT_INVALID_INPUT, reason=str(error))
     except CommandError as error:
-        return Result(outcome=Outcome.FAILED, exit_code=_NOT_STARTED, reason=str(error))
+        return Result(outcome=Outcome.FAILED, exit_code=_EXIT_NOT_STARTED, reason=str(error))
     except (TrainingJobError, OSError) as error:
         return Result(outcome=Outcome.FAILED, exit_code=1, reason=str(error))
     except Exception as error:
@@ -119,10 +119,10 @@ def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
         packages.install(requirements, installed)
     if not job.is_shell:
         gpu_preflight.check(job.command, installed, with_chainer=caller_origin.imports_chainer(str(job.folder)))
-    return None if job.data is None else archives.unpacked(job.data, job.state / "data")
+    return None if job.data is None else archives.unpack(job.data, job.state / "data")
 
 
-def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.End:
+def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.ProcessExit:
     words = job.command_with_data(data)
     command = ("/bin/bash", "-c", *words) if job.is_shell else words
     parameters = {"command": job.command[0]} if job.is_shell else run_environment.parameters(job.command)
@@ -134,7 +134,7 @@ def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.End:
     return process.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
 
 
-def _judge(end: process.End, run_log: RunLog, job: Job) -> Result:
+def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
     """Say in words how the script ended."""
     if end.exit_code == 0:
         return Result(outcome=Outcome.COMPLETED, exit_code=0)
@@ -146,10 +146,10 @@ def _judge(end: process.End, run_log: RunLog, job: Job) -> Result:
         return replace(result, reason=_failure_of_another_rank(job) or f"the script was ended by {end.signal}")
     if records.failure is None:
         return replace(result, reason=f"the script ended with exit code {end.exit_code}")
-    if records.refused and end.exit_code == REFUSED:
+    if records.refused and end.exit_code == EXIT_INVALID_INPUT:
         return replace(result, outcome=Outcome.REFUSED, reason=records.failure)
     lack = "OutOfMemoryError" in records.failure.partition(":")[0] or any(
-        word in records.failure for word in _LACKS_OF_MEMORY
+        word in records.failure for word in _OUT_OF_MEMORY_MESSAGES
     )
     return replace(result, out_of_memory=lack, reason=f"the script ended with {records.failure}")
 

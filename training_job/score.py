@@ -22,10 +22,10 @@ import chainer
 import numpy as np
 
 from training_job import device
-from training_job.errors import REFUSED, ModelError, TrainingJobError
+from training_job.errors import EXIT_INVALID_INPUT, ModelError, TrainingJobError
 from training_job.trainer import model_file, networks
 from training_job.trainer.datasets import npz
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 
 _BATCH = 1000
 
@@ -35,7 +35,7 @@ class Model:
     """A network that scores examples. `classes` is empty where the model folder does not name them."""
 
     network: Any
-    inputs: Inputs | None
+    preprocessor: Preprocessor | None
     classes: tuple[str, ...]
     device: Any
 
@@ -56,7 +56,7 @@ class Model:
         return self.scores(x).argmax(axis=1)
 
     def _batch(self, x: Any) -> Any:  # noqa: ANN401 - arrays
-        batch = _as_it_is(x) if self.inputs is None else self.inputs.prepare(x)
+        batch = _as_it_is(x) if self.preprocessor is None else self.preprocessor.prepare(x)
         with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003 - Chainer's signature
             try:
                 logits = self.network(self.device.send(batch))
@@ -80,15 +80,15 @@ def load_model(folder: Path, *, network: str | None = None, gpu: int | None = de
         ModelError: Something is missing, damaged, or does not fit.
         DeviceError: The GPU asked for is not there.
     """
-    place = device.choose(gpu)
+    target = device.choose(gpu)
     if network is None:
         description, chain = model_file.load(folder)
-        inputs, classes = description.inputs, description.classes
+        preprocessor, classes = description.preprocessor, description.classes
     else:
-        chain, inputs, classes = _script_network(network), None, ()
+        chain, preprocessor, classes = _script_network(network), None, ()
         model_file.load_weights(folder / model_file.WEIGHTS, chain)
-    chain.to_device(place)
-    return Model(network=chain, inputs=inputs, classes=classes, device=place)
+    chain.to_device(target)
+    return Model(network=chain, preprocessor=preprocessor, classes=classes, device=target)
 
 
 def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = load_model(options.model, network=options.network, gpu=options.gpu_id).predict(table.x)
     except TrainingJobError as error:
         print(f"training_job.score: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        return REFUSED
+        return EXIT_INVALID_INPUT
     accuracy = float(np.mean(found == table.y))
     print(json.dumps({"count": len(table), "accuracy": round(accuracy, 6)}))  # noqa: T201 - the command's output
     return 0

@@ -13,7 +13,7 @@ class Termination:
     """Notes a SIGTERM while it is entered, unless the script has a handler of its own (or runs in another thread)."""
 
     def __init__(self) -> None:
-        self.is_asked = False
+        self.is_requested = False
         self._owner = os.getpid()
         self._is_ours = False
 
@@ -36,4 +36,4 @@ class Termination:
             # A forked worker has inherited this handler, and must end: its pool waits for that.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.is_asked = True
+        self.is_requested = True

@@ -20,15 +20,15 @@ import chainer
 import numpy as np
 
 from training_job import checkpoints, device, metrics, mpi_env
-from training_job.atomic_write import write_json, written
+from training_job.atomic_write import open_atomic, write_json
 from training_job.checkpoints import Store
-from training_job.errors import REFUSED, DatasetError, DeviceError, TrainingJobError
+from training_job.errors import EXIT_INVALID_INPUT, DatasetError, DeviceError, TrainingJobError
 from training_job.trainer import evaluation, model_file, networks, onnx_file, plots
 from training_job.trainer.datasets.finder import load
 from training_job.trainer.datasets.table import Split
 from training_job.trainer.loop import Epoch, Options, Result, Trainer
 from training_job.trainer.options import parse
-from training_job.trainer.preprocessing import Inputs, inputs_for
+from training_job.trainer.preprocessing import Preprocessor, choose_preprocessor
 from training_job.trainer.progress import ProgressBar
 
 
@@ -43,18 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingJobError as error:
         metrics.failure(str(error), refused=True)
         print(f"training_job.train: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        return REFUSED
+        return EXIT_INVALID_INPUT
     return 0
 
 
 def _run(options: argparse.Namespace) -> None:
-    place = device.choose(options.gpu_id)
-    if options.mixed and isinstance(place, chainer.backend.CpuDevice):
+    target = device.choose(options.gpu_id)
+    if options.mixed and isinstance(target, chainer.backend.CpuDevice):
         raise DeviceError("--mixed needs a GPU: a CPU computes in float32")
     source = _networks_file(options.networks)
     split = load(_data_folder(options), seed=options.seed)
-    inputs = inputs_for(split.train.x)
-    description = _description(options, split, inputs, source)
+    preprocessor = choose_preprocessor(split.train.x)
+    description = _description(options, split, preprocessor, source)
     random.seed(options.seed)
     np.random.seed(options.seed)  # noqa: NPY002 - what Chainer's initialisers and dropout draw from
     with chainer.using_config("dtype", chainer.mixed16 if options.mixed else np.float32):
@@ -62,11 +62,11 @@ def _run(options: argparse.Namespace) -> None:
     if options.resume is not None:
         model_file.load_weights(options.resume / model_file.WEIGHTS, network)
     _say(
-        f"{description.architecture} on {place}: {len(split.train)} examples to train on, {len(split.held_out)} held "
+        f"{description.architecture} on {target}: {len(split.train)} examples to train on, {len(split.held_out)} held "
         f"out, {len(split.train.classes)} classes"
     )
     bar = ProgressBar(options.epochs)
-    trainer = Trainer(network, split, inputs, _training_options(options), place, store=_store(), watch=bar.show)
+    trainer = Trainer(network, split, preprocessor, _training_options(options), target, store=_store(), watch=bar.show)
     result = trainer.run(_reporter(options.epochs, bar))
     _write(options.output_dir, description, result, split, source)
 
@@ -81,17 +81,17 @@ def _networks_file(named: Path | None) -> Path | None:
 
 
 def _description(
-    options: argparse.Namespace, split: Split, inputs: Inputs, source: Path | None
+    options: argparse.Namespace, split: Split, preprocessor: Preprocessor, source: Path | None
 ) -> model_file.Description:
-    name = options.network or ("cnn" if _suits_cnn(inputs.network_shape) else "mlp")
-    chosen: dict[str, Any] = {"inputs": list(inputs.network_shape), "classes": len(split.train.classes)}
+    name = options.network or ("cnn" if _suits_cnn(preprocessor.network_shape) else "mlp")
+    chosen: dict[str, Any] = {"inputs": list(preprocessor.network_shape), "classes": len(split.train.classes)}
     chosen |= {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
     chosen |= dict(options.option)
     is_own = source is not None and name not in networks.BUILT_IN
     return model_file.Description(
         architecture=name,
         options=chosen,
-        inputs=inputs,
+        preprocessor=preprocessor,
         classes=split.train.classes,
         networks=networks.FILE if is_own else None,
     )
@@ -145,17 +145,17 @@ def _write(
     folder: Path, description: model_file.Description, result: Result, split: Split, source: Path | None
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    counts = evaluation.confusion_matrix(result.network, split.held_out, description.inputs)
+    counts = evaluation.confusion_matrix(result.network, split.held_out, description.preprocessor)
     plots.confusion_matrix(counts, description.classes, folder / "confusion_matrix.png")
     plots.curves(result.epochs, result.best.number, folder / "curves.png")
-    with written(folder / "last.npz") as stream:
+    with open_atomic(folder / "last.npz") as stream:
         np.savez_compressed(stream, **result.last)
     if description.networks is not None and source is not None:
         content = source.read_bytes()
-        with written(folder / description.networks) as stream:
+        with open_atomic(folder / description.networks) as stream:
             stream.write(content)
     if onnx_file.is_possible():
-        problem = onnx_file.write(folder, result.network, description.inputs)
+        problem = onnx_file.write(folder, result.network, description.preprocessor)
         if problem is not None:
             _say(f"no {onnx_file.NAME}: {problem}")
     model_file.save(folder, description, result.network)

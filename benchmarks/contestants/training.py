@@ -45,17 +45,17 @@ def _kedja(network: str, device: int) -> Pass:
     from training_job import device as devices
     from training_job.trainer.datasets.table import Split, Table
     from training_job.trainer.loop import Options, Trainer
-    from training_job.trainer.preprocessing import Inputs
+    from training_job.trainer.preprocessing import Preprocessor
 
     x, y = _data(device)
     names = tuple(str(number) for number in range(CLASSES))
     train = Table(x=x, y=y, source="random", classes=names)
     shape = (784,) if network == "mlp" else (1, 28, 28)
     one, zero = np.array([1], np.float32), np.array([0], np.float32)
-    inputs = Inputs(shape=(784,), network_shape=shape, mean=zero, scale=one)
+    preprocessor = Preprocessor(shape=(784,), network_shape=shape, mean=zero, scale=one)
     options = Options(epochs=1, batch_size=BATCH, schedule="constant", learning_rate=0.001, shift=0)
     split = Split(train=train, held_out=train.take(slice(0, 10)))
-    trainer = Trainer(_network(network), split, inputs, options, devices.choose(device))
+    trainer = Trainer(_network(network), split, preprocessor, options, devices.choose(device))
 
     def one_pass() -> None:
         trainer.run(lambda _: None)

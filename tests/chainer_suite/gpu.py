@@ -118,7 +118,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--compare-only", action="store_true", help="run nothing, report on what is there")
     parser.add_argument("--work", type=Path, default=sides.ROOT / ".kedja/chainer-suite", help="results")
     options = parser.parse_args()
-    if not options.compare_only and gpu_preflight.visible() == 0:
+    if not options.compare_only and gpu_preflight.visible_gpus() == 0:
         parser.error("no GPU can be used here")
     return options
 

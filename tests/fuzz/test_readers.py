@@ -48,7 +48,7 @@ def test_dropped_archives(tmp_path: Path) -> None:
         suffix, archive, others = drop
         written(data, {f"drop{suffix}": archive, **others})
         before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-        folder = outcome(ArchiveError, lambda: archives.unpacked(data, target))
+        folder = outcome(ArchiveError, lambda: archives.unpack(data, target))
         if isinstance(folder, ArchiveError):
             assert len(str(folder)) < 20_000
         else:

@@ -35,12 +35,12 @@ _WHITE = 255
 _PICKLES = "-python.tar.gz"  # what holds pickled objects is read by _batches, or not at all
 
 
-def find(name: str, loader: Callable[[str], Any], data: Path) -> Any:  # noqa: ANN401 - what Chainer's loader returns
+def load_dropped(name: str, loader: Callable[[str], Any], data: Path) -> Any:  # noqa: ANN401 - what Chainer's loader returns
     """Return what the loader makes of a file of Chainer's cache, `name` relative to it; None if it was not dropped."""
     short = name.removeprefix(f"{_OWN}/")
     for path in (data / name, data / short, *([data / Path(short).name] if short.startswith("cifar/") else ())):
         if path.is_file():
-            _say(f"{path.name} is the dropped one")
+            _log(f"{path.name} is the dropped one")
             return loader(str(path))
     folder, _, file = short.partition("/")
     if folder in _MNIST and file in ("train.npz", "test.npz"):
@@ -65,15 +65,15 @@ def _pictures(name: str, data: Path, values: int) -> tuple[_Half, _Half] | None:
     try:
         split = load(folder)
     except DatasetError as error:
-        _say(f"the dropped data is not used for {name}: {error}")
+        _log(f"the dropped data is not used for {name}: {error}")
         return None
     found = split.train.x.reshape(len(split.train), -1).shape[1]
     if found != values:
-        _say(f"the dropped data is not used for {name}: an example has {found} values and not {values}")
+        _log(f"the dropped data is not used for {name}: an example has {found} values and not {values}")
         return None
     white = 1 if split.train.x.dtype.kind == "u" or split.train.x.max() > 1 else _WHITE
     halves = tuple((table.x.reshape(len(table), values) * white, table.y) for table in (split.train, split.held_out))
-    _say(f"{name} is the dropped data: {len(split.train)} examples to train on, {len(split.held_out)} to test with")
+    _log(f"{name} is the dropped data: {len(split.train)} examples to train on, {len(split.held_out)} to test with")
     return halves[0], halves[1]
 
 
@@ -93,11 +93,11 @@ def _batches(data: Path, name: str) -> tuple[_Half, _Half] | None:
         batches = [_load(folder / file) for file in files]
         x = np.concatenate([batch["data"].reshape(-1, _CIFAR_VALUES) for batch in batches])
         halves.append((x, np.concatenate([np.array(batch[label], np.uint8) for batch in batches])))
-    _say(f"{name} is the dropped {folder.name}")
+    _log(f"{name} is the dropped {folder.name}")
     return halves[0], halves[1]
 
 
-class _Plain(pickle.Unpickler):
+class _ArrayUnpickler(pickle.Unpickler):
     """Reads arrays, dicts, lists, numbers and texts; any other class is refused, as making one could run anything."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or a function
@@ -114,7 +114,7 @@ class _Plain(pickle.Unpickler):
 
 def _load(path: Path) -> Any:  # noqa: ANN401 - a dict
     try:
-        return _Plain(io.BytesIO(path.read_bytes()), encoding="latin-1").load()
+        return _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin-1").load()
     except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
         raise DatasetError(f"{path.name} is no batch of CIFAR: {error}") from error
 
@@ -124,7 +124,7 @@ def _data() -> Path | None:
     return None if folder is None else Path(folder)
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(f"kedja: {text}", file=sys.stderr, flush=True)  # noqa: T201 - part of the job's log
 
 
@@ -137,7 +137,7 @@ def _download(module: ModuleType) -> Iterator[None]:
     def cache_or_load_file(path: str, creator: Callable[[str], Any], loader: Callable[[str], Any]) -> Any:  # noqa: ANN401
         data = _data()
         if data is not None:
-            found = find(Path(os.path.relpath(path, module.get_dataset_root())).as_posix(), loader, data)
+            found = load_dropped(Path(os.path.relpath(path, module.get_dataset_root())).as_posix(), loader, data)
             if found is not None:
                 return found
         return make(path, creator, loader)
@@ -146,7 +146,7 @@ def _download(module: ModuleType) -> Iterator[None]:
     def cached_download(url: str) -> str:
         data, name = _data(), url.rpartition("/")[2]
         if data is not None and name and not name.endswith(_PICKLES) and (data / name).is_file():
-            _say(f"{name} is the dropped one")
+            _log(f"{name} is the dropped one")
             return str(data / name)
         return str(download(url))
 
@@ -158,10 +158,10 @@ _FINDER = PatchFinder(
     (
         Patch(
             module="chainer.dataset.download",
-            broke="nothing: the data sets of the script would be downloaded, and most of their addresses are dead",
+            symptom="nothing: the data sets of the script would be downloaded, and most of their addresses are dead",
             since="-",
-            mended="what was dropped is taken first",
-            mend=_download,
+            fix="what was dropped is taken first",
+            apply=_download,
         ),
     )
 )

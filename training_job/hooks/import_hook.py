@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import NamedTuple
 
-Mend = Callable[[ModuleType], contextlib.AbstractContextManager[None]]
+Patcher = Callable[[ModuleType], contextlib.AbstractContextManager[None]]
 """Takes the module that is being imported; entered before its code runs, left when the code has run."""
 
 
@@ -17,42 +17,42 @@ class Patch(NamedTuple):
 
     module: str
     """The full name of the module whose import sets the patch off."""
-    broke: str
+    symptom: str
     """What does not work without it."""
     since: str
     """The version that broke it."""
-    mended: str
+    fix: str
     """What the patch does about it."""
-    mend: Mend
+    apply: Patcher
 
 
 class PatchFinder(MetaPathFinder):
     """Finds nothing itself: wraps what the other finders find for the modules that have patches."""
 
     def __init__(self, patches: Iterable[Patch]) -> None:
-        self._mends: dict[str, list[Mend]] = {}
+        self._patchers: dict[str, list[Patcher]] = {}
         for patch in patches:
-            self._mends.setdefault(patch.module, []).append(patch.mend)
+            self._patchers.setdefault(patch.module, []).append(patch.apply)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the other finders' spec with a loader that mends, or None for a module without patches."""
-        mends = self._mends.get(fullname)
-        if mends is None:
+        patchers = self._patchers.get(fullname)
+        if patchers is None:
             return None
         for finder in sys.meta_path:
             if finder is self:
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
-                _wrap(spec, mends)
+                _wrap(spec, patchers)
                 return spec
         return None
 
 
-def _wrap(spec: ModuleSpec, mends: Sequence[Mend]) -> None:
-    """Run the mends around the execution of the module.
+def _wrap(spec: ModuleSpec, patchers: Sequence[Patcher]) -> None:
+    """Run the patchers around the execution of the module.
 
     The loader object stays the same one (`inspect` and `pkgutil` look at it), so the method is set on the instance: a
     loader that came from a path belongs to this module alone.
@@ -64,8 +64,8 @@ def _wrap(spec: ModuleSpec, mends: Sequence[Mend]) -> None:
 
     def exec_module(module: ModuleType) -> None:
         with contextlib.ExitStack() as stack:
-            for mend in mends:
-                stack.enter_context(mend(module))
+            for patcher in patchers:
+                stack.enter_context(patcher(module))
             run_module(module)
 
     loader.exec_module = exec_module  # type: ignore[method-assign]

@@ -65,24 +65,24 @@ def _send(values: Mapping[str, Any], step: int | None) -> None:
     metrics.log(found, step=step)
 
 
-REPORTS = (
+PATCHES = (
     Patch(
         module="chainer.training.extensions.log_report",
-        broke="nothing: the values would stay in the log file",
+        symptom="nothing: the values would stay in the log file",
         since="-",
-        mended="each new entry of the log is sent to the job's metrics",
-        mend=_log_report,
+        fix="each new entry of the log is sent to the job's metrics",
+        apply=_log_report,
     ),
     Patch(
         module="chainer.training.extensions.evaluator",
-        broke="nothing: the values would stay in the Trainer",
+        symptom="nothing: the values would stay in the Trainer",
         since="-",
-        mended="results are sent to the job's metrics, unless a LogReport does it",
-        mend=_evaluator,
+        fix="results are sent to the job's metrics, unless a LogReport does it",
+        apply=_evaluator,
     ),
 )
 
-_FINDER = PatchFinder(REPORTS)
+_FINDER = PatchFinder(PATCHES)
 
 
 def install() -> None:

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from training_job import checkpoints, metrics, mpi_env
-from training_job.checkpoints import Checkpoint, Pace, Store
+from training_job.checkpoints import Checkpoint, CheckpointInterval, Store
 from training_job.errors import CheckpointError
 from training_job.hooks import import_hook
 from training_job.hooks.import_hook import Patch, PatchFinder
@@ -48,7 +48,7 @@ class _StopTrigger:
         return getattr(self.__dict__["inner"], name)
 
 
-class Keeper:
+class TrainerCheckpointer:
     """Keeps one Trainer's checkpoints while it runs."""
 
     def __init__(self, trainer: Any, folder: Path, termination: Termination) -> None:  # noqa: ANN401 - as above
@@ -56,12 +56,12 @@ class Keeper:
         self._store = Store(folder / f"rank{mpi_env.rank()}")
         self._folder = folder
         self._termination = termination
-        self._going_on: Checkpoint | None = None
-        self._can_keep = True
-        self._pace = Pace()
+        self._resumed_from: Checkpoint | None = None
+        self._can_save = True
+        self._interval = CheckpointInterval()
 
     @contextlib.contextmanager
-    def keeping(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """Load the newest checkpoint that fits, and keep new ones until the training is over."""
         self._load()
         inner = self._trainer.stop_trigger
@@ -72,21 +72,21 @@ class Keeper:
             self._trainer.stop_trigger = inner
 
     def _load(self) -> None:
-        for checkpoint in self._store.newest_first(self._shared() if mpi_env.size() > 1 else None):
+        for checkpoint in self._store.newest_first(self._newest_common_iteration() if mpi_env.size() > 1 else None):
             if checkpoint.iteration < self._trainer.updater.iteration:
                 break  # the script has loaded something newer itself
-            reason = _misfit(self._trainer, checkpoint.arrays)
+            reason = _mismatch(self._trainer, checkpoint.arrays)
             if reason is not None:
-                _say(f"the checkpoint of iteration {checkpoint.iteration} is passed over: {reason}")
+                _log(f"the checkpoint of iteration {checkpoint.iteration} is passed over: {reason}")
                 continue
-            _fill(self._trainer, checkpoint)
+            _restore(self._trainer, checkpoint)
             self._store.remove_after(checkpoint.iteration)
-            self._going_on = checkpoint
-            _say(f"going on from the checkpoint of iteration {checkpoint.iteration}")
+            self._resumed_from = checkpoint
+            _log(f"going on from the checkpoint of iteration {checkpoint.iteration}")
             return
         self._store.remove_after(self._trainer.updater.iteration)
 
-    def _shared(self) -> list[int]:
+    def _newest_common_iteration(self) -> list[int]:
         """Return the newest iteration of which every rank has a checkpoint that can be read, alike in each rank."""
         stores = [Store(self._folder / f"rank{rank}") for rank in range(mpi_env.size())]
         common = set.intersection(*(set(store.iterations()) for store in stores))
@@ -94,23 +94,23 @@ class Keeper:
             if all(store.can_read(iteration) for store in stores):
                 return [iteration]
         if own := self._store.iterations():
-            _say(
+            _log(
                 f"rank {mpi_env.rank()} has checkpoints of iterations {', '.join(map(str, own))}, and none that every "
                 "rank has and can read: all ranks begin anew"
             )
         return []
 
     def _is_over(self, trainer: Any) -> bool:  # noqa: ANN401 - as above
-        if self._going_on is not None:
+        if self._resumed_from is not None:
             # Here and not in _load, as extensions set learning rates and may draw when they are initialised.
-            checkpoint, self._going_on = self._going_on, None
-            _fill_the_rest(trainer, checkpoint)
+            checkpoint, self._resumed_from = self._resumed_from, None
+            _restore_after_initialization(trainer, checkpoint)
             return bool(checkpoint.notes["over"])
         over = bool(trainer.stop_trigger.inner(trainer))
-        if trainer.updater.iteration > 0 and (over or self._termination.is_asked or self._is_due(trainer)):
-            self._keep(trainer, over=over)
-        if self._termination.is_asked and not over:
-            _say(f"SIGTERM: ended after iteration {trainer.updater.iteration}")
+        if trainer.updater.iteration > 0 and (over or self._termination.is_requested or self._is_due(trainer)):
+            self._save(trainer, over=over)
+        if self._termination.is_requested and not over:
+            _log(f"SIGTERM: ended after iteration {trainer.updater.iteration}")
             sys.exit(EXIT_CODE)
         return over
 
@@ -119,17 +119,17 @@ class Keeper:
             return True
         if mpi_env.size() > 1:
             return bool(trainer.updater.is_new_epoch)
-        return self._pace.is_due()
+        return self._interval.is_due()
 
-    def _keep(self, trainer: Any, *, over: bool) -> None:  # noqa: ANN401 - as above
-        if not self._can_keep:
+    def _save(self, trainer: Any, *, over: bool) -> None:  # noqa: ANN401 - as above
+        if not self._can_save:
             return
         try:
-            with self._pace.writing():
+            with self._interval.writing():
                 self._store.save(_checkpoint(trainer, over=over))
         except Exception as error:  # noqa: BLE001 - the training must go on, whatever a script's own objects do
-            _say(f"no checkpoint can be kept, and the training goes on without: {error!r}")
-            self._can_keep = False
+            _log(f"no checkpoint can be kept, and the training goes on without: {error!r}")
+            self._can_save = False
 
 
 def _checkpoint(trainer: Any, *, over: bool) -> Checkpoint:  # noqa: ANN401 - as above
@@ -152,7 +152,7 @@ def _checkpoint(trainer: Any, *, over: bool) -> Checkpoint:  # noqa: ANN401 - as
     )
 
 
-def _misfit(trainer: Any, arrays: Mapping[str, Any]) -> str | None:  # noqa: ANN401 - as above
+def _mismatch(trainer: Any, arrays: Mapping[str, Any]) -> str | None:  # noqa: ANN401 - as above
     """Say why a checkpoint is not this Trainer's, before anything of it is loaded."""
     from chainer.serializers import DictionarySerializer  # noqa: PLC0415 - as above
 
@@ -167,7 +167,7 @@ def _misfit(trainer: Any, arrays: Mapping[str, Any]) -> str | None:  # noqa: ANN
     return None
 
 
-def _fill(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
+def _restore(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
     from chainer.serializers import NpzDeserializer  # noqa: PLC0415 - as above
 
     try:
@@ -182,7 +182,7 @@ def _fill(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as ab
             entry.extension.autoload = False  # what it would load is older
 
 
-def _fill_the_rest(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
+def _restore_after_initialization(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
     from chainer.backends import cuda  # noqa: PLC0415 - as above
 
     from training_job import device, random_state  # noqa: PLC0415 - as above
@@ -231,7 +231,7 @@ def _loop_folder() -> Path:
     return Path(os.environ[checkpoints.FOLDER_VARIABLE]) / f"{checkpoints.LOOP_PREFIX}{digest[:16]}"
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(f"kedja: {text}", file=sys.stderr, flush=True)  # noqa: T201 - part of the job's log
 
 
@@ -244,7 +244,7 @@ def _trainer(module: ModuleType) -> Iterator[None]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Chainer has no types
         if self._done:
             return run(self, *args, **kwargs)
-        with Termination() as termination, Keeper(self, _loop_folder(), termination).keeping():
+        with Termination() as termination, TrainerCheckpointer(self, _loop_folder(), termination).active():
             return run(self, *args, **kwargs)
 
     module.Trainer.run = call
@@ -263,24 +263,24 @@ def _snapshot(module: ModuleType) -> Iterator[None]:
     module._Snapshot.__call__ = call  # noqa: SLF001 - as above
 
 
-RESUMING = (
+PATCHES = (
     Patch(
         module="chainer.training.trainer",
-        broke="nothing: a Trainer that was ended would start over",
+        symptom="nothing: a Trainer that was ended would start over",
         since="-",
-        mended="run() loads the newest checkpoint of the job, and keeps new ones",
-        mend=_trainer,
+        fix="run() loads the newest checkpoint of the job, and keeps new ones",
+        apply=_trainer,
     ),
     Patch(
         module="chainer.training.extensions._snapshot",
-        broke="nothing: snapshots would be in the working folder alone",
+        symptom="nothing: snapshots would be in the working folder alone",
         since="-",
-        mended="a checkpoint is kept whenever the script takes a snapshot",
-        mend=_snapshot,
+        fix="a checkpoint is kept whenever the script takes a snapshot",
+        apply=_snapshot,
     ),
 )
 
-_FINDER = PatchFinder(RESUMING)
+_FINDER = PatchFinder(PATCHES)
 
 
 def install() -> None:

@@ -23,13 +23,13 @@ from typing import IO, cast
 from training_job.errors import ArchiveError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-MOST_FILES = 1_000_000
-MOST_RATIO = 200
+MAX_FILES = 1_000_000
+MAX_RATIO = 200
 """How many times its own size an archive may unpack to, once that is more than FREE_BYTES."""
 FREE_BYTES = 64 << 20
-_MOST_HEADER = 256 << 10
+_MAX_HEADER = 256 << 10
 """Bytes of a tar between two files: a member's header may carry names, comments and the file system's attributes."""
-_MOST_GLOBAL = 100
+_MAX_GLOBAL_KEYS = 100
 """Keys that a tar may set for all of its members; `git archive` sets one."""
 _DISK_SHARE = 0.9
 _BLOCK = 1 << 20
@@ -57,7 +57,7 @@ class _Budget:
     """What one archive may still write."""
 
     name: str
-    most: int
+    max_bytes: int
     written: int = 0
     read: int = 0
     members: int = 0
@@ -65,26 +65,26 @@ class _Budget:
 
     @classmethod
     def of(cls, archive: Path, target: Path) -> "_Budget":
-        ratio = max(FREE_BYTES, MOST_RATIO * archive.stat().st_size)
-        return cls(name=archive.name, most=min(ratio, int(_DISK_SHARE * shutil.disk_usage(target).free)))
+        ratio = max(FREE_BYTES, MAX_RATIO * archive.stat().st_size)
+        return cls(name=archive.name, max_bytes=min(ratio, int(_DISK_SHARE * shutil.disk_usage(target).free)))
 
-    def take(self, *, written: int = 0, read: int = 0) -> None:
+    def spend(self, *, written: int = 0, read: int = 0) -> None:
         """Count what was written, and what was read of a stream: neither may be too much."""
         self.written += written
         self.read += read
-        if max(self.written, self.read) > self.most:
+        if max(self.written, self.read) > self.max_bytes:
             raise ArchiveError(
-                f"archive {self.name} unpacks to more than {self.most} bytes ({MOST_RATIO} times its size, or what the "
-                "disk holds): nothing of it is used"
+                f"archive {self.name} unpacks to more than {self.max_bytes} bytes ({MAX_RATIO} times its size, or "
+                "what the disk holds): nothing of it is used"
             )
 
     def count(self) -> None:
         """Count a member."""
         self.members += 1
-        if self.members > MOST_FILES:
-            raise ArchiveError(f"archive {self.name} holds more than {MOST_FILES} members")
+        if self.members > MAX_FILES:
+            raise ArchiveError(f"archive {self.name} holds more than {MAX_FILES} members")
 
-    def place(self, member: str, target: Path) -> Path:
+    def path_of(self, member: str, target: Path) -> Path:
         """Return where a member goes."""
         path = PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts or not path.parts:
@@ -94,7 +94,7 @@ class _Budget:
         return target / path
 
 
-def unpacked(data: Path, target: Path) -> Path:
+def unpack(data: Path, target: Path) -> Path:
     """Return a folder that shows the data with its archives unpacked: the data's own where there is no archive.
 
     Else `target` is made anew: links to the dropped files, the archives among them, and what these hold beside them.
@@ -118,7 +118,7 @@ def unpacked(data: Path, target: Path) -> Path:
 
 def _unpack(archive: Path, target: Path) -> None:
     budget = _Budget.of(archive, target)
-    with _damage(archive):
+    with _damage_reported(archive):
         if archive.suffix.lower() == ".zip":
             _unpack_zip(archive, target, budget)
         else:
@@ -126,7 +126,7 @@ def _unpack(archive: Path, target: Path) -> None:
 
 
 @contextmanager
-def _damage(archive: Path) -> Iterator[None]:
+def _damage_reported(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
@@ -144,7 +144,7 @@ def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:
         for member in opened.infolist():
             kind = member.external_attr >> 28  # the file type of Unix, where the archive was made on one
             budget.count()
-            path = budget.place(member.filename, target)
+            path = budget.path_of(member.filename, target)
             if kind not in (0, 0o04, 0o10):
                 raise ArchiveError(f"archive {archive.name} holds {member.filename!r}, which is no file and no folder")
             if member.is_dir():
@@ -158,23 +158,23 @@ def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:
 
 def _unpack_tar(archive: Path, target: Path, budget: _Budget) -> None:
     with _decompressed(archive) as stream:
-        counted = _Counted(stream, budget)
+        counted = _CountingStream(stream, budget)
         # As a stream, of which tarfile never goes back.
         with tarfile.open(fileobj=cast("IO[bytes]", counted), mode="r|") as opened:
             _unpack_members(opened, counted, target)
 
 
-def _unpack_members(opened: tarfile.TarFile, counted: "_Counted", target: Path) -> None:
+def _unpack_members(opened: tarfile.TarFile, counted: "_CountingStream", target: Path) -> None:
     budget = counted.budget
     archive = budget.name
     while (member := counted.header(opened.next)) is not None:
         opened.members = []  # type: ignore[attr-defined] # all that there were, which nobody asks for again
         budget.count()
-        if len(opened.pax_headers) > _MOST_GLOBAL:
-            raise ArchiveError(f"archive {archive} sets more than {_MOST_GLOBAL} keys for all of its members")
+        if len(opened.pax_headers) > _MAX_GLOBAL_KEYS:
+            raise ArchiveError(f"archive {archive} sets more than {_MAX_GLOBAL_KEYS} keys for all of its members")
         if member.name.strip("./") == "" and member.isdir():
             continue  # `tar -C folder .` begins with it
-        path = budget.place(member.name, target)
+        path = budget.path_of(member.name, target)
         if member.isdir():
             _make_folder(path, target, budget)
             continue
@@ -186,7 +186,7 @@ def _unpack_members(opened: tarfile.TarFile, counted: "_Counted", target: Path) 
             _write(source, path, target, budget)
 
 
-class _Counted:
+class _CountingStream:
     """A stream of a tar whose bytes are counted as they come, those of a header apart."""
 
     def __init__(self, stream: IO[bytes], budget: _Budget) -> None:
@@ -197,10 +197,10 @@ class _Counted:
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
-        self.budget.take(read=len(data))
+        self.budget.spend(read=len(data))
         self._header += len(data)
-        if self._is_header and self._header > _MOST_HEADER:
-            raise ArchiveError(f"archive {self.budget.name} holds a header of more than {_MOST_HEADER} bytes")
+        if self._is_header and self._header > _MAX_HEADER:
+            raise ArchiveError(f"archive {self.budget.name} holds a header of more than {_MAX_HEADER} bytes")
         return data
 
     def header(self, read: Callable[[], tarfile.TarInfo | None]) -> tarfile.TarInfo | None:
@@ -237,5 +237,5 @@ def _write(source: IO[bytes], path: Path, target: Path, budget: _Budget) -> None
         raise ArchiveError(f"archive {budget.name} takes the place of the file {path.relative_to(target)}")
     with path.open("xb") as stream:
         while block := source.read(_BLOCK):
-            budget.take(written=len(block))
+            budget.spend(written=len(block))
             stream.write(block)

@@ -34,7 +34,7 @@ def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
         if match is None or (name, value) in (("device", "true"), ("gpus", "0")):
             continue
         asked = f"--{name} {value}" if value != "true" else f"--{name}"
-        count = visible()
+        count = visible_gpus()
         if count == 0:
             raise DeviceError(
                 f"{asked} asks for a GPU, and none can be used here: run on a GPU cluster, or give -1 (the CPU)"
@@ -45,7 +45,7 @@ def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
             logger.warning("%s may ask for more than there is: GPUs that can be used here: %d", asked, count)
 
 
-def visible() -> int:
+def visible_gpus() -> int:
     """Return how many GPUs the driver shows to this process: 0 without a driver. CUDA_VISIBLE_DEVICES counts."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")

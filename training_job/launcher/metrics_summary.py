@@ -18,7 +18,7 @@ from training_job.launcher.run_log import Records
 
 logger = logging.getLogger(__name__)
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 
 
 def add(records: Records, outputs: Path) -> None:
@@ -36,8 +36,8 @@ def add(records: Records, outputs: Path) -> None:
 
 def _written(path: Path) -> dict[str, float]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            logger.warning("outputs/metrics.json is longer than %d bytes and is not read", _MOST_BYTES)
+        if path.stat().st_size > _MAX_BYTES:
+            logger.warning("outputs/metrics.json is longer than %d bytes and is not read", _MAX_BYTES)
             return {}
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -27,7 +27,7 @@ _MEMORY_EVENTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class End:
+class ProcessExit:
     """How a process ended: its exit code (128 + n for signal n), the signal's name, and whether memory ran out."""
 
     exit_code: int
@@ -41,7 +41,7 @@ def run(
     *,
     is_shell: bool = False,
     started: Callable[[], None] = lambda: None,
-) -> End:
+) -> ProcessExit:
     """Run a command in a process group of its own, with our own output, until it ends.
 
     `started` is called once it runs: threads begin there, as none may run while the process is made.
@@ -72,7 +72,7 @@ def run(
     if code >= 0 and not (number > 0 and (is_shell or number in forwarding.numbers)):
         number = 0
     name = _signal_name(number)
-    return End(
+    return ProcessExit(
         exit_code=128 - code if code < 0 else code,
         signal=name,
         out_of_memory=name == "SIGKILL" and _memory_kills() > kills_before,

@@ -14,11 +14,11 @@ from training_job.errors import TrainingJobError
 
 logger = logging.getLogger(__name__)
 
-_STARTS = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID", "SLURM_STEP_ID")
+_LAUNCH_ID_VARIABLES = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID", "SLURM_STEP_ID")
 """What tells one start of mpirun from another, where it says so."""
 
 _POLL_SECONDS = 0.1
-_LONGEST_SECONDS = 3600.0
+_TIMEOUT_SECONDS = 3600.0
 
 
 class PreparationError(TrainingJobError):
@@ -34,7 +34,7 @@ def prepare_once(state: Path, prepare: Callable[[], Path | None]) -> Path | None
     """
     if mpi_env.size() == 1:
         return prepare()
-    start = next((os.environ[name] for name in _STARTS if name in os.environ), "mpi")
+    start = next((os.environ[name] for name in _LAUNCH_ID_VARIABLES if name in os.environ), "mpi")
     marker = state / f"prepared-{re.sub(r'[^A-Za-z0-9]', '-', start)}.json"
     if mpi_env.local_rank() > 0:
         return _wait(marker)
@@ -48,7 +48,7 @@ def prepare_once(state: Path, prepare: Callable[[], Path | None]) -> Path | None
 
 
 def _wait(marker: Path) -> Path | None:
-    until = time.monotonic() + _LONGEST_SECONDS
+    until = time.monotonic() + _TIMEOUT_SECONDS
     while not marker.exists():
         if time.monotonic() > until:
             raise PreparationError(f"rank {mpi_env.rank()} waited an hour for the first rank of its node")

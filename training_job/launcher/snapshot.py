@@ -52,7 +52,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Seen:
+class FileStates:
     """The state of each data file when it was verified: name to (size, time of change in nanoseconds)."""
 
     files: Mapping[str, tuple[int, int]]
@@ -88,8 +88,8 @@ def copy_scripts(snapshot: Snapshot, target: Path, code: PurePosixPath = _WHOLE_
         SnapshotError: A script has a name that the job needs itself, or there is none in `code`.
         ChangedSinceSnapshotError: A script is not the one that the manifest names.
     """
-    places = {file: PurePosixPath(file.name) for file in snapshot.scripts}
-    inside = {file: path.relative_to(code) for file, path in places.items() if path.is_relative_to(code)}
+    paths = {file: PurePosixPath(file.name) for file in snapshot.scripts}
+    inside = {file: path.relative_to(code) for file, path in paths.items() if path.is_relative_to(code)}
     if code.parts and not inside:
         raise SnapshotError(f"job.yaml says code: {code}, and the drop has no script in that folder")
     for file, path in inside.items():
@@ -106,7 +106,7 @@ def copy_scripts(snapshot: Snapshot, target: Path, code: PurePosixPath = _WHOLE_
         shutil.copyfile(source, copy)
 
 
-def verify_data(snapshot: Snapshot, folder: Path, seen: Seen | None = None) -> Seen:
+def verify_data(snapshot: Snapshot, folder: Path, known: FileStates | None = None) -> FileStates:
     """Check that the folder holds what the manifest says: names, sizes and MD5.
 
     With what an earlier call returned, only the files that changed since then are read again.
@@ -122,11 +122,11 @@ def verify_data(snapshot: Snapshot, folder: Path, seen: Seen | None = None) -> S
     for file in snapshot.data:
         path = folder / file.name
         state = _state(path)
-        if state is None or seen is None or seen.files.get(file.name) != state:
+        if state is None or known is None or known.files.get(file.name) != state:
             _compare(file, path, "data file")
             state = _state(path) or (0, 0)
         states[file.name] = state
-    return Seen(states)
+    return FileStates(states)
 
 
 def _files(entries: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 _SCHEMES = ("http://", "https://")
 _API = "/api/2.0/mlflow/"
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-_BACKOFF_FACTOR, _BACKOFF_JITTER, _LONGEST_BACKOFF = 2.0, 1.0, 120.0  # seconds; what MLflow's client has by default
-_LONGEST_RETRY_AFTER = 30.0  # seconds; a job that has ended does not wait longer because a server asks it to
-_MOST_RETRIES = 10  # MLflow's own limit
+_BACKOFF_FACTOR, _BACKOFF_JITTER, _MAX_BACKOFF = 2.0, 1.0, 120.0  # seconds; what MLflow's client has by default
+_MAX_RETRY_AFTER = 30.0  # seconds; a job that has ended does not wait longer because a server asks it to
+_MAX_RETRIES = 10  # MLflow's own limit
 _INT64 = 1 << 63  # steps and times are int64 in MLflow
 _LAST_LATIN_1 = "\xff"  # what a header is encoded in
 _EMPTY = ("", "200 OK")  # what stands for an empty object, as Databricks answers
@@ -90,7 +90,7 @@ class Connection:
             authorization=_authorization(environment),
             verify=not insecure if bundle is None else bundle,
             client_certificate=environment.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
-            retries=_number(environment, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", cls.retries, range(_MOST_RETRIES + 1)),
+            retries=_number(environment, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", cls.retries, range(_MAX_RETRIES + 1)),
             timeout=_number(environment, "MLFLOW_HTTP_REQUEST_TIMEOUT", cls.timeout, range(1, 86_400)),
         )
 
@@ -186,10 +186,10 @@ class MlflowHttp:
         """Return how many seconds to wait before retry `number`, counted from 1: MLflow's first follows at once."""
         asked = "" if response is None else str(response.headers.get("Retry-After", "")).strip()
         if asked.isdecimal():
-            return min(float(asked), _LONGEST_RETRY_AFTER)
+            return min(float(asked), _MAX_RETRY_AFTER)
         if number == 1:
             return 0.0
-        return min(_BACKOFF_FACTOR * 2.0 ** (number - 1) + _BACKOFF_JITTER * self._jitter(), _LONGEST_BACKOFF)
+        return min(_BACKOFF_FACTOR * 2.0 ** (number - 1) + _BACKOFF_JITTER * self._jitter(), _MAX_BACKOFF)
 
 
 def _authorization(environment: Mapping[str, str]) -> str | None:

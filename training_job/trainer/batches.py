@@ -7,7 +7,7 @@ import numpy as np
 from chainer.backends import cuda
 
 from training_job.trainer.datasets.table import Table
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 
 _PREPARED_BYTES = 2 << 30  # of training data that is kept ready as float32
 _SHARE_OF_GPU = 4  # a fourth of what is free on a GPU, at most; the network needs the rest
@@ -20,18 +20,18 @@ class Batches:
     batch. What comes out is the same.
     """
 
-    def __init__(self, table: Table, inputs: Inputs, device: Any, *, shift: int) -> None:  # noqa: ANN401 - Chainer has no types
+    def __init__(self, table: Table, preprocessor: Preprocessor, device: Any, *, shift: int) -> None:  # noqa: ANN401 - Chainer has no types
         """Take the data; `shift` is how many pixels a picture may be moved each way."""
         self._table = table
-        self._inputs = inputs
+        self._preprocessor = preprocessor
         self._device = device
-        self._shift = shift if inputs.are_pictures else 0
+        self._shift = shift if preprocessor.are_pictures else 0
         self._plan: Any = None
         self._y: Any = None
         self._prepared: Any = None
         size = table.x.size * 4
         if size <= _PREPARED_BYTES:
-            self._prepared = inputs.prepare(table.x)
+            self._prepared = preprocessor.prepare(table.x)
         on_gpu = isinstance(device, chainer.backend.GpuDevice)
         if on_gpu and size <= min(_PREPARED_BYTES, device.device.mem_info[0] // _SHARE_OF_GPU):
             self._prepared = device.send(self._prepared)
@@ -57,7 +57,7 @@ class Batches:
 
     def _inputs_of(self, rows: Any, moves: Any) -> Any:  # noqa: ANN401 - arrays
         if self._prepared is None:
-            x = self._inputs.prepare(self._table.x[rows])
+            x = self._preprocessor.prepare(self._table.x[rows])
         elif not (self._is_resident and moves):
             x = self._prepared.take(rows, axis=0)
         else:

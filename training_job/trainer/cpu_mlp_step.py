@@ -19,13 +19,13 @@ class CpuMlpStep(MlpStep):
         self._masks: list[Any] = []
         self._scratch: Any = np.zeros(_BLOCK, np.float32)
 
-    def take_sums(self) -> tuple[float, int]:
+    def pop_sums(self) -> tuple[float, int]:
         sums = self._loss, self._right
         self._loss, self._right = 0.0, 0
         return sums
 
-    def _make_room(self, count: int) -> None:
-        super()._make_room(count)
+    def _allocate(self, count: int) -> None:
+        super()._allocate(count)
         self._masks = [np.empty(output.shape, bool) for output in self._outputs]
 
     def _add_bias(self, output: Any, bias: Any, *, rectify: bool) -> None:  # noqa: ANN401 - arrays
@@ -33,11 +33,11 @@ class CpuMlpStep(MlpStep):
         if rectify:
             np.maximum(output, 0, out=output)
 
-    def _mask(self, index: int) -> None:
+    def _mask_error(self, index: int) -> None:
         np.greater(self._outputs[index], 0, out=self._masks[index])
         self._errors[index] *= self._masks[index]
 
-    def _judge(self, y: Any) -> None:  # noqa: ANN401 - an array
+    def _compute_output_error(self, y: Any) -> None:  # noqa: ANN401 - an array
         scores, error = self._outputs[-1], self._errors[-1]
         rows = np.arange(len(y))
         self._right += int((scores.argmax(axis=1) == y).sum())

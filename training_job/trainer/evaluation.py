@@ -6,12 +6,12 @@ import chainer
 import numpy as np
 
 from training_job.trainer.datasets.table import Table
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 
 _BATCH = 1000
 
 
-def confusion_matrix(network: Any, table: Table, inputs: Inputs) -> Any:  # noqa: ANN401 - Chainer and NumPy
+def confusion_matrix(network: Any, table: Table, preprocessor: Preprocessor) -> Any:  # noqa: ANN401 - Chainer and NumPy
     """Return how many examples of each class (rows) are taken for each class (columns): int64 (classes, classes).
 
     The network is on the CPU.
@@ -21,6 +21,6 @@ def confusion_matrix(network: Any, table: Table, inputs: Inputs) -> Any:  # noqa
     with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003 - Chainer's signature
         for start in range(0, len(table), _BATCH):
             batch = table.take(slice(start, start + _BATCH))
-            predicted = network(inputs.prepare(batch.x)).array.argmax(axis=1)
+            predicted = network(preprocessor.prepare(batch.x)).array.argmax(axis=1)
             np.add.at(counts, (batch.y, predicted), 1)
     return counts

@@ -17,14 +17,14 @@ class GpuMlpStep(MlpStep):
         self._losses: Any = self._xp.zeros(0, np.float64)
         self._rights: Any = self._xp.zeros(0, np.int64)
 
-    def take_sums(self) -> tuple[float, int]:
+    def pop_sums(self) -> tuple[float, int]:
         sums = float(self._losses.sum()), int(self._rights.sum())
         self._losses.fill(0)
         self._rights.fill(0)
         return sums
 
-    def _make_room(self, count: int) -> None:
-        super()._make_room(count)
+    def _allocate(self, count: int) -> None:
+        super()._allocate(count)
         more = count - len(self._losses)
         if more > 0:
             self._losses = self._xp.append(self._losses, self._xp.zeros(more, np.float64))
@@ -37,12 +37,12 @@ class GpuMlpStep(MlpStep):
             kernel = cuda.elementwise("T bias", "T output", "output = output + bias", "kedja_bias")
         kernel(bias, output)
 
-    def _mask(self, index: int) -> None:
+    def _mask_error(self, index: int) -> None:
         cuda.elementwise("T output", "T error", "if (!(output > 0)) error = 0", "kedja_mask")(
             self._outputs[index], self._errors[index]
         )
 
-    def _judge(self, y: Any) -> None:  # noqa: ANN401 - an array
+    def _compute_output_error(self, y: Any) -> None:  # noqa: ANN401 - an array
         scores, error = self._outputs[-1], self._errors[-1]
         # A thread for each example, as there are more of them in a batch than there are classes, as a rule.
         cuda.elementwise(

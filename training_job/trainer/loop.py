@@ -11,11 +11,11 @@ import chainer.functions as F  # noqa: N812 - as everyone writes it
 import numpy as np
 
 from training_job import random_state
-from training_job.checkpoints import Checkpoint, Pace, Store
+from training_job.checkpoints import Checkpoint, CheckpointInterval, Store
 from training_job.sigterm import EXIT_CODE, Termination
 from training_job.trainer.batches import Batches
 from training_job.trainer.datasets.table import Split, Table
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 from training_job.trainer.steps import OPTIMIZERS, Step, make_step
 
 _MEASURE_BATCH = 1000
@@ -52,7 +52,7 @@ class Epoch:
     accuracy: float
 
     @property
-    def worth(self) -> tuple[float, float]:
+    def quality(self) -> tuple[float, float]:
         """The better of two epochs has the higher held-out accuracy; of equals, the lower loss."""
         return self.accuracy, -self.validation_loss
 
@@ -95,7 +95,7 @@ class _Progress:
 
     @property
     def best(self) -> Epoch:
-        return max(self.epochs, key=lambda epoch: (*epoch.worth, -epoch.number))
+        return max(self.epochs, key=lambda epoch: (*epoch.quality, -epoch.number))
 
 
 class Trainer:
@@ -105,7 +105,7 @@ class Trainer:
         self,
         network: Any,  # noqa: ANN401 - Chainer has no types
         split: Split,
-        inputs: Inputs,
+        preprocessor: Preprocessor,
         options: Options,
         device: Any,  # noqa: ANN401 - as above
         *,
@@ -117,7 +117,7 @@ class Trainer:
         Args:
             network: from inputs to scores before softmax.
             split: what to train on, and what to measure with.
-            inputs: how an example becomes an input.
+            preprocessor: how an example becomes an input.
             options: how to train.
             device: where.
             store: keeps checkpoints, and has the one to go on from.
@@ -125,15 +125,15 @@ class Trainer:
         """
         self._network = network
         self._split = split
-        self._inputs = inputs
+        self._preprocessor = preprocessor
         self._options = options
         self._device = device
         self._store = store
         self._watch = watch
         self._rng = np.random.default_rng(options.seed)
         self._rate = OPTIMIZERS[options.optimizer][0] if options.learning_rate is None else options.learning_rate
-        self._batches = Batches(split.train, inputs, device, shift=options.shift)
-        self._pace = Pace()
+        self._batches = Batches(split.train, preprocessor, device, shift=options.shift)
+        self._interval = CheckpointInterval()
 
     def run(self, report: Callable[[Epoch], None]) -> Result:
         """Train for all epochs, or until patience is lost, and call `report` after each.
@@ -146,17 +146,17 @@ class Trainer:
         self._network.to_device(self._device)
         options = self._options
         step = make_step(self._network, options.optimizer, self._rate, options.momentum, mixed=options.mixed)
-        progress = self._begin(step)
+        progress = self._restore(step)
         with Termination() as termination:
-            while progress.number <= self._options.epochs and not self._is_patience_lost(progress):
+            while progress.number <= self._options.epochs and not self._is_out_of_patience(progress):
                 self._train(step, progress, termination)
-                epoch = self._measured(progress)
+                epoch = self._finish_epoch(progress)
                 progress.epochs.append(epoch)
                 if progress.best is epoch:
                     progress.kept = self._weights()
                 progress.number, progress.index, progress.plan = progress.number + 1, 0, None
                 report(epoch)
-                self._keep(step, progress, termination)
+                self._save_if_due(step, progress, termination)
         last = self._weights()
         for parameter in self._network.params():
             parameter.array = parameter.array.astype(np.float32)  # what mixed precision has left in float16
@@ -164,7 +164,7 @@ class Trainer:
         self._network.to_device("@numpy")
         return Result(epochs=tuple(progress.epochs), best=progress.best, network=self._network, last=last)
 
-    def _is_patience_lost(self, progress: _Progress) -> bool:
+    def _is_out_of_patience(self, progress: _Progress) -> bool:
         patience = self._options.patience
         return 0 < patience <= len(progress.epochs) - (progress.best.number if progress.epochs else 0)
 
@@ -183,10 +183,10 @@ class Trainer:
             progress.index += 1
             self._watch(progress.number, progress.index / count)
             if progress.index < count:
-                self._keep(step, progress, termination)
-        progress.add(*step.take_sums())
+                self._save_if_due(step, progress, termination)
+        progress.add(*step.pop_sums())
 
-    def _measured(self, progress: _Progress) -> Epoch:
+    def _finish_epoch(self, progress: _Progress) -> Epoch:
         count = len(self._split.train)
         validation_loss, accuracy = self._measure(self._split.held_out)
         return Epoch(
@@ -208,7 +208,7 @@ class Trainer:
         ):
             for start in range(0, len(table), _MEASURE_BATCH):
                 batch = table.take(slice(start, start + _MEASURE_BATCH))
-                x, y = self._device.send(self._inputs.prepare(batch.x)), self._device.send(batch.y)
+                x, y = self._device.send(self._preprocessor.prepare(batch.x)), self._device.send(batch.y)
                 scores = self._network(x.astype(np.float16) if mixed else x).array.astype(np.float32)
                 loss_sum += float(F.softmax_cross_entropy(scores, y).array) * len(batch)
                 right += int((scores.argmax(axis=1) == y).sum())
@@ -227,7 +227,7 @@ class Trainer:
 
     # --- checkpoints
 
-    def _begin(self, step: Step) -> _Progress:
+    def _restore(self, step: Step) -> _Progress:
         """Return where an earlier start of the job was ended, or the beginning."""
         if self._store is None:
             return _Progress()
@@ -249,12 +249,12 @@ class Trainer:
         self._store.remove_after(0)
         return _Progress()
 
-    def _keep(self, step: Step, progress: _Progress, termination: Termination) -> None:
-        if self._store is not None and (self._pace.is_due() or termination.is_asked):
-            with self._pace.writing():
-                progress.add(*step.take_sums())
+    def _save_if_due(self, step: Step, progress: _Progress, termination: Termination) -> None:
+        if self._store is not None and (self._interval.is_due() or termination.is_requested):
+            with self._interval.writing():
+                progress.add(*step.pop_sums())
                 self._store.save(self._checkpoint(step, progress))
-        if termination.is_asked:
+        if termination.is_requested:
             sys.exit(EXIT_CODE)
 
     def _checkpoint(self, step: Step, progress: _Progress) -> Checkpoint:

@@ -32,7 +32,7 @@ class MlpStep(ABC):
         self._momentum = momentum
         self._count = 0
         self._weights: list[tuple[Any, Any]] = []
-        self._slopes: list[tuple[Any, Any]] = []
+        self._gradient_views: list[tuple[Any, Any]] = []
         views = iter(_views(self._values, parameters))
         slopes = iter(_views(self._gradients, parameters))
         for layer in self._layers:
@@ -41,16 +41,16 @@ class MlpStep(ABC):
                 view[...] = parameter.array
                 parameter.array = view
             self._weights.append((layer.W.array, layer.b.array))
-            self._slopes.append((next(slopes), next(slopes)))
+            self._gradient_views.append((next(slopes), next(slopes)))
         self._outputs: list[Any] = []
         self._errors: list[Any] = []
 
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
         x = x.reshape(len(x), -1)
         if not self._outputs or len(self._outputs[0]) != len(x):
-            self._make_room(len(x))
+            self._allocate(len(x))
         self._forward(x)
-        self._judge(y)
+        self._compute_output_error(y)
         self._backward(x)
         self._count += 1
         self._update(rate)
@@ -64,7 +64,7 @@ class MlpStep(ABC):
         for index, moment in enumerate(self._moments):
             moment[...] = self._xp.asarray(arrays[f"moment{index}"])
 
-    def _make_room(self, count: int) -> None:
+    def _allocate(self, count: int) -> None:
         """Make the arrays for batches of so many examples."""
         widths = [weights.shape[0] for weights, _ in self._weights]
         self._outputs, self._errors = (
@@ -82,12 +82,12 @@ class MlpStep(ABC):
     def _backward(self, x: Any) -> None:  # noqa: ANN401 - an array
         for index in reversed(range(len(self._weights))):
             error, before = self._errors[index], self._outputs[index - 1] if index else x
-            weight_slope, bias_slope = self._slopes[index]
+            weight_slope, bias_slope = self._gradient_views[index]
             self._xp.dot(error.T, before, out=weight_slope)
             error.sum(axis=0, out=bias_slope)
             if index:
                 self._xp.dot(error, self._weights[index][0], out=self._errors[index - 1])
-                self._mask(index - 1)
+                self._mask_error(index - 1)
 
     def _adam_rate(self, rate: float) -> float:
         """Return the rate with the corrections of both moments' bias: https://arxiv.org/abs/1412.6980."""
@@ -97,7 +97,7 @@ class MlpStep(ABC):
     # --- what each device has its own way for
 
     @abstractmethod
-    def take_sums(self) -> tuple[float, int]:
+    def pop_sums(self) -> tuple[float, int]:
         """See `training_job.trainer.steps.Step`."""
 
     @abstractmethod
@@ -105,11 +105,11 @@ class MlpStep(ABC):
         """Add the bias to a layer's output, and cut it off at 0 if asked to."""
 
     @abstractmethod
-    def _mask(self, index: int) -> None:
+    def _mask_error(self, index: int) -> None:
         """Let no error of this layer through where its output was cut off."""
 
     @abstractmethod
-    def _judge(self, y: Any) -> None:  # noqa: ANN401 - an array
+    def _compute_output_error(self, y: Any) -> None:  # noqa: ANN401 - an array
         """Fill the error of the last layer: softmax less the truth, by the number of examples. Add to the sums."""
 
     @abstractmethod

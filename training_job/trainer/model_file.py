@@ -20,10 +20,10 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job.atomic_write import DAMAGED_ARRAYS, write_json, written
+from training_job.atomic_write import DAMAGED_ARRAYS, open_atomic, write_json
 from training_job.errors import ModelError
 from training_job.trainer import networks
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 
 WEIGHTS = "model.npz"
 DESCRIPTION = "model.json"
@@ -36,14 +36,14 @@ class Description:
 
     architecture: str
     options: Mapping[str, Any]
-    inputs: Inputs
+    preprocessor: Preprocessor
     classes: tuple[str, ...]
     networks: str | None = None
 
 
 def save(folder: Path, description: Description, network: Any) -> None:  # noqa: ANN401 - Chainer has no types
     """Write both files, each whole or not at all; the description last."""
-    with written(folder / WEIGHTS) as stream:
+    with open_atomic(folder / WEIGHTS) as stream:
         chainer.serializers.save_npz(stream, network)
     write_json(
         folder / DESCRIPTION,
@@ -51,7 +51,7 @@ def save(folder: Path, description: Description, network: Any) -> None:  # noqa:
             "version": _VERSION,
             "architecture": description.architecture,
             "options": dict(description.options),
-            "inputs": description.inputs.to_json(),
+            "inputs": description.preprocessor.to_json(),
             "classes": list(description.classes),
             "networks": description.networks,
         },
@@ -72,7 +72,7 @@ def load(folder: Path) -> tuple[Description, Any]:
         description = Description(
             architecture=document["architecture"],
             options=document["options"],
-            inputs=Inputs.from_json(document["inputs"]),
+            preprocessor=Preprocessor.from_json(document["inputs"]),
             classes=tuple(document["classes"]),
             networks=document.get("networks"),
         )

@@ -9,7 +9,7 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 
 NAME = "model.onnx"
 
@@ -19,19 +19,23 @@ def is_possible() -> bool:
     return importlib.util.find_spec("onnx") is not None
 
 
-def write(folder: Path, network: Any, inputs: Inputs) -> str | None:  # noqa: ANN401 - Chainer has no types
+def write(folder: Path, network: Any, preprocessor: Preprocessor) -> str | None:  # noqa: ANN401 - Chainer has no types
     """Write the network with its weights; it takes prepared inputs, (N, *network_shape), and any N.
 
     Returns why it could not be written, or None. The file is there whole or not at all.
     """
     exporter = importlib.import_module("onnx_chainer")  # it imports onnx, which takes long
-    example: Any = np.zeros((1, *inputs.network_shape), np.float32)
+    example: Any = np.zeros((1, *preprocessor.network_shape), np.float32)
     temporary = folder / f".{NAME}.part"
     try:
         with chainer.using_config("train", False), warnings.catch_warnings():  # noqa: FBT003 - Chainer's signature
             warnings.simplefilter("ignore")
             exporter.export(
-                network, example, filename=str(temporary), input_shapes=("N", *inputs.network_shape), no_testcase=True
+                network,
+                example,
+                filename=str(temporary),
+                input_shapes=("N", *preprocessor.network_shape),
+                no_testcase=True,
             )
         temporary.replace(folder / NAME)
     except Exception as error:  # noqa: BLE001 - an exporter that no longer changes, and a network of the user's

@@ -6,13 +6,13 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from training_job.atomic_write import written
+from training_job.atomic_write import open_atomic
 from training_job.trainer.loop import Epoch
 
 _INK, _GREY, _PAPER = (30, 30, 30), (200, 200, 200), (255, 255, 255)
 _BLUE, _ORANGE = (31, 119, 180), (255, 127, 14)
 _MARGIN = 60
-_MOST_NAMED = 40  # classes: beyond, cells are too small for text
+_MAX_LABELLED = 40  # classes: beyond, cells are too small for text
 
 
 def confusion_matrix(counts: Any, classes: Sequence[str], path: Path) -> None:  # noqa: ANN401 - an array
@@ -32,10 +32,10 @@ def confusion_matrix(counts: Any, classes: Sequence[str], path: Path) -> None:  
             shade = value / most
             fill = tuple(round(255 - (255 - tone) * shade) for tone in _BLUE)
             draw.rectangle((x, y, x + cell, y + cell), fill=fill, outline=_GREY)
-            if value and size <= _MOST_NAMED:
+            if value and size <= _MAX_LABELLED:
                 ink = _PAPER if shade > 0.5 else _INK  # noqa: PLR2004 - half dark
                 draw.text((x + cell / 2, y + cell / 2), str(value), ink, font, anchor="mm")
-        if size <= _MOST_NAMED:
+        if size <= _MAX_LABELLED:
             draw.text((left - 6, _MARGIN + (row + 0.5) * cell), name[:14], _INK, font, anchor="rm")
             draw.text((left + (row + 0.5) * cell, _MARGIN - 6), name[:6], _INK, font, anchor="mb")
     _save(picture, path)
@@ -87,5 +87,5 @@ def _font(size: int) -> Any:  # noqa: ANN401 - Pillow has two kinds
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    with written(path) as stream:
+    with open_atomic(path) as stream:
         picture.save(stream, "PNG")

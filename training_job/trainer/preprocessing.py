@@ -13,7 +13,7 @@ _WHITE = 255.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
+class Preprocessor:
     """How a raw example becomes a network's input: `(x - mean) * scale`, then reshaped.
 
     `shape` is a raw example's, `network_shape` what the network takes; mean and scale are float32, of one value or as
@@ -55,7 +55,7 @@ class Inputs:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Inputs":
+    def from_json(cls, document: Mapping[str, Any]) -> "Preprocessor":
         """Read what `to_json` wrote; KeyError, TypeError or ValueError where it is something else."""
         return cls(
             shape=tuple(int(side) for side in document["shape"]),
@@ -65,7 +65,7 @@ class Inputs:
         )
 
 
-def inputs_for(x: Any) -> Inputs:  # noqa: ANN401 - the training examples, an array
+def choose_preprocessor(x: Any) -> Preprocessor:  # noqa: ANN401 - the training examples, an array
     """Choose shape and normalisation from the training examples.
 
     Pictures, that is (N, height, width), (N, channels, height, width) and MNIST's rows of 784 values from 0 to 255,
@@ -76,11 +76,11 @@ def inputs_for(x: Any) -> Inputs:  # noqa: ANN401 - the training examples, an ar
         flat = x.astype(np.float64)
         deviation = flat.std(axis=0)
         scale = 1 / np.where(deviation > 0, deviation, 1)
-        return Inputs(
+        return Preprocessor(
             shape=shape, network_shape=shape, mean=flat.mean(axis=0).astype(np.float32), scale=scale.astype(np.float32)
         )
     picture = {1: (1, 28, 28), 2: (1, *shape), 3: shape}[len(shape)]
     white = 1.0 if x.dtype != np.uint8 and x.max() <= 1 else _WHITE
-    return Inputs(
+    return Preprocessor(
         shape=shape, network_shape=picture, mean=np.array([0.0], np.float32), scale=np.array([1 / white], np.float32)
     )

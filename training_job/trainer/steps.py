@@ -32,7 +32,7 @@ class Step(Protocol):
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
         """Take one step for inputs x, float32, and classes y, int32, without waiting for a GPU."""
 
-    def take_sums(self) -> tuple[float, int]:
+    def pop_sums(self) -> tuple[float, int]:
         """Return the sum of the examples' losses, and how many were classed rightly, since this was last asked.
 
         Both are of before each update.
@@ -82,7 +82,7 @@ class ChainerStep:
         self._loss += loss.array.astype(np.float64) * len(x)
         self._right += (scores.array.argmax(axis=1) == y).sum()
 
-    def take_sums(self) -> tuple[float, int]:
+    def pop_sums(self) -> tuple[float, int]:
         sums = float(self._loss), int(self._right)
         self._loss, self._right = np.float64(0), 0
         return sums

@@ -10,7 +10,7 @@ from training_job.trainer import networks
 from training_job.trainer.batches import Batches
 from training_job.trainer.datasets.table import Table
 from training_job.trainer.gpu_mlp_step import GpuMlpStep
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 from training_job.trainer.steps import OPTIMIZERS, ChainerStep, make_step
 
 SIZES = (16, 16, 7, 30)
@@ -44,7 +44,7 @@ def test_a_step_of_ours_is_chainers_to_float32_rounding(optimizer: str, hidden: 
     for number, (x, y) in enumerate(batches() * 3):
         for step in (mine, theirs):
             step.train(x, y, 0.01 / (1 + number))
-        (loss, right), (other_loss, other_right) = mine.take_sums(), theirs.take_sums()
+        (loss, right), (other_loss, other_right) = mine.pop_sums(), theirs.pop_sums()
         assert loss == pytest.approx(other_loss, rel=1e-5)
         assert right == other_right
     for one, other in zip(weights(ours), weights(chainers), strict=True):
@@ -57,14 +57,14 @@ def test_a_state_that_was_kept_goes_on_as_if_nothing_had_been(optimizer: str) ->
     step, other = make_step(first, optimizer, 0.01, 0.9), make_step(again, optimizer, 0.01, 0.9)
     for x, y in batches():
         step.train(x, y, 0.01)
-    sums = step.take_sums()
+    sums = step.pop_sums()
     assert sums[0] > 0
     other.load_state(step.state())
     chainer.serializers.NpzDeserializer(chainer.serializers.npz.serialize(first)).load(again)
     for one in (step, other):
         for x, y in batches():
             one.train(x, y, 0.005)
-    assert step.take_sums() == other.take_sums() != sums
+    assert step.pop_sums() == other.pop_sums() != sums
     assert all(np.array_equal(one, other) for one, other in zip(weights(first), weights(again), strict=True))
 
 
@@ -75,8 +75,10 @@ def test_batches_are_those_of_a_cpu(shape: tuple[int, ...], shift: int) -> None:
     x: Any = rng.integers(0, 255, (20, 6, 5)).astype(np.uint8)
     table = Table(x=x, y=np.arange(20, dtype=np.int32), source="random", classes=tuple(map(str, range(20))))
     mean, scale = np.array([0], np.float32), np.array([0.5], np.float32)
-    inputs = Inputs(shape=(6, 5), network_shape=shape, mean=mean, scale=scale)
-    on_cpu, on_gpu = (Batches(table, inputs, chainer.get_device(name), shift=shift) for name in ("@numpy", "@cupy:0"))
+    preprocessor = Preprocessor(shape=(6, 5), network_shape=shape, mean=mean, scale=scale)
+    on_cpu, on_gpu = (
+        Batches(table, preprocessor, chainer.get_device(name), shift=shift) for name in ("@numpy", "@cupy:0")
+    )
     plan = on_cpu.draw(np.random.default_rng(1))
     for batches in (on_cpu, on_gpu):
         batches.begin(plan)

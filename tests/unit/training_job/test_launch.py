@@ -280,7 +280,7 @@ def test_an_error_that_nobody_foresaw_is_in_the_manifest(drop: Drop, monkeypatch
     drop.write()
     monkeypatch.chdir(drop.root)
     monkeypatch.setenv("KEDJA_METRICS", "")  # main sets it
-    monkeypatch.setattr(archives, "unpacked", fail)
+    monkeypatch.setattr(archives, "unpack", fail)
     assert launch.main(drop.command("python", "train.py")[3:]) == 1
     written = manifest_of(drop.root)
     assert (written["result"], written["exit_code"]) == ("failed", 1)

@@ -232,7 +232,7 @@ HOLD = """
     def hold(bar, number, done):
         if str(number) != os.environ.get("HOLD_AT"):
             return
-        checkpoints._MOST_OF_TIME = 0
+        checkpoints._MIN_TRAINING_RATIO = 0
         if done > 0.2:
             signal.set_wakeup_fd(wake)
             print("held", flush=True)

@@ -10,7 +10,7 @@ _LAST_TO_ACCEPT = 3
 
 
 @contextlib.contextmanager
-def todays_messages(module: ModuleType) -> Iterator[None]:
+def rebuild_messages(module: ModuleType) -> Iterator[None]:
     """Build the module's messages from its serialized description, as code that today's protoc makes does."""
     spec = module.__spec__
     version = str(import_module("google.protobuf").__version__)

@@ -19,12 +19,12 @@ _NOT_THE_JOBS_OWN = frozenset({"site-packages", ".kedja"})
 _RESULTS = frozenset({"outputs", "logs"})
 
 
-def is_of_chainer(caller: Mapping[str, Any]) -> bool:
+def is_chainer(caller: Mapping[str, Any]) -> bool:
     """Whether the module of these globals is Chainer's."""
     return str(caller.get("__name__", "")).partition(".")[0] in LIBRARIES
 
 
-def is_of_job(caller: Mapping[str, Any], job: str | None) -> bool:
+def is_job_file(caller: Mapping[str, Any], job: str | None) -> bool:
     """Whether the module of these globals is a file of the job, outside of any installed package."""
     file = caller.get("__file__")
     if job is None or file is None:
@@ -33,9 +33,9 @@ def is_of_job(caller: Mapping[str, Any], job: str | None) -> bool:
     return path.is_relative_to(job) and not _NOT_THE_JOBS_OWN & set(path.relative_to(job).parts)
 
 
-def is_of_chainer_job(caller: Mapping[str, Any]) -> bool:
+def is_chainer_job_file(caller: Mapping[str, Any]) -> bool:
     """Whether the module of these globals is a file of a job that trains with Chainer."""
-    return is_of_job(caller, os.environ.get(JOB_VARIABLE)) and in_chainer_job()
+    return is_job_file(caller, os.environ.get(JOB_VARIABLE)) and in_chainer_job()
 
 
 def in_chainer_job() -> bool:

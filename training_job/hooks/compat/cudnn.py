@@ -11,7 +11,7 @@ _WRONG_ADVICE = "cuDNN is not enabled"
 
 
 @contextlib.contextmanager
-def no_advice(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - what it says is said while it is imported
+def suppress_advice(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - what it says is said while it is imported
     """Leave out the advice to install cuDNN and then CuPy again where CuPy has no interface to it at all."""
     with warnings.catch_warnings():
         if _lacks_interface():

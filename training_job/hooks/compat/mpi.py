@@ -8,7 +8,7 @@ from training_job import mpi_env
 
 
 @contextlib.contextmanager
-def one_rank_ends_all(module: ModuleType) -> Iterator[None]:
+def abort_all_ranks(module: ModuleType) -> Iterator[None]:
     """Switch on what ChainerMN has for it and leaves off: an exception that ends one rank ends the others.
 
     Without it they wait for that rank until somebody ends the job. What CHAINERMN_FORCE_ABORT_ON_EXCEPTION does is in

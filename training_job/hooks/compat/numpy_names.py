@@ -126,6 +126,6 @@ def _is_old_code(caller: dict[str, Any], job: str | None) -> bool:
     """Whether the asking module is Chainer, the script, or a file of the job outside of any installed package."""
     return (
         caller.get("__name__") == "__main__"
-        or caller_origin.is_of_chainer(caller)
-        or caller_origin.is_of_job(caller, job)
+        or caller_origin.is_chainer(caller)
+        or caller_origin.is_job_file(caller, job)
     )

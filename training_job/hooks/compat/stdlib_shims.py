@@ -60,7 +60,7 @@ class _ImpFinder(MetaPathFinder, Loader):
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Return the stand-in's spec, or None."""
-        if fullname != "imp" or not caller_origin.is_of_chainer_job(_importing(sys._getframe(1)).f_globals):  # noqa: SLF001
+        if fullname != "imp" or not caller_origin.is_chainer_job_file(_importing(sys._getframe(1)).f_globals):  # noqa: SLF001
             return None
         return ModuleSpec(fullname, self)
 
@@ -88,7 +88,7 @@ def install() -> None:
 def _serve(module: ModuleType, lost: dict[str, Any]) -> None:
     def __getattr__(name: str) -> Any:  # noqa: ANN401, N807 - PEP 562
         caller = sys._getframe(1).f_globals  # noqa: SLF001 - the one way to know who asks
-        if name in lost and caller_origin.is_of_chainer_job(caller):
+        if name in lost and caller_origin.is_chainer_job_file(caller):
             return lost[name]
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 

@@ -9,7 +9,7 @@ import numpy as np
 from training_job.errors import DatasetError
 
 _CHANNELS = (1, 3, 4)
-_MOST_CLASSES = 1 << 16  # a wild label must not size anything
+_MAX_CLASSES = 1 << 16  # a wild label must not size anything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def _labels(y: Any, name: str) -> Any:  # noqa: ANN401 - as above
         y = y[:, 0]
     if y.ndim != 1 or len(y) == 0:
         raise DatasetError(f"{name} has shape {y.shape}: one label for each example is expected")
-    bad = np.flatnonzero(~((y >= 0) & (y < _MOST_CLASSES) & (y == np.floor(y))))
+    bad = np.flatnonzero(~((y >= 0) & (y < _MAX_CLASSES) & (y == np.floor(y))))
     if len(bad):
         raise DatasetError(
             f"{name} holds the label {y[bad[0]]} in row {int(bad[0])}: whole numbers from 0 without a gap are expected"

@@ -17,13 +17,13 @@ def finder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PatchFin
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
 
     @contextlib.contextmanager
-    def mend(module: Any) -> Iterator[None]:  # noqa: ANN401 - has what the code below gives it
+    def patcher(module: Any) -> Iterator[None]:  # noqa: ANN401 - has what the code below gives it
         module.order = ["before"]
         yield
         module.order.append("after")
         module.VALUE += 1
 
-    yield PatchFinder([Patch("kedja_mended", "it", "1", "so", mend)])
+    yield PatchFinder([Patch("kedja_mended", "it", "1", "so", patcher)])
     sys.modules.pop("kedja_mended", None)
 
 

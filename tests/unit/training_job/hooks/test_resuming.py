@@ -272,7 +272,7 @@ def test_cupys_generator_is_seeded_only_where_there_is_a_gpu(monkeypatch: pytest
     monkeypatch.setattr(cuda, "cupy", cupy, raising=False)
     notes = {"hyperparameters": {}, "random": random_state.capture(), "metrics": {}}
     trainer = SimpleNamespace(updater=SimpleNamespace())
-    resuming._fill_the_rest(trainer, Checkpoint(iteration=7, arrays={}, notes=notes))
+    resuming._restore_after_initialization(trainer, Checkpoint(iteration=7, arrays={}, notes=notes))
     assert seeds == [7] * gpus
 
 
@@ -308,9 +308,9 @@ def test_a_forked_worker_ends_at_once() -> None:
         os.read(begun, 1)  # Python drops signals that come while it forks
         os.kill(worker, signal.SIGTERM)
         assert os.waitpid(worker, 0)[1] == signal.SIGTERM
-        assert not termination.is_asked
+        assert not termination.is_requested
         os.kill(os.getpid(), signal.SIGTERM)
-        assert termination.is_asked
+        assert termination.is_requested
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -345,7 +345,7 @@ class Ranks:
         self.monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
         self.monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
         self.trainer.updater.iteration = 0
-        resuming.Keeper(self.trainer, self.folder, Termination())._load()
+        resuming.TrainerCheckpointer(self.trainer, self.folder, Termination())._load()
         return int(self.trainer.updater.iteration)
 
 

@@ -44,7 +44,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def unpack(data: Path) -> Path:
-    return archives.unpacked(data, data.parent / "shown")
+    return archives.unpack(data, data.parent / "shown")
 
 
 def test_data_without_archives_stays_where_it_is(data: Path) -> None:
@@ -133,14 +133,14 @@ def test_a_bomb_is_refused_by_what_it_writes(data: Path, monkeypatch: pytest.Mon
 
 
 def test_too_many_members_are_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_FILES", 3)
+    monkeypatch.setattr(archives, "MAX_FILES", 3)
     zipped(data, {f"{number}": b"" for number in range(4)})
     with pytest.raises(ArchiveError, match="more than 3 members"):
         unpack(data)
 
 
 def test_members_without_a_file_count_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_FILES", 3)
+    monkeypatch.setattr(archives, "MAX_FILES", 3)
     tarred(data, *(("./", tarfile.DIRTYPE, b"") for _ in range(4)))
     with pytest.raises(ArchiveError, match="more than 3 members"):
         unpack(data)
@@ -184,7 +184,7 @@ def test_a_header_for_all_members_does_not_grow_without_end(data: Path) -> None:
 def test_what_is_read_of_a_tar_counts_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "FREE_BYTES", 1000)
     tarred(data, *((f"{number}/", tarfile.DIRTYPE, b"") for number in range(10_000)), name="a.tar.xz")
-    monkeypatch.setattr(archives, "MOST_RATIO", 2)
+    monkeypatch.setattr(archives, "MAX_RATIO", 2)
     with pytest.raises(ArchiveError, match="unpacks to more than"):
         unpack(data)
 

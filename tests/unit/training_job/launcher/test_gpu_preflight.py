@@ -11,7 +11,7 @@ from training_job.launcher import gpu_preflight
 
 @pytest.fixture(autouse=True)
 def _one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_preflight, "visible", lambda: 1)
+    monkeypatch.setattr(gpu_preflight, "visible_gpus", lambda: 1)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_where_there_is_a_gpu_the_script_decides_what_a_number_means(
 def test_where_there_is_none_the_job_is_refused(
     packages: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(gpu_preflight, "visible", lambda: 0)
+    monkeypatch.setattr(gpu_preflight, "visible_gpus", lambda: 0)
     with pytest.raises(DeviceError, match=f"{' '.join(argv)} asks for a GPU, and none can be used here"):
         check(packages, *argv)
 

@@ -8,12 +8,12 @@ from training_job.errors import CommandError
 from training_job.launcher import process
 
 
-def run(code: str) -> process.End:
+def run(code: str) -> process.ProcessExit:
     return process.run([sys.executable, "-c", code], os.environ)
 
 
 def test_an_exit_code() -> None:
-    assert run("raise SystemExit(3)") == process.End(exit_code=3, signal=None, out_of_memory=False)
+    assert run("raise SystemExit(3)") == process.ProcessExit(exit_code=3, signal=None, out_of_memory=False)
 
 
 @pytest.mark.parametrize(("kills", "lost"), [(("0", "1"), 1), (("1", "1"), 0)])
@@ -25,7 +25,7 @@ def test_a_kill_for_memory_is_the_kernels(
     monkeypatch.setattr(process, "_MEMORY_EVENTS", (events,))
     write = f"open({str(events)!r}, 'w').write('oom_kill {kills[1]}')"
     code = f"import os, signal; {write}; os.kill(os.getpid(), signal.SIGKILL)"
-    assert run(code) == process.End(exit_code=137, signal="SIGKILL", out_of_memory=bool(lost))
+    assert run(code) == process.ProcessExit(exit_code=137, signal="SIGKILL", out_of_memory=bool(lost))
 
 
 def test_where_the_kernel_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,4 +46,4 @@ def test_what_is_to_start_with_it_starts() -> None:
 
 
 def test_an_exit_code_that_only_looks_like_a_signal() -> None:
-    assert run("raise SystemExit(143)") == process.End(exit_code=143, signal=None, out_of_memory=False)
+    assert run("raise SystemExit(143)") == process.ProcessExit(exit_code=143, signal=None, out_of_memory=False)

@@ -9,7 +9,7 @@ import pytest
 from training_job.trainer import batches
 from training_job.trainer.batches import Batches, shifted
 from training_job.trainer.datasets.table import Table
-from training_job.trainer.preprocessing import Inputs
+from training_job.trainer.preprocessing import Preprocessor
 
 CPU = chainer.get_device("@numpy")
 MEAN, SCALE = np.array([0], np.float32), np.array([0.5], np.float32)
@@ -21,19 +21,19 @@ def pictures(count: int = 20) -> Table:
     return Table(x=x, y=np.arange(count, dtype=np.int32), source="random", classes=tuple(map(str, range(count))))
 
 
-def inputs(*network_shape: int) -> Inputs:
-    return Inputs(shape=(6, 5), network_shape=network_shape, mean=MEAN, scale=SCALE)
+def preprocessor(*network_shape: int) -> Preprocessor:
+    return Preprocessor(shape=(6, 5), network_shape=network_shape, mean=MEAN, scale=SCALE)
 
 
-def taken(table: Table, inputs: Inputs, *, shift: int = 0, part: slice = slice(None)) -> Any:  # noqa: ANN401 - arrays
-    made = Batches(table, inputs, CPU, shift=shift)
+def taken(table: Table, preprocessor: Preprocessor, *, shift: int = 0, part: slice = slice(None)) -> Any:  # noqa: ANN401 - arrays
+    made = Batches(table, preprocessor, CPU, shift=shift)
     made.begin(made.draw(np.random.default_rng(0)))
     return made.take(part)
 
 
 def test_a_batch_is_the_next_rows_of_the_plan() -> None:
     table = pictures()
-    made = Batches(table, inputs(1, 6, 5), CPU, shift=0)
+    made = Batches(table, preprocessor(1, 6, 5), CPU, shift=0)
     plan = made.draw(np.random.default_rng(0))
     assert sorted(plan[0]) == list(range(20))
     made.begin(plan)
@@ -44,7 +44,7 @@ def test_a_batch_is_the_next_rows_of_the_plan() -> None:
 
 def test_each_picture_moves_by_its_own_plan() -> None:
     table = pictures()
-    made = Batches(table, inputs(1, 6, 5), CPU, shift=2)
+    made = Batches(table, preprocessor(1, 6, 5), CPU, shift=2)
     plan = made.draw(np.random.default_rng(0))
     assert set(plan[1:].ravel()) == {-2, -1, 0, 1, 2}
     made.begin(plan)
@@ -55,15 +55,15 @@ def test_each_picture_moves_by_its_own_plan() -> None:
 
 @pytest.mark.parametrize("shift", [0, 2])
 def test_large_data_gives_the_same_batches(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = taken(pictures(), inputs(1, 6, 5), shift=shift)
+    kept = taken(pictures(), preprocessor(1, 6, 5), shift=shift)
     monkeypatch.setattr(batches, "_PREPARED_BYTES", 100)
-    drawn = taken(pictures(), inputs(1, 6, 5), shift=shift)
+    drawn = taken(pictures(), preprocessor(1, 6, 5), shift=shift)
     assert all(np.array_equal(one, other) for one, other in zip(kept, drawn, strict=True))
 
 
 def test_what_is_no_picture_is_not_shifted() -> None:
     table = pictures()
-    x, y = taken(table, inputs(30), shift=1)
+    x, y = taken(table, preprocessor(30), shift=1)
     assert np.array_equal(x, table.x[y].reshape(20, 30) * np.float32(0.5))
 
 

@@ -15,7 +15,7 @@ from training_job.errors import DeviceError, ModelError
 from training_job.trainer import model_file, networks
 from training_job.trainer.datasets.table import Split, Table
 from training_job.trainer.loop import Epoch, Options, Trainer
-from training_job.trainer.preprocessing import Inputs, inputs_for
+from training_job.trainer.preprocessing import Preprocessor, choose_preprocessor
 
 
 def blobs(count: int = 120, seed: int = 0) -> tuple[Any, Any]:
@@ -65,9 +65,9 @@ def test_networks_that_cannot_be_made(name: str, options: dict[str, Any], messag
 
 def test_values_are_standardised() -> None:
     x = np.array([[1, 5, 7], [3, 5, 9]], np.float32)
-    inputs = inputs_for(x)
-    assert inputs.prepare(x).tolist() == [[-1, 0, -1], [1, 0, 1]]
-    assert not inputs.are_pictures
+    preprocessor = choose_preprocessor(x)
+    assert preprocessor.prepare(x).tolist() == [[-1, 0, -1], [1, 0, 1]]
+    assert not preprocessor.are_pictures
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,16 @@ def test_values_are_standardised() -> None:
     ],
 )
 def test_pictures_go_from_0_to_1(x: Any, shape: tuple[int, ...], most: float) -> None:  # noqa: ANN401 - an array
-    inputs = inputs_for(x)
-    prepared = inputs.prepare(x)
-    assert (prepared.shape, prepared.dtype, inputs.are_pictures) == ((2, *shape), np.float32, True)
+    preprocessor = choose_preprocessor(x)
+    prepared = preprocessor.prepare(x)
+    assert (prepared.shape, prepared.dtype, preprocessor.are_pictures) == ((2, *shape), np.float32, True)
     assert prepared.max() == pytest.approx(most)
 
 
 def test_inputs_survive_json() -> None:
-    inputs = inputs_for(blobs()[0])
-    again = Inputs.from_json(json.loads(json.dumps(inputs.to_json())))
-    assert np.array_equal(again.prepare(blobs()[0]), inputs.prepare(blobs()[0]))
+    preprocessor = choose_preprocessor(blobs()[0])
+    again = Preprocessor.from_json(json.loads(json.dumps(preprocessor.to_json())))
+    assert np.array_equal(again.prepare(blobs()[0]), preprocessor.prepare(blobs()[0]))
 
 
 def test_training_writes_a_model_that_scores(
@@ -146,7 +146,9 @@ def test_every_optimizer_learns(optimizer: str, schedule: str) -> None:
     network = networks.build("mlp", {"inputs": [2], "classes": 3, "hidden": [20]})
     options = Options(epochs=8, batch_size=10, optimizer=optimizer, schedule=schedule)
     reported: list[Epoch] = []
-    result = Trainer(network, split, inputs_for(split.train.x), options, device.choose(-1)).run(reported.append)
+    result = Trainer(network, split, choose_preprocessor(split.train.x), options, device.choose(-1)).run(
+        reported.append
+    )
     assert result.epochs == tuple(reported)
     assert result.best.accuracy == max(epoch.accuracy for epoch in reported) > 0.9
 
@@ -155,14 +157,14 @@ def test_the_best_network_is_kept_and_measured_over_all_examples() -> None:
     np.random.seed(0)  # noqa: NPY002 - what Chainer draws from
     x, y = blobs(31, seed=1)
     split = Split(train=table(*blobs()), held_out=table(x, y))
-    inputs = inputs_for(split.train.x)
+    preprocessor = choose_preprocessor(split.train.x)
     network = networks.build("mlp", {"inputs": [2], "classes": 3, "hidden": [4], "dropout": 0.5})
     # A rate that is far too high: the epochs differ, and the last one is not the best.
     options = Options(epochs=6, batch_size=7, learning_rate=3.0, schedule="constant", seed=1)
-    result = Trainer(network, split, inputs, options, device.choose(-1)).run(lambda _: None)
+    result = Trainer(network, split, preprocessor, options, device.choose(-1)).run(lambda _: None)
     assert len({epoch.accuracy for epoch in result.epochs}) > 1
     with chainer.using_config("train", False):  # noqa: FBT003 - Chainer's signature
-        scores = result.network(inputs.prepare(x))
+        scores = result.network(preprocessor.prepare(x))
     assert (scores.array.argmax(axis=1) == y).mean() == pytest.approx(result.best.accuracy)
     loss = chainer.functions.softmax_cross_entropy(scores, y.astype(np.int32)).array
     assert float(loss) == pytest.approx(result.best.validation_loss, rel=1e-5)
@@ -171,10 +173,10 @@ def test_the_best_network_is_kept_and_measured_over_all_examples() -> None:
 def test_losses_are_weighted_by_the_size_of_the_batch() -> None:
     split = Split(train=table(*blobs(25)), held_out=table(*blobs(9)))
     network = networks.build("mlp", {"inputs": [2], "classes": 3, "hidden": [4]})
-    inputs = inputs_for(split.train.x)
-    before = chainer.functions.softmax_cross_entropy(network(inputs.prepare(split.train.x)), split.train.y).array
+    preprocessor = choose_preprocessor(split.train.x)
+    before = chainer.functions.softmax_cross_entropy(network(preprocessor.prepare(split.train.x)), split.train.y).array
     options = Options(epochs=1, batch_size=10, learning_rate=1e-30, optimizer="sgd")
-    result = Trainer(network, split, inputs, options, device.choose(-1)).run(lambda _: None)
+    result = Trainer(network, split, preprocessor, options, device.choose(-1)).run(lambda _: None)
     assert result.best.loss == pytest.approx(float(before), rel=1e-5)
 
 
@@ -336,7 +338,7 @@ def test_a_model_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(chainer.serializers, "save_npz", fail)
     description = model_file.Description(
-        architecture="mlp", options={}, inputs=inputs_for(blobs()[0]), classes=("0", "1", "2")
+        architecture="mlp", options={}, preprocessor=choose_preprocessor(blobs()[0]), classes=("0", "1", "2")
     )
     with pytest.raises(OSError, match="disk full"):
         model_file.save(tmp_path, description, None)

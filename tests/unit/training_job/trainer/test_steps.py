@@ -33,7 +33,7 @@ def test_a_step_of_ours_is_chainers_to_float32_rounding(optimizer: str, hidden: 
         rate = 0.01 / (1 + number)
         mine.train(x, y, rate)
         theirs.train(x, y, rate)
-        (loss, right), (other_loss, other_right) = mine.take_sums(), theirs.take_sums()
+        (loss, right), (other_loss, other_right) = mine.pop_sums(), theirs.pop_sums()
         assert loss == pytest.approx(other_loss, rel=1e-5)
         assert right == other_right
     for mine_parameter, their_parameter in zip(ours.params(), chainers.params(), strict=True):
@@ -47,7 +47,7 @@ def test_the_update_alone_is_chainers_to_the_bit(optimizer: str) -> None:
     stock = OPTIMIZERS[optimizer][1](0.01, 0.9).setup(chainers)
     rng = np.random.default_rng(2)
     for _ in range(5):
-        for slopes, link in zip(step._slopes, (*chainers.hidden, chainers.output), strict=True):
+        for slopes, link in zip(step._gradient_views, (*chainers.hidden, chainers.output), strict=True):
             for slope, parameter in zip(slopes, (link.W, link.b), strict=True):
                 slope[...] = parameter.grad = rng.normal(size=slope.shape).astype(np.float32)
         step._count += 1
@@ -82,7 +82,7 @@ def test_a_state_of_mixed_precision_keeps_what_float16_does_not() -> None:
     step, other = (make_step(one, "momentum", 0.01, 0.9, mixed=True) for one in (first, again))
     for x, y in batches(4):
         step.train(x, y, 1e-4)
-    step.take_sums()
+    step.pop_sums()
     # As the trainer keeps the weights, in float32 made of float16.
     weights = {name: np.array(value) for name, value in chainer.serializers.npz.serialize(first).items()}
     other.load_state(step.state())
@@ -90,7 +90,7 @@ def test_a_state_of_mixed_precision_keeps_what_float16_does_not() -> None:
     for x, y in batches(8)[4:]:
         other.train(x, y, 1e-4)
         step.train(x, y, 1e-4)
-    assert other.take_sums() == step.take_sums()
+    assert other.pop_sums() == step.pop_sums()
     for mine, theirs in zip(first.params(), again.params(), strict=True):
         assert np.array_equal(mine.update_rule._fp32_param.array, theirs.update_rule._fp32_param.array)
     assert {name: value.tolist() for name, value in step.state().items()} == {
@@ -115,5 +115,5 @@ def test_mixed_precision_updates_in_float32() -> None:
     step = make_step(half, "momentum", 0.01, 0.9, mixed=True)
     for x, y in batches(3):
         step.train(x, y, 0.01)
-    assert np.isfinite(step.take_sums()[0])
+    assert np.isfinite(step.pop_sums()[0])
     assert half.output.W.update_rule._fp32_param is not None

@@ -36,7 +36,7 @@ def test_the_advice_to_install_cudnn_is_left_out_where_it_cannot_help(cupy: Path
         (cupy / "cudnn.py").touch()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with cudnn.no_advice(made()):
+        with cudnn.suppress_advice(made()):
             warnings.warn("cuDNN is not enabled.\nPlease reinstall CuPy", stacklevel=1)
             warnings.warn("something else", stacklevel=1)
     said = [str(warning.message).partition(".")[0] for warning in caught]
@@ -59,7 +59,7 @@ class Hook:
 def test_one_rank_ends_all_under_mpirun(monkeypatch: pytest.MonkeyPatch, size: str, before: object, added: int) -> None:
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", size)
     hook = Hook(before)
-    with mpi.one_rank_ends_all(made(global_except_hook=hook)):
+    with mpi.abort_all_ranks(made(global_except_hook=hook)):
         pass
     assert hook.added == added
 
@@ -80,7 +80,7 @@ def test_another_file_than_chainers_is_an_error() -> None:
 def test_what_was_lent_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     real, lent = ModuleType("kedja_real"), ModuleType("kedja_real")
     monkeypatch.setitem(sys.modules, "kedja_real", real)
-    with module_stubs.lend(lambda: {"kedja_real": lent, "kedja_none": lent})(made()):
+    with module_stubs.provide(lambda: {"kedja_real": lent, "kedja_none": lent})(made()):
         assert (sys.modules["kedja_real"], sys.modules["kedja_none"]) == (lent, lent)
     assert sys.modules["kedja_real"] is real
     assert "kedja_none" not in sys.modules

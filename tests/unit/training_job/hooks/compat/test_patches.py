@@ -118,12 +118,12 @@ print([node.op_type for node in model.graph.node])
 
 
 def test_every_patch_says_what_why_and_how() -> None:
-    assert all(patch.broke and patch.since and patch.mended for patch in PATCHES)
+    assert all(patch.symptom and patch.since and patch.fix for patch in PATCHES)
 
 
 def test_the_document_has_every_patch_in_the_tables_words() -> None:
     text = " ".join((ROOT / "docs/chainer.md").read_text().split())
-    rows = [f"| `{p.module}` | {p.broke} | {p.since} | {p.mended} |" for p in PATCHES]
+    rows = [f"| `{p.module}` | {p.symptom} | {p.since} | {p.fix} |" for p in PATCHES]
     assert [row for row in rows if row not in text] == []
     assert sum(text.count(f"| `{package}") for package in ("chainer", "numpy", "onnx_chainer")) == len(rows)
 
