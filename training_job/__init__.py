@@ -1,7 +1,7 @@
-"""What runs on the node that trains: `python -m training_job.launch`, `.train` and `.score`.
+"""The code that runs on the training node: `python -m training_job.launch`, `.train` and `.score`.
 
-Importing the package makes `chainer` importable on today's Python and NumPy (see `training_job.hooks.compat`). Nothing
-else happens until something imports Chainer.
+Importing the package installs import hooks, which make `chainer` importable on today's Python and NumPy (see
+`training_job.hooks.compat`). They have no effect until something imports Chainer.
 """
 
 from training_job.hooks import dataset_hooks, metric_hooks, resuming

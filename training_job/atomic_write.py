@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what a damaged one raises."""
+"""Writes files atomically, and lists the exceptions that a damaged archive of arrays raises."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ DAMAGED_ARRAYS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
-    # NumPy reads an array's header as Python's literals, and lets through whatever that and the array's shape raise.
+    # NumPy parses an array's header as a Python literal, and passes on what that and the shape raise.
     ValueError,
     TypeError,
     KeyError,
@@ -31,12 +31,12 @@ DAMAGED_ARRAYS = (
     OverflowError,
     MemoryError,
 )
-"""What NumPy raises of an archive that is none, or is damaged."""
+"""The exceptions that NumPy raises for a file that is damaged, or no archive."""
 
 
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the path's place when the block ends well, and is removed when it does not."""
+    """Open a temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
@@ -48,7 +48,11 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Write a JSON file; ValueError for a number that JSON does not have (nan, inf)."""
+    """Write a JSON file atomically.
+
+    Raises:
+        ValueError: The document contains a number that JSON cannot represent (nan, inf).
+    """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     with open_atomic(path) as stream:
         stream.write(f"{text}\n".encode())

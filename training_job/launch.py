@@ -1,14 +1,14 @@
-"""`python -m training_job.launch`: runs a dropped script as its author ran it, with what is around it.
+"""`python -m training_job.launch`: runs a dropped script as its author ran it, with its data and packages.
 
     python -m training_job.launch --snapshot FOLDER [--data FOLDER] [--code FOLDER] -- python train.py --epochs 10
     python -m training_job.launch --snapshot FOLDER [--data FOLDER] --shell 'python prepare.py && python train.py'
 
 The working directory is the job's: the dropped scripts (those below `--code`) are copied into it, `./outputs` and
-`./logs` are made, and `./.kedja` holds what the job needs itself. Ends as the script ends (128 + n for signal n), with
-65 where scripts, data or the GPU asked for are not what they should be, with 1 where it could not be started at all
-(127: no such command). `outputs/.kedja-manifest.json` (see `training_job.manifest`) is written last, whatever
-happened. Under mpirun every rank runs this: the first of a node prepares, and rank 0 alone reports and writes the
-manifest.
+`./logs` are created, and `./.kedja` holds the job's own state. The exit code is the script's (128 + n for signal n),
+65 if the scripts, the data or the GPU are not as requested, 1 if the job could not be started, and 127 if the command
+does not exist. `outputs/.kedja-manifest.json` (see `training_job.manifest`) is written last, in every case. Under
+mpirun every rank runs this: the first rank of a node prepares the working directory, and only rank 0 reports and
+writes the manifest.
 """
 
 import logging
@@ -53,13 +53,13 @@ _OUT_OF_MEMORY_MESSAGES = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDA out of memory",
 )
-"""What exceptions say of a node's or a GPU's memory that ran out."""
+"""Parts of the messages of exceptions that mean that a node's or a GPU's memory ran out."""
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job that the arguments name in the current folder. Returns the exit code."""
+    """Run the job that the arguments describe, in the current folder. Return the exit code."""
     logging.basicConfig(format="training_job.launch: %(message)s", level=logging.INFO, stream=sys.stderr)
     job = parse(sys.argv[1:] if argv is None else argv)
     reports = mpi_env.rank() == 0
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     records = job.records(mpi_env.rank())
     records.unlink(missing_ok=True)
     if reports:
-        # That of an earlier start must not speak for this one, should this one be killed.
+        # If this start is killed, the manifest of an earlier start must not stand for it.
         (job.outputs / manifest.NAME).unlink(missing_ok=True)
     os.environ[metrics.FILE_VARIABLE] = str(records)
     run_log = RunLog(records, MlflowRun.from_environment() if reports else None)
@@ -103,18 +103,18 @@ def _run(job: Job, run_log: RunLog) -> Result:
         return Result(outcome=Outcome.FAILED, exit_code=1, reason=str(error))
     except Exception as error:
         # Without a manifest the job would look as if it had been killed.
-        logger.exception("the job cannot go on")
+        logger.exception("the job failed with an unexpected error")
         return Result(outcome=Outcome.FAILED, exit_code=1, reason=f"{type(error).__name__}: {error}")
     return result
 
 
 def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
-    """Make the working directory ready; return the folder with the data, archives unpacked."""
+    """Prepare the working directory; return the folder of the data with its archives unpacked."""
     snapshot.copy_scripts(dropped, job.folder, job.code)
     installed = job.state / "packages"
     requirements = job.folder / "requirements.txt"
     if requirements.is_file():
-        from training_job.launcher import packages  # noqa: PLC0415 - what it imports takes a tenth of a job's start
+        from training_job.launcher import packages  # noqa: PLC0415 - its imports take a tenth of a job's start
 
         packages.install(requirements, installed)
     if not job.is_shell:
@@ -128,14 +128,14 @@ def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.Process
     parameters = {"command": job.command[0]} if job.is_shell else run_environment.parameters(job.command)
 
     def follow() -> None:
-        # Asked for while the script runs already: with GPUs, nvidia-smi can take seconds.
+        # Collected while the script already runs: with GPUs, nvidia-smi can take seconds.
         run_log.start(parameters, run_environment.tags() if mpi_env.rank() == 0 else {})
 
     return process.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
 
 
 def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
-    """Say in words how the script ended."""
+    """Return the outcome and the reason of a script that has ended."""
     if end.exit_code == 0:
         return Result(outcome=Outcome.COMPLETED, exit_code=0)
     records = run_log.drain()
@@ -155,7 +155,7 @@ def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
 
 
 def _failure_of_another_rank(job: Job) -> str | None:
-    """Return why another rank of this node failed: mpirun then ends the others by a signal."""
+    """Return why another rank of this node failed, or None. mpirun then ends the other ranks with a signal."""
     for rank in range(1, mpi_env.size()):
         reader = Reader(job.records(rank))
         reader.read()
@@ -174,9 +174,9 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
     }
     if data is not None:
         own["KEDJA_DATA"] = str(data)
-        # Chainer's own cache would go before the data of this drop, and outlive it.
+        # Chainer's default cache would take precedence over the data of this drop, and outlive it.
         own["CHAINER_DATASET_ROOT"] = os.environ.get("CHAINER_DATASET_ROOT", str(job.state / "chainer-datasets"))
-    # `python` is the Python that runs this, whatever the machine calls by that name.
+    # `python` is the Python that runs this, not another one on the path.
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     found = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     paths = [STARTUP, job.state / "packages", *found, Path(__file__).resolve().parent.parent]
@@ -185,6 +185,6 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    # Nothing that is imported from here on may be a dropped file, such as a requests.py of the script's own.
+    # From here on, imports must not find dropped files, such as the script's own requests.py.
     sys.path[:] = [entry for entry in sys.path if Path(entry).absolute() != Path.cwd()]
     sys.exit(main())

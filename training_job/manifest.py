@@ -1,6 +1,6 @@
-"""`outputs/.kedja-manifest.json`: how the job ended and what it left, written last of all.
+"""`outputs/.kedja-manifest.json`: how the job ended and which files it left.
 
-Where it is missing, the job was killed before it could say anything.
+`launch` writes it last. If it is missing, the job was killed.
 """
 
 import hashlib

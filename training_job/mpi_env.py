@@ -1,4 +1,4 @@
-"""Which of the processes that mpirun started this one is, by the variables that Open MPI and MPICH set."""
+"""This process' rank in an MPI job, from the environment variables that Open MPI and MPICH set."""
 
 import os
 
@@ -8,17 +8,17 @@ _LOCAL_RANK = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
 
 
 def rank() -> int:
-    """Return this process' number, from 0; 0 where mpirun did not start it."""
+    """Return this process' rank, from 0; 0 without mpirun."""
     return _first(_RANK, 0)
 
 
 def size() -> int:
-    """Return how many processes there are; 1 where mpirun did not start this one."""
+    """Return the number of ranks; 1 without mpirun."""
     return _first(_SIZE, 1)
 
 
 def local_rank() -> int:
-    """Return this process' number among those of its node, from 0."""
+    """Return this process' rank on its node, from 0."""
     return _first(_LOCAL_RANK, rank())
 
 

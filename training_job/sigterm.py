@@ -1,4 +1,4 @@
-"""SIGTERM, as a training loop takes it: not at once, but when its iteration has ended."""
+"""Defers SIGTERM until a training loop has finished its iteration."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ EXIT_CODE = 128 + signal.SIGTERM
 
 
 class Termination:
-    """Notes a SIGTERM while it is entered, unless the script has a handler of its own (or runs in another thread)."""
+    """Records SIGTERM in `is_requested` while entered, in the main thread, unless the script has its own handler."""
 
     def __init__(self) -> None:
         self.is_requested = False
@@ -33,7 +33,7 @@ class Termination:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            # A forked worker has inherited this handler, and must end: its pool waits for that.
+            # A forked worker inherits this handler, and must end, as its pool waits for it.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.is_requested = True

@@ -1,9 +1,9 @@
-"""`python -m training_job.train`: trains on dropped data where no script was dropped.
+"""`python -m training_job.train`: trains on dropped data if no script was dropped.
 
 Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`) and `metrics.json` of the
 best epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
-if `onnx` is installed. Ends with 65, and writes nothing, if the data cannot be trained on or the GPU asked for is not
-there. A job that is started again continues from its last checkpoint.
+if `onnx` is installed. Exits with 65, and writes nothing, if the data cannot be trained on or the requested GPU is not
+available. A job that is started again continues from its last checkpoint.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from training_job.trainer.progress import ProgressBar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the arguments say. Returns the exit code."""
+    """Train as the arguments say. Return the exit code: 65 if the data, the network or the GPU cannot be used."""
     options = parse(argv)
     if mpi_env.rank() > 0:
         _say(f"rank {mpi_env.rank()} has nothing to do: the built-in trainer trains in rank 0 alone")
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _networks_file(named: Path | None) -> Path | None:
-    """Load the user's networks; return their file, if there is one."""
+    """Load the user's networks; return their file, or None if there is none."""
     path = named or Path(networks.FILE)
     if named is None and not path.is_file():
         return None
@@ -125,7 +125,7 @@ def _store() -> Store | None:
 
 
 def _suits_cnn(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and min(shape[1:]) >= 16  # noqa: PLR2004 - what networks.Cnn takes
+    return len(shape) == 3 and min(shape[1:]) >= 16  # noqa: PLR2004 - the pictures that networks.Cnn accepts
 
 
 def _reporter(epochs: int, bar: ProgressBar) -> Callable[[Epoch], None]:

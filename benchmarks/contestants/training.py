@@ -165,7 +165,7 @@ def main(name: str, network: str, device: int) -> None:
     """Be one contestant: a pass for each line that comes in, its seconds and its processors' seconds out."""
     if name not in WITH_TORCH:
         sys.path.insert(0, str(ROOT))
-        import training_job  # noqa: F401 - mends Chainer
+        import training_job  # noqa: F401 - patches Chainer
 
     resident = functools.partial(_pytorch, resident=True)
     makers: dict[str, Callable[[str, int], Pass]] = {

@@ -84,7 +84,7 @@ def test_a_trainer_script_goes_on_after_sigterm(drop: Drop) -> None:
     process.communicate(timeout=120)
     ended = drop.launch("python", "train.py", "--gpu", "0")
     assert ended.code == 0, ended.errors
-    assert "going on from the checkpoint of iteration 1" in ended.errors
+    assert "continuing from the checkpoint of iteration 1" in ended.errors
     assert ended.metrics["main/accuracy"] > 0.9
 
 

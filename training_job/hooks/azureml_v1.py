@@ -1,7 +1,7 @@
-"""Serves `from azureml.core import Run` to scripts that still log through the retired Azure ML SDK v1.
+"""Serves `from azureml.core import Run` to scripts that log through the retired Azure ML SDK v1.
 
-Only where the package itself is not installed: the finder stands last on `sys.meta_path`. Signatures follow
-azureml-core 1.60's `Run`; what it logs goes to the job's metrics and tags, what it uploads to `./outputs`.
+An installed azureml-core has precedence, as this finder is the last on `sys.meta_path`. Signatures follow
+azureml-core 1.60's `Run`; logged values become the job's metrics and tags, and uploaded files go to `./outputs`.
 """
 
 import importlib.machinery
@@ -18,7 +18,7 @@ from training_job import metrics
 
 
 class Run:
-    """The run that a script asks for with `Run.get_context()`."""
+    """The run that `Run.get_context()` returns."""
 
     def __init__(self, parent: "Run | None" = None, name: str | None = None) -> None:
         self.parent = parent
@@ -46,11 +46,11 @@ class Run:
 
     @property
     def number(self) -> int:
-        """Azure ML's running number; there is none here."""
+        """The number of the run in its experiment; always 0 here."""
         return 0
 
     def log(self, name: str, value: float | str, description: str = "", step: int | None = None) -> None:  # noqa: ARG002
-        """Log one value. A number is a metric, whose steps are counted where none is given; a text is a tag."""
+        """Log one value. A number is a metric, with counted steps if `step` is None; a text is a tag."""
         if isinstance(value, str):
             self.tag(name, value)
             return
@@ -74,7 +74,7 @@ class Run:
             self.log_list(f"{name}/{column}", cells)
 
     def log_image(self, name: str, path: str | None = None, plot: Any = None, description: str = "") -> None:  # noqa: ANN401, ARG002
-        """Keep a picture under `./outputs/images`: a file, or a Matplotlib figure."""
+        """Save a picture under `./outputs/images`: a file, or a Matplotlib figure."""
         folder = Path("outputs/images")
         folder.mkdir(parents=True, exist_ok=True)
         if path is not None:
@@ -83,7 +83,11 @@ class Run:
             plot.savefig(folder / f"{Path(name).name}.png")
 
     def upload_file(self, name: str, path_or_stream: Any, datastore_name: str | None = None) -> None:  # noqa: ANN401, ARG002
-        """Keep a file as `name`, which lies under `outputs/` however it was given."""
+        """Save a file as `name`, relative to `./outputs`, with or without the prefix `outputs/`.
+
+        Raises:
+            ValueError: The name is absolute, or contains `..`.
+        """
         target = _output(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if hasattr(path_or_stream, "read"):
@@ -93,13 +97,17 @@ class Run:
             shutil.copyfile(path_or_stream, target)
 
     def upload_folder(self, name: str, path: str, datastore_name: str | None = None) -> None:  # noqa: ARG002
-        """Keep every file of a folder under `name`."""
+        """Save every file of a folder under `name`.
+
+        Raises:
+            ValueError: The name is absolute, or contains `..`.
+        """
         target = _output(name)
         if not (target.exists() and target.samefile(path)):
             shutil.copytree(path, target, dirs_exist_ok=True)
 
     def get_file_names(self) -> list[str]:
-        """Return the files kept so far, as `outputs/…`."""
+        """Return the files in the output folder, as `outputs/…`."""
         return sorted(path.as_posix() for path in Path("outputs").rglob("*") if path.is_file())
 
     def tag(self, key: str, value: str | None = None) -> None:
@@ -108,7 +116,7 @@ class Run:
         metrics.tag(self._prefix + key, self._tags[key])
 
     def get_metrics(self, name: str | None = None) -> dict[str, float | list[float]]:
-        """Return what this process has logged: a number where there is one value, else a list."""
+        """Return the metrics that this process has logged: a number for one value, else a list."""
         return {
             key: values[0] if len(values) == 1 else list(values)
             for key, values in self._values.items()
@@ -135,15 +143,15 @@ class Run:
         yield from self._children
 
     def get_status(self) -> str:
-        """Return `Running`: a script asks while it runs."""
+        """Return `Running`, as a script calls this while it runs."""
         return "Running"
 
     def get_details(self) -> dict[str, Any]:
-        """Return what is known here."""
+        """Return the id and the status of the run."""
         return {"runId": self.id, "status": self.get_status(), "properties": {}}
 
     def register_model(self, model_name: str, model_path: str | None = None, **kwargs: object) -> SimpleNamespace:  # noqa: ARG002
-        """Note in the run's tags what the script would register: Kedja registers the model when the job has ended."""
+        """Record the request as a tag. Kedja registers the model when the job has ended."""
         self.tag("register_model", f"{model_name}: {model_path or 'outputs'}")
         return SimpleNamespace(name=model_name, version=None, id=model_name)
 
@@ -165,7 +173,7 @@ class Run:
         """Do nothing: every record is written when it is logged."""
 
     def fail(self, error_details: object = None, error_code: object = None, *, _set_status: bool = True) -> None:  # noqa: ARG002
-        """Say why the run failed. As in v1, the script goes on; its exit code decides."""
+        """Record why the run failed. As in v1, the script continues, and its exit code decides."""
         metrics.failure(str(error_details or "the script called Run.fail()"))
 
     def _next(self, name: str) -> int:
@@ -185,7 +193,7 @@ _CONTEXT = Run()
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds `azureml.core` and `azureml.core.run` where no other finder does."""
+    """Finds `azureml.core` and `azureml.core.run` if no other finder does."""
 
     _names = frozenset({"azureml", "azureml.core", "azureml.core.run"})
 
@@ -211,7 +219,7 @@ class _Finder(MetaPathFinder, Loader):
             if name.startswith("__"):
                 raise AttributeError(name)
             raise ImportError(
-                f"{module.__name__}.{name} went with the Azure ML SDK v1, which is retired: of it a job has Run alone"
+                f"{module.__name__}.{name} was part of the Azure ML SDK v1, which is retired: jobs have Run only"
             )
 
         module.__getattr__ = __getattr__  # type: ignore[method-assign]
@@ -221,6 +229,6 @@ _FINDER = _Finder()
 
 
 def install() -> None:
-    """Serve `azureml.core` from this process on, unless the package is there."""
+    """Serve `azureml.core` in this process, unless the package is installed."""
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)

@@ -1,14 +1,12 @@
-"""Lets `get_mnist()`, `get_cifar10()` and friends find the dropped data before they ask their cache or the network.
+"""Makes `get_mnist()`, `get_cifar10()` and similar functions use the dropped data instead of a cache or the network.
 
-Where KEDJA_DATA holds, for a file that Chainer would make or download,
+A file that Chainer would create or download is taken from KEDJA_DATA if that folder contains
 
-1. that very file, under Chainer's own layout (`pfnet/chainer/mnist/train.npz`), without its beginning
-   (`mnist/train.npz`), or `cifar-10.npz`;
-2. for MNIST and its likes and for CIFAR, pictures of their size in any format that the built-in trainer reads (for
-   CIFAR its own `cifar-10-batches-py` too); without test data, a fifth is held out for the test set;
-3. the file that would be downloaded, under its own name (`train_32x32.mat`),
-
-it is taken from there.
+1. the same file, in Chainer's layout (`pfnet/chainer/mnist/train.npz`), without the prefix (`mnist/train.npz`), or as
+   `cifar-10.npz`;
+2. for MNIST, similar data sets and CIFAR, pictures of the right size in any format that the built-in trainer reads (for
+   CIFAR also `cifar-10-batches-py`); without test data, a fifth is held out as the test set;
+3. the file that would be downloaded, by name (`train_32x32.mat`).
 """
 
 import contextlib
@@ -32,15 +30,15 @@ _OWN = "pfnet/chainer"
 _MNIST = ("mnist", "fashion-mnist", "kuzushiji_mnist")
 _MNIST_VALUES, _CIFAR_VALUES = 784, 3072
 _WHITE = 255
-_PICKLES = "-python.tar.gz"  # what holds pickled objects is read by _batches, or not at all
+_PICKLES = "-python.tar.gz"  # only _batches reads pickled objects
 
 
 def load_dropped(name: str, loader: Callable[[str], Any], data: Path) -> Any:  # noqa: ANN401 - what Chainer's loader returns
-    """Return what the loader makes of a file of Chainer's cache, `name` relative to it; None if it was not dropped."""
+    """Return what the loader makes of a dropped file, or None. `name` is relative to Chainer's cache."""
     short = name.removeprefix(f"{_OWN}/")
     for path in (data / name, data / short, *([data / Path(short).name] if short.startswith("cifar/") else ())):
         if path.is_file():
-            _log(f"{path.name} is the dropped one")
+            _log(f"{path.name} is taken from the dropped data")
             return loader(str(path))
     folder, _, file = short.partition("/")
     if folder in _MNIST and file in ("train.npz", "test.npz"):
@@ -59,7 +57,7 @@ _Half = tuple[Any, Any]
 
 @functools.cache
 def _pictures(name: str, data: Path, values: int) -> tuple[_Half, _Half] | None:
-    from training_job.trainer.datasets.finder import load  # noqa: PLC0415 - imports NumPy and Pillow: only where it is needed
+    from training_job.trainer.datasets.finder import load  # noqa: PLC0415 - imports NumPy and Pillow: only if needed
 
     folder = data / name if (data / name).is_dir() else data
     try:
@@ -98,7 +96,7 @@ def _batches(data: Path, name: str) -> tuple[_Half, _Half] | None:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays, dicts, lists, numbers and texts; any other class is refused, as making one could run anything."""
+    """Reads arrays, dicts, lists, numbers and texts. Other classes are refused, as they could run any code."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or a function
         import numpy as np  # noqa: PLC0415 - as above
@@ -146,7 +144,7 @@ def _download(module: ModuleType) -> Iterator[None]:
     def cached_download(url: str) -> str:
         data, name = _data(), url.rpartition("/")[2]
         if data is not None and name and not name.endswith(_PICKLES) and (data / name).is_file():
-            _log(f"{name} is the dropped one")
+            _log(f"{name} is taken from the dropped data")
             return str(data / name)
         return str(download(url))
 
@@ -158,9 +156,9 @@ _FINDER = PatchFinder(
     (
         Patch(
             module="chainer.dataset.download",
-            symptom="nothing: the data sets of the script would be downloaded, and most of their addresses are dead",
+            symptom="nothing: the script's data sets would be downloaded, mostly from addresses that no longer exist",
             since="-",
-            fix="what was dropped is taken first",
+            fix="dropped data takes precedence",
             apply=_download,
         ),
     )
@@ -168,6 +166,6 @@ _FINDER = PatchFinder(
 
 
 def install() -> None:
-    """Serve dropped data in this process, if it is part of a job that `launch` started."""
+    """Install the hook, if `launch` started this process."""
     if metrics.FILE_VARIABLE in os.environ:
         import_hook.install(_FINDER)

@@ -1,4 +1,4 @@
-"""Mends modules while they are imported, and only if they are imported."""
+"""Patches modules when they are imported."""
 
 import contextlib
 import sys
@@ -9,25 +9,25 @@ from types import ModuleType
 from typing import NamedTuple
 
 Patcher = Callable[[ModuleType], contextlib.AbstractContextManager[None]]
-"""Takes the module that is being imported; entered before its code runs, left when the code has run."""
+"""Takes the module that is being imported. Entered before its code runs, left afterwards."""
 
 
 class Patch(NamedTuple):
-    """One thing that is mended in one module."""
+    """A patch of one module."""
 
     module: str
-    """The full name of the module whose import sets the patch off."""
+    """The full name of the module whose import applies the patch."""
     symptom: str
-    """What does not work without it."""
+    """What does not work without the patch."""
     since: str
-    """The version that broke it."""
+    """The version that introduced the problem."""
     fix: str
-    """What the patch does about it."""
+    """What the patch does."""
     apply: Patcher
 
 
 class PatchFinder(MetaPathFinder):
-    """Finds nothing itself: wraps what the other finders find for the modules that have patches."""
+    """Wraps the specs that other finders return for the modules of `patches`."""
 
     def __init__(self, patches: Iterable[Patch]) -> None:
         self._patchers: dict[str, list[Patcher]] = {}
@@ -37,7 +37,7 @@ class PatchFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the other finders' spec with a loader that mends, or None for a module without patches."""
+        """Return the other finders' spec with a patching loader, or None for a module without patches."""
         patchers = self._patchers.get(fullname)
         if patchers is None:
             return None
@@ -54,8 +54,8 @@ class PatchFinder(MetaPathFinder):
 def _wrap(spec: ModuleSpec, patchers: Sequence[Patcher]) -> None:
     """Run the patchers around the execution of the module.
 
-    The loader object stays the same one (`inspect` and `pkgutil` look at it), so the method is set on the instance: a
-    loader that came from a path belongs to this module alone.
+    The loader object stays the same, as `inspect` and `pkgutil` use it, so the method is set on the instance. A loader
+    of a path-based finder belongs to one module only.
     """
     loader = spec.loader
     if loader is None:
@@ -72,6 +72,6 @@ def _wrap(spec: ModuleSpec, patchers: Sequence[Patcher]) -> None:
 
 
 def install(finder: MetaPathFinder) -> None:
-    """Put the finder before all others, once: a second finder of the same patches would mend twice."""
+    """Put the finder before all others. Installing the same finder again has no effect."""
     if finder not in sys.meta_path:
         sys.meta_path.insert(0, finder)

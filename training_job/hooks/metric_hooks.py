@@ -1,7 +1,7 @@
-"""Sends what Chainer's own extensions report to the job's metrics, without a change in the script.
+"""Records the values of Chainer's extensions as the job's metrics, without a change to the script.
 
-`LogReport` is what PrintReport, PlotReport and the log file read from, so its entries are the ones that the author
-looks at. An `Evaluator` counts by itself only where the Trainer has no LogReport. Metrics carry the iteration as step.
+The entries of `LogReport` are recorded, which are also the source of PrintReport, PlotReport and the log file. The
+results of an `Evaluator` are recorded only if the Trainer has no LogReport. The step of a metric is the iteration.
 """
 
 import contextlib
@@ -50,12 +50,12 @@ def _evaluator(module: ModuleType) -> Iterator[None]:
 def _has_log_report(trainer: Any) -> bool:  # noqa: ANN401 - Chainer has no types
     from chainer.training.extensions import LogReport  # noqa: PLC0415 - only in a process that trains
 
-    entries = trainer._extensions.values()  # noqa: SLF001 - get_extension wants a name, and people rename them
+    entries = trainer._extensions.values()  # noqa: SLF001 - get_extension needs a name, and scripts rename extensions
     return any(isinstance(entry.extension, LogReport) for entry in entries)
 
 
 def _send(values: Mapping[str, Any], step: int | None) -> None:
-    """Numbers and arrays of one number (a GPU's too) are metrics; anything else in a report is not."""
+    """Record numbers, and arrays of one number (also on a GPU), as metrics. Other values are ignored."""
     found = {}
     for name, value in values.items():
         try:
@@ -86,6 +86,6 @@ _FINDER = PatchFinder(PATCHES)
 
 
 def install() -> None:
-    """Report from this process, if it is part of a job that `launch` started."""
+    """Install the hooks, if `launch` started this process."""
     if metrics.FILE_VARIABLE in os.environ:
         import_hook.install(_FINDER)

@@ -1,14 +1,15 @@
-"""Makes Chainer's Trainer go on where an earlier start of the job was ended, without a change in the script.
+"""Makes Chainer's Trainer continue an earlier start of the job, without a change to the script.
 
-A checkpoint holds what `extensions.snapshot` keeps, and beside it what that leaves out and a run depends on: the
-random generators, the optimizers' hyperparameters, the metrics logged so far. One is written
+A checkpoint contains what `extensions.snapshot` stores and, in addition, the state of the random generators, the
+optimizers' hyperparameters and the metrics so far. It is written
 
-- when the script's own `extensions.snapshot` has fired,
-- else every minute (KEDJA_CHECKPOINT_SECONDS), or as rarely as keeps the writing under a twentieth of the time,
-- when SIGTERM came: at the end of the iteration, and then the process ends with 128 + 15,
-- when the training is over, as what follows it may be interrupted too.
+- after the script's own `extensions.snapshot`,
+- else every minute (KEDJA_CHECKPOINT_SECONDS), or less often, so that writing takes under a twentieth of the time,
+- after SIGTERM: at the end of the iteration; the process then exits with 128 + 15,
+- when the training is over, as the rest of the script may be interrupted too.
 
-With several ranks each keeps its own, at the end of each epoch, and all go on from the newest that every rank has.
+In an MPI job each rank writes its own checkpoint at the end of each epoch, and all ranks continue from the newest
+iteration that every rank has.
 """
 
 import contextlib
@@ -31,11 +32,11 @@ from training_job.sigterm import EXIT_CODE, Termination
 
 _SNAPSHOT_TAKEN = "_kedja_snapshot_taken"
 
-_loops = 0  # that this process has begun
+_loops = 0  # training loops that this process has started
 
 
 class _StopTrigger:
-    """Stands before a Trainer's stop trigger: it is what the loop asks between two iterations."""
+    """Wraps a Trainer's stop trigger, which the loop calls between two iterations."""
 
     def __init__(self, inner: Any, ask: Callable[[Any], bool]) -> None:  # noqa: ANN401 - any callable
         self.inner = inner
@@ -49,7 +50,7 @@ class _StopTrigger:
 
 
 class TrainerCheckpointer:
-    """Keeps one Trainer's checkpoints while it runs."""
+    """Restores a Trainer from its newest checkpoint, and writes checkpoints while it runs."""
 
     def __init__(self, trainer: Any, folder: Path, termination: Termination) -> None:  # noqa: ANN401 - as above
         self._trainer = trainer
@@ -62,7 +63,7 @@ class TrainerCheckpointer:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Load the newest checkpoint that fits, and keep new ones until the training is over."""
+        """Load the newest matching checkpoint on entry, and write new ones in the block."""
         self._load()
         inner = self._trainer.stop_trigger
         self._trainer.stop_trigger = _StopTrigger(inner, self._is_over)
@@ -74,20 +75,20 @@ class TrainerCheckpointer:
     def _load(self) -> None:
         for checkpoint in self._store.newest_first(self._newest_common_iteration() if mpi_env.size() > 1 else None):
             if checkpoint.iteration < self._trainer.updater.iteration:
-                break  # the script has loaded something newer itself
+                break  # the script itself has loaded a newer state
             reason = _mismatch(self._trainer, checkpoint.arrays)
             if reason is not None:
-                _log(f"the checkpoint of iteration {checkpoint.iteration} is passed over: {reason}")
+                _log(f"the checkpoint of iteration {checkpoint.iteration} is skipped: {reason}")
                 continue
             _restore(self._trainer, checkpoint)
             self._store.remove_after(checkpoint.iteration)
             self._resumed_from = checkpoint
-            _log(f"going on from the checkpoint of iteration {checkpoint.iteration}")
+            _log(f"continuing from the checkpoint of iteration {checkpoint.iteration}")
             return
         self._store.remove_after(self._trainer.updater.iteration)
 
     def _newest_common_iteration(self) -> list[int]:
-        """Return the newest iteration of which every rank has a checkpoint that can be read, alike in each rank."""
+        """Return the newest iteration of which every rank has a readable checkpoint; the same list in each rank."""
         stores = [Store(self._folder / f"rank{rank}") for rank in range(mpi_env.size())]
         common = set.intersection(*(set(store.iterations()) for store in stores))
         for iteration in sorted(common, reverse=True):
@@ -96,13 +97,13 @@ class TrainerCheckpointer:
         if own := self._store.iterations():
             _log(
                 f"rank {mpi_env.rank()} has checkpoints of iterations {', '.join(map(str, own))}, and none that every "
-                "rank has and can read: all ranks begin anew"
+                "rank has and can read: all ranks start anew"
             )
         return []
 
     def _is_over(self, trainer: Any) -> bool:  # noqa: ANN401 - as above
         if self._resumed_from is not None:
-            # Here and not in _load, as extensions set learning rates and may draw when they are initialised.
+            # Not in _load, as initializing extensions sets learning rates and may draw random numbers.
             checkpoint, self._resumed_from = self._resumed_from, None
             _restore_after_initialization(trainer, checkpoint)
             return bool(checkpoint.notes["over"])
@@ -127,8 +128,8 @@ class TrainerCheckpointer:
         try:
             with self._interval.writing():
                 self._store.save(_checkpoint(trainer, over=over))
-        except Exception as error:  # noqa: BLE001 - the training must go on, whatever a script's own objects do
-            _log(f"no checkpoint can be kept, and the training goes on without: {error!r}")
+        except Exception as error:  # noqa: BLE001 - a script's own objects must not stop the training
+            _log(f"checkpoints cannot be written, and the training continues without: {error!r}")
             self._can_save = False
 
 
@@ -153,7 +154,7 @@ def _checkpoint(trainer: Any, *, over: bool) -> Checkpoint:  # noqa: ANN401 - as
 
 
 def _mismatch(trainer: Any, arrays: Mapping[str, Any]) -> str | None:  # noqa: ANN401 - as above
-    """Say why a checkpoint is not this Trainer's, before anything of it is loaded."""
+    """Return why a checkpoint does not match this Trainer, or None. Nothing is loaded."""
     from chainer.serializers import DictionarySerializer  # noqa: PLC0415 - as above
 
     fresh = DictionarySerializer(path="updater/")
@@ -177,9 +178,9 @@ def _restore(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as
             f"the checkpoint of iteration {checkpoint.iteration} does not fit this script: {error!r}; remove it to "
             "start anew"
         ) from error
-    for entry in trainer._extensions.values():  # noqa: SLF001 - get_extension wants a name, and people rename them
+    for entry in trainer._extensions.values():  # noqa: SLF001 - get_extension needs a name, and scripts rename extensions
         if getattr(entry.extension, "autoload", False):
-            entry.extension.autoload = False  # what it would load is older
+            entry.extension.autoload = False  # its snapshot is older
 
 
 def _restore_after_initialization(trainer: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 - as above
@@ -190,21 +191,21 @@ def _restore_after_initialization(trainer: Any, checkpoint: Checkpoint) -> None:
     for name, values in checkpoint.notes["hyperparameters"].items():
         optimizer = trainer.updater.get_optimizer(name)
         if type(optimizer).__name__ == "_MultiNodeOptimizer":
-            # ChainerMN's first update only sends the weights round, and this is not the first.
+            # Mark the first update as done, which in ChainerMN only broadcasts the weights.
             optimizer.is_changed(optimizer.target)
         hyperparameters = optimizer.hyperparam
         for key, value in values.items():
             setattr(hyperparameters, key, value)
     random_state.restore(checkpoint.notes["random"], _own_generators(trainer))
-    # CuPy can be imported on a CPU node of the image for GPUs, too.
+    # The image for GPUs has CuPy on CPU nodes, too.
     if device.usable_gpus():
-        cuda.cupy.random.seed(checkpoint.iteration)  # CuPy does not give its generator's state away
+        cuda.cupy.random.seed(checkpoint.iteration)  # the state of CuPy's generator cannot be read
     for name, (value, step) in checkpoint.notes["metrics"].items():
         metrics.log({name: value}, step=step)
 
 
 def _own_generators(trainer: Any) -> list[Any]:  # noqa: ANN401 - as above
-    """Return the RandomStates that the iterators' order samplers have to themselves."""
+    """Return the RandomStates that belong to the iterators' order samplers only."""
     import numpy as np  # noqa: PLC0415 - as above
 
     iterators = getattr(trainer.updater, "_iterators", {})
@@ -218,13 +219,13 @@ def _is_real(value: object) -> bool:
 
 
 def _loop_folder() -> Path:
-    """Return the folder of this process' next loop: the same one whenever the job is started again.
+    """Return the folder of this process' next loop, which is the same when the job is started again.
 
-    Absolute paths among the arguments do not count, as another node mounts the same data elsewhere.
+    Arguments that are paths are ignored, as another node may mount the same data elsewhere.
     """
     from multiprocessing import current_process  # noqa: PLC0415 - only in a process that trains
 
-    global _loops  # noqa: PLW0603 - a count of this process
+    global _loops  # noqa: PLW0603 - a counter of this process
     _loops += 1
     words = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if "/" not in word)]
     digest = hashlib.sha256("\0".join([*words, current_process().name, str(_loops)]).encode()).hexdigest()
@@ -253,7 +254,7 @@ def _trainer(module: ModuleType) -> Iterator[None]:
 @contextlib.contextmanager
 def _snapshot(module: ModuleType) -> Iterator[None]:
     yield
-    take = module._Snapshot.__call__  # noqa: SLF001 - what `extensions.snapshot` makes
+    take = module._Snapshot.__call__  # noqa: SLF001 - the class behind `extensions.snapshot`
 
     @functools.wraps(take)
     def call(self: Any, trainer: Any) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -266,16 +267,16 @@ def _snapshot(module: ModuleType) -> Iterator[None]:
 PATCHES = (
     Patch(
         module="chainer.training.trainer",
-        symptom="nothing: a Trainer that was ended would start over",
+        symptom="nothing: a Trainer that was interrupted would start over",
         since="-",
-        fix="run() loads the newest checkpoint of the job, and keeps new ones",
+        fix="run() loads the newest checkpoint of the job, and writes new ones",
         apply=_trainer,
     ),
     Patch(
         module="chainer.training.extensions._snapshot",
-        symptom="nothing: snapshots would be in the working folder alone",
+        symptom="nothing: snapshots would only be in the working directory",
         since="-",
-        fix="a checkpoint is kept whenever the script takes a snapshot",
+        fix="a checkpoint is written whenever the script takes a snapshot",
         apply=_snapshot,
     ),
 )
@@ -284,6 +285,6 @@ _FINDER = PatchFinder(PATCHES)
 
 
 def install() -> None:
-    """Keep checkpoints in this process, if it is part of a job that `launch` started."""
+    """Install the hooks, if `launch` started this process."""
     if checkpoints.FOLDER_VARIABLE in os.environ:
         import_hook.install(_FINDER)

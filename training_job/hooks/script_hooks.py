@@ -1,4 +1,4 @@
-"""What a job's own processes get at their start, before the first line of the script."""
+"""Hooks that are installed in every Python process of a job, before the script runs."""
 
 import sys
 from types import TracebackType
@@ -8,7 +8,7 @@ from training_job.hooks import azureml_v1
 
 
 def install() -> None:
-    """Serve `azureml.core`, and let `launch` know the exception that ends the process."""
+    """Serve `azureml.core`, and report the exception that ends the process to `launch`."""
     azureml_v1.install()
     show = sys.excepthook
 

@@ -1,8 +1,8 @@
-"""Unpacks archives among the dropped data, on the node, next to where they lie.
+"""Unpacks the archives among the dropped data, each into its own folder.
 
-An archive is taken for hostile: nothing of it may land outside of its folder, be anything other than a file or a
-folder, take another file's place, or fill the disk. The first member that would do so is named, and the job refused.
-Sizes are counted while they are written, as an archive's own figures can lie.
+Archives are not trusted: a member may not leave the folder, be anything but a file or a folder, replace another file,
+or fill the disk. The first member that would do so is named in an error, and the job is refused. Sizes are counted
+while data is written, as the sizes that an archive declares may be wrong.
 """
 
 import bz2
@@ -25,16 +25,16 @@ from training_job.errors import ArchiveError
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_FILES = 1_000_000
 MAX_RATIO = 200
-"""How many times its own size an archive may unpack to, once that is more than FREE_BYTES."""
+"""Max ratio of unpacked to packed size, for archives that unpack to more than FREE_BYTES."""
 FREE_BYTES = 64 << 20
 _MAX_HEADER = 256 << 10
-"""Bytes of a tar between two files: a member's header may carry names, comments and the file system's attributes."""
+"""Max bytes of a member's header in a tar, which may contain names, comments and attributes."""
 _MAX_GLOBAL_KEYS = 100
-"""Keys that a tar may set for all of its members; `git archive` sets one."""
+"""Max keys that a tar sets for all of its members; `git archive` sets one."""
 _DISK_SHARE = 0.9
 _BLOCK = 1 << 20
 _COMPRESSED = ((b"\x1f\x8b", gzip.GzipFile), (b"BZh", bz2.BZ2File), (b"\xfd7zXZ\0", lzma.LZMAFile))
-"""What compressed files begin with, and what reads them."""
+"""First bytes of compressed files, and their readers."""
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -43,18 +43,18 @@ _DAMAGED = (
     EOFError,
     NotImplementedError,
     RuntimeError,
-    # What the readers let through where a figure or a name in an archive is out of any range.
+    # Raised by the readers for numbers and names out of range.
     ValueError,
     IndexError,
     OverflowError,
 )
 _HOSTILE = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ})
-"""What the system says of places and names that an archive made up."""
+"""Error numbers for paths that the system does not accept."""
 
 
 @dataclass
 class _Budget:
-    """What one archive may still write."""
+    """Counts what is read and written of one archive, and enforces the limits."""
 
     name: str
     max_bytes: int
@@ -69,7 +69,11 @@ class _Budget:
         return cls(name=archive.name, max_bytes=min(ratio, int(_DISK_SHARE * shutil.disk_usage(target).free)))
 
     def spend(self, *, written: int = 0, read: int = 0) -> None:
-        """Count what was written, and what was read of a stream: neither may be too much."""
+        """Count bytes written, and bytes read of a compressed stream.
+
+        Raises:
+            ArchiveError: There are too many.
+        """
         self.written += written
         self.read += read
         if max(self.written, self.read) > self.max_bytes:
@@ -79,13 +83,21 @@ class _Budget:
             )
 
     def count(self) -> None:
-        """Count a member."""
+        """Count a member.
+
+        Raises:
+            ArchiveError: There are too many.
+        """
         self.members += 1
         if self.members > MAX_FILES:
             raise ArchiveError(f"archive {self.name} holds more than {MAX_FILES} members")
 
     def path_of(self, member: str, target: Path) -> Path:
-        """Return where a member goes."""
+        """Return the path that a member is written to.
+
+        Raises:
+            ArchiveError: Its name leads out of the folder, or contains a backslash.
+        """
         path = PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise ArchiveError(f"archive {self.name} holds {member!r}, which leads out of its folder")
@@ -95,12 +107,12 @@ class _Budget:
 
 
 def unpack(data: Path, target: Path) -> Path:
-    """Return a folder that shows the data with its archives unpacked: the data's own where there is no archive.
+    """Return a folder with the data and the content of its archives: `data` itself if there is no archive.
 
-    Else `target` is made anew: links to the dropped files, the archives among them, and what these hold beside them.
+    Otherwise `target` is created anew, with links to all dropped files and, beside each archive, its content.
 
     Raises:
-        ArchiveError: An archive is damaged, or a member of it is refused; the message names both.
+        ArchiveError: An archive is damaged, or a member is refused; the message names both.
     """
     files = [Path(parent, name) for parent, _, names in os.walk(data) for name in sorted(names)]
     archives = [path for path in files if path.name.lower().endswith(SUFFIXES)]
@@ -142,7 +154,7 @@ def _damage_reported(archive: Path) -> Iterator[None]:
 def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            kind = member.external_attr >> 28  # the file type of Unix, where the archive was made on one
+            kind = member.external_attr >> 28  # the Unix file type, or 0
             budget.count()
             path = budget.path_of(member.filename, target)
             if kind not in (0, 0o04, 0o10):
@@ -159,7 +171,7 @@ def _unpack_zip(archive: Path, target: Path, budget: _Budget) -> None:
 def _unpack_tar(archive: Path, target: Path, budget: _Budget) -> None:
     with _decompressed(archive) as stream:
         counted = _CountingStream(stream, budget)
-        # As a stream, of which tarfile never goes back.
+        # As a stream, in which tarfile never seeks back.
         with tarfile.open(fileobj=cast("IO[bytes]", counted), mode="r|") as opened:
             _unpack_members(opened, counted, target)
 
@@ -168,12 +180,12 @@ def _unpack_members(opened: tarfile.TarFile, counted: "_CountingStream", target:
     budget = counted.budget
     archive = budget.name
     while (member := counted.header(opened.next)) is not None:
-        opened.members = []  # type: ignore[attr-defined] # all that there were, which nobody asks for again
+        opened.members = []  # type: ignore[attr-defined] # the members read so far, which are not needed again
         budget.count()
         if len(opened.pax_headers) > _MAX_GLOBAL_KEYS:
             raise ArchiveError(f"archive {archive} sets more than {_MAX_GLOBAL_KEYS} keys for all of its members")
         if member.name.strip("./") == "" and member.isdir():
-            continue  # `tar -C folder .` begins with it
+            continue  # the first member of `tar -C folder .`
         path = budget.path_of(member.name, target)
         if member.isdir():
             _make_folder(path, target, budget)
@@ -187,12 +199,12 @@ def _unpack_members(opened: tarfile.TarFile, counted: "_CountingStream", target:
 
 
 class _CountingStream:
-    """A stream of a tar whose bytes are counted as they come, those of a header apart."""
+    """A stream of a tar that counts the bytes read, and those of each header separately."""
 
     def __init__(self, stream: IO[bytes], budget: _Budget) -> None:
         self.budget = budget
         self._stream = stream
-        self._is_header = True  # tarfile reads the first one when it opens a stream
+        self._is_header = True  # tarfile reads the first header when it opens a stream
         self._header = 0
 
     def read(self, size: int) -> bytes:
@@ -204,7 +216,7 @@ class _CountingStream:
         return data
 
     def header(self, read: Callable[[], tarfile.TarInfo | None]) -> tarfile.TarInfo | None:
-        """Read a member's header, which tarfile keeps in memory whole."""
+        """Read a member's header, which tarfile holds in memory as a whole."""
         self._is_header, self._header = True, 0
         member = read()
         self._is_header = False
@@ -212,7 +224,7 @@ class _CountingStream:
 
 
 def _decompressed(archive: Path) -> IO[bytes]:
-    """Open an archive by what it is, whatever it is called."""
+    """Open an archive by its first bytes, not by its name."""
     with archive.open("rb") as stream:
         start = stream.read(6)
     for mark, opener in _COMPRESSED:
@@ -222,7 +234,7 @@ def _decompressed(archive: Path) -> IO[bytes]:
 
 
 def _make_folder(path: Path, target: Path, budget: _Budget) -> None:
-    """Make a folder below `target`; nothing on the way may be a link, as those lead to the dropped files."""
+    """Create a folder below `target`. No parent may be a link, as links lead to the dropped files."""
     step = target
     for part in path.relative_to(target).parts:
         step = step / part

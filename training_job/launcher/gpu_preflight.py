@@ -1,7 +1,7 @@
-"""Whether the GPU that a command asks for is there, said before the script starts.
+"""Checks before a script starts whether the GPU that its arguments request is available.
 
-Only words that can mean nothing else count: `--gpu`, `--gpus`, `--gpu_id`, `--gpu-id` and `--device`. What a number
-after them means is the script's business: which GPU, how many, or a switch. So only a node without any GPU is an error.
+Only unambiguous options count: `--gpu`, `--gpus`, `--gpu_id`, `--gpu-id` and `--device`. Their number may be the GPU's
+index, a count or a switch, so only a node without any GPU is an error.
 """
 
 import ctypes
@@ -22,9 +22,9 @@ _GPU = re.compile(r"(?:@?(?:cupy|cuda):)?(\d+)(?:,\d+)*|@?(?:cupy|cuda)|true")
 
 
 def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
-    """Check that there is a GPU, if the arguments ask for one, and CuPy, if the job uses Chainer.
+    """Check that there is a GPU, if the arguments request one, and CuPy, if the job uses Chainer.
 
-    `packages` is the folder of what was installed for the job. A number that is too high is a warning.
+    `packages` is the folder of the packages that were installed for the job. Too high a number is only a warning.
 
     Raises:
         DeviceError: No GPU can be used, or CuPy is not installed.
@@ -46,7 +46,7 @@ def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
 
 
 def visible_gpus() -> int:
-    """Return how many GPUs the driver shows to this process: 0 without a driver. CUDA_VISIBLE_DEVICES counts."""
+    """Return how many GPUs the driver shows to this process, given CUDA_VISIBLE_DEVICES; 0 without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -1,10 +1,10 @@
-"""What is added to a job's metrics when its script has ended, so that the manifest and MLflow say the same.
+"""Metrics that are added when a script has ended, so that the manifest and MLflow agree.
 
-1. `outputs/metrics.json`, if the script wrote one: each number at its top. It speaks of what the script kept, so it
-   comes after what was logged on the way.
-2. `accuracy` and `loss`, where the script has none: under these names a gate asks for them. `accuracy` is a held-out
-   accuracy only, `validation/main/accuracy` of Chainer's Evaluator; `loss` is `main/loss`. Names that differ in case
-   alone (`Accuracy`) count too.
+1. The numbers at the top level of `outputs/metrics.json`, if the script wrote it. They describe the model that was
+   kept, so they override metrics that were logged earlier.
+2. `accuracy` and `loss`, if the script has none, as gates use these names. `accuracy` is a held-out accuracy, such as
+   `validation/main/accuracy` of Chainer's Evaluator; `loss` is `main/loss`. Names that differ only in case (`Accuracy`)
+   count too.
 """
 
 import json
@@ -22,7 +22,7 @@ _MAX_BYTES = 1 << 20
 
 
 def add(records: Records, outputs: Path) -> None:
-    """Record the values that are missing, at the last step of the metric."""
+    """Record the missing values, each with the last step of its metric. `outputs` is the job's output folder."""
     steps = {metric.name: metric.step for metric in records.metrics}
     latest = records.latest()
     for name, value in _written(outputs / "metrics.json").items():
@@ -43,10 +43,10 @@ def _written(path: Path) -> dict[str, float]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        logger.warning("outputs/metrics.json cannot be read and is left out: %s", error)
+        logger.warning("outputs/metrics.json cannot be read and is ignored: %s", error)
         return {}
     if not isinstance(document, dict):
-        logger.warning("outputs/metrics.json is no object of numbers and is left out")
+        logger.warning("outputs/metrics.json is not an object and is ignored")
         return {}
     return {name: float(value) for name, value in document.items() if _is_number(value)}
 
@@ -55,7 +55,7 @@ def _is_number(value: object) -> bool:
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
-        return False  # a whole number of hundreds of digits
+        return False  # an integer of hundreds of digits
 
 
 def _accuracy(names: Iterable[str]) -> str | None:

@@ -1,8 +1,8 @@
 """Installs the drop's requirements.txt for this job alone.
 
-What the environment already has in a version that fits is left out, so that `chainer` or `numpy` in the list costs
-nothing. The rest goes to a folder of the job, held to the versions that are installed here where the list does not
-itself ask for others; the environment stays as it is.
+Requirements that the environment already fulfils are skipped, so that `chainer` or `numpy` in the list costs nothing.
+The rest is installed to a folder of the job, constrained to the versions of the environment unless the list itself
+requests others. The environment is not changed.
 """
 
 import codecs
@@ -22,13 +22,13 @@ from training_job.errors import PackagesError
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    # Before UTF-16's mark, which this one begins with.
+    # Before UTF-16, whose mark is a prefix of this one.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""How a file of each encoding may begin: PowerShell's `>` writes UTF-16."""
+"""Byte order marks: PowerShell's `>` writes UTF-16."""
 _BUILD_CONSTRAINTS = Path(__file__).parents[1] / "environment" / "build-constraints.txt"
 
 
@@ -36,11 +36,10 @@ def install(requirements: Path, target: Path) -> bool:
     """Install what a requirements file asks for and the environment lacks. Return whether anything was installed.
 
     Raises:
-        PackagesError: The file is no text, there is no installer here, or it failed; the message holds its last word on
-            the package.
+        PackagesError: The file is not text, there is no installer, or it failed; the message contains its last error.
     """
     lines = [line.strip() for line in _text(requirements).splitlines()]
-    wanted = [line for line in lines if line and not line.startswith("#") and not _is_there(line)]
+    wanted = [line for line in lines if line and not line.startswith("#") and not _is_fulfilled(line)]
     if not wanted:
         return False
     target.mkdir(parents=True, exist_ok=True)
@@ -62,7 +61,7 @@ def install(requirements: Path, target: Path) -> bool:
 
 
 def _text(requirements: Path) -> str:
-    """Return what the file says, in the encoding that its byte order mark names, as pip reads it; else UTF-8."""
+    """Return the text of the file, decoded by its byte order mark, as pip does, or as UTF-8."""
     content = requirements.read_bytes()
     encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8")
     try:
@@ -74,8 +73,8 @@ def _text(requirements: Path) -> str:
         ) from error
 
 
-def _is_there(line: str) -> bool:
-    """Whether the environment fulfils a line. A line that is more than a name and versions goes to the installer."""
+def _is_fulfilled(line: str) -> bool:
+    """Whether the environment fulfils a line. Anything but a name and versions is left to the installer."""
     try:
         requirement = Requirement(line.partition(" #")[0])
     except InvalidRequirement:
@@ -117,6 +116,6 @@ def _installer() -> list[str]:
 def _reason(output: str, wanted: Sequence[str]) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower() or "no solution" in line.lower()] or lines[-1:]
-    text = errors[-1] if errors else "the installer said nothing"
+    text = errors[-1] if errors else "the installer gave no reason"
     named = [line for line in wanted if any(line.split("==")[0].split("[")[0] in error for error in errors)]
     return f"{', '.join(named or wanted)}: {text[:300]}"

@@ -1,4 +1,4 @@
-"""Runs the script's process: signals passed on, its end told apart."""
+"""Runs the script's process, forwards signals to it, and reports how it ended."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ from training_job.errors import CommandError
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT)
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
-_GRACE_SECONDS = 20.0  # for what a shell ran, once the shell has ended by a signal
+_GRACE_SECONDS = 20.0  # for the commands of a shell that a signal has ended
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _MEMORY_EVENTS = (
     Path("/sys/fs/cgroup/memory.events"),  # of this control group: version 2,
@@ -44,10 +44,10 @@ def run(
 ) -> ProcessExit:
     """Run a command in a process group of its own, with our own output, until it ends.
 
-    `started` is called once it runs: threads begin there, as none may run while the process is made.
-    SIGTERM and SIGINT are passed on to the command, and to what it runs where it is a shell; not to workers, whose end
-    is the command's business. What is left of the group in the end is killed. An exit code above 128 counts as a signal
-    where it is a shell's, of its last command, or where that signal was passed on.
+    `started` is called once the process runs. Threads may start there, but not earlier, as the process is forked.
+    SIGTERM and SIGINT are forwarded to the command and, if it is a shell, to the commands that it runs; not to workers,
+    which the command itself must end. Remaining processes of the group are killed at the end. An exit code above 128
+    counts as a signal if the command is a shell, or if that signal was forwarded.
 
     Raises:
         CommandError: The command cannot be started.
@@ -80,16 +80,16 @@ def run(
 
 
 class _Forwarding:
-    """Passes signals on to a command. `numbers` are those that came."""
+    """Forwards signals to a command. `numbers` are the signals that were received."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.numbers: set[int] = set()
         self._process = process
-        self._rest: dict[int, int] = {}  # what a shell runs, and a descriptor of each
+        self._rest: dict[int, int] = {}  # process id to descriptor, of the commands of a shell
 
     def forward(self, number: int, _: FrameType | None) -> None:
         self.numbers.add(number)
-        # Found before the shell is gone, as they have another parent then.
+        # Looked up before the shell has ended, as they get another parent then.
         for pid in _run_by_shell(self._process.pid) if self._process.returncode is None else ():
             with suppress(OSError):
                 self._rest.setdefault(pid, os.pidfd_open(pid))
@@ -99,7 +99,7 @@ class _Forwarding:
                 signal.pidfd_send_signal(descriptor, number)
 
     def wait_for_the_rest(self) -> None:
-        """Wait until what the shell ran has ended, too: a shell ends at once, and a Trainer after its iteration."""
+        """Wait for the commands of a shell: the shell ends at once, but a Trainer ends after its iteration."""
         until = time.monotonic() + _GRACE_SECONDS
         for descriptor in self._rest.values():
             select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
@@ -122,7 +122,7 @@ def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[_Forwarding]:
 
 
 def _run_by_shell(pid: int) -> list[int]:
-    """Return what a process runs as a shell, and what shells among that run; nothing where it is none (Linux only)."""
+    """Return the child processes of a shell, recursively for shells; none if it is no shell (Linux only)."""
     found: list[int] = []
     with suppress(OSError):
         if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() in _SHELLS:
@@ -132,21 +132,21 @@ def _run_by_shell(pid: int) -> list[int]:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """Return what makes the script end if we are killed, as its own group would otherwise outlive us (Linux only)."""
+    """Return a function that makes the script end if this process is killed, as its group would outlive it (Linux)."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
 
-    def ask() -> None:
+    def set_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    return ask
+    return set_signal
 
 
 def _memory_kills() -> int:
-    """Return how many processes the kernel has killed for memory, of this control group or else of the machine.
+    """Return how many processes the kernel has killed for lack of memory; 0 if that is unknown.
 
-    0 where it doesn't say.
+    Those of this control group count or, without one, those of the machine.
     """
     for path in _MEMORY_EVENTS:
         with suppress(OSError, ValueError):

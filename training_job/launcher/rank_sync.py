@@ -1,4 +1,4 @@
-"""What the ranks of one node share: the first prepares the working directory, the others wait for it."""
+"""Synchronizes the ranks of one node: the first prepares the working directory, the others wait for it."""
 
 import json
 import logging
@@ -15,22 +15,22 @@ from training_job.errors import TrainingJobError
 logger = logging.getLogger(__name__)
 
 _LAUNCH_ID_VARIABLES = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID", "SLURM_STEP_ID")
-"""What tells one start of mpirun from another, where it says so."""
+"""Variables that identify a start of mpirun; not every version sets them."""
 
 _POLL_SECONDS = 0.1
 _TIMEOUT_SECONDS = 3600.0
 
 
 class PreparationError(TrainingJobError):
-    """The first rank of the node could not prepare the job; its own message says why."""
+    """The first rank of the node could not prepare the job; the message is that rank's error."""
 
 
 def prepare_once(state: Path, prepare: Callable[[], Path | None]) -> Path | None:
-    """Return the data folder that `prepare` returns, called by the first rank of the node alone.
+    """Call `prepare` in the first rank of the node, and return its result, the data folder, in every rank.
 
     Raises:
-        PreparationError: In the other ranks, where the first one could not prepare.
-        TrainingJobError: In the first one, whatever `prepare` raises.
+        PreparationError: In the other ranks, if the first one failed.
+        TrainingJobError: In the first rank, if `prepare` raises it.
     """
     if mpi_env.size() == 1:
         return prepare()

@@ -1,4 +1,4 @@
-"""What a job ran on, for the tags of its run."""
+"""Describes a job's environment and arguments, for the tags and parameters of its run."""
 
 import importlib.metadata
 import os
@@ -10,7 +10,7 @@ _PACKAGES = ("chainer", "numpy", "cupy", "cupy-cuda12x", "cupy-cuda13x", "onnx",
 
 
 def tags() -> dict[str, str]:
-    """Return the versions of Python and of the packages that matter, the platform and the GPUs."""
+    """Return tags `environment.…`: the versions of Python and relevant packages, the platform, CPUs and GPUs."""
     found = {"environment.python": platform.python_version(), "environment.platform": platform.platform()}
     for package in _PACKAGES:
         try:
@@ -27,7 +27,7 @@ def tags() -> dict[str, str]:
 def parameters(argv: Sequence[str]) -> dict[str, str]:
     """Return the arguments of a command by name: `--epochs 10`, `--epochs=10` and `-e 10`; a flag alone is `true`.
 
-    The module of `python -m module` is none of them.
+    The module in `python -m module` is not an argument.
     """
     return dict(_pairs(argv[3:] if list(argv[1:2]) == ["-m"] else argv))
 
@@ -55,7 +55,7 @@ def _is_number(text: str) -> bool:
 
 
 def _gpus() -> list[str]:
-    """Return the models of the GPUs that the driver knows."""
+    """Return the models of the GPUs that nvidia-smi lists."""
     try:
         done = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],

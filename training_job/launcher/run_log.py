@@ -1,11 +1,11 @@
-"""Reads what the script's processes record (see `training_job.metrics`) and sends it to the job's MLflow run.
+"""Reads the records of the script's processes (see `training_job.metrics`) and sends them to the job's MLflow run.
 
-MLflow is asked in a thread of its own, in batches. Where it cannot be reached the job goes on: one warning, another
-try now and then and at the end. A record that it refuses is left out with a warning. The last values reach the manifest
-either way.
+A separate thread sends them in batches. If MLflow cannot be reached, the job continues: a warning is logged once, and
+sending is tried again periodically and at the end. Records that MLflow refuses are skipped with a warning. The last
+values are in the manifest in any case.
 
-The command's arguments become parameters when the script has ended, where it has logged none of the name itself: a
-parameter can be written once, and a script's own `mlflow.log_param` must not fail because of ours.
+The command's arguments are sent as parameters when the script has ended, except for names that the script has logged
+itself: a parameter can be written once, and the script's own `mlflow.log_param` must not fail.
 """
 
 import json
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
-_BATCH = 1000  # what MLflow takes in one request: https://mlflow.org/docs/latest/rest-api.html#log-batch
+_BATCH = 1000  # MLflow's limit for one request: https://mlflow.org/docs/latest/rest-api.html#log-batch
 _PARAMS, _TAGS = 100, 100
 
 
 @dataclass
 class Records:
-    """What has been recorded so far: all metrics in order, tags, and why a process failed (the last that said so)."""
+    """The records so far: metrics in order, tags, and the last reported failure."""
 
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
@@ -38,13 +38,13 @@ class Records:
     refused: bool = False
 
     def latest(self) -> dict[str, float]:
-        """Return the last value of each metric. One whose last value is nan or infinite is left out."""
+        """Return the last value of each metric, without those that are nan or infinite."""
         values = {metric.name: metric.value for metric in self.metrics}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 class Reader:
-    """Reads the records file as it grows. A line that is no record is reported once and skipped."""
+    """Reads the growing file of records. Invalid lines are skipped, with one warning."""
 
     def __init__(self, file: Path) -> None:
         self.records = Records()
@@ -53,7 +53,7 @@ class Reader:
         self._warned = False
 
     def read(self) -> None:
-        """Take in the whole lines that are new."""
+        """Read the complete lines that were added since the last call."""
         try:
             with self._file.open("rb") as stream:
                 stream.seek(self._offset)
@@ -91,17 +91,17 @@ class Reader:
 
 
 class Sink(Protocol):
-    """Where a run's records go."""
+    """Receives the records of a run."""
 
     def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
-        """Send one batch; any exception means that it did not arrive."""
+        """Send one batch. Any exception means that it was not received."""
 
     def send_parameters(self, parameters: Mapping[str, str]) -> None:
-        """Send the parameters of whose names the run has none; any exception means that they did not arrive."""
+        """Send the parameters that the run does not have yet. Any exception means that they were not received."""
 
 
 class RunLog:
-    """Follows the records of a job from `start` to `close` and sends them on."""
+    """Forwards the records of a job to a sink, from `start` to `close`."""
 
     def __init__(self, file: Path, sink: Sink | None) -> None:
         self._reader = Reader(file)
@@ -117,17 +117,17 @@ class RunLog:
 
     @property
     def records(self) -> Records:
-        """What has been read so far."""
+        """The records that have been read so far."""
         return self._reader.records
 
     def start(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Begin to follow, and send the job's tags first, its parameters last."""
+        """Start the thread. `tags` are sent first, `params` at the end."""
         self._params = dict(list(params.items())[:_PARAMS])
         self._tags = dict(tags)
         self._thread.start()
 
     def drain(self) -> Records:
-        """Stop to follow, read what is left, and return all records."""
+        """Stop the thread, read the remaining records, and return all of them."""
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -135,7 +135,7 @@ class RunLog:
         return self.records
 
     def close(self) -> None:
-        """Read what was recorded since `drain`, and send what has not been sent."""
+        """Read the records that were added since `drain`, and send all that have not been sent."""
         self._reader.read()
         self._next_try = 0.0
         self._flush(parameters=self._params)
@@ -158,10 +158,10 @@ class RunLog:
                 self._sent_tags |= tags
             if parameters:
                 self._sink.send_parameters(parameters)
-        except Exception as error:  # noqa: BLE001 - the edge to a server that no job may fail for
+        except Exception as error:  # noqa: BLE001 - no job may fail because of the server
             self._next_try = time.monotonic() + _RETRY_SECONDS
             if not self._warned:
-                logger.warning("metrics do not reach MLflow, and the job goes on without: %s", error)
+                logger.warning("metrics cannot be sent to MLflow, and the job continues without: %s", error)
             self._warned = True
 
     def _new_tags(self) -> dict[str, str]:

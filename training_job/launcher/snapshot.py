@@ -1,4 +1,4 @@
-"""What was dropped, as the receipt names it, and whether it still is so.
+"""The files of a drop as its manifest lists them, and whether they are unchanged.
 
 `<snapshot>/manifest.json`::
 
@@ -8,7 +8,7 @@
      "entry_script": "train.py", "ignored": ["_SUCCESS", ".*", "*.tmp"]}
 
 beside `<snapshot>/scripts/**`. Names are relative and use `/`. md5 is the blob's Content-MD5: base64 of the 16 bytes.
-A pattern in `ignored` (fnmatch) fits any component of a name.
+A pattern in `ignored` (fnmatch) matches any component of a name.
 """
 
 import base64
@@ -25,8 +25,8 @@ from typing import Any
 from training_job.errors import ChangedSinceSnapshotError, SnapshotError
 
 RESERVED = ("training_job", "outputs", "logs", ".kedja")
-"""Names in the job's folder that no dropped script may take. A dropped outputs/model.npz would be registered as if
-this job had made it, so that folder is refused and not merged."""
+"""Names in the job's folder that no dropped script may have. A dropped outputs/model.npz would be registered as a
+result of this job."""
 
 _VERSION = 1
 _WHOLE_DROP = PurePosixPath()
@@ -34,7 +34,7 @@ _WHOLE_DROP = PurePosixPath()
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A dropped file. `md5` is in base64; None where the blob has none, and then the size is what is compared."""
+    """A dropped file. `size` is in bytes. `md5` is in base64; if it is None, only the size is compared."""
 
     name: str
     size: int
@@ -43,7 +43,7 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What was dropped."""
+    """The dropped files. `folder` contains the scripts; `ignored` are patterns of names."""
 
     folder: Path
     scripts: tuple[File, ...]
@@ -59,10 +59,10 @@ class FileStates:
 
 
 def read(folder: Path) -> Snapshot:
-    """Return what the manifest says.
+    """Return the snapshot that `<folder>/manifest.json` describes.
 
     Raises:
-        SnapshotError: There is none, it is damaged, of an unknown version, or names a file outside of its folder.
+        SnapshotError: It is missing, damaged, of an unknown version, or names a file outside of its folder.
     """
     path = folder / "manifest.json"
     try:
@@ -85,8 +85,8 @@ def copy_scripts(snapshot: Snapshot, target: Path, code: PurePosixPath = _WHOLE_
     Only those in the folder `code` are copied, under their names relative to it.
 
     Raises:
-        SnapshotError: A script has a name that the job needs itself, or there is none in `code`.
-        ChangedSinceSnapshotError: A script is not the one that the manifest names.
+        SnapshotError: A script has a reserved name, or there is no script in `code`.
+        ChangedSinceSnapshotError: A script differs from the manifest.
     """
     paths = {file: PurePosixPath(file.name) for file in snapshot.scripts}
     inside = {file: path.relative_to(code) for file, path in paths.items() if path.is_relative_to(code)}
@@ -107,9 +107,9 @@ def copy_scripts(snapshot: Snapshot, target: Path, code: PurePosixPath = _WHOLE_
 
 
 def verify_data(snapshot: Snapshot, folder: Path, known: FileStates | None = None) -> FileStates:
-    """Check that the folder holds what the manifest says: names, sizes and MD5.
+    """Compare the data in a folder with the manifest: names, sizes and MD5.
 
-    With what an earlier call returned, only the files that changed since then are read again.
+    If `known` is the result of an earlier call, only files that have changed since then are read again.
 
     Raises:
         ChangedSinceSnapshotError: A file is missing, new or different.

@@ -1,4 +1,4 @@
-"""What a job sends to an MLflow tracking server, and what a client of such a server can do."""
+"""The records that a job sends to an MLflow tracking server, and the interface of a client."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 from training_job.errors import TrainingJobError
 
 REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
-"""MLflow's error codes for a record that it does not accept, however often it is sent."""
+"""MLflow's error codes for records that it never accepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +40,17 @@ Record = Metric | Param | Tag
 
 
 class TrackingError(TrainingJobError):
-    """The tracking server cannot be used, or gave no usable answer."""
+    """The tracking server cannot be reached, or its response is invalid."""
 
 
 class RecordsRefusedError(TrackingError):
-    """At least one record of a batch is not acceptable; sending the batch again is of no use."""
+    """The server does not accept a record of the batch; sending it again does not help."""
 
 
 class TrackingClient(Protocol):
     """Two calls of an MLflow tracking server.
 
-    Any other exception than RecordsRefusedError means that the call may succeed later.
+    Any exception other than RecordsRefusedError means that the call may succeed later.
     """
 
     def log_batch(self, run_id: str, records: Sequence[Record]) -> None:
@@ -58,7 +58,12 @@ class TrackingClient(Protocol):
 
         Raises:
             RecordsRefusedError: The batch contains a record that the server does not accept.
+            TrackingError: The server cannot be reached, or its response is invalid.
         """
 
     def param_names(self, run_id: str) -> Collection[str]:
-        """Return the names of the parameters that a run has."""
+        """Return the names of a run's parameters.
+
+        Raises:
+            TrackingError: The server cannot be reached, or its response is invalid.
+        """

@@ -1,8 +1,8 @@
 """The two calls of MLflow's REST API that a job makes, for tracking servers at http:// and https:// addresses.
 
 Format: MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html). The `mlflow` package would send the same
-requests, and takes 1.5 s of processor time to import. `requests`, the library that it sends them with, takes 0.1 s, and
-gives proxies, NO_PROXY, REQUESTS_CA_BUNDLE, .netrc and redirects the meaning that they have for MLflow.
+requests, but takes 1.5 s of processor time to import. `requests`, which MLflow uses as well, takes 0.1 s, and handles
+proxies, NO_PROXY, REQUESTS_CA_BUNDLE, .netrc and redirects as MLflow does.
 """
 
 import base64
@@ -26,11 +26,11 @@ _SCHEMES = ("http://", "https://")
 _API = "/api/2.0/mlflow/"
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _BACKOFF_FACTOR, _BACKOFF_JITTER, _MAX_BACKOFF = 2.0, 1.0, 120.0  # seconds; what MLflow's client has by default
-_MAX_RETRY_AFTER = 30.0  # seconds; a job that has ended does not wait longer because a server asks it to
+_MAX_RETRY_AFTER = 30.0  # seconds; limits how long a server can delay the end of a job
 _MAX_RETRIES = 10  # MLflow's own limit
 _INT64 = 1 << 63  # steps and times are int64 in MLflow
 _LAST_LATIN_1 = "\xff"  # what a header is encoded in
-_EMPTY = ("", "200 OK")  # what stands for an empty object, as Databricks answers
+_EMPTY = ("", "200 OK")  # responses that mean an empty object, as from Databricks
 _FOLLOWED = frozenset(
     {
         "MLFLOW_TRACKING_URI",
@@ -52,10 +52,10 @@ _CREDENTIALS = Path("~/.mlflow/credentials")
 
 
 def can_reach(environment: Mapping[str, str]) -> bool:
-    """Whether the tracking server of these variables is reached as MLflow's own client would reach it.
+    """Whether `MlflowHttp` reaches the tracking server of these variables in the same way as MLflow's client.
 
-    It isn't if the address has another scheme, or if a setting of MLflow's connections is there that only MLflow's
-    client follows, such as MLFLOW_TRACKING_AUTH, MLFLOW_WORKSPACE or its file of credentials.
+    It does not if the address has another scheme, or if a setting is present that only MLflow's client supports, such
+    as MLFLOW_TRACKING_AUTH, MLFLOW_WORKSPACE or its file of credentials.
     """
     if not environment.get("MLFLOW_TRACKING_URI", "").lower().startswith(_SCHEMES):
         return False
@@ -101,10 +101,10 @@ class Connection:
 
 
 class MlflowHttp:
-    """A tracking server, reached by HTTP. Failed calls are repeated as MLflow's client does, and as often.
+    """A client over HTTP. Failed calls are retried as MLflow's client does.
 
-    With the two retries that a job has by default, a server that does not answer at all takes 65 s of a call.
-    `open_session`, `sleep` and `jitter` (a number from 0 to 1) are parameters for tests.
+    With the default of two retries, a call to a server that never answers takes 65 s. `open_session`, `sleep` and
+    `jitter` (a number from 0 to 1) are parameters for tests.
     """
 
     def __init__(
@@ -122,6 +122,7 @@ class MlflowHttp:
         self._jitter = jitter
 
     def log_batch(self, run_id: str, records: Sequence[Record]) -> None:
+        """See `TrackingClient`."""
         body: dict[str, Any] = {"run_id": run_id}
         for key, kind in (("metrics", Metric), ("params", Param), ("tags", Tag)):
             if found := [_document(one) for one in records if isinstance(one, kind)]:
@@ -129,6 +130,7 @@ class MlflowHttp:
         self._call("POST", "runs/log-batch", json=body)
 
     def param_names(self, run_id: str) -> Collection[str]:
+        """See `TrackingClient`."""
         answer = self._call("GET", "runs/get", params={"run_id": run_id})
         try:
             return {str(param["key"]) for param in answer["run"].get("data", {}).get("params", [])}
@@ -136,11 +138,11 @@ class MlflowHttp:
             raise TrackingError(f"MLflow at {self._connection.server} describes no run to runs/get") from error
 
     def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
-        """Return the JSON object of an answer.
+        """Return the JSON object of a response.
 
         Raises:
             RecordsRefusedError: The server refuses the content.
-            TrackingError: Anything else.
+            TrackingError: Any other failure.
         """
         response, failure = self._try(method, path, content)
         for number in range(1, self._connection.retries + 1):
@@ -153,8 +155,8 @@ class MlflowHttp:
         return _answer(response, f"MLflow at {self._connection.server}", path)
 
     def _try(self, method: str, path: str, content: Mapping[str, Any]) -> "tuple[requests.Response | None, str | None]":
-        """Send a request once. Return the answer, if there is one, and what is wrong if it should be sent again."""
-        import requests  # noqa: PLC0415 - in the thread that sends, with its first batch: no script waits for it
+        """Send a request once. Return the response, if any, and the problem if the request should be retried."""
+        import requests  # noqa: PLC0415 - in the sending thread, so that no script waits for it
 
         connection = self._connection
         if self._session is None:
@@ -175,7 +177,7 @@ class MlflowHttp:
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             return None, f"{server} cannot be reached: {_cause(error)}"
         except (requests.RequestException, ValueError) as error:
-            # Not in the error's own words, which may quote the address with its password.
+            # The error's own message may contain the address with its password.
             problem = f"{server} cannot be asked ({type(error).__name__}): check MLFLOW_TRACKING_URI and the proxy"
             raise TrackingError(problem) from None
         if response.status_code in _RETRIED:
@@ -183,7 +185,7 @@ class MlflowHttp:
         return response, None
 
     def _pause(self, number: int, response: "requests.Response | None") -> float:
-        """Return how many seconds to wait before retry `number`, counted from 1: MLflow's first follows at once."""
+        """Return the seconds to wait before retry `number`, from 1. As in MLflow, the first retry is immediate."""
         asked = "" if response is None else str(response.headers.get("Retry-After", "")).strip()
         if asked.isdecimal():
             return min(float(asked), _MAX_RETRY_AFTER)
@@ -222,7 +224,7 @@ def _document(record: Record) -> dict[str, Any]:
     """Return a record as MLflow's own client would send it.
 
     Raises:
-        RecordsRefusedError: MLflow has no place for a number or a text of it.
+        RecordsRefusedError: A number is out of MLflow's range, or a text is not valid Unicode.
     """
     if isinstance(record, Metric):
         for number in (record.step, record.time):
@@ -237,14 +239,14 @@ def _document(record: Record) -> dict[str, Any]:
 
 
 def _json(value: float) -> float | str:
-    """Return a number as protobuf's JSON has it: what JSON has no number for is a text."""
+    """Return a number as in protobuf's JSON, where nan and infinity are strings."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _answer(response: "requests.Response", server: str, path: str) -> dict[str, Any]:
-    """Return the JSON object of an answer; one without a body stands for `{}`."""
+    """Return the JSON object of a response; `{}` if its body is empty."""
     answer = _object(response)
     if response.status_code == HTTPStatus.OK:
         if answer is None and response.text.strip() not in _EMPTY:
@@ -270,7 +272,7 @@ def _object(response: "requests.Response") -> dict[str, Any] | None:
 
 
 def _text(response: "requests.Response") -> str:
-    """Return what an answer says is wrong, in one line."""
+    """Return the error message of a response, in one line."""
     message = (_object(response) or {}).get("message") or response.text[:200]
     return " ".join(str(message).split()) or str(response.reason)
 

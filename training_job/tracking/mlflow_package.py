@@ -10,12 +10,15 @@ from training_job.tracking.client import REFUSALS, Metric, Param, Record, Record
 
 
 class MlflowPackage:
-    """The server that MLFLOW_TRACKING_URI names, by way of the `mlflow` package."""
+    """The server that MLFLOW_TRACKING_URI names, through the `mlflow` package."""
 
     def log_batch(self, run_id: str, records: Sequence[Record]) -> None:
+        """See `TrackingClient`."""
         from mlflow import MlflowClient, entities, exceptions  # noqa: PLC0415 - slow, see above
 
-        client = MlflowClient()  # outside: it fails if MLFLOW_TRACKING_URI has no plugin, and no record is to blame
+        client = (
+            MlflowClient()
+        )  # outside of `try`: fails without a plugin for MLFLOW_TRACKING_URI, which no record causes
         try:
             client.log_batch(
                 run_id,
@@ -35,6 +38,7 @@ class MlflowPackage:
             raise RecordsRefusedError(str(error)) from error
 
     def param_names(self, run_id: str) -> Collection[str]:
+        """See `TrackingClient`."""
         from mlflow import MlflowClient  # noqa: PLC0415 - as above
 
         params: dict[str, Any] = MlflowClient().get_run(run_id).data.params

@@ -1,4 +1,4 @@
-"""Sends a job's records to its MLflow run; those that MLflow refuses are left out, each name with one warning."""
+"""Sends a job's records to its MLflow run. Records that MLflow refuses are skipped, with one warning for each name."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ class MlflowRun:
     def __init__(self, run_id: str, client: TrackingClient | None = None) -> None:
         self._run_id = run_id
         self._client = client
-        self._refused: set[str] = set()  # names that a warning was given for
+        self._refused: set[str] = set()  # names that a warning was logged for
 
     @classmethod
     def from_environment(cls) -> "MlflowRun | None":
@@ -29,7 +29,7 @@ class MlflowRun:
         run_id = os.environ.get("MLFLOW_RUN_ID")
         if run_id is None or "MLFLOW_TRACKING_URI" not in os.environ:
             return None
-        # MLflow's own defaults keep a job that has ended waiting for minutes.
+        # With MLflow's own defaults, a job that has ended would wait for minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         return cls(run_id)
@@ -44,20 +44,20 @@ class MlflowRun:
         )
 
     def send_parameters(self, parameters: Mapping[str, str]) -> None:
-        """Send the parameters of whose names the run has none, without those that MLflow refuses."""
+        """Send the parameters that the run does not have yet, without those that MLflow refuses."""
         there = self._server().param_names(self._run_id)
         cleaned = {_clean(name): value[:_PARAM_LENGTH] for name, value in parameters.items()}
         self._send([Param(name=name, value=value) for name, value in cleaned.items() if name not in there])
 
     def _server(self) -> TrackingClient:
-        """Return the client. It is made when it is first needed, as a setting that is wrong must not fail the job."""
+        """Return the client, which is created on first use, as an invalid setting must not fail the job."""
         if self._client is None:
             by_http = can_reach(os.environ)
             self._client = MlflowHttp(Connection.from_environment(os.environ)) if by_http else MlflowPackage()
         return self._client
 
     def _send(self, records: Sequence[Record]) -> None:
-        """Send records. If they are refused, send each half, until the record that is to blame is found."""
+        """Send records. If they are refused, send each half, until the refused record is found."""
         if not records:
             return
         try:
@@ -73,6 +73,6 @@ class MlflowRun:
 
 
 def _clean(name: str) -> str:
-    """Return a name that MLflow takes: its characters alone, and as a path no other name than itself."""
+    """Return a name with only the characters that MLflow allows, and without empty or dotted path components."""
     parts = _NOT_IN_NAMES.sub("_", name)[:_NAME_LENGTH].split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"

@@ -1,4 +1,4 @@
-"""The batches that a network is trained with: inputs and classes on its device, each picture shifted anew."""
+"""Training batches: inputs and classes on the network's device, with pictures shifted at random."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from chainer.backends import cuda
 from training_job.trainer.datasets.table import Table
 from training_job.trainer.preprocessing import Preprocessor
 
-_PREPARED_BYTES = 2 << 30  # of training data that is kept ready as float32
-_SHARE_OF_GPU = 4  # a fourth of what is free on a GPU, at most; the network needs the rest
+_PREPARED_BYTES = 2 << 30  # max size of training data that is kept as float32
+_SHARE_OF_GPU = 4  # at most a fourth of a GPU's free memory; the network needs the rest
 
 
 class Batches:
     """Batches of a table, in the order of a plan that is drawn for each epoch.
 
-    Data that is not too large is prepared once and kept, on a GPU in its own memory; other data is prepared batch by
-    batch. What comes out is the same.
+    Small data is preprocessed once and kept, in the GPU's memory if there is a GPU; large data is preprocessed batch by
+    batch. The batches are the same.
     """
 
     def __init__(self, table: Table, preprocessor: Preprocessor, device: Any, *, shift: int) -> None:  # noqa: ANN401 - Chainer has no types
-        """Take the data; `shift` is how many pixels a picture may be moved each way."""
+        """Take the data. `shift` is the max number of pixels by which pictures are moved in each direction."""
         self._table = table
         self._preprocessor = preprocessor
         self._device = device
@@ -38,20 +38,20 @@ class Batches:
         self._is_resident = isinstance(self._prepared, cuda.ndarray)
 
     def draw(self, rng: np.random.Generator) -> Any:  # noqa: ANN401 - an array
-        """Return the plan of an epoch, int64 (1 or 3, N): a row of the table, and how far up and left it is moved."""
+        """Return the plan of an epoch, int64 (1 or 3, N): rows of the table, and pixels to move up and left."""
         rows = rng.permutation(len(self._table))[None]
         if not self._shift:
             return rows
         return np.concatenate([rows, rng.integers(-self._shift, self._shift + 1, (2, rows.size))])
 
     def begin(self, plan: Any) -> None:  # noqa: ANN401 - an array
-        """Go by this plan, which `draw` has returned."""
-        # Sent at once, for a GPU waits longer for each small array than it computes with it.
+        """Start an epoch with a plan that `draw` has returned."""
+        # Sent as a whole, as sending each small array takes longer than computing with it.
         self._y = self._device.send(self._table.y.take(plan[0]))
         self._plan = self._device.send(plan) if self._is_resident else plan
 
     def take(self, batch: slice) -> tuple[Any, Any]:
-        """Return the inputs, float32, and the classes, int32, of this part of the plan."""
+        """Return the inputs, float32 (N, *network_shape), and the classes, int32 (N,), of a slice of the plan."""
         rows, *moves = self._plan[:, batch]
         return self._inputs_of(rows, moves), self._y[batch]
 
@@ -66,16 +66,16 @@ class Batches:
 
 
 def shifted(x: Any, up: Any, left: Any) -> Any:  # noqa: ANN401 - arrays
-    """Return the pictures (N, channels, height, width), each moved by so many pixels (N); 0 fills the gap."""
-    most = int(max(np.abs(up).max(initial=0), np.abs(left).max(initial=0)))
+    """Return the pictures (N, channels, height, width), moved by `up` and `left` pixels (N,) and filled with 0."""
+    margin = int(max(np.abs(up).max(initial=0), np.abs(left).max(initial=0)))
     count, _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
+    padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-    return np.ascontiguousarray(windows[np.arange(count), :, up + most, left + most])
+    return np.ascontiguousarray(windows[np.arange(count), :, up + margin, left + margin])
 
 
 def shifted_on_gpu(x: Any, rows: Any, up: Any, left: Any) -> Any:  # noqa: ANN401 - arrays
-    """Return what `shifted` returns for these rows of an array on a GPU."""
+    """Return the result of `shifted` for these rows of an array on a GPU."""
     out = cuda.cupy.empty((len(rows), *x.shape[1:]), x.dtype)
     cuda.elementwise(
         "raw T x, raw int64 rows, raw int64 up, raw int64 left, int64 channels, int64 height, int64 width", "T out",

@@ -1,4 +1,4 @@
-"""`MlpStep` on a CPU: about twice as fast as Chainer's own, as the update works in blocks that stay in the cache."""
+"""`MlpStep` on a CPU: about twice as fast as Chainer, as the update works in blocks that fit the cache."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from training_job.trainer.mlp_step import EPSILON, SECOND_DECAY, MlpStep
 from training_job.trainer.networks import Mlp
 
-_BLOCK = 1 << 14  # float32 values: four arrays of them stay in a core's second cache
+_BLOCK = 1 << 14  # float32 values: four arrays of them fit the level 2 cache of a core
 
 
 class CpuMlpStep(MlpStep):
@@ -20,6 +20,7 @@ class CpuMlpStep(MlpStep):
         self._scratch: Any = np.zeros(_BLOCK, np.float32)
 
     def pop_sums(self) -> tuple[float, int]:
+        """See `training_job.trainer.steps.Step`."""
         sums = self._loss, self._right
         self._loss, self._right = 0.0, 0
         return sums
@@ -55,7 +56,7 @@ class CpuMlpStep(MlpStep):
             yield (*parts, self._scratch[: len(parts[0])])
 
     def _adam(self, rate: float) -> None:
-        # In Chainer's own order: the update is the same to the bit.
+        # In Chainer's order of operations, so that the update is bit-identical.
         first, second = np.float32(1 - self._momentum), np.float32(1 - SECOND_DECAY)
         rate_now, epsilon = np.float32(self._adam_rate(rate)), np.float32(EPSILON)
         for value, slope, m, v, free in self._blocks(self._values, self._gradients, *self._moments):

@@ -1,4 +1,4 @@
-"""What a trained network makes of examples that it was not trained on."""
+"""Evaluates a trained network on held-out examples."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ _BATCH = 1000
 
 
 def confusion_matrix(network: Any, table: Table, preprocessor: Preprocessor) -> Any:  # noqa: ANN401 - Chainer and NumPy
-    """Return how many examples of each class (rows) are taken for each class (columns): int64 (classes, classes).
+    """Return the counts of true (rows) and predicted classes (columns), int64 (classes, classes).
 
-    The network is on the CPU.
+    The network must be on the CPU.
     """
     size = len(table.classes)
     counts: Any = np.zeros((size, size), np.int64)

@@ -1,4 +1,4 @@
-"""`MlpStep` on a GPU: one kernel where Chainer starts several, and nothing waits for the GPU before it is asked."""
+"""`MlpStep` on a GPU: fewer kernels than Chainer starts, and no synchronization before `pop_sums`."""
 
 from typing import Any
 
@@ -18,6 +18,7 @@ class GpuMlpStep(MlpStep):
         self._rights: Any = self._xp.zeros(0, np.int64)
 
     def pop_sums(self) -> tuple[float, int]:
+        """See `training_job.trainer.steps.Step`."""
         sums = float(self._losses.sum()), int(self._rights.sum())
         self._losses.fill(0)
         self._rights.fill(0)
@@ -44,19 +45,19 @@ class GpuMlpStep(MlpStep):
 
     def _compute_output_error(self, y: Any) -> None:  # noqa: ANN401 - an array
         scores, error = self._outputs[-1], self._errors[-1]
-        # A thread for each example, as there are more of them in a batch than there are classes, as a rule.
+        # One thread per example, as a batch usually has more examples than there are classes.
         cuda.elementwise(
             "raw T scores, I truth, int32 classes, T share", "raw T error, float64 loss, int64 right",
             """
             const ptrdiff_t row = i * classes;
             int best = 0;
             for (int k = 1; k < classes; ++k) if (scores[row + k] > scores[row + best]) best = k;
-            const T most = scores[row + best];
+            const T highest = scores[row + best];
             T sum = 0;
-            for (int k = 0; k < classes; ++k) sum += exp(scores[row + k] - most);
+            for (int k = 0; k < classes; ++k) sum += exp(scores[row + k] - highest);
             for (int k = 0; k < classes; ++k)
-                error[row + k] = (exp(scores[row + k] - most) / sum - (k == truth)) * share;
-            loss += log(sum) + most - scores[row + truth];
+                error[row + k] = (exp(scores[row + k] - highest) / sum - (k == truth)) * share;
+            loss += log(sum) + highest - scores[row + truth];
             right += best == truth;
             """,
             "kedja_softmax_cross_entropy",

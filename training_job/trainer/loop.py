@@ -1,4 +1,4 @@
-"""The built-in trainer's loop: trains a network, measures it after each epoch, and keeps the best."""
+"""The loop of the built-in trainer: trains a network, evaluates it after each epoch, and keeps the best weights."""
 
 import math
 import sys
@@ -25,8 +25,9 @@ _MEASURE_BATCH = 1000
 class Options:
     """How to train.
 
-    `shift` is how many pixels a picture may be moved each way, anew each time it is seen. With `patience` above 0 the
-    training ends after so many epochs in a row that were not the best. `mixed` is for GPUs.
+    `shift` is the max number of pixels by which each picture is moved at random in each epoch. With `patience` above 0,
+    the training ends after that many consecutive epochs without an improvement. `mixed` means float16, on GPUs only.
+    `learning_rate` None is the optimizer's default.
     """
 
     epochs: int = 20
@@ -43,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to: means over all examples, weighted rightly. The losses are cross entropies in nats."""
+    """The results of one epoch: means over all examples. Losses are cross entropies in nats, accuracies from 0 to 1."""
 
     number: int
     loss: float
@@ -53,13 +54,13 @@ class Epoch:
 
     @property
     def quality(self) -> tuple[float, float]:
-        """The better of two epochs has the higher held-out accuracy; of equals, the lower loss."""
+        """Sort key of epochs: by held-out accuracy, then by lower held-out loss."""
         return self.accuracy, -self.validation_loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The epochs, the network as the best one left it, and the weights of the last one, by Chainer's names."""
+    """All epochs, the best one, the network with its weights, and the weights of the last epoch by Chainer's names."""
 
     epochs: tuple[Epoch, ...]
     best: Epoch
@@ -73,12 +74,12 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda done: 1 - done,
     "step": lambda done: 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)),
 }
-"""The share of the learning rate that is used when this share of the training is done."""
+"""Factors of the learning rate by the fraction of the training that is done, from 0 to 1."""
 
 
 @dataclass
 class _Progress:
-    """Where the training is: in the epoch `number`, before its batch `index`."""
+    """The state of the training: in epoch `number`, before its batch `index`. Checkpoints store it by these names."""
 
     number: int = 1
     index: int = 0
@@ -89,7 +90,7 @@ class _Progress:
     kept: dict[str, Any] = field(default_factory=dict)
 
     def add(self, loss: float, right: int) -> None:
-        """Count what a step has summed up."""
+        """Add the sums of a step: losses, and correctly classified examples."""
         self.loss_sum += loss
         self.right += right
 
@@ -99,7 +100,7 @@ class _Progress:
 
 
 class Trainer:
-    """Trains one network on one split. The same seed gives the same weights on a CPU."""
+    """Trains a network on a split. On a CPU, the same seed gives the same weights."""
 
     def __init__(
         self,
@@ -112,16 +113,16 @@ class Trainer:
         store: Store | None = None,
         watch: Callable[[int, float], None] = lambda _number, _done: None,
     ) -> None:
-        """Take what to train.
+        """Create a trainer.
 
         Args:
-            network: from inputs to scores before softmax.
-            split: what to train on, and what to measure with.
-            preprocessor: how an example becomes an input.
+            network: a Chain from inputs to scores before softmax.
+            split: the examples to train on, and those to evaluate with.
+            preprocessor: turns examples into inputs.
             options: how to train.
-            device: where.
-            store: keeps checkpoints, and has the one to go on from.
-            watch: called after each batch with the epoch's number and the share of it that is done.
+            device: the Chainer device to train on.
+            store: the checkpoints to continue from and to write; none by default.
+            watch: called after each batch with the epoch's number and the fraction of it that is done.
         """
         self._network = network
         self._split = split
@@ -136,9 +137,12 @@ class Trainer:
         self._interval = CheckpointInterval()
 
     def run(self, report: Callable[[Epoch], None]) -> Result:
-        """Train for all epochs, or until patience is lost, and call `report` after each.
+        """Train for all epochs, or until there is no improvement for `patience` epochs. Call `report` after each.
 
-        SIGTERM ends the process with 128 + 15 after the batch, with a checkpoint where there is a store.
+        SIGTERM ends the process with 128 + 15 after the batch, with a checkpoint if there is a store.
+
+        Raises:
+            ValueError: `epochs` is below 1.
         """
         if self._options.epochs < 1:
             raise ValueError("epochs is below 1")
@@ -159,7 +163,7 @@ class Trainer:
                 self._save_if_due(step, progress, termination)
         last = self._weights()
         for parameter in self._network.params():
-            parameter.array = parameter.array.astype(np.float32)  # what mixed precision has left in float16
+            parameter.array = parameter.array.astype(np.float32)  # mixed precision leaves float16
         chainer.serializers.NpzDeserializer(progress.kept).load(self._network)
         self._network.to_device("@numpy")
         return Result(epochs=tuple(progress.epochs), best=progress.best, network=self._network, last=last)
@@ -198,7 +202,7 @@ class Trainer:
         )
 
     def _measure(self, table: Table) -> tuple[float, float]:
-        """Return mean loss and accuracy in test mode."""
+        """Return the mean loss and the accuracy in test mode."""
         loss_sum, right = 0.0, 0
         mixed = self._options.mixed
         with (
@@ -228,7 +232,7 @@ class Trainer:
     # --- checkpoints
 
     def _restore(self, step: Step) -> _Progress:
-        """Return where an earlier start of the job was ended, or the beginning."""
+        """Restore the state of an earlier start of the job and return its progress, or that of a new training."""
         if self._store is None:
             return _Progress()
         for checkpoint in self._store.newest_first():
@@ -281,7 +285,7 @@ class Trainer:
         )
 
     def _identity(self) -> dict[str, Any]:
-        """Return what must be the same for a checkpoint to be this training's."""
+        """Return the values by which a checkpoint is recognized as one of this training."""
         return {
             **asdict(self._options),
             "network": type(self._network).__name__,

@@ -1,7 +1,7 @@
 """One step of training an `Mlp`, without Chainer's autograd.
 
-All parameters lie in one buffer and all gradients in another, matrix products write straight into them, nothing is
-allocated or zeroed, and the optimizer passes over both at once.
+All parameters are in one buffer and all gradients in another. Matrix products write directly into them, nothing is
+allocated or zeroed in a step, and the optimizer updates both buffers as a whole.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from chainer.backends import cuda
 from training_job.trainer.networks import Mlp
 
 SECOND_DECAY, EPSILON = 0.999, 1e-8
-"""Chainer's defaults of Adam, beside its rate and its first decay."""
+"""Chainer's defaults of Adam: beta2 and eps."""
 
 
 class MlpStep(ABC):
@@ -46,6 +46,7 @@ class MlpStep(ABC):
         self._errors: list[Any] = []
 
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
+        """See `training_job.trainer.steps.Step`."""
         x = x.reshape(len(x), -1)
         if not self._outputs or len(self._outputs[0]) != len(x):
             self._allocate(len(x))
@@ -56,16 +57,18 @@ class MlpStep(ABC):
         self._update(rate)
 
     def state(self) -> dict[str, Any]:
+        """See `training_job.trainer.steps.Step`."""
         moments = {f"moment{index}": cuda.to_cpu(moment).copy() for index, moment in enumerate(self._moments)}
         return {"count": np.array(self._count), **moments}
 
     def load_state(self, arrays: Mapping[str, Any]) -> None:
+        """See `training_job.trainer.steps.Step`."""
         self._count = int(arrays["count"])
         for index, moment in enumerate(self._moments):
             moment[...] = self._xp.asarray(arrays[f"moment{index}"])
 
     def _allocate(self, count: int) -> None:
-        """Make the arrays for batches of so many examples."""
+        """Allocate the arrays for batches of `count` examples."""
         widths = [weights.shape[0] for weights, _ in self._weights]
         self._outputs, self._errors = (
             [self._xp.empty((count, width), np.float32) for width in widths] for _ in range(2)
@@ -90,11 +93,11 @@ class MlpStep(ABC):
                 self._mask_error(index - 1)
 
     def _adam_rate(self, rate: float) -> float:
-        """Return the rate with the corrections of both moments' bias: https://arxiv.org/abs/1412.6980."""
+        """Return the rate corrected for the bias of both moments: https://arxiv.org/abs/1412.6980."""
         correction: float = (1 - SECOND_DECAY**self._count) ** 0.5 / (1 - self._momentum**self._count)
         return rate * correction
 
-    # --- what each device has its own way for
+    # --- specific to a device
 
     @abstractmethod
     def pop_sums(self) -> tuple[float, int]:
@@ -102,31 +105,31 @@ class MlpStep(ABC):
 
     @abstractmethod
     def _add_bias(self, output: Any, bias: Any, *, rectify: bool) -> None:  # noqa: ANN401 - arrays
-        """Add the bias to a layer's output, and cut it off at 0 if asked to."""
+        """Add the bias to a layer's output, followed by ReLU if `rectify` is set."""
 
     @abstractmethod
     def _mask_error(self, index: int) -> None:
-        """Let no error of this layer through where its output was cut off."""
+        """Set the error of this layer to 0 wherever ReLU has set the output to 0."""
 
     @abstractmethod
     def _compute_output_error(self, y: Any) -> None:  # noqa: ANN401 - an array
-        """Fill the error of the last layer: softmax less the truth, by the number of examples. Add to the sums."""
+        """Set the last layer's error, (softmax - truth) / N, and add to the sums."""
 
     @abstractmethod
     def _adam(self, rate: float) -> None:
-        """Do what chainer.optimizers.Adam does."""
+        """Update the parameters as chainer.optimizers.Adam does."""
 
     @abstractmethod
     def _momentum_sgd(self, rate: float) -> None:
-        """Do what chainer.optimizers.MomentumSGD does."""
+        """Update the parameters as chainer.optimizers.MomentumSGD does."""
 
     @abstractmethod
     def _sgd(self, rate: float) -> None:
-        """Do what chainer.optimizers.SGD does."""
+        """Update the parameters as chainer.optimizers.SGD does."""
 
 
 def _views(flat: Any, parameters: list[Any]) -> list[Any]:  # noqa: ANN401 - arrays
-    """Return the parts of a flat array in the shapes of the parameters."""
+    """Return views of a flat array in the shapes of the parameters."""
     ends: Any = np.cumsum([parameter.size for parameter in parameters])
     return [
         flat[end - parameter.size : end].reshape(parameter.shape)

@@ -1,4 +1,4 @@
-"""A model folder: `model.npz` (the weights, in Chainer's format) and `model.json` (all else that a scorer needs).
+"""A model folder: `model.npz` (the weights, in Chainer's format) and `model.json` (the rest).
 
 model.json::
 
@@ -8,7 +8,7 @@ model.json::
      "classes": ["0", "1", …],
      "networks": null}
 
-`networks` names the file beside it that holds the network's class, where it is none of Kedja's own.
+`networks` names the file in the same folder that defines the network's class, if it is not built in.
 """
 
 import json
@@ -32,7 +32,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What `model.json` says."""
+    """The content of `model.json`."""
 
     architecture: str
     options: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Description:
 
 
 def save(folder: Path, description: Description, network: Any) -> None:  # noqa: ANN401 - Chainer has no types
-    """Write both files, each whole or not at all; the description last."""
+    """Write both files atomically, the description last."""
     with open_atomic(folder / WEIGHTS) as stream:
         chainer.serializers.save_npz(stream, network)
     write_json(
@@ -62,7 +62,7 @@ def load(folder: Path) -> tuple[Description, Any]:
     """Return the description and the network with its weights.
 
     Raises:
-        ModelError: A file is missing, damaged, of an unknown version, or the two do not fit each other.
+        ModelError: A file is missing, damaged, of an unknown version, or the two do not match.
     """
     path = folder / DESCRIPTION
     try:
@@ -103,7 +103,7 @@ def _built(description: Description) -> Any:  # noqa: ANN401 - Chainer has no ty
     try:
         return networks.build(description.architecture, description.options)
     except (ValueError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, AssertionError) as error:
-        # Chainer checks little of what a layer is given.
+        # Chainer hardly checks the arguments of a layer.
         options = dict(description.options)
         raise ModelError(f"network {description.architecture} cannot be made of {options}: {error!r}") from error
 
@@ -112,10 +112,10 @@ def load_weights(path: Path, network: Any) -> None:  # noqa: ANN401 - Chainer ha
     """Fill the network with the weights of a file.
 
     Raises:
-        ModelError: The file is missing or damaged, or its arrays are not those of the network.
+        ModelError: The file is missing or damaged, or its arrays do not match the network.
     """
     try:
-        # As chainer.serializers.load_npz, which would unpickle what it finds.
+        # Like chainer.serializers.load_npz, which would load pickled objects.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""The networks of the built-in trainer, in one registry.
+"""The networks of the built-in trainer, and the registry of their names.
 
-A model file names its network and the options by these names.
+A model file refers to its network and its options by these names.
 """
 
 import importlib.util
@@ -40,7 +40,8 @@ class Mlp(chainer.Chain):  # type: ignore[misc] # Chainer has no types
             self.output = L.Linear(size, classes)
 
     def forward(self, x: Any) -> Any:  # noqa: ANN401 - NumPy, CuPy or a Variable
-        x = x.reshape(-1, self._size)  # not by len(x), which an export would take for a constant
+        """Return the scores, (N, classes), of inputs (N, …), float32."""
+        x = x.reshape(-1, self._size)  # not by len(x), which would be a constant in an export
         for layer in self.hidden:
             x = F.dropout(F.relu(layer(x)), self.dropout)
         return self.output(x)
@@ -62,7 +63,7 @@ class Cnn(chainer.Chain):  # type: ignore[misc] # Chainer has no types
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        if len(inputs) != 3 or min(inputs[1:]) < 16:  # noqa: PLR2004 - what two convolutions and poolings leave over
+        if len(inputs) != 3 or min(inputs[1:]) < 16:  # noqa: PLR2004 - two convolutions and poolings need this size
             raise ModelError(f"network cnn takes pictures of at least 16 x 16, and these are {tuple(inputs)}: use mlp")
         self.dropout = dropout
         channels, *sides = inputs
@@ -75,6 +76,7 @@ class Cnn(chainer.Chain):  # type: ignore[misc] # Chainer has no types
             self.classifier = Mlp(inputs=(channels, *sides), classes=classes, hidden=hidden, dropout=dropout)
 
     def forward(self, x: Any) -> Any:  # noqa: ANN401 - NumPy, CuPy or a Variable
+        """Return the scores, (N, classes), of pictures (N, channels, height, width), float32."""
         for convolution in self.convolutions:
             x = F.max_pooling_2d(F.relu(convolution(x)), 2)
         return self.classifier(x)
@@ -85,17 +87,17 @@ BUILT_IN = ("mlp", "cnn")
 REGISTRY: dict[str, type[chainer.Chain]] = {"mlp": Mlp, "cnn": Cnn}
 
 FILE = "networks.py"
-"""The file that brings networks of the user's, where it lies in the working directory."""
+"""The file in the working directory from which the user's own networks are loaded."""
 
 
 def load_file(path: Path) -> list[str]:
     """Add the networks of a Python file to the registry, each under its class's name in lower case. Return the names.
 
-    A network is a Chain that takes the keywords `inputs` (the shape of one input) and `classes` (how many), and any
-    others with defaults. This runs the file.
+    A network is a Chain that takes the keywords `inputs` (the shape of one input) and `classes` (their number), and any
+    other keywords with defaults. This runs the file.
 
     Raises:
-        ModelError: It cannot be loaded, holds no network, or one with a name that is taken.
+        ModelError: The file cannot be loaded, contains no network, or one with a built-in name.
     """
     module = import_file(path)
     found = {
@@ -113,10 +115,10 @@ def load_file(path: Path) -> list[str]:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Run a Python file as a module that finds its neighbours.
+    """Run a Python file as a module that can import files in the same folder.
 
     Raises:
-        ModelError: It is not there, or ends with an error.
+        ModelError: The file does not exist, or raises an error.
     """
     if not path.is_file():
         raise ModelError(f"{str(path)!r} is no file")
@@ -135,7 +137,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 def build(name: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Chainer has no types
-    """Return a new network.
+    """Return a new network with initial weights.
 
     Raises:
         ModelError: No network has this name, or it does not take these options.

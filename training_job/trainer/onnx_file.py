@@ -1,4 +1,4 @@
-"""`model.onnx`: the network for other runtimes, where the `onnx` package is installed."""
+"""`model.onnx`: the network for other runtimes, if the `onnx` package is installed."""
 
 import importlib
 import importlib.util
@@ -20,11 +20,11 @@ def is_possible() -> bool:
 
 
 def write(folder: Path, network: Any, preprocessor: Preprocessor) -> str | None:  # noqa: ANN401 - Chainer has no types
-    """Write the network with its weights; it takes prepared inputs, (N, *network_shape), and any N.
+    """Write the network with its weights. It takes preprocessed inputs, (N, *network_shape), for any N.
 
-    Returns why it could not be written, or None. The file is there whole or not at all.
+    Return why it could not be written, or None. The file is written atomically.
     """
-    exporter = importlib.import_module("onnx_chainer")  # it imports onnx, which takes long
+    exporter = importlib.import_module("onnx_chainer")  # imports onnx, which is slow
     example: Any = np.zeros((1, *preprocessor.network_shape), np.float32)
     temporary = folder / f".{NAME}.part"
     try:
@@ -38,7 +38,7 @@ def write(folder: Path, network: Any, preprocessor: Preprocessor) -> str | None:
                 no_testcase=True,
             )
         temporary.replace(folder / NAME)
-    except Exception as error:  # noqa: BLE001 - an exporter that no longer changes, and a network of the user's
+    except Exception as error:  # noqa: BLE001 - the network may be the user's own
         return f"{type(error).__name__}: {error}"
     finally:
         temporary.unlink(missing_ok=True)

@@ -9,11 +9,11 @@ from typing import Any
 from training_job.trainer.loop import SCHEDULES
 from training_job.trainer.steps import OPTIMIZERS
 
-_LARGEST_SEED = (1 << 32) - 1  # that NumPy's global generator takes
+_LARGEST_SEED = (1 << 32) - 1  # the limit of NumPy's global generator
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options; ends the process with 2 where they make no sense."""
+    """Return the options; exit with 2 if they are invalid."""
     parser = argparse.ArgumentParser(prog="python -m training_job.train", description="Train a network on data.")
     add = parser.add_argument
     add("--data", type=Path, help="folder (or file) to train on; the folder in KEDJA_DATA by default")
@@ -22,18 +22,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--output_dir", "-o", type=Path, default=Path("outputs"))
     add("--gpu_id", "-g", type=_integer, help="-1 is the CPU; by default the first GPU, if one is usable")
     add("--network", help="mlp, cnn or one of --networks; by default cnn for pictures of 16 x 16 or more, else mlp")
-    add("--networks", type=Path, help="a Python file with networks; ./networks.py by default, where there is one")
+    add("--networks", type=Path, help="a Python file with networks; ./networks.py by default, if it exists")
     add("--hidden", type=_widths, help="widths of the hidden layers, such as 100,100")
-    add("--dropout", type=_share, help="share of a hidden layer that is left out while training")
+    add("--dropout", type=_share, help="fraction of a hidden layer that is dropped while training")
     add("--option", type=_option, action="append", default=[], help="NAME=VALUE for the network; may be repeated")
     add("--optimizer", choices=tuple(OPTIMIZERS), default="adam")
     add("--learning-rate", "--learning_rate", type=_positive, help="the optimizer's own by default")
     add("--momentum", type=_share, default=0.9)
     add("--schedule", choices=tuple(SCHEDULES), default="cosine", help="of the learning rate")
-    add("--shift", type=_not_negative, default=1, help="pixels a picture is moved by at most while training")
-    add("--patience", type=_not_negative, default=0, help="epochs without a better one, after which training ends")
+    add("--shift", type=_not_negative, default=1, help="max pixels by which pictures are moved while training")
+    add("--patience", type=_not_negative, default=0, help="epochs without an improvement after which training ends")
     add("--mixed", action="store_true", help="compute in float16 on a GPU, update in float32")
-    add("--resume", type=Path, help="model folder whose weights to begin with")
+    add("--resume", type=Path, help="model folder whose weights to start from")
     add("--seed", type=_seed, default=0)
     return parser.parse_args(argv)
 

@@ -12,11 +12,11 @@ from training_job.trainer.loop import Epoch
 _INK, _GREY, _PAPER = (30, 30, 30), (200, 200, 200), (255, 255, 255)
 _BLUE, _ORANGE = (31, 119, 180), (255, 127, 14)
 _MARGIN = 60
-_MAX_LABELLED = 40  # classes: beyond, cells are too small for text
+_MAX_LABELLED = 40  # classes; with more, cells are too small for text
 
 
 def confusion_matrix(counts: Any, classes: Sequence[str], path: Path) -> None:  # noqa: ANN401 - an array
-    """Draw how many examples of each class (down) were taken for each class (across): the darker, the more."""
+    """Draw a confusion matrix, int (classes, classes): true class down, predicted class across."""
     size = len(classes)
     cell = max(4, min(48, 1200 // size))
     left = _MARGIN + 90
@@ -25,11 +25,11 @@ def confusion_matrix(counts: Any, classes: Sequence[str], path: Path) -> None:  
     draw.text((left, 8), "Confusion matrix: true class down, predicted class across", _INK, _font(14))
     font = _font(max(8, min(13, cell // 3)))
     for row, name in enumerate(classes):
-        most = max(1, int(counts[row].sum()))
+        row_total = max(1, int(counts[row].sum()))
         for column in range(size):
             value = int(counts[row, column])
             x, y = left + column * cell, _MARGIN + row * cell
-            shade = value / most
+            shade = value / row_total
             fill = tuple(round(255 - (255 - tone) * shade) for tone in _BLUE)
             draw.rectangle((x, y, x + cell, y + cell), fill=fill, outline=_GREY)
             if value and size <= _MAX_LABELLED:
@@ -42,7 +42,7 @@ def confusion_matrix(counts: Any, classes: Sequence[str], path: Path) -> None:  
 
 
 def curves(epochs: Sequence[Epoch], best: int, path: Path) -> None:
-    """Draw loss and accuracy by epoch, of training and of held-out examples, and mark the epoch that is kept."""
+    """Draw loss and accuracy by epoch, for training and held-out examples, and mark epoch number `best`."""
     picture = Image.new("RGB", (1000, 420), _PAPER)
     draw = ImageDraw.Draw(picture)
     panels = (

@@ -1,4 +1,4 @@
-"""From raw examples to what a network takes: shape, and normalisation, the same in training and in scoring."""
+"""Turns raw examples into a network's inputs, in the same way for training and scoring."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ _WHITE = 255.0
 class Preprocessor:
     """How a raw example becomes a network's input: `(x - mean) * scale`, then reshaped.
 
-    `shape` is a raw example's, `network_shape` what the network takes; mean and scale are float32, of one value or as
-    many as a raw example has.
+    `shape` is the shape of a raw example, `network_shape` that of an input. `mean` and `scale` are float32, of shape
+    (1,) or with one value for each value of an example.
     """
 
     shape: tuple[int, ...]
@@ -27,14 +27,14 @@ class Preprocessor:
 
     @property
     def are_pictures(self) -> bool:
-        """Whether the network gets (channels, height, width)."""
-        return len(self.network_shape) == 3  # noqa: PLR2004 - as said
+        """Whether an input is (channels, height, width)."""
+        return len(self.network_shape) == 3  # noqa: PLR2004 - three dimensions
 
     def prepare(self, x: Any) -> Any:  # noqa: ANN401 - an array of any numbers to one of float32
         """Return float32 (N, *network_shape) for raw examples (N, *shape).
 
         Raises:
-            ModelError: The examples have another shape, or hold something other than numbers.
+            ModelError: The examples have another shape, or are not numbers.
         """
         x = np.asarray(x)
         if x.shape[1:] != self.shape or x.ndim == 0 or x.dtype.kind not in "buif":
@@ -46,7 +46,7 @@ class Preprocessor:
         return ((flat - self.mean) * self.scale).reshape(len(x), *self.network_shape)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return the JSON document that `from_json` reads."""
         return {
             "shape": list(self.shape),
             "network_shape": list(self.network_shape),
@@ -56,7 +56,13 @@ class Preprocessor:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Preprocessor":
-        """Read what `to_json` wrote; KeyError, TypeError or ValueError where it is something else."""
+        """Read a document of `to_json`.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: A field has the wrong type.
+            ValueError: A field has an invalid value.
+        """
         return cls(
             shape=tuple(int(side) for side in document["shape"]),
             network_shape=tuple(int(side) for side in document["network_shape"]),
@@ -66,10 +72,11 @@ class Preprocessor:
 
 
 def choose_preprocessor(x: Any) -> Preprocessor:  # noqa: ANN401 - the training examples, an array
-    """Choose shape and normalisation from the training examples.
+    """Return the preprocessor that suits the training examples.
 
     Pictures, that is (N, height, width), (N, channels, height, width) and MNIST's rows of 784 values from 0 to 255,
-    become (channels, height, width) from 0 to 1. Anything else is brought to mean 0 and deviation 1, value by value.
+    become (channels, height, width) from 0 to 1. Of other examples, each value is scaled to mean 0 and standard
+    deviation 1.
     """
     shape = x.shape[1:]
     if len(shape) == 1 and not (shape == _MNIST and x.min() >= 0 and x.max() <= _WHITE):

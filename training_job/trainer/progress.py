@@ -1,4 +1,4 @@
-"""A line that moves, on a terminal; nothing in a log."""
+"""A progress bar on a terminal; nothing in a log."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ _SECONDS = 0.1
 
 
 class ProgressBar:
-    """Shows how much of an epoch is done."""
+    """Shows the progress of an epoch on standard error."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
@@ -17,7 +17,7 @@ class ProgressBar:
         self._is_shown = False
 
     def show(self, number: int, done: float) -> None:
-        """Show the share of an epoch that is done."""
+        """Show the fraction `done`, from 0 to 1, of epoch `number`."""
         if not self._shows or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SECONDS
@@ -27,7 +27,7 @@ class ProgressBar:
         sys.stderr.flush()
 
     def clear(self) -> None:
-        """Make room for a line of text."""
+        """Clear the line before other output."""
         if self._is_shown:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()

@@ -1,7 +1,7 @@
 """One step of training: forward, loss, backward, update.
 
-`ChainerStep` is Chainer's own way, for any network on any device; an `Mlp` has a faster one (see
-`training_job.trainer.mlp_step`), which comes to the same numbers, to float32 rounding.
+`ChainerStep` uses Chainer's autograd, for any network on any device. `Mlp` has a faster implementation with the same
+results up to float32 rounding: see `training_job.trainer.mlp_step`.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,33 +20,33 @@ OPTIMIZERS: dict[str, tuple[float, Callable[[float, float], Any]]] = {
     "momentum": (0.01, lambda rate, momentum: chainer.optimizers.MomentumSGD(lr=rate, momentum=momentum)),
     "sgd": (0.05, lambda rate, _: chainer.optimizers.SGD(lr=rate)),
 }
-"""Name, default learning rate, and how to make it. Adam's first decay rate is its momentum."""
+"""By name: the default learning rate, and a function of rate and momentum. Adam's momentum is its beta1."""
 
 _MASTER, _SCALE = "master", "scale"
 _SCALING = ("_loss_scale", "_loss_scaling_isnan_ever")
 
 
 class Step(Protocol):
-    """What trains a network by one batch at a time."""
+    """Trains a network, one batch at a time."""
 
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
-        """Take one step for inputs x, float32, and classes y, int32, without waiting for a GPU."""
+        """Train with inputs x, float32 (N, …), and classes y, int32 (N,), without waiting for a GPU."""
 
     def pop_sums(self) -> tuple[float, int]:
-        """Return the sum of the examples' losses, and how many were classed rightly, since this was last asked.
+        """Return the sum of losses and the number of correctly classified examples since the last call.
 
-        Both are of before each update.
+        Both are from before each update.
         """
 
     def state(self) -> dict[str, Any]:
         """Return the optimizer's state, as arrays."""
 
     def load_state(self, arrays: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
 
 
 def make_step(network: Any, optimizer: str, rate: float, momentum: float, *, mixed: bool = False) -> Step:  # noqa: ANN401
-    """Return the fastest step for a network on its device. `mixed` computes in float16 and updates in float32."""
+    """Return the fastest step for a network on its device. `mixed` computes in float16, updates in float32."""
     if type(network) is Mlp and not mixed and network.dropout == 0:
         if isinstance(network.device, chainer.backend.CpuDevice):
             return CpuMlpStep(network, optimizer, momentum)
@@ -62,7 +62,7 @@ class ChainerStep:
         self._network = network
         self._optimizer = optimizer
         self._mixed = mixed
-        # On the network's device: to ask for a number is to wait for it.
+        # On the network's device, as reading a number waits for the GPU.
         self._loss: Any = np.float64(0)
         self._right: Any = 0
         if mixed:
@@ -72,6 +72,7 @@ class ChainerStep:
             optimizer.loss_scaling()
 
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
+        """See `Step`."""
         setattr(self._optimizer, "alpha" if hasattr(self._optimizer, "alpha") else "lr", rate)
         with chainer.using_config("dtype", chainer.mixed16 if self._mixed else np.float32):
             scores = self._network(x.astype(np.float16) if self._mixed else x)
@@ -83,17 +84,19 @@ class ChainerStep:
         self._right += (scores.array.argmax(axis=1) == y).sum()
 
     def pop_sums(self) -> tuple[float, int]:
+        """See `Step`."""
         sums = float(self._loss), int(self._right)
         self._loss, self._right = np.float64(0), 0
         return sums
 
     def state(self) -> dict[str, Any]:
+        """See `Step`."""
         serializer = chainer.serializers.DictionarySerializer()
         serializer.save(self._optimizer)
         arrays = {name: np.array(value) for name, value in serializer.target.items()}
         if not self._mixed:
             return arrays
-        # What mixed precision has beside that, and Chainer does not keep: the weights in float32, and the scale.
+        # Chainer does not serialize the float32 weights and the loss scale of mixed precision.
         masters = {name: rule._fp32_param for name, rule in self._rules()}  # noqa: SLF001 - as above
         arrays |= {
             _MASTER + name: chainer.backends.cuda.to_cpu(master.array)
@@ -103,6 +106,7 @@ class ChainerStep:
         return arrays | {_SCALE: np.array([getattr(self._optimizer, name) for name in _SCALING])}
 
     def load_state(self, arrays: Mapping[str, Any]) -> None:
+        """See `Step`."""
         chainer.serializers.NpzDeserializer(arrays).load(self._optimizer)
         if not self._mixed:
             return

@@ -1,4 +1,4 @@
-"""No pickle is ever loaded: hostile ones are planted wherever a file of arrays is read, and none of them runs."""
+"""Pickles are never loaded: hostile ones in every file of arrays that is read do not run."""
 
 import ast
 import io

@@ -1,4 +1,4 @@
-"""The built-in trainer's options, and how it goes on after it was ended."""
+"""The built-in trainer's options, and how it continues after an interruption."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Whose code asks: Chainer's and the job's own files get lost names, nobody else does."""
+"""Tells whether calling code is Chainer's, or a file of the job: only these get removed names."""
 
 import contextlib
 import functools
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 JOB_VARIABLE = "KEDJA_JOB_FOLDER"
-"""Environment variable, set by `launch`: the working directory of the job, absolute."""
+"""Environment variable that `launch` sets to the absolute path of the job's working directory."""
 
 LIBRARIES = frozenset({"chainer", "chainermn", "onnx_chainer"})
-"""Packages whose code is as old as Chainer."""
+"""Chainer's packages."""
 
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from)\b.*\b(?:chainer|chainermn|onnx_chainer)\b", re.MULTILINE)
 _NOT_THE_JOBS_OWN = frozenset({"site-packages", ".kedja"})
@@ -20,12 +20,12 @@ _RESULTS = frozenset({"outputs", "logs"})
 
 
 def is_chainer(caller: Mapping[str, Any]) -> bool:
-    """Whether the module of these globals is Chainer's."""
+    """Whether a module with these globals belongs to Chainer."""
     return str(caller.get("__name__", "")).partition(".")[0] in LIBRARIES
 
 
 def is_job_file(caller: Mapping[str, Any], job: str | None) -> bool:
-    """Whether the module of these globals is a file of the job, outside of any installed package."""
+    """Whether a module with these globals is a file in the job's folder `job`, outside of installed packages."""
     file = caller.get("__file__")
     if job is None or file is None:
         return False
@@ -34,15 +34,15 @@ def is_job_file(caller: Mapping[str, Any], job: str | None) -> bool:
 
 
 def is_chainer_job_file(caller: Mapping[str, Any]) -> bool:
-    """Whether the module of these globals is a file of a job that trains with Chainer."""
+    """Whether a module with these globals is a file of a job that trains with Chainer."""
     return is_job_file(caller, os.environ.get(JOB_VARIABLE)) and in_chainer_job()
 
 
 def in_chainer_job() -> bool:
     """Whether this process belongs to a job that trains with Chainer.
 
-    It asks what the job's files say rather than what is imported: a script imports other things first, and a step
-    before it, such as `prepare.py`, may not import Chainer at all.
+    The job's files decide, not the imported modules: a script may import Chainer late, and a step such as `prepare.py`
+    not at all.
     """
     job = os.environ.get(JOB_VARIABLE)
     return job is not None and imports_chainer(job)
@@ -55,7 +55,7 @@ def imports_chainer(job: str) -> bool:
 
 
 def _sources(job: Path) -> Iterator[bytes]:
-    """Yield what the job's own Python files say. One that cannot be read cannot be imported either."""
+    """Yield the content of the job's own Python files, without unreadable ones."""
     for parent, folders, names in os.walk(job):
         skipped = _NOT_THE_JOBS_OWN | _RESULTS if Path(parent) == job else _NOT_THE_JOBS_OWN
         folders[:] = [name for name in folders if name not in skipped]

@@ -11,8 +11,8 @@ _WRONG_ADVICE = "cuDNN is not enabled"
 
 
 @contextlib.contextmanager
-def suppress_advice(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - what it says is said while it is imported
-    """Leave out the advice to install cuDNN and then CuPy again where CuPy has no interface to it at all."""
+def suppress_advice(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - it warns while it is imported
+    """Suppress the advice to install cuDNN and reinstall CuPy, if CuPy has no interface to cuDNN."""
     with warnings.catch_warnings():
         if _lacks_interface():
             warnings.filterwarnings("ignore", message=_WRONG_ADVICE, category=UserWarning)
@@ -20,6 +20,6 @@ def suppress_advice(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - wha
 
 
 def _lacks_interface() -> bool:
-    """Whether there is a CuPy without `cupy.cudnn`. CuPy is not imported: a broken one is Chainer's to report."""
+    """Whether CuPy is installed without `cupy.cudnn`. It is not imported, as Chainer reports a broken CuPy."""
     cupy = importlib.util.find_spec("cupy")
     return cupy is not None and PathFinder.find_spec("cupy.cudnn", cupy.submodule_search_locations or []) is None

@@ -1,4 +1,4 @@
-"""Lends a module what it imports and nobody has any more."""
+"""Provides stand-ins for modules that no longer exist, to one importing module only."""
 
 import contextlib
 import sys
@@ -8,17 +8,17 @@ from types import ModuleType
 from training_job.hooks.import_hook import Patcher
 
 StandIns = Callable[[], Mapping[str, ModuleType]]
-"""Makes the modules to lend, by the name that they are imported by."""
+"""Returns the stand-ins by the names under which they are imported."""
 
 
 def provide(make: StandIns) -> Patcher:
-    """Return a mend that puts stand-ins where `import` looks while one module runs, and then puts things back.
+    """Return a patcher that puts stand-ins into `sys.modules` while one module runs, and then restores it.
 
-    Where the real ones are still there they are not used either, as they warn of their end when they are imported.
+    They are used even if the real modules exist, as those warn about their removal when they are imported.
     """
 
     @contextlib.contextmanager
-    def patcher(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - they are lent by way of sys.modules
+    def patcher(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - it finds them in sys.modules
         stand_ins = make()
         before = {name: sys.modules[name] for name in stand_ins if name in sys.modules}
         sys.modules.update(stand_ins)

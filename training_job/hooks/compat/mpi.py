@@ -9,10 +9,10 @@ from training_job import mpi_env
 
 @contextlib.contextmanager
 def abort_all_ranks(module: ModuleType) -> Iterator[None]:
-    """Switch on what ChainerMN has for it and leaves off: an exception that ends one rank ends the others.
+    """Enable ChainerMN's hook that ends all ranks if an exception ends one of them.
 
-    Without it they wait for that rank until somebody ends the job. What CHAINERMN_FORCE_ABORT_ON_EXCEPTION does is in
-    chainermn/global_except_hook.py.
+    Without it, the others wait for that rank until the job is canceled. The variable CHAINERMN_FORCE_ABORT_ON_EXCEPTION
+    does the same; see chainermn/global_except_hook.py.
     """
     yield
     hook = vars(module)["global_except_hook"]

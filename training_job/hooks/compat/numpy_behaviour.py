@@ -1,4 +1,4 @@
-"""What NumPy and SciPy do otherwise now, in the few places where Chainer counted on the old way."""
+"""Patches for changed behaviour of NumPy and SciPy that Chainer depends on."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import numpy as np
 
 @contextlib.contextmanager
 def meshgrid_is_a_tuple(module: ModuleType) -> Iterator[None]:
-    """Mend `Categorical.log_prob`, which adds a list to what `meshgrid` returned, a list before NumPy 2.0."""
+    """Patch `Categorical.log_prob`, which needs `meshgrid` to return a list, as it did before NumPy 2.0."""
     yield
 
     def log_prob(self: Any, x: Any) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -23,7 +23,7 @@ def meshgrid_is_a_tuple(module: ModuleType) -> Iterator[None]:
 
 @contextlib.contextmanager
 def integers_do_not_wrap(module: ModuleType) -> Iterator[None]:
-    """Mend `pad_sequence` with -1 into unsigned integers, which NumPy 2.0 does not wrap around any more."""
+    """Patch `pad_sequence` with -1 for unsigned integers, which no longer wrap around since NumPy 2.0."""
     yield
     function = vars(module)["PadSequence"]
     forward = function.forward
@@ -38,7 +38,7 @@ def integers_do_not_wrap(module: ModuleType) -> Iterator[None]:
 
 @contextlib.contextmanager
 def arrays_have_a_device(module: ModuleType) -> Iterator[None]:
-    """Mend `Variable.debug_print`, which takes an array without `device` for one on the CPU."""
+    """Patch `Variable.debug_print`, which recognizes arrays on the CPU by their lack of `device`."""
     yield
     variable = vars(module)["Variable"]
     debug_print = variable.debug_print
@@ -51,13 +51,13 @@ def arrays_have_a_device(module: ModuleType) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scipy_has_no_half(module: ModuleType) -> Iterator[None]:
-    """Mend `sparse_matmul` of float16 on the CPU, as SciPy's sparse matrices hold no such numbers any more."""
+    """Patch `sparse_matmul` of float16 on the CPU, as SciPy's sparse matrices no longer support it."""
     yield
     names = vars(module)
     multiply = names["_coo_matmul_cpu"]
 
     def in_single(data: Any, *more: Any) -> Any:  # noqa: ANN401 - Chainer has no types
-        # SciPy calculated in single precision before, too; Chainer turns the product back.
+        # As SciPy did before. Chainer converts the product back.
         return multiply(data.astype(np.float32) if data.dtype == np.float16 else data, *more)
 
     names["_coo_matmul_cpu"] = in_single
@@ -65,7 +65,7 @@ def scipy_has_no_half(module: ModuleType) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_element_is_no_scalar(module: ModuleType) -> Iterator[None]:
-    """Mend ChainerMN's iterator, which calls `int` on arrays of shape (1,): its own `int` takes them."""
+    """Patch ChainerMN's iterator, which calls `int` on arrays of shape (1,)."""
     yield
 
     def integer(value: Any) -> int:  # noqa: ANN401 - a number or an array of one

@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - these take and return whatever NumPy does
-"""Functions and tables that NumPy took away, in terms of what it has: for `training_job.hooks.compat.numpy_names`."""
+"""Functions and tables that NumPy has removed, for `training_job.hooks.compat.numpy_names`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 _KINDS = "buifcSUVOMm"
-"""The kinds of types, from which a scalar's counts in `find_common_type` only if it comes later."""
+"""Kinds of types, in ascending order for `find_common_type`."""
 
 
 class _ByType:
-    """Something for each type, which may be named in any way that `numpy.dtype` takes."""
+    """A table by type, whose keys are anything that `numpy.dtype` accepts."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
@@ -42,7 +42,7 @@ cast = _ByType(lambda dtype: lambda value: np.asarray(value).astype(dtype))
 
 
 def asscalar(a: Any) -> Any:
-    """Return the one value of an array as Python's."""
+    """Return the only value of an array as a Python number."""
     return a.item()
 
 
@@ -52,7 +52,7 @@ def alen(a: Any) -> int:
 
 
 def in1d(ar1: Any, ar2: Any, assume_unique: bool = False, invert: bool = False, **more: Any) -> Any:  # noqa: FBT001, FBT002
-    """Say of each value of a flattened array whether it is among others."""
+    """Return for each value of the flattened array `ar1` whether it is in `ar2`, as bool (N,)."""
     return np.isin(np.ravel(ar1), ar2, assume_unique=assume_unique, invert=invert, **more)
 
 
@@ -67,12 +67,12 @@ def fastCopyAndTranspose(a: Any) -> Any:  # noqa: N802 - NumPy's name
 
 
 def asfarray(a: Any, dtype: Any = np.float64) -> Any:
-    """Return an array of floating point numbers."""
+    """Return the array with a floating point type."""
     return np.asarray(a, dtype if np.issubdtype(dtype, np.inexact) else np.float64)
 
 
 def find_common_type(array_types: Sequence[Any], scalar_types: Sequence[Any]) -> Any:
-    """Return the type of arrays and scalars together: scalars count only where they are of a higher kind."""
+    """Return the common type of arrays and scalars. Scalars count only if they are of a higher kind."""
     array, scalar = (np.result_type(*map(np.dtype, types)) if types else None for types in (array_types, scalar_types))
     if array is None or scalar is None:
         return scalar if array is None else array
@@ -91,7 +91,11 @@ def obj2sctype(rep: Any, default: Any = None) -> Any:
 
 
 def sctype2char(sctype: Any) -> str:
-    """Return the character of a scalar type."""
+    """Return the character of a scalar type.
+
+    Raises:
+        ValueError: It is not a scalar type.
+    """
     found = obj2sctype(sctype)
     if found is None:
         raise ValueError("unrecognized type")
@@ -99,15 +103,15 @@ def sctype2char(sctype: Any) -> str:
 
 
 def issctype(rep: Any) -> bool:
-    """Whether this stands for a scalar type other than that of objects."""
+    """Whether `rep` is a scalar type or a dtype other than that of objects."""
     return isinstance(rep, type | np.dtype) and obj2sctype(rep) not in (None, np.object_)
 
 
 def issubclass_(arg1: Any, arg2: Any) -> bool:
-    """Whether one is a subclass of the other; false where it is no class."""
+    """Whether `arg1` is a class and a subclass of `arg2`."""
     return isinstance(arg1, type) and issubclass(arg1, arg2)
 
 
 def issubsctype(arg1: Any, arg2: Any) -> bool:
-    """Whether the scalar type of one is a subclass of the other's."""
+    """Whether the scalar type of `arg1` is a subclass of that of `arg2`."""
     return issubclass(obj2sctype(arg1), obj2sctype(arg2))

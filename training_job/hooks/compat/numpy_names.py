@@ -1,6 +1,6 @@
-"""The names that NumPy took away, for code that was written before it did.
+"""The names that NumPy has removed, for old code.
 
-What each name meant: the release notes of NumPy 1.24, 1.25, 2.0 and 2.4, https://numpy.org/doc/stable/release.html.
+Sources: the release notes of NumPy 1.24, 1.25, 2.0 and 2.4, https://numpy.org/doc/stable/release.html.
 """
 
 import ast
@@ -89,10 +89,10 @@ _MADE: dict[str, Callable[[], Any]] = {
 
 
 def find(name: str) -> Any:  # noqa: ANN401 - a NumPy name can be anything
-    """Return what the lost name meant.
+    """Return the meaning of a removed name.
 
     Raises:
-        AttributeError: NumPy never had the name, or it has no successor.
+        AttributeError: The name is unknown, or has no successor.
     """
     if name in _PYTHON_TYPES:
         return _PYTHON_TYPES[name]
@@ -104,16 +104,16 @@ def find(name: str) -> Any:  # noqa: ANN401 - a NumPy name can be anything
 
 
 def install() -> None:
-    """Serve the lost names through `numpy.__getattr__`, which Python asks only for names that NumPy does not have."""
+    """Serve the removed names through `numpy.__getattr__`, which Python calls only for missing names."""
     ask_numpy = np.__getattr__
     if getattr(ask_numpy, "serves_lost_names", False):
         return
     job = os.environ.get(JOB_VARIABLE)
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401, N807 - PEP 562
-        caller = sys._getframe(1).f_globals  # noqa: SLF001 - the one way to know who asks
+        caller = sys._getframe(1).f_globals  # noqa: SLF001 - the only way to know the caller
         if _is_old_code(caller, job):
-            # Where there is no successor, NumPy's own message says what to use instead.
+            # If there is no successor, NumPy's own message says what to use instead.
             with contextlib.suppress(AttributeError):
                 return find(name)
         return ask_numpy(name)
@@ -123,7 +123,7 @@ def install() -> None:
 
 
 def _is_old_code(caller: dict[str, Any], job: str | None) -> bool:
-    """Whether the asking module is Chainer, the script, or a file of the job outside of any installed package."""
+    """Whether the caller is Chainer, the script, or a file of the job outside of installed packages."""
     return (
         caller.get("__name__") == "__main__"
         or caller_origin.is_chainer(caller)

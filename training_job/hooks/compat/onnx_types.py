@@ -1,4 +1,4 @@
-"""`onnx.mapping`, for onnx_chainer: what it held is asked of `onnx.helper` now."""
+"""A stand-in for `onnx.mapping`, for onnx_chainer, made with `onnx.helper`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _FIELDS = {
 
 
 def stand_ins() -> dict[str, ModuleType]:
-    """Return a module that can stand where onnx_chainer imports `onnx.mapping`."""
+    """Return the stand-in for `onnx.mapping`, by its name."""
     helper, tensor = import_module("onnx.helper"), import_module("onnx").TensorProto
     mapping = ModuleType("onnx.mapping")
     dtypes = map(np.dtype, _TYPES)
@@ -32,6 +32,6 @@ def stand_ins() -> dict[str, ModuleType]:
 
 @contextlib.contextmanager
 def in_module(module: ModuleType) -> Iterator[None]:
-    """Give the module an `onnx` that has a `mapping`: it asks for it while it runs, not while it is imported."""
+    """Give the module an `onnx` with a `mapping`, which it uses after its import."""
     yield
     vars(module)["onnx"] = SimpleNamespace(**(vars(import_module("onnx")) | {"mapping": stand_ins()["onnx.mapping"]}))

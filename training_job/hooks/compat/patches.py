@@ -1,4 +1,4 @@
-"""Everything that Chainer 7.8.1 needs on today's Python, in one table. docs/chainer.md has the same table in words."""
+"""The table of all patches that Chainer 7.8.1 needs on today's Python. docs/chainer.md has the same table."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from training_job.hooks.import_hook import Patch, Patcher
 
 
 @contextlib.contextmanager
-def _numpy_names(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - the names are NumPy's, whoever asks
+def _numpy_names(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - the names are NumPy's
     import_module("numpy")  # first, as its own patch below imports the same module
     from training_job.hooks.compat import numpy_names  # noqa: PLC0415 - imports NumPy: only once Chainer is imported
 
@@ -27,7 +27,7 @@ def _numpy_names_in_chainer_jobs(module: ModuleType) -> Iterator[None]:
 
 
 def _numpy_behaviour(name: str) -> Patcher:
-    """Return a mend of `numpy_behaviour`, which is imported (and NumPy with it) when the mend is needed."""
+    """Return a patcher of `numpy_behaviour`, which is imported, with NumPy, when the patch is applied."""
 
     @contextlib.contextmanager
     def patcher(module: ModuleType) -> Iterator[None]:
@@ -62,7 +62,7 @@ def _onnx_in_module(module: ModuleType) -> Iterator[None]:
 @contextlib.contextmanager
 def _no_accelerate_check(module: ModuleType) -> Iterator[None]:
     yield
-    module._check_osx_numpy_backend = lambda: None  # type: ignore[attr-defined]  # noqa: SLF001 - its only handle
+    module._check_osx_numpy_backend = lambda: None  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way
 
 
 def _provides_onnx_mapping(module: str) -> Patch:

@@ -1,4 +1,4 @@
-"""Stand-ins for `pkg_resources` and `numpy.distutils`: as much of them as Chainer uses, on importlib.metadata."""
+"""Stand-ins for the parts of `pkg_resources` and `numpy.distutils` that Chainer uses, made with importlib.metadata."""
 
 import importlib.metadata
 from types import ModuleType
@@ -15,7 +15,7 @@ class DistributionNotFound(ResolutionError):
 
 
 class VersionConflict(ResolutionError):
-    """It is installed in another version."""
+    """The distribution is installed in another version."""
 
 
 def get_distribution(name: str) -> importlib.metadata.Distribution:
@@ -50,12 +50,12 @@ class WorkingSet:
     """The installed distributions."""
 
     def require(self, *requirements: str) -> list[importlib.metadata.Distribution]:
-        """As the function `require`."""
+        """See the function `require`."""
         return require(*requirements)
 
 
 def stand_ins() -> dict[str, ModuleType]:
-    """Return modules that can stand where Chainer imports these names."""
+    """Return the stand-ins by their names."""
     packages = ModuleType("pkg_resources")
     for part in (ResolutionError, DistributionNotFound, VersionConflict, WorkingSet, get_distribution, require):
         setattr(packages, part.__name__, part)

@@ -1,7 +1,7 @@
-"""What Python's standard library lost since Chainer's time, for the files of a job that trains with Chainer.
+"""Removed names of Python's standard library, for the files of a job that trains with Chainer.
 
-Chainer itself uses none of it. What each name was: the "Removed" parts of https://docs.python.org/3/whatsnew/.
-`distutils` is not among it: setuptools, which Chainer needs, brings it along.
+Chainer itself uses none of them. Sources: the "Removed" sections of https://docs.python.org/3/whatsnew/. `distutils` is
+not included, as setuptools, which Chainer requires, provides it.
 """
 
 import collections
@@ -19,7 +19,7 @@ from training_job.hooks.compat import caller_origin
 
 
 class ArgSpec(NamedTuple):
-    """What `inspect.getargspec` returned, until Python 3.11."""
+    """The result of `inspect.getargspec`, which Python 3.11 removed."""
 
     args: list[str]
     varargs: str | None
@@ -31,7 +31,7 @@ def getargspec(function: Callable[..., Any]) -> ArgSpec:
     """Return the function's arguments, as `inspect.getargspec` did.
 
     Raises:
-        ValueError: It has keyword-only arguments or annotations, which are not a part of the answer.
+        ValueError: It has keyword-only arguments or annotations, which the result cannot represent.
     """
     full = inspect.getfullargspec(function)
     if full.kwonlyargs or full.annotations:
@@ -40,7 +40,11 @@ def getargspec(function: Callable[..., Any]) -> ArgSpec:
 
 
 def load_source(name: str, pathname: str) -> ModuleType:
-    """Import a file under this name, as `imp.load_source` did, until Python 3.12."""
+    """Import the file `pathname` as module `name`, as `imp.load_source` did, which Python 3.12 removed.
+
+    Raises:
+        ImportError: It is not a Python file.
+    """
     spec = importlib.util.spec_from_file_location(name, pathname, loader=SourceFileLoader(name, pathname))
     if spec is None or spec.loader is None:
         raise ImportError(f"{pathname} cannot be imported", name=name, path=pathname)
@@ -51,7 +55,7 @@ def load_source(name: str, pathname: str) -> ModuleType:
 
 
 class _ImpFinder(MetaPathFinder, Loader):
-    """Finds `imp` where Python has none, and only for an `import` in a file of such a job."""
+    """Finds `imp` if Python does not have it, and only for an `import` in a file of such a job."""
 
     def find_spec(
         self,
@@ -70,14 +74,14 @@ class _ImpFinder(MetaPathFinder, Loader):
 
 
 def _importing(frame: FrameType) -> FrameType:
-    """Return the frame of the `import` statement: the first one that is not the import system's."""
+    """Return the frame of the `import` statement: the first one outside of the import system."""
     while str(frame.f_globals.get("__name__", "")).startswith("importlib") and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
 def install() -> None:
-    """Serve the lost names where Python would raise an error otherwise. Calling it again does nothing."""
+    """Serve the removed names. Calling this again has no effect."""
     if getattr(collections, "__getattr__", None) is None:
         abstract = {name: getattr(collections.abc, name) for name in collections.abc.__all__}
         _serve(collections, abstract)
@@ -87,7 +91,7 @@ def install() -> None:
 
 def _serve(module: ModuleType, lost: dict[str, Any]) -> None:
     def __getattr__(name: str) -> Any:  # noqa: ANN401, N807 - PEP 562
-        caller = sys._getframe(1).f_globals  # noqa: SLF001 - the one way to know who asks
+        caller = sys._getframe(1).f_globals  # noqa: SLF001 - the only way to know the caller
         if name in lost and caller_origin.is_chainer_job_file(caller):
             return lost[name]
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")

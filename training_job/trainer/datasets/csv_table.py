@@ -1,4 +1,4 @@
-"""CSV with a header; each row is an example, its last column the label: a class number, or a class name."""
+"""CSV with a header. Each row is an example; its last column is the label, a class number or a class name."""
 
 import csv
 import gzip
@@ -57,7 +57,7 @@ def _rows(path: Path, lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _read_named(path: Path, names: list[str], body: str) -> Table:
-    """Read row by row: either the labels are names, or the cell that is wrong is found and named."""
+    """Read row by row, to read labels that are names, or to name the invalid cell in an error."""
     values: list[list[float]] = []
     labels: dict[int, str] = {}
     for number, row in enumerate(_rows(path, io.StringIO(body)), start=2):

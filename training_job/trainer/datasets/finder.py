@@ -1,8 +1,8 @@
-"""Finds out in which format a folder of data is.
+"""Detects the format of a folder of data, and loads it.
 
-The first that fits: IDX files, one .npz (or train.npz and test.npz), one .csv (or train.csv and test.csv), folders of
-pictures (or train/ and test/ with such folders). All of it may lie in one folder more. Hidden files and names that
-begin with an underscore do not count.
+The first match counts: IDX files, one .npz (or train.npz and test.npz), one .csv (or train.csv and test.csv), folders
+of pictures (or train/ and test/ with such folders). The data may be in one subfolder. Names that begin with a dot or an
+underscore are ignored.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ _IDX = {"train": "train", "test": "t10k"}
 def load(data: Path, *, seed: int = 0) -> Split:
     """Return the data in a folder (or in one file), checked and split.
 
-    Where there is no test data, a fifth of each class is held out, the same one for the same seed.
+    If there is no test data, a fifth of each class is held out. The same seed gives the same split.
 
     Raises:
-        DatasetError: The data is not there, in no format that is known, or wrong. The message names file, row or key.
+        DatasetError: The data is missing, invalid or of an unknown format. The message names the file, row or key.
     """
     if not data.exists():
         raise DatasetError(f"{data} does not exist: give the folder of the data with --data")
@@ -40,7 +40,7 @@ def _read(data: Path) -> tuple[Table, Table | None]:
         if found is not None:
             return found
     if len(folders) == 1 and _holds_data(folders[0]):
-        return _read(folders[0])  # the one folder that an archive was packed from
+        return _read(folders[0])  # the folder that an archive was made of
     if folders:
         return _pictures(data, folders)
     listed = ", ".join(path.name for path in files[:5]) or "nothing"

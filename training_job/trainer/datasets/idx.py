@@ -19,7 +19,7 @@ def read(examples: Path, labels: Path) -> Table:
     """Return the table of a pair of files, gzipped or not.
 
     Raises:
-        DatasetError: One of them is no IDX file, is truncated, or they do not fit.
+        DatasetError: One of them is no IDX file or truncated, or they do not match.
     """
     x, y = (_read(path) for path in (examples, labels))
     return make_table(x, y, source=f"{examples.name} and {labels.name}", names=("examples", "labels"))
@@ -42,6 +42,6 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an array
         raise DatasetError(f"{path.name} has {len(content)} bytes; its header says {shape}, which is {expected} bytes")
     try:
         values = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    except ValueError as error:  # as many sides as no array has, or one of 0 beside huge ones
+    except ValueError as error:  # too many dimensions, or one of 0 and huge ones
         raise DatasetError(f"{path.name} cannot be read: its header says {shape}, which is no array's shape") from error
     return values.astype(dtype.newbyteorder("="))

@@ -14,17 +14,17 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 
 _GREY = ("1", "L", "LA")
 _COLOURED = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""With the grey ones, the modes of one byte a value. Of 16 bits, Pillow would make 255 of all that is above it."""
+"""With the grey ones, the modes of 8 bits a value. Pillow would clip 16 bits to 255."""
 
 
 def read(folder: Path, classes: Sequence[Path]) -> Table:
     """Return the table of the pictures in the class folders.
 
-    `x` is (N, height, width) where the first picture is grey, else (N, 3, height, width).
+    `x` is uint8 (N, height, width) if the first picture is grey, else (N, 3, height, width).
 
     Raises:
-        DatasetError: A picture cannot be read, has more than 8 bits a value, or has another size than the first one; a
-            folder has none.
+        DatasetError: A picture cannot be read, has more than 8 bits a value, or another size than the first one; or a
+            folder contains no picture.
     """
     pictures: list[Any] = []
     labels: list[int] = []

@@ -1,4 +1,4 @@
-"""NumPy archives: arrays `x` and `y`, and maybe `x_test` and `y_test` (Keras' `x_train`, `y_train` as well)."""
+"""NumPy archives: arrays `x` and `y` (or Keras' `x_train`, `y_train`), and optionally `x_test` and `y_test`."""
 
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ _TEST = ("x_test", "y_test")
 
 
 def read(path: Path) -> tuple[Table, Table | None]:
-    """Return training data and, if it is there, test data.
+    """Return training data and test data, or None if there is no test data.
 
     Raises:
-        DatasetError: It is no archive of arrays, is truncated, holds pickled objects, or lacks an array.
+        DatasetError: The file is no archive of arrays, is truncated, contains pickled objects, or lacks an array.
     """
-    # The stream is ours, as NumPy leaves a file open that turns out to be none of its own.
+    # Opened here, as NumPy does not close a file that it cannot read.
     with path.open("rb") as stream:
         try:
             archive = np.load(stream, allow_pickle=False)

@@ -9,14 +9,14 @@ import numpy as np
 from training_job.errors import DatasetError
 
 _CHANNELS = (1, 3, 4)
-_MAX_CLASSES = 1 << 16  # a wild label must not size anything
+_MAX_CLASSES = 1 << 16  # limits the arrays that are sized by the highest label
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Examples `x`: (N, …), uint8 or float32, and their classes `y`: (N,), int32, from 0.
 
-    Pictures are (N, height, width) or (N, channels, height, width). `source` is what error messages call the data.
+    Pictures are (N, height, width) or (N, channels, height, width). `source` is the name of the data in error messages.
     """
 
     x: Any
@@ -29,24 +29,24 @@ class Table:
         return len(self.x)
 
     def take(self, rows: Any) -> "Table":  # noqa: ANN401 - an array of indices
-        """Return the examples in these rows."""
+        """Return a table of these rows, a slice or an array of indices."""
         return replace(self, x=self.x[rows], y=self.y[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What is trained on, and what is never trained on: `held_out` measures the model."""
+    """Examples to train on, and `held_out` examples that are only used to evaluate the model."""
 
     train: Table
     held_out: Table
 
 
 def make_table(x: Any, y: Any, *, source: str, names: tuple[str, str] = ("x", "y")) -> Table:  # noqa: ANN401 - arrays
-    """Return the checked table of raw arrays. `names` are what the source calls examples and labels.
+    """Return the checked table of raw arrays. `names` are the names of examples and labels in error messages.
 
     Raises:
-        DatasetError: The arrays do not fit each other, hold something other than finite numbers, or the labels are not
-            whole numbers from 0 without a gap, of two classes at least.
+        DatasetError: The arrays do not match, contain anything but finite numbers, or the labels are not whole numbers
+            from 0.
     """
     values, labels = (f"{name!r} of {source}" for name in names)
     x = _numbers(np.asarray(x), values)
@@ -57,13 +57,13 @@ def make_table(x: Any, y: Any, *, source: str, names: tuple[str, str] = ("x", "y
 
 
 def check_classes(table: Table) -> None:
-    """Check what only training data must fulfil.
+    """Check the classes of training data.
 
     Raises:
-        DatasetError: There is one class, or a class between the lowest and the highest has no example.
+        DatasetError: There is only one class, or a class below the highest has no example.
     """
     counts = np.bincount(table.y, minlength=len(table.classes))
-    if np.count_nonzero(counts) < 2:  # noqa: PLR2004 - fewer than two classes teach nothing
+    if np.count_nonzero(counts) < 2:  # noqa: PLR2004 - one class cannot be trained
         only = table.classes[int(np.argmax(counts))]
         raise DatasetError(f"{table.source} holds one class only ({only}): two at least are needed to train")
     gaps = [table.classes[index] for index in np.flatnonzero(counts == 0)]
@@ -75,7 +75,7 @@ def check_classes(table: Table) -> None:
 
 
 def check_fits(test: Table, train: Table) -> Table:
-    """Return the test data under the training data's classes.
+    """Return the test data, with the classes of the training data.
 
     Raises:
         DatasetError: Its examples have another shape, or a class that the training data does not have.
@@ -93,10 +93,10 @@ def check_fits(test: Table, train: Table) -> Table:
 
 
 def hold_out(table: Table, *, share: float = 0.2, seed: int = 0) -> Split:
-    """Split off a share of each class, the same one for the same seed.
+    """Hold out a share of each class. The same seed gives the same split.
 
     Raises:
-        DatasetError: A class has a single example, so that it cannot be both trained on and measured.
+        DatasetError: A class has only one example, which cannot be both trained on and held out.
     """
     rng = np.random.default_rng(seed)
     train, held = [], []
@@ -136,7 +136,7 @@ def _numbers(x: Any, name: str) -> Any:  # noqa: ANN401 - an array of anything b
 def _labels(y: Any, name: str) -> Any:  # noqa: ANN401 - as above
     if y.dtype.kind not in "buif":
         raise DatasetError(f"{name} holds {y.dtype}: whole numbers from 0 are expected")
-    if y.ndim == 2 and y.shape[1] == 1:  # noqa: PLR2004 - a column is as good as a row
+    if y.ndim == 2 and y.shape[1] == 1:  # noqa: PLR2004 - a column is accepted too
         y = y[:, 0]
     if y.ndim != 1 or len(y) == 0:
         raise DatasetError(f"{name} has shape {y.shape}: one label for each example is expected")

@@ -140,5 +140,5 @@ def test_a_model_is_registered_by_kedja_and_noted(run: Run, records: Records) ->
 
 def test_the_rest_of_the_retired_package_says_so() -> None:
     azureml_v1.install()
-    with pytest.raises(ImportError, match=r"azureml\.core\.Workspace went with the Azure ML SDK v1"):
+    with pytest.raises(ImportError, match=r"azureml\.core\.Workspace was part of the Azure ML SDK v1"):
         importlib.import_module("azureml.core").Workspace  # noqa: B018 - what is tested

@@ -1,4 +1,4 @@
-"""`get_mnist()` and friends, in a job whose data was dropped. There is no network in a unit test."""
+"""`get_mnist()` and similar functions, in a job with dropped data. Unit tests have no network."""
 
 import io
 import pickle

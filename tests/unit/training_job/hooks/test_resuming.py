@@ -1,4 +1,4 @@
-"""A Trainer script that is ended and started again goes on, and comes to the same weights."""
+"""A Trainer script that is interrupted and started again continues, with the same weights at the end."""
 
 import importlib.util
 import os
@@ -151,7 +151,7 @@ def test_sigterm_makes_a_checkpoint_at_the_end_of_the_iteration(drop: Drop, stra
     assert (written["result"], written["signal"], written["exit_code"]) == ("failed", "SIGTERM", 143)
     ended = again(job)
     assert ended.code == 0, ended.errors
-    assert "kedja: going on from the checkpoint of iteration" in ended.errors
+    assert "kedja: continuing from the checkpoint of iteration" in ended.errors
     assert int(ended.output.split()[1]) == after + 1
     assert same(ended.folder / "outputs/model.npz", straight)
 
@@ -197,7 +197,7 @@ def test_a_snapshot_of_the_script_is_a_checkpoint_too(drop: Drop, straight: Path
     job.end(signal.SIGKILL, after=25)
     (job.folder / "outputs/snapshot_iter_20").write_bytes(b"cut off")
     ended = again(job)
-    assert "going on from the checkpoint of iteration 20" in ended.errors
+    assert "continuing from the checkpoint of iteration 20" in ended.errors
     assert same(ended.folder / "outputs/model.npz", straight)
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_checkpoint_is_passed_over(drop: Drop, straight: Path) -> None
     older, newer = sorted(job.folder.glob(".kedja/checkpoints/*/*/checkpoint-*.npz"))
     newer.write_bytes(newer.read_bytes()[:-200])
     ended = again(job)
-    assert f"{newer.name} is damaged and is passed over" in ended.errors
+    assert f"{newer.name} is damaged and is skipped" in ended.errors
     assert f"checkpoint of iteration {int(older.stem.split('-')[1])}" in ended.errors
     assert same(ended.folder / "outputs/model.npz", straight)
 
@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_network_is_passed_over(drop: Drop) -> None:
     job.drop.scripts = {"train.py": job.drop.scripts["train.py"].replace("None, 8", "None, 9").replace("(8", "(9")}
     ended = again(job)
     assert ended.code == 0, ended.errors
-    assert "is passed over: its updater/" in ended.errors
+    assert "is skipped: its updater/" in ended.errors
     assert ended.output.startswith("iteration 1\n")
 
 
@@ -231,7 +231,7 @@ def test_checkpoints_can_be_kept_where_another_node_finds_them(drop: Drop, strai
     job.end(signal.SIGTERM, after=20, KEDJA_CHECKPOINTS=kept)
     job.folder.rename(drop.root / "lost node")
     ended = again(job, KEDJA_CHECKPOINTS=kept)
-    assert "going on" in ended.errors
+    assert "continuing from" in ended.errors
     assert same(ended.folder / "outputs/model.npz", straight)
     assert "main/loss" in ended.metrics
 
@@ -341,7 +341,7 @@ class Ranks:
             self.store(rank).save(resuming._checkpoint(self.trainer, over=False))
 
     def load(self, rank: int) -> int:
-        """Begin a rank; return the iteration from which it goes on."""
+        """Start a rank; return the iteration from which it continues."""
         self.monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
         self.monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
         self.trainer.updater.iteration = 0
@@ -445,6 +445,6 @@ def test_ranks_go_on_from_the_same_epoch(drop: Drop) -> None:
     assert not (job / "outputs/model.npz").exists()
     again = run(job)
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("going on from the checkpoint of iteration 20") == 2
+    assert again.stderr.count("continuing from the checkpoint of iteration 20") == 2
     assert same(job / "outputs/model.npz", straight / "outputs/model.npz")
     assert "main/loss" in manifest_of(job)["metrics"]

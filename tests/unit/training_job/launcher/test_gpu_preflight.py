@@ -1,4 +1,4 @@
-"""What is said of the GPU that a command asks for, on nodes with and without one."""
+"""The check of the GPU that a command requests, on nodes with and without one."""
 
 import sys
 from pathlib import Path

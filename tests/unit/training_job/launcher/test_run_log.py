@@ -134,7 +134,7 @@ def test_a_sink_that_fails_is_asked_again_at_the_end(file: Path, caplog: pytest.
     log.close()
     assert (len(sink.metrics), sink.tags) == (1, {"t": "1"})
     assert [record.message for record in caplog.records] == [
-        "metrics do not reach MLflow, and the job goes on without: no server"
+        "metrics cannot be sent to MLflow, and the job continues without: no server"
     ]
 
 

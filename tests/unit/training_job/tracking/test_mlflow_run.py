@@ -169,7 +169,7 @@ def test_a_server_that_is_down_costs_a_job_nothing_but_its_metrics(
     assert len(network.sent) == 6  # three tries each
     (warning,) = caplog.records
     assert warning.message == (
-        "metrics do not reach MLflow, and the job goes on without: "
+        "metrics cannot be sent to MLflow, and the job continues without: "
         "MLflow at http://mlflow.test answers 503 to runs/log-batch: <html>Down"
     )
 

@@ -1,4 +1,4 @@
-"""What a network is trained with, batch by batch."""
+"""The batches that a network is trained with."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the trainer makes, from raw examples to a scored model."""
+"""The built-in trainer, from raw examples to a scored model."""
 
 import json
 from collections.abc import Callable
@@ -184,7 +184,7 @@ def test_losses_are_weighted_by_the_size_of_the_batch() -> None:
     ("arguments", "message"),
     [
         (["--network", "cnn"], "takes pictures of at least 16 x 16"),
-        (["-g", "5"], "GPU 5 was asked for and none can be used here"),
+        (["-g", "5"], "GPU 5 was requested and none can be used here"),
     ],
 )
 def test_what_cannot_be_trained_leaves_nothing(
@@ -328,8 +328,8 @@ def test_a_network_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_pictures_of_bytes_are_scaled_for_a_scripts_network() -> None:
-    assert score._as_it_is(np.array([255], np.uint8)).tolist() == [1.0]
-    assert score._as_it_is(np.array([255.0])).tolist() == [255.0]
+    assert score._as_float32(np.array([255], np.uint8)).tolist() == [1.0]
+    assert score._as_float32(np.array([255.0])).tolist() == [255.0]
 
 
 def test_a_model_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The two ways to take a step come to the same numbers."""
+"""Both implementations of a training step give the same numbers."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - the folder stands on the path itself and is no package
-"""Python imports this at its start in every process of a job, as `launch` puts this folder first on PYTHONPATH.
+"""Python imports this at startup in every process of a job, as `launch` puts this folder first on PYTHONPATH.
 
-It makes Chainer importable, serves what a Chainer script of its time expects of Python and of `azureml.core`, and then
-runs the `sitecustomize` that would have run without it.
+It makes Chainer importable, provides the removed names of Python and `azureml.core` that old scripts use, and then runs
+the next `sitecustomize` on the path.
 """
 
 import importlib.machinery

@@ -1,4 +1,4 @@
-"""Whose code gets the lost names: by where the job's folder is, and by what lies in it."""
+"""Which code gets removed names: by its path, and by the files in the job's folder."""
 
 import os
 from pathlib import Path

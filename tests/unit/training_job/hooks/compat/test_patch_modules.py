@@ -1,4 +1,4 @@
-"""Mends of what this environment has not got: each on a module made up here."""
+"""Patches for packages that this environment does not have, each tried on a module made here."""
 
 import sys
 import warnings

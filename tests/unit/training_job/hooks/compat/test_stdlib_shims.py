@@ -1,4 +1,4 @@
-"""What Python lost, in jobs: each script runs through `launch`, as the layer is put in place by its start-up file."""
+"""Removed names of Python, in jobs: each script runs through `launch`, whose start-up file installs the layer."""
 
 import sys
 
