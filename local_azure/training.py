@@ -1,4 +1,4 @@
-"""The training service of one machine, behind the port of `function_app.training_service`.
+"""The training service of one machine, behind the port of `function_app.ports.training_service`.
 
 It runs nothing itself: jobs survive a `kill -9` of the functions host. It talks to the job store, which
 `local_azure.training_runner` works through, to MLflow, and to the jobs' folders.
@@ -11,8 +11,8 @@ from pathlib import Path
 from attrs import frozen
 
 from function_app.errors import ComputeRefused, InvalidSettings, JobRefused, ModelRefused
-from function_app.metric_series import RunSeries
-from function_app.training_service import (
+from function_app.ports.metrics import RunSeries
+from function_app.ports.training_service import (
     BlobFolder,
     Compute,
     Job,

@@ -12,14 +12,8 @@ from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 from pytest_mock import MockerFixture
 
-from function_app.announcements import (
-    LARGEST_BATCH,
-    Announced,
-    Announcement,
-    AnnouncementsRefused,
-    EventGridPublisher,
-    PublishingFailed,
-)
+from function_app.azure.event_grid import LARGEST_BATCH, EventGridPublisher
+from function_app.domain.cloud_events import Announced, Announcement, AnnouncementsRefused, PublishingFailed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.errors import TrainingServiceUnavailable
-from function_app.training_service import RECEIPT_TAG
+from function_app.ports.training_service import RECEIPT_TAG
 from local_azure.announcer import Announcer
 from local_azure.job_store import DATABASE, JobState, JobStore
 from local_azure.run_events import RunEvents, RunEventsError, events
