@@ -1,6 +1,6 @@
 """The port to whatever runs jobs and keeps models: Azure ML in a cloud, a local runner on one machine.
 
-Implementations: `function_app.azure_ml` and `local_azure.training`. `tests/contract/test_training_service.py`
+Implementations: `function_app.azure_ml` and `local_azure.training.service`. `tests/contract/test_training_service.py`
 holds both to what is written here.
 """
 

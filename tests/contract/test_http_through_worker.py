@@ -24,8 +24,8 @@ import asyncio, json, sys
 from pathlib import Path
 
 import httpx
-from local_azure.http_front import HttpFront, HttpTrigger
-from local_azure.worker import Worker
+from local_azure.functions_host.http_trigger import HttpFront, HttpTrigger
+from local_azure.functions_host.worker import Worker
 
 
 async def main():
@@ -65,7 +65,7 @@ def start(requests: list[dict[str, Any]], folder: Path, **settings: str) -> subp
         "PYTHONPATH": str(ROOT),
         "PYTHON_SCRIPT_FILE_NAME": "app.py",
         "KedjaStorage": STORAGE,
-        "KEDJA_TRAINING_SERVICE": "local_azure.training:connect",
+        "KEDJA_TRAINING_SERVICE": "local_azure.training.service:connect",
         "KEDJA_LOCAL_TRAINING": str(folder),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
         **settings,

@@ -24,8 +24,8 @@ import httpx
 from function_app.azure_storage import StorageAccount
 from function_app.journal import Entry, Journal
 from function_app.receipts import utc_now
-from local_azure.http_front import HttpFront, HttpTrigger
-from local_azure.worker import Worker
+from local_azure.functions_host.http_trigger import HttpFront, HttpTrigger
+from local_azure.functions_host.worker import Worker
 
 
 def write(journal):
@@ -78,7 +78,7 @@ def told(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
         "PYTHON_SCRIPT_FILE_NAME": "app.py",
         "KedjaStorage": azurite,
         "KEDJA_AUTH": "local",
-        "KEDJA_TRAINING_SERVICE": "local_azure.training:connect",
+        "KEDJA_TRAINING_SERVICE": "local_azure.training.service:connect",
         "KEDJA_LOCAL_TRAINING": str(tmp_path_factory.mktemp("training")),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
     }

@@ -35,8 +35,8 @@ from azure.eventgrid import EventGridEvent, EventGridPublisherClient, generate_s
 from azure.storage.blob import BlobBlock, BlobSasPermissions, BlobServiceClient, ContentSettings, generate_blob_sas
 from azure.storage.queue import QueueClient, QueueServiceClient
 
-from local_azure.azurite import AzuriteAccount, running_azurite
-from local_azure.event_grid_key import LOCAL_KEY
+from local_azure.event_grid.access_key import LOCAL_KEY
+from local_azure.storage.azurite import AzuriteAccount, running_azurite
 
 pytestmark = pytest.mark.xdist_group("event-grid")
 
@@ -111,7 +111,7 @@ def stack(azurite: AzuriteAccount, tmp_path_factory: pytest.TempPathFactory) -> 
     upstream = f"http://127.0.0.1:{azurite.blob_port}"
     with (
         program("local_azure.event_grid", "--state", str(state), "--storage", azurite.connection_string) as (_, grid),
-        program("local_azure.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (process, front),
+        program("local_azure.storage.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (process, front),
     ):
         account = attrs.evolve(azurite, blob_port=port_of(front))
         yield Stack(account, azurite, psutil.Process(process.pid), grid, state)
@@ -320,7 +320,10 @@ def test_events_of_the_last_uploads_are_flushed_at_the_end(azurite: AzuriteAccou
     arguments = ("--state", str(tmp_path / "state"), "--storage", azurite.connection_string)
     with program("local_azure.event_grid", *arguments) as (_, grid):
         upstream = f"http://127.0.0.1:{azurite.blob_port}"
-        with program("local_azure.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (_process, front):
+        with program("local_azure.storage.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (
+            _process,
+            front,
+        ):
             account = attrs.evolve(azurite, blob_port=port_of(front))
             with BlobServiceClient.from_connection_string(account.connection_string) as blobs:
                 for number in range(20):
@@ -332,7 +335,7 @@ def test_events_of_the_last_uploads_are_flushed_at_the_end(azurite: AzuriteAccou
         queue.clear_messages()
 
 
-@pytest.mark.parametrize("module", ["local_azure.event_grid", "local_azure.storage_proxy"])
+@pytest.mark.parametrize("module", ["local_azure.event_grid", "local_azure.storage.storage_proxy"])
 def test_a_port_in_use_is_said_in_one_line(module: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -17,9 +17,9 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from function_app.training_service import RECEIPT_TAG, JobRequest, JobStatus
-from local_azure.azurite import running_azurite
-from local_azure.mlflow_server import running_mlflow
-from local_azure.training import LocalTrainingService, connect
+from local_azure.storage.azurite import running_azurite
+from local_azure.training.mlflow_server import running_mlflow
+from local_azure.training.service import LocalTrainingService, connect
 from tests.contract.local_backend import free_port, runner
 
 pytestmark = pytest.mark.xdist_group("local-training")

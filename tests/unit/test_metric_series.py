@@ -10,7 +10,7 @@ import pytest
 from function_app import metric_series
 from function_app.metric_series import MOST_METRICS, MetricPoint, RunSeries, series_of
 from function_app.metric_views import MOST_VALUES, JobMetrics
-from local_azure.mlflow_client import LARGEST_ANSWER, MlflowClient, MlflowRefused
+from local_azure.training.mlflow_client import LARGEST_ANSWER, MlflowClient, MlflowRefused
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLISECONDS = int(AT.timestamp() * 1000)

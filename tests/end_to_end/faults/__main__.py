@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local_azure.up import ROOT, interrupted_once
+from local_azure.stack.supervisor import ROOT, interrupted_once
 from tests.end_to_end.faults import planted, recovery
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.report import story_of, table_of

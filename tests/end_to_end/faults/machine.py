@@ -15,12 +15,12 @@ from attrs import define, field
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from local_azure.component import Component
-from local_azure.event_grid_key import LOCAL_KEY
-from local_azure.job_store import DATABASE, JobStore
-from local_azure.stack import Ports, Stack
-from local_azure.storage_proxy import StorageProxy, create_app, upstream_client
-from local_azure.up import ROOT
+from local_azure.event_grid.access_key import LOCAL_KEY
+from local_azure.stack.managed_process import Component
+from local_azure.stack.stack import Ports, Stack
+from local_azure.stack.supervisor import ROOT
+from local_azure.storage.storage_proxy import StorageProxy, create_app, upstream_client
+from local_azure.training.job_store import DATABASE, JobStore
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.door import Door, EventDoor, Gate, open_door, serving
 from tests.end_to_end.faults.inner_ports import InnerPorts, free_ports, url_of

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from local_azure import azurite, mlflow_server
-from local_azure.azurite import AzuriteAccount
-from local_azure.component import Component
-from local_azure.event_grid_key import LOCAL_KEY
-from local_azure.stack import Stack, answers
+from local_azure.event_grid.access_key import LOCAL_KEY
+from local_azure.stack.managed_process import Component
+from local_azure.stack.stack import Stack, answers
+from local_azure.storage import azurite
+from local_azure.storage.azurite import AzuriteAccount
+from local_azure.training import mlflow_server
 from tests.end_to_end.faults.inner_ports import InnerPorts, listens, url_of
 from tests.end_to_end.faults.pace import Pace
 
@@ -83,7 +84,7 @@ class Parts:
         )
         runner = self._python(
             "training-runner",
-            "local_azure.training_runner",
+            "local_azure.training.job_runner",
             *("--state", str(state / "training"), "--blob", self.plain.connection_string),
             *("--mlflow", self.stack.mlflow_url, "--python", str(self.stack.training_python)),
             *("--event-grid", self.stack.event_grid_url, "--event-grid-key", LOCAL_KEY),

@@ -1,0 +1,271 @@
+"""The queue trigger, with the real host's timings: polling, lease, dequeue count, poison queue, Base64.
+
+Source of the rules: QueueListener, QueueProcessor, QueueServiceClientProvider and RandomizedExponentialBackoffStrategy
+of Microsoft.Azure.WebJobs.Extensions.Storage.Queues.
+
+A message that is being processed is invisible for the lease, renewed when half of it has gone by. The real host's lease
+is 600 seconds, so after a kill -9 its messages come back up to ten minutes later. On one machine a shorter lease makes
+the same recovery quick; it changes nothing else, since the lease is renewed while the function runs.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from attrs import frozen
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.storage.queue import QueueClient, QueueMessage
+
+from local_azure.clock import Clock
+from local_azure.errors import LocalAzureError
+from local_azure.functions_host.rpc_messages import TypedData
+from local_azure.functions_host.settings import QueueOptions
+
+_log = logging.getLogger(__name__)
+
+REAL_LEASE: Final = 600.0
+"""Seconds for which the real host makes a message invisible that it processes."""
+
+POISON_SUFFIX: Final = "-poison"
+
+_FIRST_POLL: Final = 0.1
+_SHORTEST_RENEWAL: Final = 60.0
+_CONFLICT: Final = 409
+
+Execute = Callable[[TypedData, Mapping[str, TypedData]], Awaitable[bool]]
+"""Runs the function with a message and its trigger metadata; returns whether it succeeded."""
+
+
+class QueueRefused(LocalAzureError):
+    """The queue service refuses the host for good."""
+
+
+def _jitter() -> float:
+    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads polls, hides nothing
+
+
+class PollingDelay:
+    """How long to wait before the next poll: 100 ms after a message, then roughly doubling up to the longest."""
+
+    def __init__(self, longest: float, jitter: Callable[[], float] = _jitter) -> None:
+        self._longest = longest
+        self._jitter = jitter
+        self._current = min(_FIRST_POLL, longest)
+        self._exponent = 1
+
+    def next(self, *, found_message: bool) -> float:
+        """Return the seconds to wait."""
+        if found_message:
+            self._current = min(_FIRST_POLL, self._longest)
+            self._exponent = 1
+        elif self._current != self._longest:
+            self._current = min(_FIRST_POLL + self._jitter() * 2 ** (self._exponent - 1) * _FIRST_POLL, self._longest)
+            self._exponent += 1
+        return self._current
+
+
+@frozen(kw_only=True)
+class QueueTrigger:
+    """What a listener listens to. `lease` is in seconds, whole ones."""
+
+    queue: QueueClient
+    poison: QueueClient | None
+    """Where messages go that fail for good; a queue that is itself a poison queue has none."""
+    options: QueueOptions
+    lease: float = REAL_LEASE
+
+
+class QueueListener:
+    """Feeds one queue to one function. A queue that does not exist is waited for, as the real host does."""
+
+    def __init__(self, trigger: QueueTrigger, execute: Execute, clock: Clock) -> None:
+        self._queue = trigger.queue
+        self._poison = trigger.poison
+        self._options = trigger.options
+        self._lease = trigger.lease
+        self._execute = execute
+        self._clock = clock
+        self._delay = PollingDelay(trigger.options.max_polling_interval)
+        self._processing: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> None:
+        """Poll until cancelled; messages in process go on, and `drain` waits for them.
+
+        Raises:
+            QueueRefused: storage will not serve the host (wrong key, no right, no valid name of a queue).
+        """
+        found = False
+        while True:
+            messages = await self._receive()
+            for message in messages:
+                task = asyncio.create_task(self._process(message))
+                self._processing.add(task)
+                task.add_done_callback(self._processing.discard)
+            if messages:
+                found = True
+                await self._wait_for_room()
+            else:
+                await self._clock.sleep(self._delay.next(found_message=found))
+                found = False
+
+    async def drain(self, seconds: float) -> int:
+        """Wait for the messages in process, `seconds` at most; return how many are left. They stay leased."""
+        if self._processing:
+            await asyncio.wait(self._processing, timeout=seconds)
+        return len(self._processing)
+
+    async def _receive(self) -> list[QueueMessage]:
+        call = asyncio.create_task(asyncio.to_thread(self._receive_page))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await self._give_back(call)
+            raise
+        except HttpResponseError as error:
+            gone = isinstance(error, ResourceNotFoundError) or error.status_code == _CONFLICT
+            if not gone and error.status_code is not None and error.status_code < 500:  # noqa: PLR2004 - HTTP's own
+                raise QueueRefused(f"Queue {self._queue.queue_name} refuses the host: {error.message}") from error
+            if not gone:
+                _log.warning("Queue %s cannot be read: %s", self._queue.queue_name, error.reason)
+        except AzureError as error:
+            _log.warning("Queue %s cannot be reached: %s", self._queue.queue_name, error)
+        return []
+
+    async def _give_back(self, call: "asyncio.Task[list[QueueMessage]]") -> None:
+        """Make what a poll brings that nobody waits for any more visible again, not only when its lease ends."""
+        with contextlib.suppress(AzureError):
+            for message in await call:
+                await self._settle(message, self._queue.update_message, visibility_timeout=0)
+
+    def _receive_page(self) -> list[QueueMessage]:
+        pages = self._queue.receive_messages(
+            messages_per_page=self._options.batch_size, visibility_timeout=int(self._lease)
+        ).by_page()
+        return list(next(pages, ()))
+
+    async def _wait_for_room(self) -> None:
+        while len(self._processing) > self._options.new_batch_threshold:
+            await asyncio.wait(self._processing, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _process(self, message: QueueMessage) -> None:
+        """Process a message; storage's refusals are logged, and the message comes back when its lease ends."""
+        try:
+            await self._process_unguarded(message)
+        except AzureError:
+            _log.exception("Message %s of queue %s cannot be completed.", message.id, self._queue.queue_name)
+
+    async def _process_unguarded(self, message: QueueMessage) -> None:
+        count = message.dequeue_count or 0
+        content = message.content or ""
+        try:
+            body = _decode(content) if self._options.base64 else content.encode()
+        except ValueError:
+            _log.warning(
+                "Message %s of queue %s is not Base64; check messageEncoding in host.json.",
+                message.id,
+                self._queue.queue_name,
+            )
+            await self._bury(message)
+            return
+        if count > self._options.max_dequeue_count:
+            await self._bury(message)
+            return
+        if await self._run(message, body):
+            await self._settle(message, self._queue.delete_message)
+        elif self._poison is None:
+            # Left invisible until its lease ends, so that it does not fail again at once.
+            pass
+        elif count >= self._options.max_dequeue_count:
+            await self._bury(message)
+        else:
+            await self._settle(message, self._queue.update_message, visibility_timeout=self._options.visibility_timeout)
+
+    async def _run(self, message: QueueMessage, body: bytes) -> bool:
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            _log.error("Message %s of queue %s is not UTF-8.", message.id, self._queue.queue_name)
+            return False
+        renewal = asyncio.create_task(self._renew(message))
+        try:
+            return await self._execute(TypedData(string=text), _metadata(message, text))
+        finally:
+            renewal.cancel()
+            # A renewal under way is waited for: it changes the receipt that the next call needs.
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewal
+
+    async def _renew(self, message: QueueMessage) -> None:
+        """Renew the lease when half of it has gone by; after a failure, sooner."""
+        usual = wait = self._lease / 2
+        while True:
+            await self._clock.sleep(wait)
+            call = asyncio.create_task(self._extend(message))
+            try:
+                renewed = await asyncio.shield(call)
+            except asyncio.CancelledError:
+                await call
+                raise
+            wait = usual if renewed else max(wait / 2, min(_SHORTEST_RENEWAL, usual / 4))
+
+    async def _extend(self, message: QueueMessage) -> bool:
+        try:
+            receipt = await asyncio.to_thread(
+                self._queue.update_message, message.id, message.pop_receipt, visibility_timeout=int(self._lease)
+            )
+        except AzureError as error:
+            _log.warning("The lease of message %s is not renewed: %s", message.id, error)
+            return False
+        message.pop_receipt = receipt.pop_receipt
+        return True
+
+    async def _settle(
+        self, message: QueueMessage, call: Callable[..., object], visibility_timeout: float | None = None
+    ) -> None:
+        """Delete or release a message. Where somebody else has it by now, or it is gone, there is nothing to do."""
+        arguments = {} if visibility_timeout is None else {"visibility_timeout": int(visibility_timeout)}
+        try:
+            await asyncio.to_thread(call, message.id, message.pop_receipt, **arguments)
+        except HttpResponseError as error:
+            if error.status_code not in (400, 404, 409):
+                raise
+            _log.info("Message %s is not ours any more: %s", message.id, error.reason)
+
+    async def _bury(self, message: QueueMessage) -> None:
+        """Move a message, as it is stored, to the poison queue; make that queue if it is not there."""
+        poison = self._poison
+        if poison is None:
+            return
+        _log.warning("Message %s is moved to queue %s.", message.id, poison.queue_name)
+        try:
+            await asyncio.to_thread(poison.send_message, message.content)
+        except ResourceNotFoundError:
+            await asyncio.to_thread(poison.create_queue)
+            await asyncio.to_thread(poison.send_message, message.content)
+        await self._settle(message, self._queue.delete_message)
+
+
+def _decode(content: str) -> bytes:
+    return base64.b64decode("".join(content.split()), validate=True)
+
+
+def _metadata(message: QueueMessage, text: str) -> dict[str, TypedData]:
+    return {
+        "QueueTrigger": TypedData(string=text),
+        "Id": TypedData(string=message.id),
+        "DequeueCount": TypedData(json=json.dumps(message.dequeue_count)),
+        "PopReceipt": TypedData(string=message.pop_receipt),
+        "InsertionTime": _time(message.inserted_on),
+        "ExpirationTime": _time(message.expires_on),
+        "NextVisibleTime": _time(message.next_visible_on),
+    }
+
+
+def _time(time: datetime | None) -> TypedData:
+    return TypedData(json=json.dumps(time.isoformat() if time else None))

