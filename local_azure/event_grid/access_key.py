@@ -1,4 +1,4 @@
-"""The access key of the local topics, and what a publisher shows to prove that it has it.
+"""Checks that a publisher has the topic's access key: the key itself, or a token signed with it.
 
 Formats: https://learn.microsoft.com/azure/event-grid/authenticate-with-access-keys-shared-access-signatures.
 """
@@ -14,18 +14,16 @@ from dateutil import parser as dates
 
 from local_azure.errors import LocalAzureError
 
-# The same on every machine, like Azurite's account key, and no secret: the server listens on the loopback interface.
-LOCAL_KEY = base64.b64encode(b"the key of Kedja's local topics").decode()
-
 
 class Unauthorized(LocalAzureError):
-    """The publisher does not show that it has the key."""
+    """The request has neither the key nor a valid token."""
 
 
 def check(headers: Mapping[str, str], path: str, key: str, now: datetime) -> None:
-    """Accept a request to `path` by its key or by its signed token. Raises Unauthorized, saying what is wrong.
+    """Check the key or the signed token of a request to `path`. Lookup in `headers` must ignore case.
 
-    `headers` find their keys whatever their case.
+    Raises:
+        Unauthorized: both are missing, or one is wrong; the message says which.
     """
     if "aeg-sas-key" in headers:
         if not hmac.compare_digest(headers["aeg-sas-key"].encode(), key.encode()):
@@ -48,6 +46,6 @@ def _check_token(token: str, path: str, key: str, now: datetime) -> None:
     try:
         expires = dates.parse(unquote(fields.get("e", "")))
     except (ValueError, OverflowError) as error:
-        raise Unauthorized(f"The token in aeg-sas-token expires at no time: {fields.get('e')!r}.") from error
+        raise Unauthorized(f"The token in aeg-sas-token has no valid expiry time: {fields.get('e')!r}.") from error
     if (expires if expires.tzinfo else expires.replace(tzinfo=UTC)) <= now:
         raise Unauthorized(f"The token in aeg-sas-token has expired: {expires}.")

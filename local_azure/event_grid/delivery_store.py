@@ -1,4 +1,4 @@
-"""Deliveries that are still to be made, in a small SQLite file, so that they outlive the process."""
+"""Pending deliveries, in an SQLite file so that they survive a restart."""
 
 import json
 import sqlite3
@@ -26,15 +26,15 @@ UPDATE deliveries SET due = ?, attempts = ?, attempted = ?, outcome = ?, reason 
 """
 _COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 COUNTS = ("delivered", "failed", "dead_lettered", "dropped")
-"""What is counted: deliveries made, attempts that failed, events put aside, events given up or lost on purpose."""
+"""The counters: events delivered, failed attempts, events dead-lettered, events given up or dropped deliberately."""
 
 
 @frozen(kw_only=True)
 class Delivery:
     """One event for one subscription. Times are seconds since 1970.
 
-    `outcome` is how the last attempt ended; `reason` is why no other will be made since `given_up`, and then the event
-    goes to the dead letters.
+    `outcome` is the result of the last attempt. `reason` is why it was given up, at `given_up`: no further attempt is
+    made, and the event is dead-lettered.
     """
 
     id: int = 0
@@ -51,7 +51,7 @@ class Delivery:
 
 
 class DeliveryStore:
-    """The pending deliveries and the counts of the others. Made for one thread at a time."""
+    """Pending deliveries, and counts of the completed ones. For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class DeliveryStore:
         self._database.autocommit = False  # the journal's mode cannot be set inside a transaction
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
@@ -73,7 +73,7 @@ class DeliveryStore:
             )
 
     def due(self, topic: str, subscription: str, now: float, limit: int) -> Sequence[Delivery]:
-        """Return deliveries whose time has come, earliest first."""
+        """Return up to `limit` deliveries that are due, earliest first."""
         rows = self._database.execute(
             "SELECT * FROM deliveries WHERE topic = ? AND subscription = ? AND due <= ? ORDER BY due, id LIMIT ?",
             (topic, subscription, now, limit),
@@ -86,33 +86,33 @@ class DeliveryStore:
         return {(row[0], row[1]): row[2] for row in rows}
 
     def finish(self, deliveries: Sequence[Delivery], what: str) -> None:
-        """Take deliveries out and count them as one of COUNTS."""
+        """Remove deliveries and count them as `what`, one of COUNTS."""
         with self._database as database:
             database.executemany("DELETE FROM deliveries WHERE id = ?", [(one.id,) for one in deliveries])
             database.executemany(_COUNT, [(one.topic, one.subscription, what, 1) for one in deliveries])
 
     def postpone(self, deliveries: Iterable[Delivery]) -> None:
-        """Keep deliveries with what has changed in them."""
+        """Store the new state of deliveries that stay pending."""
         with self._database as database:
             for one in deliveries:
                 changed = (one.due, one.attempts, one.attempted, one.outcome, one.reason, one.given_up, one.id)
                 database.execute(_POSTPONE, changed)
 
     def count(self, topic: str, subscription: str, what: str, number: int = 1) -> None:
-        """Count something as one of COUNTS."""
+        """Add `number` to the counter `what`, one of COUNTS."""
         with self._database as database:
             database.execute(_COUNT, (topic, subscription, what, number))
 
     def counts(self, topic: str, subscription: str) -> dict[str, int]:
-        """Return the counts, and how many deliveries are pending."""
+        """Return the counters, and the number of pending deliveries."""
         key = (topic, subscription)
         rows = self._database.execute("SELECT what, count FROM counts WHERE topic = ? AND subscription = ?", key)
         counts = dict.fromkeys(COUNTS, 0) | {row["what"]: row["count"] for row in rows}
         query = "SELECT COUNT(*) FROM deliveries WHERE topic = ? AND subscription = ?"
         return counts | {"pending": self._database.execute(query, key).fetchone()[0]}
 
-    def forget(self, topic: str, subscription: str) -> None:
-        """Take out all that belongs to a subscription."""
+    def remove_subscription(self, topic: str, subscription: str) -> None:
+        """Delete the deliveries and counters of a subscription."""
         with self._database as database:
             for statement in (
                 "DELETE FROM deliveries WHERE topic = ? AND subscription = ?",

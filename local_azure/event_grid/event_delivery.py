@@ -1,4 +1,4 @@
-"""Takes events for every subscription that wants them, and delivers them in the background."""
+"""Accepts events for every subscription that matches, and delivers them in the background."""
 
 import asyncio
 import logging
@@ -22,17 +22,17 @@ from local_azure.event_grid.subscriptions import (
     Webhook,
 )
 
-_TIMEOUT = 30.0  # seconds that a webhook has to answer
-_AFTER_A_FAULT = 10.0  # seconds
-_LAST_WORDS = 5.0  # seconds that requests under way get at the end
+_TIMEOUT = 30.0  # seconds for a webhook to answer
+_ERROR_PAUSE = 10.0  # seconds before a subscription continues after an unexpected error
+_CLOSE_TIMEOUT = 5.0  # seconds for requests in progress at shutdown
 
 _log = logging.getLogger(__name__)
 
 
 class EventDelivery:
-    """What is not delivered when the process ends is in the store, and goes on with the next process.
+    """Delivers events. Undelivered events stay in the store, and the next process continues with them.
 
-    `transport` carries the requests to webhooks; None is the network.
+    `transport` carries the requests to webhooks; None means the network.
     """
 
     def __init__(
@@ -51,91 +51,103 @@ class EventDelivery:
         self._faults = faults
         self._clock = clock
         self._http = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, transport=transport)
-        self._ways: dict[tuple[str, str], SubscriptionDelivery] = {}
-        self._news = asyncio.Event()
-        self._at_work: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._deliveries: dict[tuple[str, str], SubscriptionDelivery] = {}
+        self._wake_up = asyncio.Event()
+        self._workers: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def accept(self, topic: str, events: Sequence[Event]) -> None:
-        """Keep the events for each subscription of the topic that wants them; on return they are safe."""
+        """Store the events for each matching subscription of the topic; on return they are durable.
+
+        Raises:
+            UnknownSubscription: there is no such topic.
+        """
         now = self._clock.now().timestamp()
         deliveries: list[Delivery] = []
         for name, subscription in self._book.topic(topic).event_subscriptions.items():
             for event in filter(subscription.filter.matches, events):
-                waits = self._faults.waits(topic, name, type_of(event))
-                if not waits:
+                delays = self._faults.delivery_delays(topic, name, type_of(event))
+                if not delays:
                     self._store.count(topic, name, "dropped")
                 deliveries += (
-                    Delivery(topic=topic, subscription=name, event=event, published=now, due=now + wait)
-                    for wait in waits
+                    Delivery(topic=topic, subscription=name, event=event, published=now, due=now + delay)
+                    for delay in delays
                 )
         self._store.add(deliveries)
-        self._news.set()
+        self._wake_up.set()
 
     async def subscribe(self, topic: str, name: str, subscription: Subscription) -> None:
-        """Add or replace a subscription, once its endpoint has said that it wants events.
+        """Add or replace a subscription, after its endpoint has passed the handshake.
 
-        Raises HandshakeFailed, and as SubscriptionBook.add.
+        Raises:
+            HandshakeFailed: the endpoint does not accept events.
+            InvalidSubscriptions: the subscription is defined in the file, or does not fit the topic.
+            UnknownSubscription: there is no such topic.
         """
         self._book.check_addable(topic, name, subscription)
-        way = self._way_of(topic, name, subscription)
-        if isinstance(way.target, EventWebhook):
-            await way.target.shake_hands()
+        delivery = self._delivery_for(topic, name, subscription)
+        if isinstance(delivery.target, EventWebhook):
+            await delivery.target.validate_endpoint()
         self._book.add(topic, name, subscription)
-        self._ways[topic, name] = way
-        self._news.set()
+        self._deliveries[topic, name] = delivery
+        self._wake_up.set()
 
     def unsubscribe(self, topic: str, name: str) -> None:
-        """Take a subscription out, and what is pending for it. Raises as SubscriptionBook.remove."""
+        """Remove a subscription and its pending deliveries.
+
+        Raises:
+            InvalidSubscriptions: the subscription is defined in the file.
+            UnknownSubscription: there is no such subscription.
+        """
         self._book.remove(topic, name)
-        self._ways.pop((topic, name), None)
-        self._store.forget(topic, name)
+        self._deliveries.pop((topic, name), None)
+        self._store.remove_subscription(topic, name)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         while True:
-            self._news.clear()
+            self._wake_up.clear()
             due = self._store.next_due()
-            for key in due.keys() - self._at_work.keys():
+            for key in due.keys() - self._workers.keys():
                 if due[key] <= self._clock.now().timestamp():
-                    self._at_work[key] = asyncio.create_task(self._work(*key))
-            await self._wait_until(min((due[key] for key in due.keys() - self._at_work.keys()), default=None))
+                    self._workers[key] = asyncio.create_task(self._work(*key))
+            await self._wait_until(min((due[key] for key in due.keys() - self._workers.keys()), default=None))
 
     async def close(self) -> None:
-        """Let the requests under way end, within a few seconds, and close the connections."""
-        tasks = list(self._at_work.values())
+        """Wait a few seconds for requests in progress, then close the connections."""
+        tasks = list(self._workers.values())
         if tasks:
-            await asyncio.wait(tasks, timeout=_LAST_WORDS)
+            await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.aclose()
 
     async def deliver_due(self, topic: str, name: str) -> None:
-        """Make every delivery of a subscription that is due now, once."""
+        """Attempt every delivery of a subscription that is due now, once."""
         try:
             subscription = self._book.subscription(topic, name)
         except UnknownSubscription:
-            _log.warning("%s/%s is no more: what was pending for it is dropped.", topic, name)
-            self._store.forget(topic, name)
+            _log.warning("%s/%s no longer exists: its pending deliveries are dropped.", topic, name)
+            self._store.remove_subscription(topic, name)
             return
-        if (topic, name) not in self._ways:
-            self._ways[topic, name] = self._way_of(topic, name, subscription)
-        await self._ways[topic, name].deliver_due()
+        if (topic, name) not in self._deliveries:
+            self._deliveries[topic, name] = self._delivery_for(topic, name, subscription)
+        await self._deliveries[topic, name].deliver_due()
 
     async def _work(self, topic: str, name: str) -> None:
         try:
             await self.deliver_due(topic, name)
-        except Exception:  # noqa: BLE001 - it is logged, with its traceback
-            # The edge of this subscription's work: whatever is wrong with it must not stop the others.
-            _log.exception("Deliveries to %s/%s rest for %g s.", topic, name, _AFTER_A_FAULT)
-            await self._clock.sleep(_AFTER_A_FAULT)
+        except Exception:  # noqa: BLE001 - logged, with its traceback
+            # An error in one subscription must not stop the others.
+            _log.exception("Deliveries to %s/%s failed; they continue in %g s.", topic, name, _ERROR_PAUSE)
+            await self._clock.sleep(_ERROR_PAUSE)
         finally:
-            del self._at_work[topic, name]
-            self._news.set()
+            del self._workers[topic, name]
+            self._wake_up.set()
 
     async def _wait_until(self, due: float | None) -> None:
-        """Wait for news, or until something is due."""
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._news.wait())]
+        """Wait until `due`, or until an event or a subscription was added."""
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._wake_up.wait())]
         if due is not None:
             waits.append(asyncio.create_task(self._clock.sleep(max(0.0, due - self._clock.now().timestamp()))))
         try:
@@ -144,7 +156,7 @@ class EventDelivery:
             for wait in waits:
                 wait.cancel()
 
-    def _way_of(self, topic: str, name: str, subscription: Subscription) -> SubscriptionDelivery:
+    def _delivery_for(self, topic: str, name: str, subscription: Subscription) -> SubscriptionDelivery:
         schema = self._book.topic(topic).schema_for(subscription)
         target: EventTarget
         match subscription.destination:
@@ -173,6 +185,6 @@ class EventDelivery:
 
 
 def resource_id(topic: str) -> str:
-    """Return what a topic would be called in Azure."""
+    """Return the resource id that a topic would have in Azure."""
     subscription = "00000000-0000-0000-0000-000000000000"
     return f"/subscriptions/{subscription}/resourceGroups/local/providers/Microsoft.EventGrid/topics/{topic}"

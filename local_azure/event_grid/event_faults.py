@@ -1,4 +1,4 @@
-"""Switches that make deliveries as bad as Event Grid's contract allows: twice, late, out of order, or not at all."""
+"""Fault injection: duplicate, late, reordered and lost events, as Event Grid's contract allows them."""
 
 import random
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ class _Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
 
-class Drop(_Model):
-    """Which events are lost: those of these types (none named: of all), each with this probability."""
+class LossRule(_Model):
+    """Which events are lost: those of these types (all types if empty), each with this probability."""
 
     event_types: tuple[str, ...] = ()
     probability: float = Field(default=1.0, ge=0, le=1)
 
-    def takes(self, event_type: str, chance: random.Random) -> bool:
-        """Say whether to lose this event."""
+    def loses(self, event_type: str, chance: random.Random) -> bool:
+        """Return whether to lose this event."""
         return (not self.event_types or event_type in self.event_types) and chance.random() < self.probability
 
 
 class Faults(_Model):
-    """What goes wrong with a subscription's deliveries.
+    """The faults of a subscription's deliveries.
 
-    `duplicate` is how often each event is delivered in all. `delay` and `reorder` are in seconds: every delivery waits
-    for `delay` and for a random time of at most `reorder`, so that what was published within that window is shuffled.
+    Each event is delivered `duplicate` times in total. `delay` and `reorder` are in seconds: every delivery is delayed
+    by `delay` plus a random time up to `reorder`, so that events published within that window change order.
     """
 
     duplicate: int = Field(default=1, ge=1, le=100)
     delay: float = Field(default=0, ge=0)
     reorder: float = Field(default=0, ge=0)
-    drop: Drop | None = None
+    drop: LossRule | None = None
 
 
 class FaultPlan(_Model):
-    """The faults of all subscriptions, or of some by the name `<topic>/<subscription>`.
+    """The faults of all subscriptions, or of single ones, by the name `<topic>/<subscription>`.
 
-    `seed` makes what is random repeatable.
+    `seed` makes the random choices repeatable.
     """
 
     seed: int = 0
@@ -47,15 +47,15 @@ class FaultPlan(_Model):
 
 
 class FaultInjector:
-    """Decides the fate of each event."""
+    """Decides which faults each event gets."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._plan = plan
-        self._chance = random.Random(plan.seed)  # noqa: S311 - repeatable on purpose
+        self._chance = random.Random(plan.seed)  # noqa: S311 - deliberately repeatable
 
     @property
     def plan(self) -> FaultPlan:
-        """What is in force. Setting it starts the random numbers anew."""
+        """The active plan. Setting it resets the random numbers."""
         return self._plan
 
     @plan.setter
@@ -63,9 +63,9 @@ class FaultInjector:
         self._plan = plan
         self._chance.seed(plan.seed)
 
-    def waits(self, topic: str, subscription: str, event_type: str) -> Sequence[float]:
-        """Return how long each copy of the event waits for its first delivery, in seconds; none where it is lost."""
+    def delivery_delays(self, topic: str, subscription: str, event_type: str) -> Sequence[float]:
+        """Return the delay before the first attempt, in seconds, of each copy of the event; empty if it is lost."""
         faults = self._plan.subscriptions.get(f"{topic}/{subscription}", self._plan.all)
-        if faults.drop and faults.drop.takes(event_type, self._chance):
+        if faults.drop and faults.drop.loses(event_type, self._chance):
             return ()
         return [faults.delay + self._chance.uniform(0, faults.reorder) for _ in range(faults.duplicate)]

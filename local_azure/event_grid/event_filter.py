@@ -1,7 +1,7 @@
-"""Which events a subscription wants.
+"""Which events a subscription receives.
 
-The keys and their meaning are Azure's: https://learn.microsoft.com/azure/event-grid/event-filtering. Arrays among an
-event's own values match nothing, as in Azure where enableAdvancedFilteringOnArrays is not set.
+Keys and semantics are Azure's: https://learn.microsoft.com/azure/event-grid/event-filtering. Arrays in an event match
+nothing, as in Azure without enableAdvancedFilteringOnArrays.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ class _Model(BaseModel):
 
 
 class AdvancedFilter(_Model):
-    """One condition on a value of the event. `value` for a single one, `values` for several of which one must match."""
+    """One condition on a value of the event: it must match `value`, or one of `values`."""
 
     operator_type: str
     key: str = Field(min_length=1)
@@ -57,15 +57,15 @@ class AdvancedFilter(_Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.operator_type not in OPERATORS:
-            raise ValueError(f"operatorType {self.operator_type!r} is none of: {', '.join(sorted(OPERATORS))}")
+            raise ValueError(f"operatorType {self.operator_type!r} is not one of: {', '.join(sorted(OPERATORS))}")
         positive = _NEGATIONS.get(self.operator_type, self.operator_type)
-        wants, fits = _wants(positive, self.value, self.values)
+        expected, fits = _expected_values(positive, self.value, self.values)
         if not fits:
-            raise ValueError(f"{self.operator_type} wants {wants}")
+            raise ValueError(f"{self.operator_type} expects {expected}")
         return self
 
     def matches(self, event: Event) -> bool:
-        """Say whether the event fulfils the condition. One that is a negation is fulfilled by a missing key."""
+        """Return whether the event meets the condition. A missing key meets a negated condition."""
         actual = _value_at(event, self.key)
         if self.operator_type in _NEGATIONS:
             return not self._holds(_NEGATIONS[self.operator_type], actual)
@@ -86,7 +86,7 @@ class AdvancedFilter(_Model):
 
 
 class EventFilter(_Model):
-    """All conditions must be fulfilled; an empty filter wants every event."""
+    """All conditions must be met; an empty filter matches every event."""
 
     included_event_types: tuple[str, ...] | None = None
     subject_begins_with: str = ""
@@ -95,7 +95,7 @@ class EventFilter(_Model):
     advanced_filters: tuple[AdvancedFilter, ...] = Field(default=(), max_length=25)
 
     def matches(self, event: Event) -> bool:
-        """Say whether the subscription wants the event, of either schema."""
+        """Return whether the event matches, in either schema."""
         wanted_types = {kind.lower() for kind in self.included_event_types or ("All",)}
         if "all" not in wanted_types and type_of(event).lower() not in wanted_types:
             return False
@@ -117,8 +117,8 @@ def _number_holds(operator: str, actual: float, wanted: tuple[Any, ...]) -> bool
     return _COMPARISONS[operator](actual, wanted[0])
 
 
-def _wants(operator: str, value: _Value | None, values: tuple[Any, ...] | None) -> tuple[str, bool]:
-    """Return what values the operator takes, in words, and whether these are such."""
+def _expected_values(operator: str, value: _Value | None, values: tuple[Any, ...] | None) -> tuple[str, bool]:
+    """Return which values the operator takes, in words, and whether these fit."""
     if operator == "IsNullOrUndefined":
         return "neither value nor values", value is None and values is None
     if operator == "BoolEquals":
@@ -138,7 +138,7 @@ def _is_number(value: object) -> bool:
 
 
 def _value_at(event: Event, key: str) -> object:
-    """Return the value under a key such as `data.copy.status`, or _MISSING. Names match exactly, else without case."""
+    """Return the value of a key such as `data.copy.status`, or _MISSING. Names match exactly, else ignoring case."""
     value: object = event
     for name in key.split("."):
         if not isinstance(value, Mapping):

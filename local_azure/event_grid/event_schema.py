@@ -1,4 +1,4 @@
-"""The two shapes of an event, Event Grid's own and CloudEvents 1.0: reading, checking and turning one into the other.
+"""The two event schemas, Event Grid's own and CloudEvents 1.0: reading, validation and conversion.
 
 Formats: https://learn.microsoft.com/azure/event-grid/event-schema and
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md.
@@ -18,14 +18,14 @@ Event = Mapping[str, Any]
 
 
 class EventSchema(enum.StrEnum):
-    """A shape, by the name that Azure's templates have for it."""
+    """A schema, by its name in Azure's templates."""
 
     EVENT_GRID = "EventGridSchema"
     CLOUD_EVENTS = "CloudEventSchemaV1_0"
 
 
 class InvalidEvents(LocalAzureError):
-    """What was published is not what the topic takes."""
+    """The published events are not valid for the topic."""
 
 
 _Text = Annotated[str, Field(min_length=1)]
@@ -67,12 +67,12 @@ _CONTENT_TYPES = {
 
 
 def read_events(body: bytes, content_type: str, schema: EventSchema, source: str) -> list[dict[str, Any]]:
-    """Return the published events, complete with what Event Grid adds: the topic, where a publisher leaves it out.
+    """Return the published events, with the fields that Event Grid adds, such as the topic if it is missing.
 
     Args:
         body: JSON; an array of events, or one event.
-        content_type: tells Event Grid schema from CloudEvents, and one CloudEvent from an array.
-        schema: what the topic takes.
+        content_type: tells Event Grid's schema from CloudEvents, and one CloudEvent from an array.
+        schema: the schema that the topic accepts.
         source: the topic's resource id.
 
     Raises:
@@ -80,10 +80,10 @@ def read_events(body: bytes, content_type: str, schema: EventSchema, source: str
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _CONTENT_TYPES:
-        raise InvalidEvents(f"The content type {content_type!r} is none of: {', '.join(_CONTENT_TYPES)}.")
+        raise InvalidEvents(f"The content type {content_type!r} is not one of: {', '.join(_CONTENT_TYPES)}.")
     sent, may_be_array = _CONTENT_TYPES[kind]
     if sent is not schema:
-        raise InvalidEvents(f"This topic takes events of {schema}; the content type {kind} is for {sent}.")
+        raise InvalidEvents(f"This topic accepts events in {schema}; the content type {kind} is for {sent}.")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -100,12 +100,12 @@ def type_of(event: Event) -> str:
 
 
 def subject_of(event: Event) -> str:
-    """Return the event's subject, in either schema; empty where a CloudEvent has none."""
+    """Return the event's subject, in either schema; empty if a CloudEvent has none."""
     return str(event.get("subject") or "")
 
 
 def in_schema(event: Event, schema: EventSchema) -> Event:
-    """Return the event in this schema. A CloudEvent stays one: Event Grid turns none into its own schema."""
+    """Return the event in this schema. CloudEvents are returned unchanged: Event Grid does not convert them."""
     if schema is EventSchema.EVENT_GRID or "specversion" in event:
         return event
     converted = {
@@ -121,7 +121,7 @@ def in_schema(event: Event, schema: EventSchema) -> Event:
 
 
 def problems_of(error: ValidationError) -> Iterable[str]:
-    """Return each problem in words: where, what, and the value where it is short."""
+    """Return each problem in words: its location, what is wrong, and a short value."""
     for problem in error.errors(include_url=False, include_context=False):
         place = ".".join(str(part) for part in problem["loc"]) or "the document"
         value = f" (here: {problem['input']!r})" if isinstance(problem["input"], str | int | float | bool) else ""
@@ -130,11 +130,13 @@ def problems_of(error: ValidationError) -> Iterable[str]:
 
 def _checked(event: object, number: int, schema: EventSchema, source: str) -> dict[str, Any]:
     if not isinstance(event, dict):
-        raise InvalidEvents(f"Event {number} is no JSON object.")
+        raise InvalidEvents(f"Event {number} is not a JSON object.")
     try:
         _MODELS[schema].model_validate(event)
     except ValidationError as error:
-        raise InvalidEvents(f"Event {number} is no event of {schema}: {'; '.join(problems_of(error))}.") from error
+        raise InvalidEvents(
+            f"Event {number} is not a valid event in {schema}: {'; '.join(problems_of(error))}."
+        ) from error
     if schema is EventSchema.EVENT_GRID:
         return {"topic": source, "dataVersion": "", "metadataVersion": "1"} | event
     # https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#attribute-naming-convention

@@ -1,4 +1,4 @@
-"""Where Event Grid reaches storage: queues that events are delivered to, and blobs of those that could not be."""
+"""Event Grid's access to storage: queues that receive events, and blobs for dead letters."""
 
 import asyncio
 import json
@@ -16,53 +16,60 @@ from local_azure.event_grid.event_schema import Event
 from local_azure.event_grid.event_target import DeliveryRefused
 
 _UNAVAILABLE = 503
-_FINAL = (400, 403, 413)  # answers after which Event Grid does not try again
+_FINAL = (400, 403, 413)  # statuses that Event Grid does not retry
 _NEVER = -1
-# Event Grid has a schedule of its own.
+# Few: Event Grid has its own retry schedule.
 _RETRIES: dict[str, Any] = {"retry_total": 1, "connection_timeout": 5, "read_timeout": 30}
 
 
 class EventQueue:
-    """A queue that takes one event a message: JSON, in Base64, that never expires."""
+    """A queue that receives one event per message: JSON, Base64-encoded, without expiry."""
 
     batch_size = 1
 
     def __init__(self, queue: QueueClient) -> None:
         self._queue = queue
 
-    async def send(self, events: Sequence[Event], attempt: int) -> None:  # noqa: ARG002 - no place for it in a message
-        """Put the event into the queue. Raises DeliveryRefused."""
+    async def send(self, events: Sequence[Event], attempt: int) -> None:  # noqa: ARG002 - messages do not carry it
+        """Put the event into the queue.
+
+        Raises:
+            DeliveryRefused: storage did not accept the message.
+        """
         (event,) = events
         try:
             await asyncio.to_thread(self._queue.send_message, json.dumps(event), time_to_live=_NEVER)
         except AzureError as error:
-            message = f"The queue {self._queue.queue_name!r} does not take an event: {error}"
+            message = f"The queue {self._queue.queue_name!r} did not accept an event: {error}"
             raise DeliveryRefused(message, _status(error), is_final=_status(error) in _FINAL) from error
 
 
 class EventStorage:
-    """The storage account that events go to."""
+    """The storage account that receives events."""
 
     def __init__(self, connection_string: str) -> None:
         self._queues = QueueServiceClient.from_connection_string(connection_string, **_RETRIES)
         self._blobs = BlobServiceClient.from_connection_string(connection_string, **_RETRIES)
 
     def queue(self, name: str) -> EventQueue:
-        """Return the queue of this name, there or not."""
+        """Return the queue of this name, whether or not it exists."""
         return EventQueue(self._queues.get_queue_client(name, message_encode_policy=TextBase64EncodePolicy()))
 
     async def put_dead_letter(self, container: str, delivery: Delivery, now: datetime) -> str:
-        """Write an event that is given up, with why, into a container and return the blob's name.
+        """Write an undeliverable event and the reason into a container; return the blob's name.
 
-        Raises DeliveryRefused.
+        Raises:
+            DeliveryRefused: storage did not accept the blob.
         """
-        hour = f"{now.year}/{now.month}/{now.day}/{now.hour}"  # as Event Grid has it, without zeros before
+        hour = f"{now.year}/{now.month}/{now.day}/{now.hour}"  # as Event Grid writes it, without leading zeros
         name = f"{delivery.topic}/{delivery.subscription.upper()}/{hour}/{uuid.uuid4()}.json"
         client = self._blobs.get_blob_client(container, name)
         try:
             await asyncio.to_thread(client.upload_blob, json.dumps([dead_letter(delivery)]).encode())
         except AzureError as error:
-            raise DeliveryRefused(f"No dead letter {container}/{name}: {error}", _status(error)) from error
+            raise DeliveryRefused(
+                f"The dead letter {container}/{name} cannot be written: {error}", _status(error)
+            ) from error
         return name
 
     async def close(self) -> None:
@@ -72,7 +79,7 @@ class EventStorage:
 
 
 def dead_letter(delivery: Delivery) -> dict[str, object]:
-    """Return the event with why it was given up; CloudEvents have these names in lower case.
+    """Return the event with the reason of its failure; in CloudEvents, the added names are lower case.
 
     Format: https://learn.microsoft.com/azure/event-grid/delivery-and-retry#dead-letter-events.
     """

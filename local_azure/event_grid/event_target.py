@@ -1,4 +1,4 @@
-"""What a delivery needs of the place that events go to."""
+"""The interface of a delivery target: a queue or a webhook."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -7,14 +7,15 @@ from typing import Protocol
 from local_azure.errors import LocalAzureError
 from local_azure.event_grid.event_schema import Event
 
-# Where Event Grid's words (https://learn.microsoft.com/azure/event-grid/delivery-and-retry) are not those of HTTP.
+# Outcomes whose names in Event Grid differ from HTTP's: https://learn.microsoft.com/azure/event-grid/delivery-and-retry
 _OUTCOMES = {HTTPStatus.REQUEST_TIMEOUT: "TimedOut", HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RequestEntityTooLarge"}
 
 
 class DeliveryRefused(LocalAzureError):
-    """The events were not taken. `status` is the HTTP status of the answer: 408 where none came in time, 503 if none.
+    """The target did not accept the events.
 
-    `is_final` says that trying again cannot help.
+    `status` is the HTTP status of the response: 408 after a timeout, 503 if there was none. If `is_final`, a retry
+    cannot succeed.
     """
 
     def __init__(self, message: str, status: int, *, is_final: bool = False) -> None:
@@ -24,7 +25,7 @@ class DeliveryRefused(LocalAzureError):
 
     @property
     def outcome(self) -> str:
-        """Event Grid's word for the status, such as NotFound."""
+        """Event Grid's name for the status, such as NotFound."""
         if self.status in _OUTCOMES:
             return _OUTCOMES[HTTPStatus(self.status)]
         try:
@@ -38,9 +39,13 @@ class EventTarget(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many events it takes at once."""
+        """The max number of events in one call of `send`."""
         ...
 
     async def send(self, events: Sequence[Event], attempt: int) -> None:
-        """Hand over up to `batch_size` events; `attempt` counts from 0. Raises DeliveryRefused."""
+        """Deliver up to `batch_size` events; `attempt` counts from 0.
+
+        Raises:
+            DeliveryRefused: the target did not accept them.
+        """
         ...

@@ -1,15 +1,15 @@
-"""The local Event Grid: topics to publish to, and subscriptions that can be looked at and changed.
+"""The HTTP server of the local Event Grid: publishing to topics, and managing their subscriptions.
 
     POST   /topics/{topic}/api/events             publish, as the azure-eventgrid client does
-    GET    /topics                                the topics
-    GET    /topics/{topic}/subscriptions          the topic's subscriptions, with counts of their deliveries
-    PUT    /topics/{topic}/subscriptions/{name}   subscribe; the body is a subscription as in the subscriptions file
+    GET    /topics                                list the topics
+    GET    /topics/{topic}/subscriptions          list its subscriptions, with counts of their deliveries
+    PUT    /topics/{topic}/subscriptions/{name}   add or replace one; the body is as in the subscriptions file
     DELETE /topics/{topic}/subscriptions/{name}   unsubscribe
-    GET    /faults, PUT /faults                   what goes wrong on purpose, until the server ends
-    GET    /health                                200 where the server runs
+    GET    /faults, PUT /faults                   show or set the injected faults, until the server ends
+    GET    /health                                200 if the server runs
 
-Publishing needs the topic's key. The rest does not: the server listens on the loopback interface alone, and the port's
-guard keeps web pages out.
+Publishing needs the topic's key. The other routes need none: the server listens on the loopback interface only, and
+the port guard keeps web pages out.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local_azure.clock import Clock, SystemClock
+from local_azure.credentials import TOPIC_KEY
 from local_azure.errors import LocalAzureError
 from local_azure.event_grid import access_key
 from local_azure.event_grid.delivery_store import DeliveryStore
@@ -48,12 +49,12 @@ from local_azure.event_grid.subscriptions import (
 from local_azure.http_server import listen, serve
 from local_azure.storage.azurite import AzuriteAccount
 
-_LARGEST = 1024 * 1024  # bytes: https://learn.microsoft.com/azure/event-grid/quotas-limits
+_MAX_REQUEST_BYTES = 1024 * 1024  # bytes: https://learn.microsoft.com/azure/event-grid/quotas-limits
 _SUBSCRIPTIONS = Path(__file__).with_name("subscriptions.json")
 
 
 class TooLarge(LocalAzureError):
-    """More than one request may carry."""
+    """The request exceeds the size limit."""
 
 
 _STATUS: dict[type[LocalAzureError], HTTPStatus] = {
@@ -68,7 +69,7 @@ _STATUS: dict[type[LocalAzureError], HTTPStatus] = {
 
 @frozen(kw_only=True)
 class EventGridParts:
-    """What an Event Grid is made of. `key` is the access key of every topic."""
+    """The components of an Event Grid. `key` is access key of every topic."""
 
     book: SubscriptionBook
     store: DeliveryStore
@@ -92,7 +93,7 @@ class _EventGrid:
         body = await _body(request)
         content_type = request.headers.get("content-type", "application/json")
         parts.delivery.accept(name, read_events(body, content_type, topic.input_schema, resource_id(name)))
-        return Response()  # azure-eventgrid takes 200, and no other status, for success
+        return Response()  # the only status that azure-eventgrid treats as success
 
     async def topics(self, _request: Request) -> Response:
         return JSONResponse(list(self._parts.book.topics()))
@@ -100,7 +101,7 @@ class _EventGrid:
     async def subscriptions(self, request: Request) -> Response:
         name = request.path_params["topic"]
         listed = [
-            {"name": subscription, **_plain(value), "deliveries": self._parts.store.counts(name, subscription)}
+            {"name": subscription, **_to_json(value), "deliveries": self._parts.store.counts(name, subscription)}
             for subscription, value in self._parts.book.topic(name).event_subscriptions.items()
         ]
         return JSONResponse(listed)
@@ -112,7 +113,7 @@ class _EventGrid:
         except ValidationError as error:
             raise InvalidSubscriptions(f"The subscription is wrong: {'; '.join(problems_of(error))}.") from error
         await self._parts.delivery.subscribe(topic, name, subscription)
-        return JSONResponse({"name": name, **_plain(subscription)}, HTTPStatus.CREATED)
+        return JSONResponse({"name": name, **_to_json(subscription)}, HTTPStatus.CREATED)
 
     async def unsubscribe(self, request: Request) -> Response:
         self._parts.delivery.unsubscribe(request.path_params["topic"], request.path_params["name"])
@@ -137,22 +138,22 @@ def make_parts(
     subscriptions: Path,
     state: Path,
     storage: str,
-    key: str = access_key.LOCAL_KEY,
+    key: str = TOPIC_KEY,
     clock: Clock | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> EventGridParts:
-    """Put an Event Grid together.
+    """Create the components of an Event Grid.
 
     Args:
         subscriptions: the file with topics and subscriptions.
-        state: the folder for what must outlive the process; made where it is missing.
-        storage: connection string of the account with the queues and the dead letters.
-        key: the access key of every topic, Base64.
-        clock: the time; the system's where None.
-        transport: carries the requests to webhooks; the network where None.
+        state: the folder for state that survives a restart; created if it is missing.
+        storage: connection string of the account for queues and dead letters.
+        key: access key of every topic, Base64.
+        clock: the system's clock if None.
+        transport: carries the requests to webhooks; the network if None.
 
     Raises:
-        InvalidSubscriptions: where one of the files is wrong.
+        InvalidSubscriptions: a subscriptions file is invalid.
     """
     file = read_file(subscriptions)
     store = DeliveryStore(state / "deliveries.sqlite")
@@ -167,7 +168,7 @@ def make_parts(
 
 
 def create_app(parts: EventGridParts) -> Starlette:
-    """Return the Event Grid as an app. It delivers while its lifespan lasts, and closes the parts at its end."""
+    """Return the ASGI app. It delivers events during its lifespan, and closes the components at the end."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -184,7 +185,7 @@ def create_app(parts: EventGridParts) -> Starlette:
     grid = _EventGrid(parts)
     return Starlette(
         lifespan=lifespan,
-        exception_handlers=dict.fromkeys(_STATUS, _refusal),
+        exception_handlers=dict.fromkeys(_STATUS, _error_response),
         routes=[
             Route("/topics/{topic}/api/events", grid.publish, methods=["POST"]),
             Route("/topics", grid.topics),
@@ -202,32 +203,32 @@ async def _body(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > _LARGEST:
-            raise TooLarge(f"The request has more than {_LARGEST} bytes; send fewer or smaller events.")
+        if len(body) > _MAX_REQUEST_BYTES:
+            raise TooLarge(f"The request exceeds {_MAX_REQUEST_BYTES} bytes; send fewer or smaller events.")
     return bytes(body)
 
 
-async def _refusal(_request: Request, error: Exception) -> Response:
-    """Answer in the shape that Azure's clients read the message from."""
+async def _error_response(_request: Request, error: Exception) -> Response:
+    """Return the error in the format that Azure's clients read."""
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     code = status.phrase.title().replace(" ", "")
     return JSONResponse({"error": {"code": code, "message": str(error)}}, status)
 
 
-def _plain(subscription: Subscription) -> dict[str, object]:
+def _to_json(subscription: Subscription) -> dict[str, object]:
     plain: dict[str, object] = json.loads(subscription.model_dump_json(by_alias=True, exclude_none=True))
     return plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve Event Grid until SIGTERM or SIGINT."""
+    """Serve Event Grid until SIGTERM or SIGINT; return the exit status."""
     account = AzuriteAccount(blob_port=10000, queue_port=10001, table_port=10002)
     parser = argparse.ArgumentParser(prog="python -m local_azure.event_grid", description="A local Event Grid")
-    parser.add_argument("--port", type=int, default=6500, help="where publishers come; 0 is a free one")
-    parser.add_argument("--state", type=Path, default=Path(".kedja/event-grid"), help="the folder for its state")
-    parser.add_argument("--subscriptions", type=Path, default=_SUBSCRIPTIONS, help="the file with the subscriptions")
+    parser.add_argument("--port", type=int, default=6500, help="port for publishers; 0 takes a free one")
+    parser.add_argument("--state", type=Path, default=Path(".kedja/event-grid"), help="folder for its state")
+    parser.add_argument("--subscriptions", type=Path, default=_SUBSCRIPTIONS, help="file with the subscriptions")
     parser.add_argument("--storage", default=account.connection_string, help="connection string of the storage account")
-    parser.add_argument("--key", default=access_key.LOCAL_KEY, help="the access key of every topic")
+    parser.add_argument("--key", default=TOPIC_KEY, help="access key of every topic")
     options = parser.parse_args(arguments)
     try:
         listener = listen(options.port)

@@ -1,6 +1,6 @@
-"""The topics of the local Event Grid and who subscribes to them.
+"""The topics of the local Event Grid and their subscriptions.
 
-They stand in a JSON file, in the shape of Azure's templates
+They are defined in a JSON file, in the format of Azure's templates
 (https://learn.microsoft.com/azure/templates/microsoft.eventgrid/eventsubscriptions):
 
     {"topics": {"storage": {"inputSchema": "EventGridSchema", "eventSubscriptions": {"data": {
@@ -9,7 +9,7 @@ They stand in a JSON file, in the shape of Azure's templates
         "deadLetterDestination": {"endpointType": "StorageBlob", "properties": {"blobContainerName": "dead-letter"}}
     }}}}}
 
-Subscriptions that are made while the server runs are kept in a second file, of the same shape, beside its state.
+Subscriptions that are created while the server runs are stored in a second file of the same format, with its state.
 """
 
 import os
@@ -39,56 +39,56 @@ class _Model(BaseModel):
 
 
 class QueueProperties(_Model):
-    """A queue of the local storage account. `resource_id` is Azure's to know, and not looked at."""
+    """A queue of the local storage account. `resource_id` is only used in Azure, and ignored here."""
 
     queue_name: str = Field(pattern=r"^[a-z0-9](-?[a-z0-9])+$", max_length=63)
     resource_id: str | None = None
 
 
 class StorageQueue(_Model):
-    """One event a message: JSON in Base64 that never expires."""
+    """A queue destination: one event per message, JSON in Base64, without expiry."""
 
     endpoint_type: Literal["StorageQueue"]
     properties: QueueProperties
 
 
 class WebhookProperties(_Model):
-    """Where to POST, and how many events at once; one is an array of one in the Event Grid schema."""
+    """The URL, and the max number of events in a request. In the Event Grid schema, one event is an array too."""
 
     endpoint_url: HttpUrl
     max_events_per_batch: int = Field(default=1, ge=1, le=5000)
 
 
 class Webhook(_Model):
-    """An endpoint that has shown, by a handshake, that it wants events."""
+    """A webhook destination; it must pass the handshake before it gets events."""
 
     endpoint_type: Literal["WebHook"]
     properties: WebhookProperties
 
 
 class RetryPolicy(_Model):
-    """When to give a delivery up, whichever comes first."""
+    """When to give up a delivery: at the first of these limits."""
 
     max_delivery_attempts: int = Field(default=30, ge=1, le=30)
     event_time_to_live_in_minutes: int = Field(default=1440, ge=1, le=1440)
 
 
 class DeadLetterProperties(_Model):
-    """A container of the local storage account. `resource_id` is Azure's to know, and not looked at."""
+    """A container of the local storage account. `resource_id` is only used in Azure, and ignored here."""
 
     blob_container_name: str
     resource_id: str | None = None
 
 
 class DeadLetterDestination(_Model):
-    """Where undeliverable events are kept."""
+    """The container for undeliverable events."""
 
     endpoint_type: Literal["StorageBlob"] = "StorageBlob"
     properties: DeadLetterProperties
 
 
 class Subscription(_Model):
-    """Which events of a topic go where, in which schema (None: the topic's own)."""
+    """Which events of a topic are delivered, where, and in which schema (None: the topic's)."""
 
     destination: Annotated[StorageQueue | Webhook, Field(discriminator="endpoint_type")]
     filter: EventFilter = EventFilter()
@@ -98,7 +98,7 @@ class Subscription(_Model):
 
 
 class Topic(_Model):
-    """One address to publish to."""
+    """A topic to publish to."""
 
     input_schema: EventSchema = EventSchema.EVENT_GRID
     event_subscriptions: dict[str, Subscription] = {}
@@ -112,19 +112,23 @@ class Topic(_Model):
         return self
 
     def schema_for(self, subscription: Subscription) -> EventSchema:
-        """Return what the subscription is sent."""
+        """Return the schema in which the subscription gets events."""
         return subscription.event_delivery_schema or self.input_schema
 
 
 class SubscriptionsFile(_Model):
-    """The whole file. `faults` are those that are in force from the start."""
+    """The content of the file. `faults` are active from the start."""
 
     topics: dict[str, Topic]
     faults: FaultPlan = FaultPlan()
 
 
 def read_file(path: Path) -> SubscriptionsFile:
-    """Read the file. Raises InvalidSubscriptions, naming each wrong value and its place."""
+    """Read a subscriptions file.
+
+    Raises:
+        InvalidSubscriptions: it cannot be read or is invalid; the message names each wrong value and its location.
+    """
     try:
         return SubscriptionsFile.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -136,7 +140,11 @@ def read_file(path: Path) -> SubscriptionsFile:
 
 
 class SubscriptionBook:
-    """All topics: those of the file, which is never written, and what was added in `added`, a file that is."""
+    """All topics and subscriptions: those of the main file, which is never written, and those added, in `added`.
+
+    Raises:
+        InvalidSubscriptions: the file `added` is invalid.
+    """
 
     def __init__(self, topics: Mapping[str, Topic], added: Path) -> None:
         self._topics = dict(topics)
@@ -145,14 +153,22 @@ class SubscriptionBook:
         self._added = {name: dict(stored[name].event_subscriptions) if name in stored else {} for name in topics}
 
     def topic(self, name: str) -> Topic:
-        """Return the topic with all its subscriptions. Raises UnknownSubscription."""
+        """Return the topic with all its subscriptions.
+
+        Raises:
+            UnknownSubscription: there is no such topic.
+        """
         if name not in self._topics:
             raise UnknownSubscription(f"There is no topic {name!r}; the topics are: {', '.join(self._topics)}.")
         topic = self._topics[name]
         return topic.model_copy(update={"event_subscriptions": self._added[name] | topic.event_subscriptions})
 
     def subscription(self, topic: str, name: str) -> Subscription:
-        """Return the subscription. Raises UnknownSubscription."""
+        """Return the subscription.
+
+        Raises:
+            UnknownSubscription: there is no such topic or subscription.
+        """
         subscriptions = self.topic(topic).event_subscriptions
         if name not in subscriptions:
             raise UnknownSubscription(f"The topic {topic!r} has no subscription {name!r}.")
@@ -163,7 +179,12 @@ class SubscriptionBook:
         return self._topics.keys()
 
     def check_addable(self, topic: str, name: str, subscription: Subscription) -> None:
-        """Raise InvalidSubscriptions where the subscription is the file's, or cannot be the topic's."""
+        """Check that a subscription may be added.
+
+        Raises:
+            InvalidSubscriptions: one of this name is defined in the main file, or it does not fit the topic.
+            UnknownSubscription: there is no such topic.
+        """
         known = self.topic(topic)
         self._check_not_in_file(topic, name)
         try:
@@ -172,13 +193,23 @@ class SubscriptionBook:
             raise InvalidSubscriptions("; ".join(problems_of(error))) from error
 
     def add(self, topic: str, name: str, subscription: Subscription) -> None:
-        """Add or replace a subscription, for good. Raises as `check_addable`."""
+        """Add or replace a subscription, and store it.
+
+        Raises:
+            InvalidSubscriptions: as `check_addable`.
+            UnknownSubscription: there is no such topic.
+        """
         self.check_addable(topic, name, subscription)
         self._added[topic][name] = subscription
         self._write()
 
     def remove(self, topic: str, name: str) -> None:
-        """Take out a subscription that was added. Raises UnknownSubscription, InvalidSubscriptions."""
+        """Remove a subscription that was added.
+
+        Raises:
+            InvalidSubscriptions: it is defined in the main file.
+            UnknownSubscription: there is no such topic or subscription.
+        """
         self.subscription(topic, name)
         self._check_not_in_file(topic, name)
         del self._added[topic][name]
@@ -186,7 +217,9 @@ class SubscriptionBook:
 
     def _check_not_in_file(self, topic: str, name: str) -> None:
         if name in self._topics[topic].event_subscriptions:
-            raise InvalidSubscriptions(f"{topic}/{name} stands in the subscriptions file; change it there and restart.")
+            raise InvalidSubscriptions(
+                f"{topic}/{name} is defined in the subscriptions file; change it there and restart."
+            )
 
     def _write(self) -> None:
         topics = {

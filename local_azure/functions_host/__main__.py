@@ -9,5 +9,5 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Whatever outlives the drain would hold the process; the real host ends its worker too.
+    # Threads that outlive the drain would keep the process alive; the real host ends its worker too.
     os._exit(status)

@@ -1,7 +1,7 @@
-"""The Functions host's admin API, as far as one machine needs it: its status, and starting a function by hand.
+"""The parts of the Functions host's admin API that a local stack needs: its status, and running a function manually.
 
-Source of the forms: https://learn.microsoft.com/azure/azure-functions/functions-manually-run-non-http. The master key
-is not modelled: every program on this machine may call it, and no web page but the app's own (`port_guard`).
+Format: https://learn.microsoft.com/azure/azure-functions/functions-manually-run-non-http. The master
+key is not modelled: every program on this machine may call it, but no web page except the app's own (`port_guard`).
 """
 
 import json
@@ -18,7 +18,7 @@ from local_azure.functions_host.worker import UnknownFunction, Worker
 
 
 class HostAdmin:
-    """Answers under `/admin`. `timers` are the host's timers by function name."""
+    """The routes under `/admin`. `timers` are the host's timers by function name."""
 
     def __init__(self, worker: Worker, timers: Mapping[str, TimerListener]) -> None:
         self._worker = worker
@@ -30,9 +30,9 @@ class HostAdmin:
         return JSONResponse({"state": "Running", "functions": functions})
 
     async def invoke(self, request: Request) -> Response:
-        """Answer POST /admin/functions/{name}, body `{"input": "…"}`: 202 at once, and the function runs.
+        """Answer POST /admin/functions/{name}, body `{"input": "…"}`: 202 immediately, then the function runs.
 
-        404 for an unknown function, 400 for an HTTP one, or for a body that is not of this form.
+        404 for an unknown function, 400 for an HTTP function or an invalid body.
         """
         name = request.path_params["name"]
         try:
@@ -50,7 +50,7 @@ class HostAdmin:
         document = json.loads(body or b"{}")
         text = document.get("input", "") if isinstance(document, dict) else None
         if not isinstance(text, str):
-            raise ValueError("input must be text")  # noqa: TRY004 - one error for every wrong body
+            raise ValueError("input must be text")  # noqa: TRY004 - one error type for every invalid body
         if kind == "timertrigger":
             return self._timers[name].payload()
         if kind == "queuetrigger":

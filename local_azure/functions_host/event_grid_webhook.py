@@ -1,7 +1,7 @@
 """The Event Grid trigger's webhook, `/runtime/webhooks/EventGrid?functionName=F`.
 
-Source of the rules: EventGridExtensionConfigProvider and HttpRequestProcessor of
-Microsoft.Azure.WebJobs.Extensions.EventGrid. The system key (`code`) is not modelled: any is taken.
+The rules follow EventGridExtensionConfigProvider and HttpRequestProcessor of
+Microsoft.Azure.WebJobs.Extensions.EventGrid. The system key (`code`) is not modelled: any value is accepted.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ TRIGGER = "eventgridtrigger"
 
 
 class EventGridWebhook:
-    """Answers Event Grid: handshakes, notifications (one invocation an event, all at once), and goodbyes."""
+    """Answers handshakes, notifications (concurrently, one invocation per event), and unsubscriptions."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -32,8 +32,8 @@ class EventGridWebhook:
     async def answer(self, request: Request) -> Response:
         """Answer one request.
 
-        404 for an unknown function, 400 for a body or an `aeg-event-type` that is not understood, 202 where every
-        invocation succeeded, 500 with the first failure's message where one did not: Event Grid sends them all again.
+        404 for an unknown function, 400 for an unknown `aeg-event-type` or an invalid body, 202 if every invocation
+        succeeded, 500 with the first error's message otherwise: Event Grid then sends all of the events again.
         """
         name = request.query_params.get("functionName", "")
         if name not in self._functions:
@@ -48,14 +48,14 @@ class EventGridWebhook:
         if kind == "unsubscribe":
             return Response(status_code=202)
         if kind not in ("subscriptionvalidation", "notification"):
-            return PlainTextResponse(f"aeg-event-type {kind!r} is not known", status_code=400)
+            return PlainTextResponse(f"unknown aeg-event-type {kind!r}", status_code=400)
         try:
             document = json.loads(await request.body())
             events = _events(document)
             if kind == "subscriptionvalidation":
                 return JSONResponse({"validationResponse": _validation_code(events[0])})
         except (ValueError, LookupError, TypeError) as error:
-            return PlainTextResponse(f"the body is not what {kind} sends: {error}", status_code=400)
+            return PlainTextResponse(f"the body is not valid for {kind}: {error}", status_code=400)
         return await self._notify(name, events)
 
     async def _notify(self, name: str, events: list[dict[str, Any]]) -> Response:
@@ -86,6 +86,6 @@ def _events(document: object) -> list[dict[str, Any]]:
 
 def _validation_code(event: dict[str, Any]) -> str:
     data = event["data"]
-    if isinstance(data, str):  # a CloudEvent's data is JSON within JSON here
+    if isinstance(data, str):  # in a CloudEvent, the data is a JSON string here
         data = json.loads(data)
     return str(data["validationCode"])

@@ -1,13 +1,13 @@
 """A Functions host for one machine: `python -m local_azure.functions_host --root . --settings local.settings.json`.
 
 It runs a function app under the real Python worker library, and does what the real host does around it: HTTP, queue,
-timer and Event Grid triggers, with the real host's timings and encodings. Standard output gets one line, when the host
-is ready; logs and what functions print go to standard error. It stops on SIGTERM or SIGINT: it takes no more work,
-waits a few seconds for what is running, and exits with 0. What still runs then, and what a kill -9 stops, comes back
-when its message's lease ends (see `local_azure.functions_host.queue_listener`; `--message-lease` makes that quick).
+timer and Event Grid triggers, with the real host's timings and encodings. It writes one line to standard output, when
+it is ready; logs and the output of functions go to standard error. On SIGTERM or SIGINT it accepts no more work, waits
+a few seconds for running functions, and exits with 0. A message whose function still runs then, or is ended by a
+kill -9, becomes visible again when its lease ends (see `queue_listener`; `--message-lease` shortens it).
 
 Not modelled: function and system keys, output bindings, retry decorators, the function timeout, scaling, and other
-triggers; an app that uses one of the bindings that are missing is refused at start.
+triggers. An app that uses an unsupported binding is refused at start.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from local_azure.clock import Clock, SystemClock
 from local_azure.errors import LocalAzureError
 from local_azure.functions_host.admin import HostAdmin
 from local_azure.functions_host.event_grid_webhook import EventGridWebhook
-from local_azure.functions_host.http_trigger import HttpFront, HttpTrigger
+from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
 from local_azure.functions_host.log import log_to_stderr
 from local_azure.functions_host.queue_listener import POISON_SUFFIX, REAL_LEASE, QueueListener, QueueTrigger
 from local_azure.functions_host.settings import HostSettings, is_disabled, load_local_settings, queue_client, resolve
@@ -50,7 +50,7 @@ _EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 @frozen(kw_only=True)
 class HostOptions:
-    """What the command line says. Times are in seconds; port 0 takes a free one."""
+    """The options of the command line. Times are in seconds; port 0 takes a free one."""
 
     root: Path
     settings: Path | None = None
@@ -81,7 +81,7 @@ class FunctionsHost:
     def app(self) -> Starlette:
         """Return the ASGI app: the admin API, the Event Grid webhook, then the functions' routes."""
         admin = HostAdmin(self._worker, self._timers)
-        front = HttpFront(
+        front = HttpDispatcher(
             self._worker,
             [
                 HttpTrigger.of(function, self._settings.route_prefix)
@@ -102,11 +102,11 @@ class FunctionsHost:
         )
 
     def listeners(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """Return what to run until the host stops."""
+        """Return the coroutine functions to run until the host stops."""
         return [listener.listen for listener in self._listeners]
 
     async def drain(self) -> None:
-        """Wait for what queues and timers started, for a few seconds."""
+        """Wait a few seconds for the functions that queues and timers started."""
         left = sum(await asyncio.gather(*(listener.drain(self._options.drain) for listener in self._listeners)))
         if left:
             _log.warning("%d functions still run; their messages come back when the lease ends.", left)
@@ -117,7 +117,7 @@ class FunctionsHost:
         connection = str(binding.get("connection") or "")
         poison = None if name.endswith(POISON_SUFFIX) else queue_client(name + POISON_SUFFIX, connection)
 
-        async def execute(*arguments: Any) -> bool:  # noqa: ANN401 - what the listener hands over goes on as it is
+        async def execute(*arguments: Any) -> bool:  # noqa: ANN401 - passed through
             return (await self._worker.invoke(function.name, *arguments)).succeeded
 
         trigger = QueueTrigger(
@@ -145,7 +145,7 @@ class FunctionsHost:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, with the signals left to the host."""
+    """uvicorn's server, without its signal handlers: the host has its own."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -161,11 +161,11 @@ class _Server(uvicorn.Server):
 
 
 async def run(options: HostOptions, announce: Callable[[str], None], clock: Clock | None = None) -> None:
-    """Run the host until SIGTERM or SIGINT; `announce` gets the line that says it is ready.
+    """Run the host until SIGTERM or SIGINT; `announce` is called with a line when the host is ready.
 
     Raises:
-        LocalAzureError: the settings, the app, or one of its bindings is wrong, or the port is taken.
-        ExceptionGroup: a listener failed for good.
+        LocalAzureError: the settings, the app or one of its bindings is invalid, or the port is in use.
+        ExceptionGroup: a listener failed permanently.
     """
     if options.settings is not None:
         load_local_settings(options.settings)
@@ -199,10 +199,10 @@ async def _serve(
         serving = group.create_task(server.serve([listening]))
         await server.ready.wait()
         listeners = [group.create_task(listen()) for listen in host.listeners()]
-        await asyncio.sleep(0)  # each listener has begun once the host says it is ready
+        await asyncio.sleep(0)  # every listener has started before the host reports that it is ready
         ready()
         await stop.wait()
-        _log.info("Stopping: no more work is taken.")
+        _log.info("Stopping: no more work is accepted.")
         server.should_exit = True
         for task in listeners:
             task.cancel()
@@ -219,21 +219,24 @@ def _check_bindings(function: Function) -> None:
     kinds = [str(binding["type"]).lower() for binding in function.bindings if is_trigger(binding)]
     if len(kinds) != 1 or kinds[0] not in _TRIGGERS:
         raise WorkerError(
-            f"Function {function.name} has the triggers {kinds}; the local host models one of {', '.join(_TRIGGERS)}."
+            f"Function {function.name} has the triggers {kinds}; "
+            f"the local host supports exactly one of {', '.join(_TRIGGERS)}."
         )
     for binding in function.bindings:
-        # An HTTP function's response is a binding too, and the one output there is.
+        # The response of an HTTP function is a binding too, and the only supported output.
         if not is_trigger(binding) and binding["type"] != "http":
             raise WorkerError(
                 f"Function {function.name} has a binding {binding['type']!r}: beside triggers, "
-                "the local host models http alone."
+                "the local host supports only http."
             )
 
 
 def _options(arguments: Sequence[str] | None) -> HostOptions:
     parser = argparse.ArgumentParser(prog="python -m local_azure.functions_host", description=__doc__.split("\n\n")[0])
     parser.add_argument("--root", type=Path, default=Path(), help="folder of the function app (default: this one)")
-    parser.add_argument("--settings", type=Path, help="a local.settings.json; variables that are set already win")
+    parser.add_argument(
+        "--settings", type=Path, help="a local.settings.json; variables that are already set take precedence"
+    )
     parser.add_argument("--state", type=Path, help="folder for the timers' status (default: .kedja in the root)")
     parser.add_argument("--port", type=int, default=7071, help="port, 0 for a free one (default: %(default)s)")
     parser.add_argument(
@@ -241,7 +244,7 @@ def _options(arguments: Sequence[str] | None) -> HostOptions:
         type=int,
         default=int(REAL_LEASE),
         metavar="SECONDS",
-        help="how long a message in process stays invisible if the host dies (default: %(default)s, the real host's)",
+        help="how long a message stays invisible if the host dies (default: %(default)s, as the real host)",
     )
     parser.add_argument("--drain", type=float, default=5, metavar="SECONDS", help="how long a stop waits (default: 5)")
     parsed = vars(parser.parse_args(arguments))
@@ -258,9 +261,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     ready = sys.stdout
     log_to_stderr({})
-    with contextlib.redirect_stdout(sys.stderr):  # what functions print belongs to the log
+    with contextlib.redirect_stdout(sys.stderr):  # the output of functions belongs in the log
         try:
-            # Not asyncio.run, which would cancel what the app left running, and wait for it: a worker just ends.
+            # Not asyncio.run: it would cancel the app's remaining tasks and wait for them; a worker just exits.
             asyncio.new_event_loop().run_until_complete(run(options, lambda line: print(line, file=ready, flush=True)))
         except LocalAzureError as error:
             sys.stderr.write(f"{error}\n")

@@ -1,7 +1,7 @@
 """Route templates of HTTP triggers, such as `orders/{id:int?}` and `/{*path}`.
 
 Format: https://learn.microsoft.com/aspnet/web-api/overview/web-api-routing-and-actions/attribute-routing-in-web-api-2,
-as the Functions host uses it. Matching ignores case. Of the constraints, `int`, `alpha` and `guid` are modelled.
+as the Functions host uses it. Matching ignores case. Of the constraints, `int`, `alpha` and `guid` are supported.
 """
 
 import re
@@ -22,24 +22,24 @@ _PARAMETER: Final = re.compile(r"\{(?P<all>\*?)(?P<name>\w+)(?::(?P<constraint>\
 
 
 class InvalidRoute(LocalAzureError):
-    """A route template that this host does not understand."""
+    """The route template is invalid, or not supported by this host."""
 
 
 @frozen(kw_only=True)
 class RouteTemplate:
-    """A parsed template. Made by `RouteTemplate.parse`."""
+    """A parsed template; created by `RouteTemplate.parse`."""
 
     template: str
     pattern: re.Pattern[str]
     precedence: tuple[int, ...]
-    """Smaller is matched first: for each segment 0 literal, 1 constrained, 2 any value, 3 the rest of the path."""
+    """Tried in ascending order. Per segment: 0 literal, 1 constrained, 2 any value, 3 the rest of the path."""
 
     @classmethod
     def parse(cls, template: str) -> "RouteTemplate":
-        """Read a template; slashes at its ends mean nothing.
+        """Parse a template; leading and trailing slashes are ignored.
 
         Raises:
-            InvalidRoute: a segment is neither text nor one parameter, or a constraint is not modelled.
+            InvalidRoute: a segment is neither text nor one parameter, or a constraint is not supported.
         """
         expression = ""
         precedence = []
@@ -52,7 +52,7 @@ class RouteTemplate:
         )
 
     def match(self, raw_path: str) -> dict[str, str] | None:
-        """Return the parameters, decoded, where the path (still percent-encoded) fits; None where it does not."""
+        """Return the decoded parameters if the percent-encoded path matches, else None."""
         found = self.pattern.fullmatch(raw_path)
         if found is None:
             return None
@@ -70,6 +70,6 @@ def _segment(segment: str, template: str) -> tuple[str, int]:
         return f"(?:/(?P<{name}>.*))?", 3
     constraint = parameter["constraint"] or ""
     if constraint not in _CONSTRAINTS:
-        raise InvalidRoute(f"Route {template!r}: the local host does not model the constraint {constraint!r}.")
+        raise InvalidRoute(f"Route {template!r}: the local host does not support the constraint {constraint!r}.")
     expression = f"/(?P<{name}>{_CONSTRAINTS[constraint]})"
     return (f"(?:{expression})?" if parameter["optional"] else expression), (1 if constraint else 2)

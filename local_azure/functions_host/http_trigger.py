@@ -1,7 +1,7 @@
-"""The HTTP trigger: requests become invocations as the Functions host makes them, and their answers responses.
+"""The HTTP trigger: turns requests into invocations, and results into responses, as the Functions host does.
 
-Function keys are not modelled: `authLevel` function and admin are open to everyone, as under `func start`. What a
-function gets: method, the URL as sent, headers in lower case, query values that are not empty (repeated headers and
+Function keys are not modelled: `authLevel` function and admin are open to everyone, as under `func start`. A
+function receives the method, the URL as sent, headers in lower case, non-empty query values (repeated headers and
 values joined by commas), route parameters, and the body as bytes.
 """
 
@@ -29,7 +29,7 @@ _HOMEPAGE = "Your Functions host is up and running. AzureWebJobsDisableHomepage=
 
 @frozen(kw_only=True)
 class HttpTrigger:
-    """A function that answers HTTP. `methods` is None where it takes every one."""
+    """A function with an HTTP trigger. `methods` is None if it accepts every method."""
 
     function: str
     route: RouteTemplate
@@ -37,10 +37,10 @@ class HttpTrigger:
 
     @classmethod
     def of(cls, function: Function, route_prefix: str) -> "HttpTrigger":
-        """Read a function's trigger; the route is the function's name where it gives none.
+        """Read a function's trigger; the route defaults to the function's name.
 
         Raises:
-            InvalidRoute: the route is not understood.
+            InvalidRoute: the route is invalid or not supported.
         """
         trigger = function.trigger
         route = trigger.get("route")
@@ -52,11 +52,11 @@ class HttpTrigger:
         )
 
 
-class HttpFront:
-    """An ASGI app that gives each request to the function whose route and methods fit it, the most exact route first.
+class HttpDispatcher:
+    """An ASGI app that passes each request to the function with the most specific matching route.
 
-    Without such a function the answer is 404, for a method that none takes too. The path `/` is the host's homepage
-    unless `homepage` is false (AzureWebJobsDisableHomepage=true).
+    If no function matches the route and the method, the response is 404. The path `/` is the host's homepage unless
+    `homepage` is false (AzureWebJobsDisableHomepage=true).
     """
 
     def __init__(self, worker: Worker, triggers: Iterable[HttpTrigger], *, homepage: bool) -> None:
@@ -117,7 +117,7 @@ def _joined_query(query: QueryParams) -> dict[str, str]:
 
 
 def to_response(invocation: Invocation, method: str) -> Response:
-    """Return what the caller gets: the function's response, 204 for no value, 500 for a failed invocation."""
+    """Return the HTTP response of an invocation: 204 if it returned no value, 500 if it failed."""
     if not invocation.succeeded:
         return Response(status_code=500)
     value = invocation.return_value
@@ -132,7 +132,7 @@ def to_response(invocation: Invocation, method: str) -> Response:
 
 def _http_response(http: RpcHttp, method: str) -> Response:
     headers = {name: value for name, value in http.headers.items() if name.lower() != "transfer-encoding"}
-    if method != "HEAD":  # where the length is of the body that a GET would bring
+    if method != "HEAD":  # for HEAD, the length is that of the body of a GET
         headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
     kind = http.body.WhichOneof("data")
     body = getattr(http.body, kind) if kind else b""

@@ -1,4 +1,4 @@
-"""The Functions host's log: one line a record on standard error, with the function and the invocation it belongs to."""
+"""The Functions host's log: one line per record on standard error, with its function and invocation."""
 
 import logging
 import sys
@@ -9,9 +9,9 @@ from azure_functions_runtime import invocation_id_cv
 
 
 class HostFormatter(logging.Formatter):
-    """`time level [function invocation] message`; a stack follows on lines of its own.
+    """`time level [function invocation] message`; a traceback follows on further lines.
 
-    `running` gives the name of a function by its invocation id. Records from outside an invocation say `[host]`.
+    `running` maps invocation ids to function names. Records from outside an invocation have `[host]`.
     """
 
     def __init__(self, running: Mapping[str, str]) -> None:
@@ -19,7 +19,7 @@ class HostFormatter(logging.Formatter):
         self._running = running
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text."""
+        """Return the record as a line of text."""
         invocation = invocation_id_cv.get()
         name = self._running.get(invocation) if invocation is not None else None
         record.source = f"{name} {invocation}" if name else "host"
@@ -28,10 +28,10 @@ class HostFormatter(logging.Formatter):
 
 
 def log_to_stderr(running: Mapping[str, str]) -> None:
-    """Send every record from INFO up to standard error.
+    """Write every record of level INFO and above to standard error.
 
-    Left out below WARNING: the storage client's line for each HTTP call (a poll is one), and the worker library's own
-    two lines for each invocation, which say less than the host's one.
+    Omitted below WARNING: the storage client's line per HTTP call (each poll is one), and the worker library's two
+    lines per invocation, which say less than the host's own.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(HostFormatter(running))

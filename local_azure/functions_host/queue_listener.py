@@ -1,11 +1,11 @@
 """The queue trigger, with the real host's timings: polling, lease, dequeue count, poison queue, Base64.
 
-Source of the rules: QueueListener, QueueProcessor, QueueServiceClientProvider and RandomizedExponentialBackoffStrategy
+The rules follow QueueListener, QueueProcessor, QueueServiceClientProvider and RandomizedExponentialBackoffStrategy
 of Microsoft.Azure.WebJobs.Extensions.Storage.Queues.
 
-A message that is being processed is invisible for the lease, renewed when half of it has gone by. The real host's lease
-is 600 seconds, so after a kill -9 its messages come back up to ten minutes later. On one machine a shorter lease makes
-the same recovery quick; it changes nothing else, since the lease is renewed while the function runs.
+While a message is processed, it is invisible for the duration of a lease, which is renewed after half its time. The
+real host's lease is 600 seconds, so after a kill -9 its messages reappear up to ten minutes later. On one machine, a
+shorter lease speeds up that recovery; it changes nothing else, since it is renewed while the function runs.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from local_azure.functions_host.settings import QueueOptions
 _log = logging.getLogger(__name__)
 
 REAL_LEASE: Final = 600.0
-"""Seconds for which the real host makes a message invisible that it processes."""
+"""Seconds for which the real host hides a message that it processes."""
 
 POISON_SUFFIX: Final = "-poison"
 
-_FIRST_POLL: Final = 0.1
-_SHORTEST_RENEWAL: Final = 60.0
+_MIN_POLL_DELAY: Final = 0.1
+_MIN_RENEWAL_DELAY: Final = 60.0
 _CONFLICT: Final = 409
 
 Execute = Callable[[TypedData, Mapping[str, TypedData]], Awaitable[bool]]
@@ -43,46 +43,48 @@ Execute = Callable[[TypedData, Mapping[str, TypedData]], Awaitable[bool]]
 
 
 class QueueRefused(LocalAzureError):
-    """The queue service refuses the host for good."""
+    """The queue service permanently refuses the host's requests."""
 
 
 def _jitter() -> float:
-    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads polls, hides nothing
+    return random.uniform(0.8, 1.2)  # noqa: S311 - not for security: it spreads polls
 
 
 class PollingDelay:
-    """How long to wait before the next poll: 100 ms after a message, then roughly doubling up to the longest."""
+    """The delay before the next poll: 100 ms after a message, then roughly doubling, up to a maximum."""
 
     def __init__(self, longest: float, jitter: Callable[[], float] = _jitter) -> None:
         self._longest = longest
         self._jitter = jitter
-        self._current = min(_FIRST_POLL, longest)
+        self._current = min(_MIN_POLL_DELAY, longest)
         self._exponent = 1
 
     def next(self, *, found_message: bool) -> float:
-        """Return the seconds to wait."""
+        """Return the delay in seconds."""
         if found_message:
-            self._current = min(_FIRST_POLL, self._longest)
+            self._current = min(_MIN_POLL_DELAY, self._longest)
             self._exponent = 1
         elif self._current != self._longest:
-            self._current = min(_FIRST_POLL + self._jitter() * 2 ** (self._exponent - 1) * _FIRST_POLL, self._longest)
+            self._current = min(
+                _MIN_POLL_DELAY + self._jitter() * 2 ** (self._exponent - 1) * _MIN_POLL_DELAY, self._longest
+            )
             self._exponent += 1
         return self._current
 
 
 @frozen(kw_only=True)
 class QueueTrigger:
-    """What a listener listens to. `lease` is in seconds, whole ones."""
+    """The queue of a listener, and its options. `lease` is in whole seconds."""
 
     queue: QueueClient
     poison: QueueClient | None
-    """Where messages go that fail for good; a queue that is itself a poison queue has none."""
+    """The queue for messages that failed too often; None for a queue that is itself a poison queue."""
     options: QueueOptions
     lease: float = REAL_LEASE
 
 
 class QueueListener:
-    """Feeds one queue to one function. A queue that does not exist is waited for, as the real host does."""
+    """Runs a function for each message of a queue. Like the real host, it waits for a queue that does not exist."""
 
     def __init__(self, trigger: QueueTrigger, execute: Execute, clock: Clock) -> None:
         self._queue = trigger.queue
@@ -95,10 +97,10 @@ class QueueListener:
         self._processing: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
-        """Poll until cancelled; messages in process go on, and `drain` waits for them.
+        """Poll until cancelled; messages in process continue, and `drain` waits for them.
 
         Raises:
-            QueueRefused: storage will not serve the host (wrong key, no right, no valid name of a queue).
+            QueueRefused: storage refuses the requests (wrong key, missing permission, invalid queue name).
         """
         found = False
         while True:
@@ -109,13 +111,13 @@ class QueueListener:
                 task.add_done_callback(self._processing.discard)
             if messages:
                 found = True
-                await self._wait_for_room()
+                await self._wait_for_capacity()
             else:
                 await self._clock.sleep(self._delay.next(found_message=found))
                 found = False
 
     async def drain(self, seconds: float) -> int:
-        """Wait for the messages in process, `seconds` at most; return how many are left. They stay leased."""
+        """Wait up to `seconds` for messages in process; return how many are left. These stay leased."""
         if self._processing:
             await asyncio.wait(self._processing, timeout=seconds)
         return len(self._processing)
@@ -125,23 +127,25 @@ class QueueListener:
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            await self._give_back(call)
+            await self._release(call)
             raise
         except HttpResponseError as error:
             gone = isinstance(error, ResourceNotFoundError) or error.status_code == _CONFLICT
             if not gone and error.status_code is not None and error.status_code < 500:  # noqa: PLR2004 - HTTP's own
-                raise QueueRefused(f"Queue {self._queue.queue_name} refuses the host: {error.message}") from error
+                raise QueueRefused(
+                    f"Queue {self._queue.queue_name} refuses the host's requests: {error.message}"
+                ) from error
             if not gone:
                 _log.warning("Queue %s cannot be read: %s", self._queue.queue_name, error.reason)
         except AzureError as error:
             _log.warning("Queue %s cannot be reached: %s", self._queue.queue_name, error)
         return []
 
-    async def _give_back(self, call: "asyncio.Task[list[QueueMessage]]") -> None:
-        """Make what a poll brings that nobody waits for any more visible again, not only when its lease ends."""
+    async def _release(self, call: "asyncio.Task[list[QueueMessage]]") -> None:
+        """Make the messages of a cancelled poll visible again, instead of when their lease ends."""
         with contextlib.suppress(AzureError):
             for message in await call:
-                await self._settle(message, self._queue.update_message, visibility_timeout=0)
+                await self._complete(message, self._queue.update_message, visibility_timeout=0)
 
     def _receive_page(self) -> list[QueueMessage]:
         pages = self._queue.receive_messages(
@@ -149,18 +153,18 @@ class QueueListener:
         ).by_page()
         return list(next(pages, ()))
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         while len(self._processing) > self._options.new_batch_threshold:
             await asyncio.wait(self._processing, return_when=asyncio.FIRST_COMPLETED)
 
     async def _process(self, message: QueueMessage) -> None:
-        """Process a message; storage's refusals are logged, and the message comes back when its lease ends."""
+        """Process a message. Errors of storage are logged, and the message reappears when its lease ends."""
         try:
-            await self._process_unguarded(message)
+            await self._process_or_raise(message)
         except AzureError:
             _log.exception("Message %s of queue %s cannot be completed.", message.id, self._queue.queue_name)
 
-    async def _process_unguarded(self, message: QueueMessage) -> None:
+    async def _process_or_raise(self, message: QueueMessage) -> None:
         count = message.dequeue_count or 0
         content = message.content or ""
         try:
@@ -171,20 +175,22 @@ class QueueListener:
                 message.id,
                 self._queue.queue_name,
             )
-            await self._bury(message)
+            await self._move_to_poison(message)
             return
         if count > self._options.max_dequeue_count:
-            await self._bury(message)
+            await self._move_to_poison(message)
             return
         if await self._run(message, body):
-            await self._settle(message, self._queue.delete_message)
+            await self._complete(message, self._queue.delete_message)
         elif self._poison is None:
-            # Left invisible until its lease ends, so that it does not fail again at once.
+            # It stays invisible until its lease ends, so that it is not retried immediately.
             pass
         elif count >= self._options.max_dequeue_count:
-            await self._bury(message)
+            await self._move_to_poison(message)
         else:
-            await self._settle(message, self._queue.update_message, visibility_timeout=self._options.visibility_timeout)
+            await self._complete(
+                message, self._queue.update_message, visibility_timeout=self._options.visibility_timeout
+            )
 
     async def _run(self, message: QueueMessage, body: bytes) -> bool:
         try:
@@ -197,12 +203,12 @@ class QueueListener:
             return await self._execute(TypedData(string=text), _metadata(message, text))
         finally:
             renewal.cancel()
-            # A renewal under way is waited for: it changes the receipt that the next call needs.
+            # Wait for a renewal in progress: it changes the pop receipt that the next call needs.
             with contextlib.suppress(asyncio.CancelledError):
                 await renewal
 
     async def _renew(self, message: QueueMessage) -> None:
-        """Renew the lease when half of it has gone by; after a failure, sooner."""
+        """Renew the lease after half its time; after a failure, sooner."""
         usual = wait = self._lease / 2
         while True:
             await self._clock.sleep(wait)
@@ -212,7 +218,7 @@ class QueueListener:
             except asyncio.CancelledError:
                 await call
                 raise
-            wait = usual if renewed else max(wait / 2, min(_SHORTEST_RENEWAL, usual / 4))
+            wait = usual if renewed else max(wait / 2, min(_MIN_RENEWAL_DELAY, usual / 4))
 
     async def _extend(self, message: QueueMessage) -> bool:
         try:
@@ -225,20 +231,20 @@ class QueueListener:
         message.pop_receipt = receipt.pop_receipt
         return True
 
-    async def _settle(
+    async def _complete(
         self, message: QueueMessage, call: Callable[..., object], visibility_timeout: float | None = None
     ) -> None:
-        """Delete or release a message. Where somebody else has it by now, or it is gone, there is nothing to do."""
+        """Delete or release a message. If it is gone, or leased by another host, nothing is left to do."""
         arguments = {} if visibility_timeout is None else {"visibility_timeout": int(visibility_timeout)}
         try:
             await asyncio.to_thread(call, message.id, message.pop_receipt, **arguments)
         except HttpResponseError as error:
             if error.status_code not in (400, 404, 409):
                 raise
-            _log.info("Message %s is not ours any more: %s", message.id, error.reason)
+            _log.info("Message %s no longer belongs to this host: %s", message.id, error.reason)
 
-    async def _bury(self, message: QueueMessage) -> None:
-        """Move a message, as it is stored, to the poison queue; make that queue if it is not there."""
+    async def _move_to_poison(self, message: QueueMessage) -> None:
+        """Move a message, as stored, to the poison queue; create that queue if it is missing."""
         poison = self._poison
         if poison is None:
             return
@@ -248,7 +254,7 @@ class QueueListener:
         except ResourceNotFoundError:
             await asyncio.to_thread(poison.create_queue)
             await asyncio.to_thread(poison.send_message, message.content)
-        await self._settle(message, self._queue.delete_message)
+        await self._complete(message, self._queue.delete_message)
 
 
 def _decode(content: str) -> bytes:

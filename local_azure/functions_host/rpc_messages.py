@@ -1,7 +1,7 @@
-"""Stand-ins for the messages of FunctionRpc.proto that `azure_functions_runtime` reads and writes.
+"""Plain classes in place of the messages of FunctionRpc.proto that `azure_functions_runtime` reads and writes.
 
-The worker library takes its message classes as an argument, so plain objects with the same names do; this module is
-what is handed to it. Source of the names: azure-functions-language-worker-protobuf, `src/proto/FunctionRpc.proto`.
+The worker library takes its message classes from a module that is passed to it: this one. Source of the names:
+azure-functions-language-worker-protobuf, `src/proto/FunctionRpc.proto`.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class TypedData(SimpleNamespace):
-    """One value with its kind: exactly one keyword of `string`, `bytes`, `json`, `http`, or none for no value."""
+    """A value and its kind: exactly one keyword of `string`, `bytes`, `json`, `http`, or none for no value."""
 
     def WhichOneof(self, _group: str) -> str | None:  # noqa: N802 - protobuf's name
-        """Return the kind of the value, None where there is none."""
+        """Return the kind of the value, or None."""
         return next(iter(vars(self)), None)
 
 
@@ -24,7 +24,7 @@ class ParameterBinding(SimpleNamespace):
     data: TypedData
 
     def WhichOneof(self, _group: str) -> str | None:  # noqa: N802 - protobuf's name
-        """Return "data" where there is a value. Shared memory, the other kind, is never sent."""
+        """Return "data" if there is a value. Shared memory, the other kind, is not supported."""
         return "data" if hasattr(self, "data") else None
 
 
@@ -62,12 +62,12 @@ class RpcHttpCookie(SimpleNamespace):
     same_site: int
 
 
-# The member of the enumeration is a keyword of Python.
+# The name of this member is a keyword in Python.
 setattr(RpcHttpCookie.SameSite, "None", 0)
 
 
 class StatusResult(SimpleNamespace):
-    """How a request to the worker ended: `status`, and `exception` where it failed."""
+    """The result of a request to the worker: `status`, and `exception` if it failed."""
 
     Failure = 0
     Success = 1
@@ -85,7 +85,7 @@ class RpcException(SimpleNamespace):
 
 
 class BindingInfo(SimpleNamespace):
-    """A binding of a function. The numbers are the direction and the data type."""
+    """A binding of a function. The constants are directions and data types."""
 
     in_ = 0
     out = 1
@@ -97,7 +97,7 @@ class BindingInfo(SimpleNamespace):
 
 
 class RpcFunctionMetadata(SimpleNamespace):
-    """A function as the worker indexed it. `raw_bindings` are JSON objects as text."""
+    """A function as the worker indexed it. `raw_bindings` are JSON objects, as strings."""
 
     name: str
     function_id: str
@@ -106,7 +106,7 @@ class RpcFunctionMetadata(SimpleNamespace):
 
 
 class InvocationResponse(SimpleNamespace):
-    """The answer to an invocation; a failed function is an answer, not an exception."""
+    """The response to an invocation. If the function failed, `result` says so; nothing is raised."""
 
     result: StatusResult
     return_value: TypedData | None
@@ -114,20 +114,20 @@ class InvocationResponse(SimpleNamespace):
 
 
 class FunctionMetadataResponse(SimpleNamespace):
-    """What was indexed; None where the script file is missing."""
+    """The indexed functions; None if the script file is missing."""
 
     function_metadata_results: list[RpcFunctionMetadata] | None
     result: StatusResult
 
 
 class WorkerInitResponse(SimpleNamespace):
-    """Says whether the app was imported and indexed."""
+    """Whether the app was imported and indexed."""
 
     result: StatusResult
 
 
 class FunctionLoadResponse(SimpleNamespace):
-    """Says whether a function was loaded."""
+    """Whether a function was loaded."""
 
     result: StatusResult
 
@@ -145,7 +145,7 @@ class NullableString(SimpleNamespace):
 
 
 class NullableBool(SimpleNamespace):
-    """A truth in `value`."""
+    """A Boolean in `value`."""
 
 
 class NullableDouble(SimpleNamespace):

@@ -1,4 +1,4 @@
-"""What the Functions host is told: host.json, local.settings.json, and connections by name.
+"""The settings of the Functions host: host.json, local.settings.json, and connections by name.
 
 Formats: https://learn.microsoft.com/azure/azure-functions/functions-host-json and
 https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file.
@@ -22,11 +22,11 @@ from local_azure.storage.azurite import AzuriteAccount
 _TIME_SPAN: Final = re.compile(r"(?:(?P<days>\d+)\.)?(?P<hours>\d+):(?P<minutes>\d+)(?::(?P<seconds>\d+(?:\.\d+)?))?")
 
 _EMULATOR: Final = AzuriteAccount(blob_port=10000, queue_port=10001, table_port=10002)
-"""What UseDevelopmentStorage=true stands for."""
+"""The account that UseDevelopmentStorage=true means."""
 
 
 class InvalidHostSettings(LocalAzureError):
-    """host.json, local.settings.json or an app setting is missing or wrong."""
+    """host.json, local.settings.json or an app setting is missing or invalid."""
 
 
 @frozen(kw_only=True)
@@ -43,7 +43,7 @@ class QueueOptions:
 
 @frozen(kw_only=True)
 class HostSettings:
-    """What this host reads of host.json."""
+    """The settings in host.json that this host uses."""
 
     route_prefix: str = "api"
     queues: QueueOptions = QueueOptions()
@@ -53,7 +53,7 @@ class HostSettings:
         """Read host.json in the folder `root`.
 
         Raises:
-            InvalidHostSettings: it is missing, no JSON object, or has a value of the wrong form.
+            InvalidHostSettings: it is missing, not a JSON object, or has an invalid value.
         """
         file = root / "host.json"
         document = _read_object(file)
@@ -64,24 +64,24 @@ class HostSettings:
                 queues=_queue_options(extensions.get("queues", {})),
             )
         except (AttributeError, TypeError, ValueError) as error:
-            raise InvalidHostSettings(f"{file}: extensions has a value of the wrong form: {error}") from error
+            raise InvalidHostSettings(f"{file}: extensions has an invalid value: {error}") from error
 
 
 def load_local_settings(file: Path, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Put `Values` of a local.settings.json into the environment; a variable that is set already stays as it is.
+    """Add the `Values` of a local.settings.json to the environment; variables that are already set take precedence.
 
     Raises:
-        InvalidHostSettings: the file is missing, no JSON object, or a value is no text.
+        InvalidHostSettings: the file is missing or not a JSON object, or a value is not a string.
     """
     values = _read_object(file).get("Values", {})
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise InvalidHostSettings(f'{file}: "Values" must be an object whose values are all text.')
+        raise InvalidHostSettings(f'{file}: "Values" must be an object whose values are all strings.')
     for name, value in values.items():
         environment.setdefault(name, value)
 
 
 def resolve(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Replace each `%NAME%` in a binding's value by the app setting of that name.
+    """Replace each `%NAME%` in the value of a binding with the app setting of that name.
 
     Raises:
         InvalidHostSettings: there is no such setting.
@@ -89,14 +89,14 @@ def resolve(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
     def setting(match: re.Match[str]) -> str:
         if match[1] not in environment:
-            raise InvalidHostSettings(f"A binding says {text!r}, and there is no app setting {match[1]}.")
+            raise InvalidHostSettings(f"A binding refers to {text!r}, but there is no app setting {match[1]}.")
         return environment[match[1]]
 
     return re.sub(r"%([^%]+)%", setting, text)
 
 
 def is_disabled(function: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether the app setting `AzureWebJobs.<function>.Disabled` disables a function: it has no listener then.
+    """Return whether the app setting `AzureWebJobs.<function>.Disabled` disables a function: it then has no listener.
 
     Source: https://learn.microsoft.com/azure/azure-functions/disable-function.
     """
@@ -104,17 +104,17 @@ def is_disabled(function: str, environment: Mapping[str, str] = os.environ) -> b
 
 
 def queue_client(queue: str, connection: str, environment: Mapping[str, str] = os.environ) -> QueueClient:
-    """Return a client for a queue, over the account that the connection's name stands for; messages as they are stored.
+    """Return a client for a queue in the account that the connection names; it does not decode messages.
 
-    The setting `AzureWebJobs<connection>` or `<connection>` is a connection string (or UseDevelopmentStorage=true);
-    else `<connection>__queueServiceUri` is the address of the account's queues, used with the machine's Azure identity,
-    or with the published key where the account is the emulator's. An empty name means AzureWebJobsStorage.
+    The setting `AzureWebJobs<connection>` or `<connection>` is a connection string (or UseDevelopmentStorage=true).
+    Otherwise `<connection>__queueServiceUri` is the URL of the queue service, used with the machine's Azure identity,
+    or with the published key if the account is the emulator's. An empty name means AzureWebJobsStorage.
 
     Raises:
-        InvalidHostSettings: none of these settings is there, or the connection string cannot be read.
+        InvalidHostSettings: none of these settings exists, or the connection string is invalid.
     """
     name = connection or "AzureWebJobsStorage"
-    # The host polls again anyway: a call that hangs on would only slow its stop down.
+    # The host polls again anyway: long retries would only delay its shutdown.
     transport: dict[str, Any] = {
         "retry_policy": LinearRetry(backoff=1, retry_total=2, random_jitter_range=0),
         "connection_timeout": 5,
@@ -127,8 +127,8 @@ def queue_client(queue: str, connection: str, environment: Mapping[str, str] = o
         try:
             return QueueClient.from_connection_string(text, queue, **transport)
         except ValueError:
-            # Neither the text nor the client's error is repeated: they may hold the key.
-            raise InvalidHostSettings(f"The app setting {name} is no storage connection string.") from None
+            # Neither the text nor the client's error is shown: they may contain the key.
+            raise InvalidHostSettings(f"The app setting {name} is not a storage connection string.") from None
     address = environment.get(f"{name}__queueServiceUri")
     if not address:
         raise InvalidHostSettings(
@@ -161,7 +161,7 @@ def _queue_options(section: Mapping[str, Any]) -> QueueOptions:
 def _seconds(text: object) -> float:
     match = _TIME_SPAN.fullmatch(str(text))
     if match is None:
-        raise ValueError(f"{text!r} is no time span hh:mm:ss")
+        raise ValueError(f"{text!r} is not a time span hh:mm:ss")
     parts = {unit: float(value) for unit, value in match.groupdict(default="0").items()}
     return timedelta(**parts).total_seconds()
 
@@ -172,7 +172,7 @@ def _read_object(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise InvalidHostSettings(f"{file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise InvalidHostSettings(f"{file} is no JSON: {error}.") from error
+        raise InvalidHostSettings(f"{file} is not JSON: {error}.") from error
     if not isinstance(document, dict):
-        raise InvalidHostSettings(f"{file} must hold one JSON object.")
+        raise InvalidHostSettings(f"{file} must contain one JSON object.")
     return document

@@ -1,8 +1,8 @@
-"""The timer trigger: waits for its next time, runs the function, and keeps its status across restarts.
+"""The timer trigger: runs the function at its scheduled times, and keeps its status across restarts.
 
-Source of the rules: TimerListener and ScheduleMonitor of Microsoft.Azure.WebJobs.Extensions.Timers. The status is kept
-in a file (the real host keeps the same JSON in a blob), unless `useMonitor` is false or the timer is due more than once
-in every minute. A time that went by while the host was down is run once at start, as past due.
+The rules follow TimerListener and ScheduleMonitor of Microsoft.Azure.WebJobs.Extensions.Timers. The status is stored in
+a file (the real host stores the same JSON in a blob), unless `useMonitor` is false or the timer is due more than once a
+minute. If a scheduled time passed while the host was down, the function runs once at start, as past due.
 """
 
 import asyncio
@@ -23,22 +23,22 @@ from local_azure.functions_host.timer_schedule import TimerSchedule
 _log = logging.getLogger(__name__)
 
 NEVER = "0001-01-01T00:00:00+00:00"
-"""How the status spells the last run of a timer that has not run yet."""
+"""The value of `Last` in the status of a timer that has not run yet."""
 
 Execute = Callable[[TypedData], Awaitable[object]]
-"""Runs the function with the timer's payload. It reports failures itself: a timer goes on after them."""
+"""Runs the function with the timer's payload. It reports failures itself; the timer continues after them."""
 
 
 @frozen(kw_only=True)
 class ScheduleStatus:
-    """When a timer ran, when it is due, and when that was worked out. Aware times."""
+    """When a timer last ran, when it is next due, and when that was calculated. All times are aware."""
 
     last: datetime | None
     next: datetime
     last_updated: datetime
 
     def document(self) -> dict[str, str]:
-        """Return the status as the real host writes it."""
+        """Return the status as JSON, as the real host writes it."""
         return {
             "Last": self.last.isoformat() if self.last else NEVER,
             "Next": self.next.isoformat(),
@@ -48,12 +48,12 @@ class ScheduleStatus:
 
 @frozen(kw_only=True)
 class ScheduleFile:
-    """Keeps a timer's status in a file."""
+    """Stores a timer's status in a file."""
 
     path: Path
 
     def read(self) -> ScheduleStatus | None:
-        """Return the status; None where there is none, or none that can be read."""
+        """Return the status, or None if there is none or it cannot be read."""
         try:
             document = json.loads(self.path.read_text())
             last = document["Last"]
@@ -65,20 +65,20 @@ class ScheduleFile:
         except FileNotFoundError:
             return None
         except (KeyError, TypeError, ValueError):
-            _log.warning("The timer status %s cannot be read; the schedule starts anew.", self.path)
+            _log.warning("The timer status %s cannot be read; the schedule starts over.", self.path)
             return None
 
     def write(self, status: ScheduleStatus) -> None:
-        """Put the status in the file's place at once, so that a kill leaves the old or the new one."""
+        """Replace the file atomically, so that a kill leaves the old or the new status."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(status.document()))
-        os.replace(new, self.path)  # noqa: PTH105 - the same call
+        os.replace(new, self.path)  # noqa: PTH105 - atomic by contract
 
 
 @frozen(kw_only=True)
 class TimerTrigger:
-    """A timer's settings. `file` is None where no status is kept."""
+    """A timer's settings. `file` is None if no status is stored."""
 
     schedule: TimerSchedule
     file: ScheduleFile | None
@@ -86,7 +86,7 @@ class TimerTrigger:
 
 
 class TimerListener:
-    """Runs one function by its schedule, one run at a time."""
+    """Runs one function on its schedule, one run at a time."""
 
     def __init__(self, trigger: TimerTrigger, execute: Execute, clock: Clock) -> None:
         self._schedule = trigger.schedule
@@ -98,7 +98,7 @@ class TimerListener:
         self._running: asyncio.Task[ScheduleStatus] | None = None
 
     async def listen(self) -> None:
-        """Wait and run until cancelled; a run under way goes on, and `drain` waits for it."""
+        """Run the function on its schedule until cancelled; a run in progress continues, and `drain` waits for it."""
         now = self._clock.now()
         status = self._restore(now)
         past_due = now > status.next
@@ -111,7 +111,7 @@ class TimerListener:
             status = await self._run(status, past_due=False, on_time=True)
 
     def payload(self, *, past_due: bool = False) -> TypedData:
-        """Return what the function gets: TimerInfo as JSON."""
+        """Return the function's argument: TimerInfo as JSON."""
         document: dict[str, Any] = {
             "Schedule": {"AdjustForDST": True},
             "ScheduleStatus": self._status.document() if self._status and self._file else None,
@@ -120,7 +120,7 @@ class TimerListener:
         return TypedData(json=json.dumps(document))
 
     async def drain(self, seconds: float) -> int:
-        """Wait for the run under way, `seconds` at most; return how many are left, 0 or 1."""
+        """Wait up to `seconds` for a run in progress; return how many are left, 0 or 1."""
         if self._running is None:
             return 0
         _, left = await asyncio.wait([self._running], timeout=seconds)
@@ -133,7 +133,7 @@ class TimerListener:
     async def _run_once(self, status: ScheduleStatus, *, past_due: bool, on_time: bool) -> ScheduleStatus:
         began = self._clock.now()
         await self._execute(self.payload(past_due=past_due))
-        # A sleep may end a little early; counted from there, the same time would be next again.
+        # A sleep may end slightly early; from there, the same scheduled time would be next again.
         ran = max(began, status.next) if on_time else began
         status = ScheduleStatus(last=ran, next=self._schedule.next_after(ran), last_updated=ran)
         self._keep(status)
@@ -149,7 +149,7 @@ class TimerListener:
         expected = self._schedule.next_after(since)
         if kept.next == expected:
             return kept
-        # The schedule was changed meanwhile: that makes nothing past due.
+        # The schedule has changed: that does not make the timer past due.
         changed = fresh if now > expected else ScheduleStatus(last=None, next=expected, last_updated=since)
         self._keep(changed)
         return changed

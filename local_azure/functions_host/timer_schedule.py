@@ -1,9 +1,9 @@
 """NCRONTAB expressions: when a timer is due next.
 
 Format: `{second} {minute} {hour} {day} {month} {day of week}`, or the same without the seconds, as the Functions host
-takes it (NCrontab). A field is a list of `*`, `n`, `a-b`, each with an optional `/step`; months and days of the week
-may be English names, by their first three letters; 0 is Sunday. Unlike in Unix cron, day and day of week must both fit.
-Times are UTC, which is Azure's default.
+accepts it (NCrontab). A field is a list of `*`, `n`, `a-b`, each with an optional `/step`; months and days of the week
+may be English names, by their first three letters; 0 is Sunday. Unlike in Unix cron, day and day of week must both
+match. Times are UTC, which is Azure's default.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ _LONGEST_GAP: Final = timedelta(days=366 * 40)
 
 
 class InvalidSchedule(LocalAzureError):
-    """A schedule that is no NCRONTAB expression, or that no day fits."""
+    """The schedule is not an NCRONTAB expression, or matches no date."""
 
 
 @frozen(kw_only=True)
 class _Field:
-    """What a place in the expression may hold."""
+    """A field of the expression and its range."""
 
     label: str
     lowest: int
@@ -38,7 +38,11 @@ class _Field:
     names: Mapping[str, int] = {}
 
     def values(self, text: str) -> frozenset[int]:
-        """Return the numbers that a field's text stands for."""
+        """Return the numbers that a field's text selects.
+
+        Raises:
+            InvalidSchedule: the text is invalid.
+        """
         return frozenset(number for part in text.split(",") for number in self._part(part))
 
     def _part(self, part: str) -> range:
@@ -75,7 +79,7 @@ _FIELDS: Final = (
 
 @frozen(kw_only=True)
 class TimerSchedule:
-    """A parsed expression. Made by `TimerSchedule.parse`."""
+    """A parsed expression; created by `TimerSchedule.parse`."""
 
     expression: str
     seconds: frozenset[int]
@@ -87,10 +91,10 @@ class TimerSchedule:
 
     @classmethod
     def parse(cls, expression: str) -> "TimerSchedule":
-        """Read an expression of five or six fields.
+        """Parse an expression of five or six fields.
 
         Raises:
-            InvalidSchedule: it is something else; the message names the field.
+            InvalidSchedule: the expression is invalid; the message names the field.
         """
         texts = expression.split()
         if len(texts) == len(_FIELDS) - 1:
@@ -103,7 +107,7 @@ class TimerSchedule:
         try:
             values = [field.values(text) for field, text in zip(_FIELDS, texts, strict=True)]
         except InvalidSchedule as error:
-            raise InvalidSchedule(f"The schedule {expression!r} is no NCRONTAB expression: {error}") from None
+            raise InvalidSchedule(f"The schedule {expression!r} is not an NCRONTAB expression: {error}") from None
         seconds, minutes, hours, days, months, weekdays = values
         return cls(
             expression=expression,
@@ -117,7 +121,7 @@ class TimerSchedule:
 
     @property
     def is_below_a_minute(self) -> bool:
-        """Whether it is due more than once in each and every minute; the host keeps no status of such a timer."""
+        """Whether it is due more than once in every minute; the host stores no status for such a timer."""
         others = (self.minutes, self.hours, self.days, self.months, self.weekdays)
         full = all(
             len(values) == field.highest - field.lowest + 1 for values, field in zip(others, _FIELDS[1:], strict=True)
@@ -125,10 +129,10 @@ class TimerSchedule:
         return full and len(self.seconds) > 1
 
     def next_after(self, time: datetime) -> datetime:
-        """Return the first time after `time` (aware) that fits, in UTC.
+        """Return the first matching time after `time` (aware), in UTC.
 
         Raises:
-            InvalidSchedule: no day fits, such as 30 February.
+            InvalidSchedule: no date matches, such as 30 February.
         """
         start = time.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
         at = start

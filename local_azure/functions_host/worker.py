@@ -1,6 +1,6 @@
-"""The Python worker library that runs in production (`azure-functions-runtime`), driven in this process.
+"""Runs the production Python worker library (`azure-functions-runtime`) in this process.
 
-The library keeps its registry, its thread pool and the imported app in globals: one app a process.
+The library keeps its registry, its thread pool and the imported app in globals: one app per process.
 """
 
 import json
@@ -36,7 +36,7 @@ class UnknownFunction(WorkerError):
 
 @frozen(kw_only=True)
 class Function:
-    """A function as the worker indexed it. A binding is what function.json would hold: `type`, `name`, `direction`."""
+    """A function as the worker indexed it. A binding is as in function.json: `type`, `name`, `direction`."""
 
     name: str
     id: str
@@ -44,13 +44,13 @@ class Function:
 
     @property
     def trigger(self) -> Mapping[str, Any]:
-        """The one binding that starts the function."""
+        """The binding that starts the function."""
         return next(binding for binding in self.bindings if is_trigger(binding))
 
 
 @frozen(kw_only=True)
 class Invocation:
-    """How an invocation ended. `message` and `stack` say why it failed, and are empty where it did not."""
+    """The result of an invocation. `message` and `stack` describe the error, and are empty if there was none."""
 
     id: str
     succeeded: bool
@@ -60,7 +60,7 @@ class Invocation:
 
 
 class Worker:
-    """The app's functions, ready to be invoked. Made by `Worker.start`."""
+    """The app's functions, ready to be invoked; created by `Worker.start`."""
 
     def __init__(self, functions: tuple[Function, ...]) -> None:
         self.functions = functions
@@ -71,11 +71,11 @@ class Worker:
     async def start(cls, root: Path) -> "Worker":
         """Import, index and load the app in the folder `root`, and start the pool that runs synchronous functions.
 
-        The working folder becomes `root`, as in the real host. The script is the one that the environment variable
-        PYTHON_SCRIPT_FILE_NAME names, else function_app.py.
+        The working directory becomes `root`, as in the real host. The script is named by the environment variable
+        PYTHON_SCRIPT_FILE_NAME; the default is function_app.py.
 
         Raises:
-            WorkerError: the script is missing, cannot be imported, or holds no function.
+            WorkerError: the script is missing, cannot be imported, or defines no function.
         """
         script = _enter(root)
         init = await runtime.worker_init_request(
@@ -87,7 +87,7 @@ class Worker:
         return cls(functions)
 
     def stop(self) -> None:
-        """Wait for the synchronous functions that still run, and stop their pool."""
+        """Wait for running synchronous functions, and stop their thread pool."""
         runtime.stop_threadpool_executor()
 
     def function(self, name: str) -> Function:
@@ -102,13 +102,13 @@ class Worker:
 
     @property
     def running(self) -> Mapping[str, str]:
-        """The names of the functions that run now, by invocation id."""
+        """The names of the running functions by invocation id."""
         return self._running
 
     async def invoke(
         self, name: str, data: TypedData, metadata: Mapping[str, TypedData] | None = None, trace_parent: str = ""
     ) -> Invocation:
-        """Run a function with `data` for its trigger, log how it ended, and return that.
+        """Run a function with `data` for its trigger; log and return the result.
 
         Coroutines run in this event loop, other functions in the worker's threads.
 
@@ -137,10 +137,12 @@ def is_trigger(binding: Mapping[str, Any]) -> bool:
 
 
 def _enter(root: Path) -> Path:
-    """Make `root` the working folder and the first to import from; return the app's script."""
+    """Make `root` the working directory and the first import path; return the app's script."""
     script = root.resolve() / os.environ.get("PYTHON_SCRIPT_FILE_NAME", DEFAULT_SCRIPT)
-    if not script.is_file():  # the library would answer with no functions and no error
-        raise WorkerError(f"There is no {script}: set PYTHON_SCRIPT_FILE_NAME to the file that holds the function app.")
+    if not script.is_file():  # the library would return no functions and no error
+        raise WorkerError(
+            f"There is no {script}: set PYTHON_SCRIPT_FILE_NAME to the file that defines the function app."
+        )
     if sys.path[:1] != [str(script.parent)]:
         sys.path.insert(0, str(script.parent))
     os.chdir(script.parent)
@@ -151,10 +153,10 @@ async def _index(script: Path) -> tuple[Function, ...]:
     answer = await runtime.functions_metadata_request(_request("functions_metadata_request"))
     found = answer.function_metadata_results
     if not found:
-        raise WorkerError(f"{script} holds no function: decorate at least one with a trigger.")
+        raise WorkerError(f"{script} defines no function: decorate at least one with a trigger.")
     for metadata in found:
         if metadata.retry_options is not None:
-            raise WorkerError(f"Function {metadata.name} has a retry policy, which the local host does not model.")
+            raise WorkerError(f"Function {metadata.name} has a retry policy, which the local host does not support.")
         loaded = await runtime.function_load_request(
             _request("function_load_request", function_id=metadata.function_id, metadata=metadata)
         )

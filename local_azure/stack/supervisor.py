@@ -1,4 +1,4 @@
-"""`make up`: the whole of Kedja on this machine, in the foreground, until Ctrl-C."""
+"""`make up`: all of Kedja on this machine, in the foreground, until Ctrl-C."""
 
 import argparse
 import contextlib
@@ -15,92 +15,92 @@ from rich.console import Console
 from rich.table import Table
 
 from local_azure.errors import LocalAzureError
-from local_azure.stack.managed_process import Component, end
+from local_azure.stack.managed_process import ManagedProcess, terminate
 from local_azure.stack.stack import Ports, Stack
 
 ROOT = Path(__file__).parents[2]
 _POLL = 0.5  # seconds
 _RESTARTS = 20
-"""Restarts of one component after which something is wrong that another start will not fix."""
+"""Max restarts of one process: after these, another will not help."""
 
 Say = Callable[[str], None]
 
 
 @define
 class Supervisor:
-    """Starts the stack's processes in order, starts again one that dies, and stops them all."""
+    """Starts the stack's processes in order, restarts those that die, and stops all of them."""
 
     stack: Stack
     say: Say
-    components: list[Component] = field(factory=list, init=False)
+    processes: list[ManagedProcess] = field(factory=list, init=False)
     _restarts: dict[str, int] = field(factory=dict, init=False)
 
     def start(self) -> None:
-        """Start everything, and return when all of it can be used.
+        """Start all processes, and return when they can be used.
 
         Raises:
-            LocalAzureError: where a port is in use or a process does not start.
+            LocalAzureError: a port is in use, or a process does not start.
         """
-        self._end_leftovers()
+        self._terminate_leftovers()
         self.stack.ports.check_free()
-        for component in self.stack.storage_components():
-            self._start(component)
+        for process in self.stack.storage_processes():
+            self._start(process)
         self.stack.provision()
-        services = self.stack.service_components()
-        for component in services:
-            self.say(f"starting {component.name}")
-            self.components.append(component)
-            component.start()
-        self._remember()
-        for component in services:
-            component.wait_until_healthy()
+        services = self.stack.service_processes()
+        for process in services:
+            self.say(f"starting {process.name}")
+            self.processes.append(process)
+            process.start()
+        self._record_processes()
+        for process in services:
+            process.wait_until_healthy()
 
-    def _start(self, component: Component) -> None:
-        self.say(f"starting {component.name}")
-        self.components.append(component)
-        component.start()
-        self._remember()
-        component.wait_until_healthy()
+    def _start(self, process: ManagedProcess) -> None:
+        self.say(f"starting {process.name}")
+        self.processes.append(process)
+        process.start()
+        self._record_processes()
+        process.wait_until_healthy()
 
     def watch(self) -> None:
-        """Start again what has died, as the platform does in Azure.
+        """Restart processes that have died, as the platform does in Azure.
 
         Raises:
-            LocalAzureError: where a process dies again and again.
+            LocalAzureError: a process died too often, or does not start.
         """
-        for component in self.components:
-            if component.is_running:
+        for process in self.processes:
+            if process.is_running:
                 continue
-            count = self._restarts[component.name] = self._restarts.get(component.name, 0) + 1
+            count = self._restarts[process.name] = self._restarts.get(process.name, 0) + 1
             if count > _RESTARTS:
-                raise LocalAzureError(f"{component.name} died {count} times; see {component.log}.")
-            self.say(f"{component.name} died (exit code {component.exit_code}); starting it again")
-            component.start()
-            self._remember()
-            component.wait_until_healthy()
+                raise LocalAzureError(f"{process.name} died {count} times; see {process.log}.")
+            self.say(f"{process.name} died (exit code {process.exit_code}); restarting it")
+            process.start()
+            self._record_processes()
+            process.wait_until_healthy()
 
     def stop(self) -> None:
-        """Stop everything, in the opposite order."""
-        for component in reversed(self.components):
-            component.stop()
+        """Stop all processes, in reverse order."""
+        for process in reversed(self.processes):
+            process.stop()
         self._file.unlink(missing_ok=True)
 
     @property
     def _file(self) -> Path:
         return self.stack.state / "processes.json"
 
-    def _remember(self) -> None:
-        """Keep which processes are ours, so that a supervisor that was killed leaves none behind for good."""
+    def _record_processes(self) -> None:
+        """Store the process ids, so that the next start can end them if this supervisor is killed."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         processes = []
-        for component in self.components:
+        for process in self.processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                if component.pid is not None:
-                    processes.append([component.pid, psutil.Process(component.pid).create_time()])
+                if process.pid is not None:
+                    processes.append([process.pid, psutil.Process(process.pid).create_time()])
         self._file.write_text(json.dumps(processes))
 
-    def _end_leftovers(self) -> None:
-        """End what an earlier supervisor left when it was killed."""
+    def _terminate_leftovers(self) -> None:
+        """End the processes of an earlier supervisor that was killed."""
         if not self._file.exists():
             return
         leftovers = []
@@ -110,14 +110,18 @@ class Supervisor:
                 if process.create_time() == created:
                     leftovers += [process, *process.children(recursive=True)]
         if leftovers:
-            self.say(f"ending {len(leftovers)} processes that an earlier start left behind")
-            end(leftovers)
+            self.say(f"ending {len(leftovers)} processes left by an earlier start")
+            terminate(leftovers)
         self._file.unlink()
 
 
 @contextlib.contextmanager
 def running(stack: Stack, say: Say) -> Iterator[Supervisor]:
-    """Run the stack for as long as the context."""
+    """Run the stack until the context ends.
+
+    Raises:
+        LocalAzureError: a port is in use, or a process does not start.
+    """
     supervisor = Supervisor(stack, say)
     try:
         supervisor.start()
@@ -126,10 +130,10 @@ def running(stack: Stack, say: Say) -> Iterator[Supervisor]:
         supervisor.stop()
 
 
-def interrupted_once() -> None:
-    """Have the first SIGTERM or SIGINT raise KeyboardInterrupt, and the later ones nothing.
+def raise_interrupt_once() -> None:
+    """Raise KeyboardInterrupt at the first SIGTERM or SIGINT, and ignore further ones.
 
-    Stopping every process takes some seconds, and an impatient second Ctrl-C would leave some of them behind.
+    Stopping all processes takes some seconds, and a second Ctrl-C would leave some of them running.
     """
     stopped = False
 
@@ -144,22 +148,22 @@ def interrupted_once() -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the stack listens and keeps its state."""
+    """Add the options of a stack: ports, state folder, and others."""
     for one in fields(Ports):
         flag = f"--{one.name.replace('_', '-')}-port"
         parser.add_argument(flag, type=int, default=one.default, metavar="PORT", help="default: %(default)s")
-    parser.add_argument("--state", type=Path, default=ROOT / ".kedja", help="where everything is kept")
+    parser.add_argument("--state", type=Path, default=ROOT / ".kedja", help="folder for all state")
     parser.add_argument("--quiet-period", type=float, default=10.0, metavar="SECONDS", help="default: %(default)g")
     parser.add_argument("--concurrency", type=_count, default=1, metavar="JOBS", help="jobs at once; default: 1")
     parser.add_argument(
         "--training-python",
         type=Path,
         default=ROOT / ".venv-training" / "bin" / "python",
-        help="the Python that jobs run in",
+        help="the Python that runs jobs",
     )
 
 
-def stack_of(options: argparse.Namespace) -> Stack:
+def stack_from_options(options: argparse.Namespace) -> Stack:
     """Return the stack that the options describe."""
     ports = Ports(**{one.name: getattr(options, f"{one.name}_port") for one in fields(Ports)})
     return Stack(
@@ -174,18 +178,18 @@ def stack_of(options: argparse.Namespace) -> Stack:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
 
 
-def addresses(stack: Stack) -> Table:
-    """Return where everything is, for a person."""
+def address_table(stack: Stack) -> Table:
+    """Return a table of the stack's URLs and folders."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("drop files", f"{stack.account.blob_endpoint}  containers data and scripts, a folder per experiment")
     if (stack.ports.blob, stack.ports.queue) == (Ports().blob, Ports().queue):
-        table.add_row("", "any Azure client with UseDevelopmentStorage=true reaches it")
+        table.add_row("", "or any Azure client with UseDevelopmentStorage=true")
     table.add_row("HTTP API", f"{stack.functions_url}/api/health  {stack.functions_url}/api/openapi.json")
     table.add_row("MLflow", stack.mlflow_url)
     table.add_row("Event Grid", f"{stack.event_grid_url}/topics")
@@ -197,12 +201,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack until SIGINT or SIGTERM; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local_azure.stack.supervisor", description=__doc__)
     add_options(parser)
-    stack = stack_of(parser.parse_args(arguments))
+    stack = stack_from_options(parser.parse_args(arguments))
     console = Console(highlight=False)
-    interrupted_once()
+    raise_interrupt_once()
     try:
         with running(stack, lambda line: console.print(f"[dim]{line}[/]")) as supervisor:
-            console.print(addresses(stack))
+            console.print(address_table(stack))
             console.print("[bold green]Kedja is up.[/] Ctrl-C stops it.")
             while True:
                 time.sleep(_POLL)

@@ -1,4 +1,4 @@
-"""A webhook that keeps the CloudEvents it is sent, as a subscriber of Kedja's would."""
+"""A webhook that collects the CloudEvents that Kedja publishes, as a subscriber would."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ POLL = 0.1  # seconds
 
 @define
 class WebhookReceiver:
-    """The events that came, in the order they came in, each id once."""
+    """The received events, in order of arrival, each id once."""
 
     url: str
     _events: dict[str, Mapping[str, Any]] = field(factory=dict, init=False)
@@ -27,7 +27,7 @@ class WebhookReceiver:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator[Self]:
-        """Listen on a free port of the loopback interface for as long as the context."""
+        """Listen on a free port of the loopback interface until the context ends."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         receiver = cls(f"http://127.0.0.1:{server.server_port}/events")
         _Handler.receivers[server.server_port] = receiver
@@ -43,20 +43,22 @@ class WebhookReceiver:
 
     @property
     def events(self) -> list[Mapping[str, Any]]:
+        """The received events."""
         with self._lock:
             return list(self._events.values())
 
     def keep(self, events: list[Mapping[str, Any]]) -> None:
+        """Add events whose ids are new."""
         with self._lock:
             for event in events:
                 self._events.setdefault(str(event["id"]), event)
 
     def types(self, experiment: str) -> list[str]:
-        """Return the types of the events about an experiment, in the order they came in."""
+        """Return the types of the events about an experiment, in order of arrival."""
         return [str(event["type"]) for event in self.events if event["data"].get("experiment") == experiment]
 
     def wait_for(self, kind: str, experiment: str, *, timeout: float) -> list[str]:
-        """Wait until an event of this type came for the experiment, at most `timeout` seconds; return all types."""
+        """Wait up to `timeout` seconds for an event of this type about the experiment; return all types so far."""
         deadline = time.monotonic() + timeout
         while kind not in self.types(experiment) and time.monotonic() < deadline:
             time.sleep(POLL)
@@ -64,12 +66,12 @@ class WebhookReceiver:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the handshake of CloudEvents webhooks, and takes events."""
+    """Answers the handshake of CloudEvents webhooks, and receives events."""
 
-    receivers: dict[int, WebhookReceiver] = {}  # noqa: RUF012 - one server class, as http.server wants it
+    receivers: dict[int, WebhookReceiver] = {}  # noqa: RUF012 - http.server creates the handlers
 
     def parse_request(self) -> bool:
-        """Read a request's head, and let it in only if no foreign web page sent it."""
+        """Read a request's head; refuse it if a foreign web page sent it."""
         if not super().parse_request():
             return False
         reason = refusal(self.command, self.headers.items(), pages=())
@@ -78,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         return reason is None
 
     def do_OPTIONS(self) -> None:
-        """Allow whoever asks to send (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md)."""
+        """Allow any origin to send (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md)."""
         self.send_response(HTTPStatus.OK)
         self.send_header("WebHook-Allowed-Origin", self.headers.get("WebHook-Request-Origin", "*"))
         self.send_header("WebHook-Allowed-Rate", "*")
@@ -86,6 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
+        """Receive an event, or an array of them."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         address: tuple[str, int] = self.server.server_address  # type: ignore[assignment]  # an AF_INET server
         self.receivers[address[1]].keep(body if isinstance(body, list) else [body])

@@ -1,4 +1,4 @@
-"""Azurite, the storage emulator, as a process of ours: blob, queue and table service on one machine."""
+"""Starts Azurite, the storage emulator: blob, queue and table service on one machine."""
 
 import contextlib
 import re
@@ -10,12 +10,8 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
+from local_azure.credentials import ACCOUNT_KEY, ACCOUNT_NAME
 from local_azure.errors import LocalAzureError
-
-ACCOUNT_NAME = "devstoreaccount1"
-# Azurite's published account key, the same on every machine and no secret:
-# https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#well-known-storage-account-and-key
-ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 _PROGRAM = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _GUARD = Path(__file__).with_name("azurite_guard.cjs")
@@ -30,7 +26,7 @@ class AzuriteError(LocalAzureError):
 
 @frozen(kw_only=True)
 class AzuriteAccount:
-    """The storage account that a running Azurite serves, and how clients reach it. Ports on the loopback interface."""
+    """The storage account of a running Azurite. The ports are on the loopback interface."""
 
     blob_port: int
     queue_port: int
@@ -40,22 +36,22 @@ class AzuriteAccount:
 
     @property
     def blob_endpoint(self) -> str:
-        """The blob service's address, with the account's name as its path."""
+        """The URL of the blob service, with the account's name as its path."""
         return f"http://127.0.0.1:{self.blob_port}/{self.name}"
 
     @property
     def queue_endpoint(self) -> str:
-        """The queue service's address, with the account's name as its path."""
+        """The URL of the queue service, with the account's name as its path."""
         return f"http://127.0.0.1:{self.queue_port}/{self.name}"
 
     @property
     def table_endpoint(self) -> str:
-        """The table service's address, with the account's name as its path."""
+        """The URL of the table service, with the account's name as its path."""
         return f"http://127.0.0.1:{self.table_port}/{self.name}"
 
     @property
     def connection_string(self) -> str:
-        """What every Azure storage client and AzureWebJobsStorage take."""
+        """The connection string, for storage clients and AzureWebJobsStorage."""
         return (
             f"DefaultEndpointsProtocol=http;AccountName={self.name};AccountKey={self.key};"
             f"BlobEndpoint={self.blob_endpoint};QueueEndpoint={self.queue_endpoint};TableEndpoint={self.table_endpoint};"
@@ -73,21 +69,21 @@ def command(
 ) -> list[str]:
     """Return the command that serves the data in `folder` on these ports of the loopback interface.
 
-    `pages` are the origins of the web pages that may call (see `local_azure.port_guard`).
+    `pages` are the origins of the web pages that may send requests (see `local_azure.port_guard`).
     """
     words = ["node", str(_GUARD), ",".join(sorted(pages)), str(program)]
     words += ["--silent", "--disableTelemetry", "--location", str(folder)]
-    # The clients speak a newer version of the API than Azurite knows by name.
+    # The clients use a newer version of the API than Azurite knows.
     words += ["--skipApiVersionCheck"]
     for service, port in (("blob", blob_port), ("queue", queue_port), ("table", table_port)):
-        # Clients keep idle connections for longer than Azurite's 5 s; one that closes as it is used is an error.
+        # Clients keep idle connections longer than Azurite's 5 s; a request on one that closes then would fail.
         words += [f"--{service}Port", str(port), f"--{service}KeepAliveTimeout", "120"]
     return words
 
 
 @define
 class Azurite:
-    """One Azurite process that keeps its data in `folder`. Port 0 is a free one, chosen by the system as it listens."""
+    """An Azurite process with its data in `folder`. Port 0 takes a free one."""
 
     folder: Path
     blob_port: int = field(default=0, kw_only=True)
@@ -98,7 +94,7 @@ class Azurite:
 
     @property
     def log(self) -> Path:
-        """The file that takes what Azurite prints."""
+        """The file with Azurite's output."""
         return self.folder / "azurite.log"
 
     @property
@@ -117,12 +113,16 @@ class Azurite:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process and return at once. Raises AzuriteError if Azurite or Node.js is not installed."""
+        """Start the process and return immediately.
+
+        Raises:
+            AzuriteError: Azurite or Node.js is not installed.
+        """
         if not self.program.exists():
             raise AzuriteError(f"Azurite is not installed at {self.program}. Run `npm ci` in the project's folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
-            # Its own session: a Ctrl-C in the terminal reaches whoever started it, who then stops things in order.
+            # In its own session, so that Ctrl-C reaches only the supervisor, which stops the processes in order.
             try:
                 self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
             except FileNotFoundError as error:
@@ -132,11 +132,11 @@ class Azurite:
         """Return the account once all three services listen.
 
         Raises:
-            AzuriteError: where the process has ended, or does not listen within `timeout` seconds.
+            AzuriteError: the process has ended, or does not listen within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
-            ended = not self.is_running  # looked at before the log, so that the log is complete
+            ended = not self.is_running  # checked before the log is read, so that the log is complete
             printed = self.log.read_text(errors="replace")
             ports = {service: int(port) for service, port in _LISTENS.findall(printed)}
             if ended:
@@ -148,7 +148,7 @@ class Azurite:
             time.sleep(_POLL)
 
     def stop(self, timeout: float = 10) -> None:
-        """Ask the process to end, and kill it where it has not within `timeout` seconds. Safe to repeat."""
+        """Ask the process to end, and kill it if it has not after `timeout` seconds. Idempotent."""
         if self._process is None:
             return
         if self.is_running:
@@ -164,7 +164,11 @@ class Azurite:
 def running_azurite(
     folder: Path, *, blob_port: int = 0, queue_port: int = 0, table_port: int = 0
 ) -> Iterator[AzuriteAccount]:
-    """Run Azurite on these ports (0: free ones) with its data in `folder`, for as long as the context lasts."""
+    """Run Azurite on these ports (0: free ones) with its data in `folder`, until the context ends.
+
+    Raises:
+        AzuriteError: it does not start.
+    """
     azurite = Azurite(folder, blob_port=blob_port, queue_port=queue_port, table_port=table_port)
     azurite.start()
     try:

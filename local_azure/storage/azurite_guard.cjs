@@ -1,8 +1,8 @@
-// Azurite with the guard of local ports in its own process: node azurite_guard.cjs ORIGINS AZURITE [ARGUMENT...]
+// Runs Azurite with the port guard in its process: node azurite_guard.cjs ORIGINS AZURITE [ARGUMENT...]
 //
-// ORIGINS are the pages that may call, separated by commas; AZURITE is its main script. Every HTTP server of the process
-// is guarded, so that none of Azurite's ports can be reached past the guard. The rules are those of port_guard.py, which
-// says why; tests/unit/local_azure/port_guard_cases.json holds both to the same cases.
+// ORIGINS are the pages that may send requests, separated by commas; AZURITE is its main script. Every HTTP server of
+// the process is guarded, so that no port of Azurite bypasses the guard. The rules and their reasons are in
+// local_azure/port_guard.py; tests/unit/local_azure/port_guard_cases.json tests both with the same cases.
 "use strict";
 
 const fs = require("node:fs");
@@ -11,7 +11,7 @@ const https = require("node:https");
 
 const LOOPBACK = /^(localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?$/i;
 
-/** Return why a request is not served, or null if it is. `rawHeaders` has names and values in turn, as in Node. */
+/** Return why a request is refused, or null if it is allowed. `rawHeaders` alternates names and values, as in Node. */
 function refusal(method, rawHeaders, pages) {
   const found = { host: [], origin: [], "sec-fetch-site": [], "sec-fetch-mode": [], "sec-fetch-dest": [] };
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
@@ -21,25 +21,25 @@ function refusal(method, rawHeaders, pages) {
   const { host, origin, "sec-fetch-site": site } = found;
   if (host.length !== 1 || !LOOPBACK.test(host[0])) {
     return (
-      `The request is for the host ${shown(host)}. Only this machine's own names are served: ` +
+      `The request is for the host ${quoteValues(host)}. Only this machine's own names are served: ` +
       "use 127.0.0.1 or localhost in the address."
     );
   }
   if (origin.length > 0) {
     if (origin.length === 1 && pages.includes(origin[0])) return null;
-    return `A page of ${shown(origin)} sent this. Only pages of the local stack may call this port.`;
+    return `A page of ${quoteValues(origin)} sent this. Only pages of the local stack may call this port.`;
   }
   if (site.length === 0 || (site.length === 1 && ["none", "same-origin"].includes(site[0]))) return null;
   const isNavigation = found["sec-fetch-mode"].join() === "navigate" && found["sec-fetch-dest"].join() === "document";
   if (method === "GET" && isNavigation) return null;
-  return `A page of another site sent this (Sec-Fetch-Site: ${shown(site)}). Only a link to a page may lead here.`;
+  return `A page of another site sent this (Sec-Fetch-Site: ${quoteValues(site)}). Only a link to a page may lead here.`;
 }
 
-function shown(values) {
+function quoteValues(values) {
   return values.slice(0, 3).map((value) => JSON.stringify(value.slice(0, 100))).join(", ") || "(none)";
 }
 
-/** Guard every HTTP server that this process makes, whichever way it makes it. */
+/** Guard every HTTP server that this process creates. */
 function guard(pages) {
   for (const { Server } of [http, https]) {
     const emit = Server.prototype.emit;
@@ -48,13 +48,13 @@ function guard(pages) {
         const [request, response] = values;
         const reason = refusal(request.method, request.rawHeaders, pages);
         if (reason !== null) {
-          // Its body stays unread, so the connection cannot be used again.
+          // The body stays unread, so the connection cannot be reused.
           response.writeHead(403, { "Content-Type": "text/plain; charset=utf-8", Connection: "close" });
           response.end(`${reason}\n`);
           return true;
         }
       } else if (event === "upgrade" || event === "connect") {
-        values[1].destroy(); // nothing here speaks another protocol, or to another host
+        values[1].destroy(); // nothing here uses another protocol or proxies to a host
         return true;
       }
       return emit.call(this, event, ...values);
@@ -65,7 +65,7 @@ function guard(pages) {
 if (require.main === module) {
   const [node, , origins, program, ...rest] = process.argv;
   guard(origins.split(",").filter(Boolean));
-  process.argv = [node, program, ...rest]; // what Azurite reads its options from
+  process.argv = [node, program, ...rest]; // Azurite reads its options from it
   require(fs.realpathSync(program));
 }
 

@@ -1,9 +1,9 @@
 """Which requests to blob storage change a blob, and the event that Azure Storage raises for each.
 
-Format: https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage (Event Grid schema). As there: creating
-a blob, committing blocks, copying and deleting raise an event; containers, metadata, leases, snapshots and staged
-blocks raise none. Unlike there, a BlobDeleted has no content type and no blob type (the blob is gone when it is
-known), and blobs that are deleted in one batch request raise none.
+Format: https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage (Event Grid schema). As in Azure,
+creating a blob, committing blocks, copying and deleting raise an event; containers, metadata, leases, snapshots and
+staged blocks do not. Unlike in Azure, a BlobDeleted has no content type and no blob type (the blob no longer exists by
+then), and blobs that are deleted in a batch request raise no event.
 """
 
 import uuid
@@ -19,15 +19,15 @@ BLOB_DELETED = "Microsoft.Storage.BlobDeleted"
 
 _ACCOUNTS = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local/providers/Microsoft.Storage"
 _DEFAULT_TYPE = "application/octet-stream"
-_WITHOUT_EVENTS = ("$logs", "$blobchangefeed")  # containers that storage writes itself
+_WITHOUT_EVENTS = ("$logs", "$blobchangefeed")  # containers written by storage itself
 _URL_SAFE = "/~-._!$&'()*+,;=:@"
 
 
 @frozen(kw_only=True)
 class BlobOperation:
-    """A request that changes a blob, if it succeeds. `blob` is the decoded path.
+    """A request that changes a blob if it succeeds. `blob` is the decoded path.
 
-    `content_length` in bytes and `content_type` are None where the request alone does not tell them.
+    `content_length`, in bytes, and `content_type` are None if the request does not state them.
     """
 
     api: str
@@ -41,18 +41,18 @@ class BlobOperation:
 
     @property
     def event_type(self) -> str:
-        """Which event the operation raises."""
+        """The type of the event that the operation raises."""
         return BLOB_DELETED if self.api == "DeleteBlob" else BLOB_CREATED
 
     @property
     def needs_properties(self) -> bool:
-        """Whether the blob must be asked for what its event tells."""
+        """Whether the event needs properties that must be read from the blob."""
         return self.event_type == BLOB_CREATED and (self.content_length is None or self.content_type is None)
 
 
 @frozen(kw_only=True)
 class BlobChange:
-    """An operation that succeeded. `sequencer` sorts the changes of one blob as text."""
+    """An operation that succeeded. The changes of a blob sort by `sequencer` as text."""
 
     operation: BlobOperation
     request_id: str
@@ -64,7 +64,7 @@ class BlobChange:
 
 @frozen(kw_only=True)
 class BlobFacts:
-    """What a blob itself says. `content_length` in bytes."""
+    """The properties of a blob for its event. `content_length` is in bytes."""
 
     content_type: str
     content_length: int
@@ -72,10 +72,10 @@ class BlobFacts:
 
 
 def operation_of(method: str, raw_path: str, query: str, headers: Mapping[str, str]) -> BlobOperation | None:
-    """Return what a request would do to a blob, or None where it raises no event.
+    """Return how a request changes a blob, or None if it raises no event.
 
-    `raw_path` and `query` are as sent, percent-encoded; the path is `/<account>/<container>/<blob>`. `headers` find
-    their keys whatever their case.
+    `raw_path` and `query` are as sent, percent-encoded; the path is `/<account>/<container>/<blob>`. Lookup in
+    `headers` must ignore case.
     """
     account, _, rest = raw_path.lstrip("/").partition("/")
     container, _, blob = (unquote(part) for part in rest.partition("/"))
@@ -95,7 +95,7 @@ def operation_of(method: str, raw_path: str, query: str, headers: Mapping[str, s
 
 
 def event_of(change: BlobChange, facts: BlobFacts | None, endpoint: str) -> dict[str, Any]:
-    """Return the event, in the Event Grid schema. `endpoint` is the blob service's public address, without account."""
+    """Return the event, in the Event Grid schema. `endpoint` is the blob service's public URL, without the account."""
     operation = change.operation
     path = f"{operation.account}/{operation.container}/{operation.blob}"
     data: dict[str, Any] = {"api": operation.api, "requestId": change.request_id}
@@ -131,12 +131,12 @@ def _api(method: str, query: Mapping[str, list[str]], headers: Mapping[str, str]
         return "PutBlockList" if query["comp"] == ["blocklist"] else None
     if "x-ms-copy-source" not in headers:
         return "PutBlob" if "x-ms-blob-type" in headers else None
-    # A blob type beside the source is Put Blob From URL, whose bytes are the source's.
+    # With a blob type as well, it is Put Blob From URL.
     return "PutBlobFromUrl" if "x-ms-blob-type" in headers else "CopyBlob"
 
 
 def _with_content(operation: BlobOperation, headers: Mapping[str, str]) -> BlobOperation:
-    """Put Blob tells all in its headers, unless its body is chunked."""
+    """Add the content's properties: the headers of Put Blob state them, unless the body is chunked."""
     length = headers.get("x-ms-blob-content-length", headers.get("content-length"))
     return BlobOperation(
         api=operation.api,

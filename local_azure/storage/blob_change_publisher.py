@@ -1,4 +1,4 @@
-"""Tells Event Grid of changed blobs, behind the back of the clients that changed them."""
+"""Publishes changes of blobs to Event Grid, in the background."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import httpx
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
-from local_azure.storage.azurite import ACCOUNT_KEY, ACCOUNT_NAME
+from local_azure.credentials import ACCOUNT_KEY, ACCOUNT_NAME
 from local_azure.storage.blob_change import BlobChange, BlobFacts, event_of
 
 _BATCH = 64  # events in one request: below 1 MB whatever their names
@@ -25,9 +25,9 @@ class Pauses:
     """Pauses of a publisher, in seconds."""
 
     copy: float = 0.5
-    """Interval between looks at a pending copy."""
+    """Interval between checks of a pending copy."""
     first: float = 0.1
-    """Delay before the second attempt to reach Event Grid; it doubles with each further one."""
+    """Delay before the second attempt to publish; it doubles with each further attempt."""
     longest: float = 5.0
     """Max delay between two attempts."""
 
@@ -36,10 +36,10 @@ PAUSES = Pauses()
 
 
 class BlobChangePublisher:
-    """Publishes changes to the topic at `topic_url`, in the order in which they came.
+    """Publishes changes to the topic at `topic_url`, in the order of `add`.
 
-    At most `capacity` changes wait for an Event Grid that does not answer; what comes after is logged and lost, as
-    nothing may hold up the storage's clients. A change that Event Grid refuses as wrong is logged and lost, too.
+    While Event Grid does not answer, at most `capacity` changes are queued; the rest is logged and lost, so that
+    storage clients are never blocked. A change that Event Grid rejects as invalid is logged and lost too.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class BlobChangePublisher:
         self._copies: set[asyncio.Task[None]] = set()
 
     def add(self, change: BlobChange) -> None:
-        """Take a change to publish; returns at once."""
+        """Queue a change for publication; return immediately."""
         if change.copy_pending:
             task = asyncio.get_running_loop().create_task(self._add_when_copied(change))
             self._copies.add(task)
@@ -73,7 +73,11 @@ class BlobChangePublisher:
         try:
             self._queue.put_nowait(change)
         except asyncio.QueueFull:
-            _log.error("%s is lost: %d events wait for Event Grid already.", _name(change), self._queue.qsize())
+            _log.error(
+                "The event of %s is lost: %d events are already queued for Event Grid.",
+                _name(change),
+                self._queue.qsize(),
+            )
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -86,15 +90,15 @@ class BlobChangePublisher:
             for _ in changes:
                 self._queue.task_done()
 
-    async def flush(self, timeout: float) -> None:  # noqa: ASYNC109 - what is left is counted, not raised
-        """Wait until all that was added is published, for at most `timeout` seconds."""
+    async def flush(self, timeout: float) -> None:  # noqa: ASYNC109 - a timeout is logged, not raised
+        """Wait up to `timeout` seconds until all changes are published."""
         for task in self._copies:
             task.cancel()
-            _log.error("A copy is still under way; its event is lost.")
+            _log.error("A copy is still in progress; its event is lost.")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), timeout)
             return
-        _log.error("Event Grid did not take events within %g s: those of the last blobs are lost.", timeout)
+        _log.error("Event Grid did not accept events within %g s: those of the last blobs are lost.", timeout)
 
     async def close(self) -> None:
         """Close the connections to storage."""
@@ -107,7 +111,7 @@ class BlobChangePublisher:
             try:
                 status = (await asyncio.to_thread(blob.get_blob_properties)).copy.status
             except AzureError as error:
-                _log.warning("%s raises no event, its copy cannot be read: %s", _name(change), error)
+                _log.warning("%s raises no event, as the status of the copy cannot be read: %s", _name(change), error)
                 return
             if status != "pending":
                 break
@@ -119,12 +123,12 @@ class BlobChangePublisher:
         return event_of(change, facts, self._public_endpoint)
 
     def _facts(self, change: BlobChange) -> BlobFacts | None:
-        """Ask the blob, which may be a later version or gone; either has an event of its own to come."""
+        """Read the blob's properties. If it was overwritten or deleted meanwhile, that raises another event."""
         blob = self._blobs.get_blob_client(change.operation.container, change.operation.blob)
         try:
             properties = blob.get_blob_properties()
         except AzureError as error:
-            _log.warning("The event of %s goes without the blob's size: %s", _name(change), error)
+            _log.warning("The event of %s does not state the blob's size: %s", _name(change), error)
             return None
         return BlobFacts(
             content_type=properties.content_settings.content_type or "application/octet-stream",
@@ -150,9 +154,9 @@ class BlobChangePublisher:
                     return
                 problem = f"{response.status_code} {response.text[:200]}"
                 if response.status_code in _CLIENT_ERRORS:
-                    _log.error("Event Grid refuses %d events of blobs, which are lost: %s", len(events), problem)
+                    _log.error("Event Grid rejected %d events of blobs, which are lost: %s", len(events), problem)
                     return
-            _log.warning("Event Grid at %s does not take events; again in %g s: %s", self._topic_url, pause, problem)
+            _log.warning("Event Grid at %s did not accept events; retry in %g s: %s", self._topic_url, pause, problem)
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._pauses.longest)
 

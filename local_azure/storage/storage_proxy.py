@@ -1,8 +1,8 @@
-"""The public blob endpoint: Azurite, and the events that it lacks.
+"""The public blob endpoint: Azurite, plus the events that it lacks.
 
-Every request goes to Azurite as it is and every answer comes back as it is, in pieces, so that a blob of any size
-passes through a few hundred kilobytes of memory. Requests that changed a blob raise an event on the local Event Grid.
-Accounts are named in the path (`http://127.0.0.1:10000/devstoreaccount1/…`), as by `UseDevelopmentStorage=true`.
+Requests and responses are forwarded unchanged and streamed, so that a blob of any size needs only a few hundred
+kilobytes of memory. Requests that changed a blob raise an event on the local Event Grid. Accounts are named in the path
+(`http://127.0.0.1:10000/devstoreaccount1/…`), as with `UseDevelopmentStorage=true`.
 """
 
 import argparse
@@ -22,14 +22,13 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from local_azure.credentials import TOPIC_KEY
 from local_azure.errors import LocalAzureError
-from local_azure.event_grid.access_key import LOCAL_KEY
 from local_azure.http_server import RAW_HEADERS, address_of, listen, serve
 from local_azure.storage.blob_change import BlobChange, BlobOperation, operation_of
 from local_azure.storage.blob_change_publisher import BlobChangePublisher
 
-# Headers that speak of one connection, not of what is carried (RFC 9110, 7.6.1), and the client's wish to be told to
-# go on, which is answered here.
+# Headers about the connection, not the message (RFC 9110, 7.6.1), and `Expect: 100-continue`, which is answered here.
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -44,11 +43,11 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_FLUSH = 8.0  # seconds at the end for events that Event Grid has not taken yet
+_FLUSH = 8.0  # seconds at shutdown for events that are not published yet
 
 
 class StorageProxy:
-    """ASGI app that hands requests to `upstream` and tells `on_change` of each blob that was changed."""
+    """ASGI app that forwards requests to `upstream` and calls `on_change` for each changed blob."""
 
     def __init__(self, upstream: str, http: httpx.AsyncClient, on_change: Callable[[BlobChange], None]) -> None:
         self._upstream = httpx.URL(upstream)
@@ -57,6 +56,7 @@ class StorageProxy:
         self._last_sequence = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request and its response."""
         request = Request(scope, receive)
         try:
             answer = await self._http.send(self._forwarded(request), stream=True)
@@ -69,7 +69,7 @@ class StorageProxy:
             operation = operation_of(request.method, _raw_path(scope), scope["query_string"].decode(), request.headers)
             if operation is not None and answer.is_success:
                 self._on_change(self._change(operation, answer))
-            await _hand_back(answer, send)
+            await _send_response(answer, send)
 
     def _forwarded(self, request: Request) -> httpx.Request:
         scope = request.scope
@@ -85,7 +85,7 @@ class StorageProxy:
         )
 
     def _change(self, operation: BlobOperation, answer: httpx.Response) -> BlobChange:
-        # Ascending in this process, and over a restart unless the clock was set back.
+        # Ascending, also across restarts unless the clock was set back.
         self._last_sequence = max(self._last_sequence + 1, time.time_ns())
         return BlobChange(
             operation=operation,
@@ -98,16 +98,16 @@ class StorageProxy:
 
 
 def upstream_client() -> httpx.AsyncClient:
-    """Return a client to hand requests on with. Each request looks at every connection that is kept: keep few."""
+    """Return the client that forwards requests. It keeps few idle connections, as each request checks all of them."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=3)
-    # An upload or a copy may take as long as it takes; whether anybody listens is known soon.
+    # No limit for uploads and copies; a failed connection shows soon.
     return httpx.AsyncClient(timeout=httpx.Timeout(None, connect=5), limits=limits, trust_env=False)
 
 
 def create_app(
     *, upstream: str, event_grid: str, key: str, public_endpoint: str, middleware: Sequence[Middleware] = ()
 ) -> Starlette:
-    """Return the proxy as an app. Addresses are without a path; `middleware` stands before it, as in any ASGI app."""
+    """Return the proxy as an ASGI app. `upstream`, `event_grid` and `public_endpoint` are URLs without a path."""
     http = upstream_client()
     to_event_grid = httpx.AsyncClient(timeout=30, trust_env=False)
     publisher = BlobChangePublisher(
@@ -135,7 +135,7 @@ def create_app(
     return Starlette(routes=[Mount("/", app=proxy)], middleware=list(middleware), lifespan=lifespan)
 
 
-async def _hand_back(answer: httpx.Response, send: Send) -> None:
+async def _send_response(answer: httpx.Response, send: Send) -> None:
     await send(
         {
             "type": "http.response.start",
@@ -153,28 +153,28 @@ def _end_to_end(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
 
 
 def _raw_path(scope: Scope) -> str:
-    """Return the path as it was sent, percent-escapes and all: signatures are made over it."""
+    """Return the path as sent, percent-encoded: it is part of the signature."""
     return bytes(scope["raw_path"]).decode("ascii")
 
 
 def _unavailable(upstream: httpx.URL, error: Exception) -> Response:
-    """Storage's own word for 'try again', which every client does."""
+    """Return storage's own error for a temporary failure, which every client retries."""
     message = escape(f"Azurite at {upstream} does not answer: {error!r}")
     xml = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>ServerBusy</Code><Message>{message}</Message></Error>'
     return Response(xml, status_code=503, media_type="application/xml", headers={"x-ms-error-code": "ServerBusy"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve the proxy until SIGTERM or SIGINT."""
+    """Serve the proxy until SIGTERM or SIGINT; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m local_azure.storage.storage_proxy", description="Azurite, with events"
     )
-    parser.add_argument("--port", type=int, default=10000, help="where clients come; 0 is a free one")
+    parser.add_argument("--port", type=int, default=10000, help="port for clients; 0 takes a free one")
     parser.add_argument("--upstream", default="http://127.0.0.1:20000", help="Azurite's blob service")
     parser.add_argument("--event-grid", default="http://127.0.0.1:6500", help="the local Event Grid")
-    parser.add_argument("--key", default=LOCAL_KEY, help="the access key of its topics")
-    parser.add_argument("--public-url", help="the address in events; by default that of the port")
-    parser.add_argument("--page", action="append", default=[], help="origin of a page that may upload (repeatable)")
+    parser.add_argument("--key", default=TOPIC_KEY, help="access key of its topics")
+    parser.add_argument("--public-url", help="the URL in events (default: that of the port)")
+    parser.add_argument("--page", action="append", default=[], help="origin of a web page that may upload (repeatable)")
     options = parser.parse_args(arguments)
     try:
         listener = listen(options.port)

@@ -1,4 +1,4 @@
-"""The names that a job may have as its compute on one machine: those of the settings, and those that were made."""
+"""Computes that were created through the API, beside those that the settings name. All of them are this machine."""
 
 import json
 import os
@@ -9,32 +9,36 @@ from attrs import frozen
 
 from function_app.errors import ComputeRefused
 
-FILE = "computes.json"
+COMPUTES_FILE = "computes.json"
 
 
 @frozen(kw_only=True)
-class MadeComputes:
-    """What was made: a file of names, each with its size and the most nodes. All of them are this machine."""
+class CreatedComputes:
+    """The created computes, in a JSON file: for each name its size and max number of nodes."""
 
     path: Path
 
     def read(self) -> Mapping[str, tuple[str, int]]:
-        """Return (size, nodes at most) by name."""
+        """Return (size, max nodes) by name."""
         try:
             found: dict[str, list[str | int]] = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         return {name: (str(size), int(nodes)) for name, (size, nodes) in found.items()}
 
-    def make(self, name: str, size: str, max_nodes: int) -> None:
-        """Add a compute. Raise ComputeRefused where there is one of another size."""
-        there = dict(self.read())
-        if name in there and there[name][0].casefold() != size.casefold():
+    def create(self, name: str, size: str, max_nodes: int) -> None:
+        """Add a compute, or change its max number of nodes.
+
+        Raises:
+            ComputeRefused: it exists with another size.
+        """
+        known = dict(self.read())
+        if name in known and known[name][0].casefold() != size.casefold():
             raise ComputeRefused(
-                f"Compute {name!r} cannot be created: there is one already, of the size {there[name][0]}."
+                f"Compute {name!r} cannot be created: it exists already, with the size {known[name][0]}."
             )
-        there[name] = (size, max_nodes)
+        known[name] = (size, max_nodes)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f"{FILE}.{os.getpid()}")
-        draft.write_text(json.dumps(there), encoding="utf-8")
+        draft = self.path.with_name(f"{COMPUTES_FILE}.{os.getpid()}")
+        draft.write_text(json.dumps(known), encoding="utf-8")
         draft.replace(self.path)

@@ -1,8 +1,8 @@
-"""What a command job's document means on one machine.
+"""Interprets the document of a command job for one machine.
 
 Format: Azure ML's command-job YAML (https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-command) as
-plain JSON values. Keys that only mean something on a cluster (`environment`, `resources.shm_size`, `identity`, …) are
-accepted and have no effect; what would make it another computation is refused.
+plain JSON values. Keys that only matter on a cluster (`environment`, `resources.shm_size`, `identity`, …) are accepted
+and ignored; those that would change the computation are refused.
 """
 
 import re
@@ -19,7 +19,7 @@ DATASTORES = {"kedja_data": "data", "kedja_snapshots": "snapshots"}
 """Datastore → container."""
 
 OUTPUT_DATASTORES = {"workspaceblobstore": "azureml"}
-"""The same for outputs that name their place. On this machine the workspace has one container for all it keeps."""
+"""The same for outputs with a path. On this machine, the workspace has a single container."""
 
 _DATASTORE_URI = re.compile(r"azureml://datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
 _EXPRESSION = re.compile(r"\$\{\{\s*(?P<expression>[^}]*?)\s*\}\}")
@@ -36,7 +36,7 @@ class BlobInput:
 
 @frozen(kw_only=True)
 class BlobOutput:
-    """A folder of blobs that a job goes on writing: it starts with what is there. `path` ends in a slash."""
+    """A folder of blobs that a job continues to write; it starts with the existing files. `path` ends in a slash."""
 
     container: str
     path: str
@@ -44,7 +44,7 @@ class BlobOutput:
 
 @frozen(kw_only=True)
 class CommandJob:
-    """A checked document. `timeout` is in seconds, `processes` how many MPI starts; 1 is no MPI."""
+    """A validated document. `timeout` is in seconds; `processes` is the number of MPI processes, 1 without MPI."""
 
     command: str
     compute: str
@@ -56,13 +56,19 @@ class CommandJob:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "CommandJob":
-        """Read a document. Raises JobRefused, naming the key, for what this machine cannot run."""
+        """Read and validate a document.
+
+        Raises:
+            JobRefused: this machine cannot run it; the message names the key.
+        """
         _refuse_clusters(document)
         inputs = {str(name): _input(str(name), value) for name, value in (document.get("inputs") or {}).items()}
         outputs = {str(name): _output(str(name), value) for name, value in (document.get("outputs") or {}).items()}
         for name in (*inputs, *outputs):
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # Azure ML's rule; it becomes a folder's name here
-                raise JobRefused(f"inputs, outputs: {name!r} is no name. Use letters, digits and underscores.")
+            if not re.fullmatch(
+                r"[A-Za-z_][A-Za-z0-9_]*", name
+            ):  # Azure ML's rule; here it becomes the name of a folder
+                raise JobRefused(f"inputs, outputs: {name!r} is not a valid name. Use letters, digits and underscores.")
         variables = document.get("environment_variables") or {}
         job = cls(
             command=str(document.get("command") or ""),
@@ -74,12 +80,16 @@ class CommandJob:
             processes=_processes(document),
         )
         if not job.command.strip():
-            raise JobRefused("command: there is none.")
+            raise JobRefused("command: it is missing or empty.")
         job.command_line(Path(), Path())
         return job
 
     def command_line(self, inputs: Path, outputs: Path) -> str:
-        """Return the command with its expressions resolved: an input or output stands as its path in these folders."""
+        """Return the command with its expressions replaced: inputs and outputs become paths in these folders.
+
+        Raises:
+            JobRefused: an expression is unknown.
+        """
         values = {
             f"inputs.{name}": value if isinstance(value, str) else str(input_path(inputs, name, value))
             for name, value in self.inputs.items()
@@ -90,18 +100,18 @@ class CommandJob:
             expression = match["expression"]
             if expression not in values:
                 known = ", ".join(sorted(values)) or "none"
-                raise JobRefused(f"command: {match[0]} is not known; known are {known}.")
+                raise JobRefused(f"command: {match[0]} is unknown; known names: {known}.")
             return values[expression]
 
         line = _EXPRESSION.sub(value_of, self.command)
         if self.processes == 1:
             return line
-        # As on a node of Azure ML, each process runs the whole command; there may be more of them than cores.
+        # As on a node of Azure ML, each process runs the whole command; there may be more processes than cores.
         return f"mpirun --allow-run-as-root --oversubscribe -n {self.processes} bash -c {shlex.quote(line)}"
 
 
 def input_path(inputs: Path, name: str, value: BlobInput) -> Path:
-    """Return where an input stands: the folder of its name, and within it the file where it is one."""
+    """Return the path of an input: the folder of its name, or the file in that folder if it is a file."""
     return inputs / name / Path(value.path).name if value.is_file else inputs / name
 
 
@@ -113,7 +123,9 @@ def _refuse_clusters(document: Mapping[str, Any]) -> None:
         raise JobRefused(f"type: {kind!r} does not run here; command does.")
     instances = (document.get("resources") or {}).get("instance_count", 1)
     if instances != 1:
-        raise JobRefused(f"resources.instance_count: {instances} nodes, and this machine is one. Write 1.")
+        raise JobRefused(
+            f"resources.instance_count: {instances} nodes were requested, and this machine is one. Write 1."
+        )
 
 
 def _processes(document: Mapping[str, Any]) -> int:
@@ -124,7 +136,7 @@ def _processes(document: Mapping[str, Any]) -> int:
         raise JobRefused(f"distribution.type: {distribution.get('type')!r} runs on Azure ML only; mpi runs here.")
     count = distribution.get("process_count_per_instance", 1)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise JobRefused(f"distribution.process_count_per_instance: {count!r} is no number of processes.")
+        raise JobRefused(f"distribution.process_count_per_instance: {count!r} is not a number of processes.")
     return count
 
 
@@ -133,12 +145,12 @@ def _timeout(document: Mapping[str, Any]) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-        raise JobRefused(f"limits.timeout: {timeout!r} is no number of seconds.")
+        raise JobRefused(f"limits.timeout: {timeout!r} is not a number of seconds.")
     return float(timeout)
 
 
 def _output(name: str, value: object) -> BlobOutput | None:
-    """Return the place that an output names, or None where it lies among the job's artifacts."""
+    """Return the location that an output names, or None if it belongs to the job's artifacts."""
     path = str(value.get("path") or "") if isinstance(value, Mapping) else ""
     if not path:
         return None
@@ -153,7 +165,7 @@ def _output(name: str, value: object) -> BlobOutput | None:
 
 def _input(name: str, value: object) -> BlobInput | str:
     if not isinstance(value, Mapping):
-        return str(value)  # a literal, in the words that the Azure ML SDK has for it
+        return str(value)  # a literal, formatted as by the Azure ML SDK
     path = str(value.get("path", ""))
     match = _DATASTORE_URI.fullmatch(path)
     container = DATASTORES.get(match["datastore"]) if match else None

@@ -1,4 +1,4 @@
-"""A job's files on their way from and to the storage account: inputs down, outputs and logs up."""
+"""Transfers a job's files: inputs from the storage account, outputs and logs to it."""
 
 import hashlib
 import os
@@ -18,35 +18,35 @@ _PIECE = 1 << 20  # bytes
 
 
 class JobFilesError(LocalAzureError):
-    """A job's files could not be brought to where they belong."""
+    """A job's files could not be transferred."""
 
 
 @frozen(kw_only=True)
 class Upload:
-    """A local file and the blob that it becomes."""
+    """A local file, and the name of its blob."""
 
     file: Path
     blob: str
 
 
 def blob_service(storage: str) -> BlobServiceClient:
-    """Return a client of the account that the connection string names, which gives up after about ten seconds."""
+    """Return a client for the account of the connection string, which gives up after about ten seconds."""
     return BlobServiceClient.from_connection_string(
         storage, retry_total=4, initial_backoff=1, increment_base=2, connection_timeout=5, read_timeout=60
     )
 
 
 def download(service: BlobServiceClient, source: BlobInput, target: Path) -> int:
-    """Bring an input into the folder `target`, and return how many files it has.
+    """Download an input into the folder `target`; return the number of files.
 
-    Raises JobFilesError where there is nothing, where two blobs cannot stand side by side as files, and where storage
-    does not answer.
+    Raises:
+        JobFilesError: nothing is there, the blobs' names conflict as files, or storage does not answer.
     """
     container = service.get_container_client(source.container)
     try:
         wanted = dict(_wanted(container, source, target))
         if not wanted:
-            raise JobFilesError(f"Nothing stands at {source.path!r} in container {source.container!r}.")
+            raise JobFilesError(f"There is nothing at {source.path!r} in container {source.container!r}.")
         for folder in {path.parent for path in wanted.values()}:
             folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
@@ -62,9 +62,10 @@ def download(service: BlobServiceClient, source: BlobInput, target: Path) -> int
 
 
 def restore(service: BlobServiceClient, place: BlobOutput, target: Path) -> int:
-    """Bring what an output's place has into the folder `target`, and return how many files that is; 0 is no error.
+    """Download the existing files of an output into the folder `target`; return their number, which may be 0.
 
-    Raises JobFilesError as `download` does.
+    Raises:
+        JobFilesError: the blobs' names conflict as files, or storage does not answer.
     """
     target.mkdir(parents=True, exist_ok=True)
     try:
@@ -77,7 +78,11 @@ def restore(service: BlobServiceClient, place: BlobOutput, target: Path) -> int:
 
 
 def save(service: BlobServiceClient, folder: Path, place: BlobOutput) -> None:
-    """Make an output's place hold what the folder holds, and nothing else. Raises JobFilesError."""
+    """Make the blobs of an output equal to the files in the folder.
+
+    Raises:
+        JobFilesError: a file cannot be read, or storage does not answer.
+    """
     container = service.get_container_client(place.container)
     files = files_of(folder, place.path.rstrip("/"))
     upload(container, files, last="")
@@ -96,12 +101,12 @@ def _wanted(container: ContainerClient, source: BlobInput, target: Path) -> Iter
             continue
         relative = PurePosixPath(blob.name.removeprefix(base))
         if relative.is_absolute() or ".." in relative.parts or "\0" in blob.name:
-            raise JobFilesError(f"The blob name {blob.name!r} is no path within a folder.")
+            raise JobFilesError(f"The blob name {blob.name!r} is not a path within a folder.")
         yield blob.name, target / relative
 
 
 def _is_directory(blob: BlobProperties) -> bool:
-    """Say whether the blob only marks a directory, as tools for hierarchical accounts make them."""
+    """Return whether the blob only marks a directory, as tools for hierarchical accounts create them."""
     return blob.name.endswith("/") or (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
 
 
@@ -111,19 +116,20 @@ def _fetch(container: ContainerClient, name: str, path: Path) -> None:
 
 
 def files_of(folder: Path, prefix: str) -> list[Upload]:
-    """Return every file under the folder, by name. `prefix` is that of the blobs, without a closing slash."""
+    """Return every file under the folder, sorted. `prefix` is that of the blobs, without a trailing slash."""
     found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
     return [
         Upload(file=path, blob=f"{prefix}/{path.relative_to(folder).as_posix()}")
         for path in sorted(found)
-        if path.is_file()  # neither a socket nor a broken link
+        if path.is_file()  # not a socket or a broken link
     ]
 
 
 def upload(container: ContainerClient, uploads: Iterable[Upload], last: str) -> None:
-    """Upload files with their Content-MD5, over what may be there; one that is named `last` follows all others.
+    """Upload files with their Content-MD5, replacing existing blobs; files named `last` follow all others.
 
-    Raises JobFilesError.
+    Raises:
+        JobFilesError: a file cannot be read, or storage does not answer.
     """
     ordered = list(uploads)
     try:

@@ -1,8 +1,8 @@
-"""The process of one job, in a session of its own, so that it outlives the runner that started it.
+"""The process of one job, in its own session, so that it outlives the runner that started it.
 
-A small shell around the command waits for a word from the runner before it begins (a runner that is killed before the
-process stands in the store starts nothing), writes the command's exit code to a file (the next runner isn't its parent,
-and could not learn it otherwise), and then ends whatever the command left in the background.
+A shell around the command waits for a line from the runner before it starts it (so nothing runs if the runner is killed
+before it has stored the process), writes the exit code to a file (the next runner is not its parent, and could not get
+it otherwise), and then kills any background processes of the command.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from attrs import define
 from local_azure.training.job_folder import JobFolder
 from local_azure.training.job_store import ProcessId
 
-# The trap lets the shell outlive a SIGTERM to its group: the command, which does not inherit it, decides how it ends.
+# With the trap, the shell survives a SIGTERM to its group. The command does not inherit it, and can handle the signal.
 _WRAPPER = """
 read -r go || exit 1
 trap : TERM
@@ -36,22 +36,22 @@ _PASSED_ON = (
     "OMP_NUM_THREADS",
     "TZ",
 )
-"""What a job takes over of the runner's environment: nothing of it can be a secret."""
+"""The variables that a job inherits from the runner; none of them can be a secret."""
 
-_CLOCK_TOLERANCE = 60.0  # seconds: a start time moves with the wall clock, and no number is used again so soon
+_CLOCK_TOLERANCE = 60.0  # seconds: start times shift with the wall clock; a process id is not reused so soon
 
 
 def job_environment(
     folder: JobFolder, python: Path, inherited: Mapping[str, str], variables: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return a clean environment in which `python` is this one and `training_job` can be imported.
+    """Return a clean environment in which `python` is the given one and `training_job` can be imported.
 
-    `variables` are added; they win over all but the two paths.
+    `variables` are added; PATH and PYTHONPATH are prepended to theirs.
     """
     environment = {key: inherited[key] for key in _PASSED_ON if key in inherited}
     environment |= {"HOME": str(folder.home), "TMPDIR": str(folder.home), "LANG": inherited.get("LANG", "C.UTF-8")}
     environment |= variables
-    bin_folder = python.absolute().parent  # not resolved: a virtual environment's python is a link
+    bin_folder = python.absolute().parent  # not resolved: in a virtual environment, python is a link
     own_path = variables.get("PATH", inherited.get("PATH", os.defpath))
     environment["PATH"] = os.pathsep.join([str(bin_folder), own_path])
     own_modules = [variables["PYTHONPATH"]] if variables.get("PYTHONPATH") else []
@@ -61,14 +61,14 @@ def job_environment(
 
 @define
 class JobProcess:
-    """A job's process, started here (then `child` is it) or by a runner that has been killed."""
+    """A job's process, started here (then `child` is set) or by an earlier runner."""
 
     id: ProcessId
     child: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, folder: JobFolder, command: str, environment: Mapping[str, str]) -> "JobProcess":
-        """Start the process, which waits for `go` before it runs the command."""
+        """Start the process; it waits for `go` before it runs the command."""
         folder.command.write_text(command + "\n")
         with folder.log.open("ab") as log:
             child = subprocess.Popen(
@@ -83,33 +83,33 @@ class JobProcess:
         return cls(ProcessId(pid=child.pid, created=psutil.Process(child.pid).create_time()), child)
 
     def go(self) -> None:
-        """Let the command begin."""
+        """Let the command start."""
         if self.child is not None and self.child.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # killed meanwhile: `is_alive` says so
+            with contextlib.suppress(BrokenPipeError):  # killed meanwhile: `is_alive` returns False
                 self.child.stdin.write(b"go\n")
                 self.child.stdin.close()
 
     def is_alive(self) -> bool:
-        """Say whether the process runs."""
+        """Return whether the process runs."""
         if self.child is not None:
             return self.child.poll() is None
         return is_alive(self.id)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and all that it started."""
+        """Send a signal to the process and its descendants."""
         if self.is_alive():
             with contextlib.suppress(ProcessLookupError):  # ended meanwhile
                 os.killpg(self.id.pid, number)
 
     def kill(self) -> None:
-        """End the process and all that it started, and wait for it where it is ours."""
+        """Kill the process and its descendants, and wait for it if it was started here."""
         self.signal(signal.SIGKILL)
         if self.child is not None:
             self.child.wait()
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Say whether this very process runs, and not a later one with its number."""
+    """Return whether this process runs, as opposed to a later one with the same id."""
     try:
         found = psutil.Process(process.pid)
         is_it = abs(found.create_time() - process.created) < _CLOCK_TOLERANCE

@@ -1,7 +1,7 @@
-"""The jobs of the local training service: one sqlite file that the functions host and the runner share.
+"""The jobs of the local training service, in an SQLite file that the functions host and the runner share.
 
-The functions host only adds jobs and asks for cancellation; the runner moves them on. Each change is one statement, so
-that a process killed anywhere leaves either the old state or the new one.
+The functions host only adds jobs and requests cancellation; the runner changes their state. Each change is one
+statement, so that a killed process leaves either the old state or the new one.
 """
 
 import enum
@@ -20,7 +20,7 @@ from function_app.errors import JobConflict, JobNotFound, TrainingServiceUnavail
 from function_app.training_service import RECEIPT_TAG
 
 DATABASE = "jobs.db"
-"""The store's file in the training service's folder."""
+"""Name of the store's file in the training service's folder."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS runner (
 
 
 class JobState(enum.StrEnum):
-    """Where a job is, in Azure ML's own words."""
+    """The state of a job, by Azure ML's names."""
 
     QUEUED = "Queued"
     PREPARING = "Preparing"
@@ -56,19 +56,20 @@ class JobState(enum.StrEnum):
 
     @property
     def is_final(self) -> bool:
+        """Whether the job has ended."""
         return self in FINAL
 
 
 FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
 ON_A_NODE = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.FINALIZING})
-"""The states in which a job takes one of the runner's places."""
+"""The states in which a job counts towards the runner's concurrency."""
 
 _FINAL_SQL = "('Completed', 'Failed', 'Canceled')"
 
 
 @frozen(kw_only=True)
 class ProcessId:
-    """A process, told apart from a later one with the same number. `created` is in seconds since 1970."""
+    """A process. `created`, in seconds since 1970, distinguishes it from a later one with the same id."""
 
     pid: int
     created: float
@@ -76,7 +77,7 @@ class ProcessId:
 
 @frozen(kw_only=True)
 class RunRecord:
-    """A job's MLflow run. `artifacts` is the prefix of its artifacts in their container, without a closing slash."""
+    """A job's MLflow run. `artifacts` is the prefix of its artifacts in their container, without a trailing slash."""
 
     run_id: str
     experiment_id: str
@@ -85,7 +86,7 @@ class RunRecord:
 
 @frozen(kw_only=True)
 class Runner:
-    """The process that runs jobs, as it entered itself at its start."""
+    """The process that runs jobs, as registered at its start."""
 
     process: ProcessId
     concurrency: int
@@ -93,9 +94,10 @@ class Runner:
 
 @frozen(kw_only=True)
 class StoredJob:
-    """A job as the store knows it.
+    """A job in the store.
 
-    `outcome` is how the job will end once its outputs are uploaded; `announced` the last state that was published.
+    `outcome` is the final state that the job gets once its outputs are uploaded; `published_state` is the last state
+    that was published.
     """
 
     number: int
@@ -110,23 +112,26 @@ class StoredJob:
     process: ProcessId | None
     outcome: JobState | None
     error: str | None
-    announced: JobState | None
+    published_state: JobState | None
 
     @property
     def tags(self) -> Mapping[str, str]:
+        """The job's tags, as text."""
         return {str(key): str(value) for key, value in (self.document.get("tags") or {}).items()}
 
     @property
     def experiment(self) -> str:
-        """The experiment's name; `Default` where the document names none, as in Azure ML."""
+        """The experiment's name; `Default` if the document has none, as in Azure ML."""
         return str(self.document.get("experiment_name") or "Default")
 
 
 class JobStore:
-    """The jobs in one sqlite file, which is created with its folder where it is absent.
+    """The jobs, in an SQLite file that is created if it is missing.
 
-    Every method may raise TrainingServiceUnavailable (file locked for half a minute, disk full). Safe to share between
-    threads and processes: each call has a connection of its own, which costs about 0.1 ms.
+    Safe to share between threads and processes: each call opens its own connection, which takes about 0.1 ms.
+
+    Raises:
+        TrainingServiceUnavailable: from every method, if the file is locked for half a minute or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,7 +142,11 @@ class JobStore:
             connection.executescript(_SCHEMA)
 
     def submit(self, name: str, document: Mapping[str, Any]) -> StoredJob:
-        """Add a job, or return the equal one that is there. Raise JobConflict where the one of this name differs."""
+        """Add a job, or return the existing one if it is equal.
+
+        Raises:
+            JobConflict: a job of this name has a different document.
+        """
         text = _canonical(document)
         with self._connection() as connection:
             connection.execute(
@@ -150,7 +159,11 @@ class JobStore:
         return _job(row)
 
     def get(self, name: str) -> StoredJob:
-        """Raise JobNotFound where there is none."""
+        """Return the job.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         rows = self._select("WHERE name = ?", name)
         if not rows:
             raise JobNotFound(f"There is no job {name!r} in {self.path}.")
@@ -165,17 +178,21 @@ class JobStore:
         """Return every job that has not ended, oldest first."""
         return self._select(f"WHERE state NOT IN {_FINAL_SQL} ORDER BY number")
 
-    def unannounced(self) -> Sequence[StoredJob]:
+    def unpublished(self) -> Sequence[StoredJob]:
         """Return the jobs whose state has changed since it was last published, oldest first."""
         return self._select("WHERE state <> 'Queued' AND state IS NOT announced ORDER BY number")
 
     def request_cancel(self, name: str) -> None:
-        """Ask the runner to end the job; a job that has ended stays as it is. Raise JobNotFound."""
+        """Ask the runner to end the job; nothing changes if it has ended.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         self.get(name)
         self._change(f"SET cancel_requested = 1 WHERE name = ? AND state NOT IN {_FINAL_SQL}", name)
 
     def claim(self) -> StoredJob | None:
-        """Take the oldest queued job that nobody canceled, and return it as `Preparing`."""
+        """Change the oldest queued job without a cancellation to `Preparing`, and return it, if there is one."""
         statement = (
             "UPDATE jobs SET state = 'Preparing' WHERE number = "
             "(SELECT number FROM jobs WHERE state = 'Queued' AND NOT cancel_requested ORDER BY number LIMIT 1) "
@@ -186,7 +203,7 @@ class JobStore:
         return _job(row) if row else None
 
     def requeue(self, name: str) -> bool:
-        """Put a job that was interrupted back into the queue, to start anew."""
+        """Put an interrupted job back into the queue, to restart. Return False if it has ended."""
         return self._change(
             f"SET state = 'Queued', pid = NULL, pid_created = NULL, started = NULL, announced = NULL "
             f"WHERE name = ? AND state NOT IN {_FINAL_SQL}",
@@ -194,28 +211,22 @@ class JobStore:
         )
 
     def set_run(self, name: str, run: RunRecord) -> StoredJob:
-        """Enter the job's MLflow run if it has none, and return the job: the first caller's run stays."""
+        """Store the job's MLflow run unless it has one, and return the job: the first caller's run is kept."""
         self._change(
             "SET run_id = ?, experiment_id = ?, artifacts = ? WHERE name = ? AND run_id IS NULL",
-            run.run_id,
-            run.experiment_id,
-            run.artifacts,
-            name,
+            *(run.run_id, run.experiment_id, run.artifacts, name),
         )
         return self.get(name)
 
     def set_running(self, name: str, process: ProcessId) -> bool:
-        """Enter the process that runs the job."""
+        """Store the process that runs the job. Return False if the job is not in `Preparing`."""
         return self._change(
             "SET state = 'Running', pid = ?, pid_created = ?, started = ? WHERE name = ? AND state = 'Preparing'",
-            process.pid,
-            process.created,
-            time.time(),
-            name,
+            *(process.pid, process.created, time.time(), name),
         )
 
     def set_finalizing(self, name: str, outcome: JobState, error: str | None) -> bool:
-        """Say that the job's process has ended, and how the job will end once its outputs are uploaded."""
+        """Store that the process has ended, and the job's outcome. Return False if the job is not `Running`."""
         return self._change(
             "SET state = 'Finalizing', outcome = ?, error = ? WHERE name = ? AND state = 'Running'",
             outcome,
@@ -224,7 +235,7 @@ class JobStore:
         )
 
     def end(self, name: str, state: JobState, error: str | None = None) -> bool:
-        """Write the job's end. Return False, and change nothing, where it has ended before."""
+        """Store the job's final state. Return False, and change nothing, if it has already ended."""
         return self._change(
             f"SET state = ?, error = ?, ended = ? WHERE name = ? AND state NOT IN {_FINAL_SQL}",
             state,
@@ -233,12 +244,12 @@ class JobStore:
             name,
         )
 
-    def set_announced(self, name: str, state: JobState) -> None:
-        """Note that this state of the job was published."""
+    def mark_published(self, name: str, state: JobState) -> None:
+        """Store that this state of the job was published."""
         self._change("SET announced = ? WHERE name = ?", state, name)
 
     def set_runner(self, runner: Runner) -> None:
-        """Enter the process that runs jobs, in place of an earlier one."""
+        """Store the process that runs jobs, in place of an earlier one."""
         with self._connection() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO runner VALUES (1, ?, ?, ?)",
@@ -246,7 +257,7 @@ class JobStore:
             )
 
     def runner(self) -> Runner | None:
-        """Return the runner that was started last, alive or not."""
+        """Return the runner that was started last, which may have ended; None if there was none."""
         with self._connection() as connection:
             row = connection.execute("SELECT * FROM runner").fetchone()
         if row is None:
@@ -256,7 +267,7 @@ class JobStore:
 
     def _select(self, condition: str, *values: object) -> Sequence[StoredJob]:
         with self._connection() as connection:
-            rows = connection.execute(f"SELECT * FROM jobs {condition}", values).fetchall()  # noqa: S608  ours
+            rows = connection.execute(f"SELECT * FROM jobs {condition}", values).fetchall()  # noqa: S608 - constants of this module
         return [_job(row) for row in rows]
 
     def _change(self, change: str, *values: object) -> bool:
@@ -295,7 +306,7 @@ def _job(row: sqlite3.Row) -> StoredJob:
         process=ProcessId(pid=row["pid"], created=row["pid_created"]) if row["pid"] else None,
         outcome=_state(row["outcome"]),
         error=row["error"],
-        announced=_state(row["announced"]),
+        published_state=_state(row["announced"]),
     )
 
 

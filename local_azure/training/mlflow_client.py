@@ -1,7 +1,7 @@
-"""The few calls of MLflow's REST API that the local training service makes.
+"""A client for the few calls of MLflow's REST API that the local training service needs.
 
-Format: MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html). The `mlflow` package would do the same,
-and takes seconds to import into a functions host.
+Format: MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html). The `mlflow` package
+would do too, but takes seconds to import into a functions host.
 """
 
 import json
@@ -16,13 +16,13 @@ from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
 from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
 
 _RETRIABLE = frozenset({429, 500, 502, 503, 504})
-LARGEST_ANSWER = 16 << 20
-"""Bytes of an answer that are read: what a job has logged may be of any length."""
+MAX_RESPONSE_BYTES = 16 << 20
+"""Max size of a response: what a job has logged may be of any length."""
 _TIMEOUT = httpx.Timeout(30, connect=5)
 
 
 class MlflowRefused(TrainingServiceError):
-    """MLflow answered with an error that the same call would bring again. `code` is MLflow's word for it."""
+    """MLflow answered with a permanent error. `code` is MLflow's code for it."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class MlflowRefused(TrainingServiceError):
 
 @frozen(kw_only=True)
 class MlflowRun:
-    """A run: the server's record of one job."""
+    """An MLflow run: the server's record of one job."""
 
     run_id: str
     experiment_id: str
@@ -39,9 +39,11 @@ class MlflowRun:
 
 
 class MlflowClient:
-    """A connection to one MLflow server, safe to share between threads.
+    """A client for one MLflow server, safe to share between threads.
 
-    Every method may raise TrainingServiceUnavailable (no answer, or one that says to come again) and MlflowRefused.
+    Raises:
+        TrainingServiceUnavailable: from every method, if there is no answer, or a temporary error.
+        MlflowRefused: from every method, if the answer is a permanent error.
     """
 
     def __init__(self, address: str, http: httpx.Client | None = None) -> None:
@@ -53,7 +55,7 @@ class MlflowClient:
         self._http.close()
 
     def experiment_id(self, name: str) -> str:
-        """Return the experiment's id; the experiment is made, or restored from MLflow's trash, where need be."""
+        """Return the experiment's id. Create it, or restore it from MLflow's trash, if necessary."""
         try:
             answer = self.call("GET", "experiments/get-by-name", {"experiment_name": name})
         except MlflowRefused as error:
@@ -69,7 +71,7 @@ class MlflowClient:
         try:
             return str(self.call("POST", "experiments/create", {"name": name})["experiment_id"])
         except MlflowRefused as error:
-            if error.code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            if error.code != "RESOURCE_ALREADY_EXISTS":  # created by another process meanwhile
                 raise
             return self.experiment_id(name)
 
@@ -79,7 +81,7 @@ class MlflowClient:
         return _run(self.call("POST", "runs/create", body)["run"])
 
     def find_run(self, experiment_id: str, tag: str, value: str) -> MlflowRun | None:
-        """Return the experiment's run with this tag, if there is one."""
+        """Return the experiment's oldest run with this tag, if there is one."""
         body = {
             "experiment_ids": [experiment_id],
             "filter": f"tags.`{tag}` = {quoted(value)}",
@@ -94,14 +96,14 @@ class MlflowClient:
         self.call("POST", "runs/delete", {"run_id": run_id})
 
     def update_run(self, run_id: str, status: str) -> None:
-        """Write a run's status (RUNNING, FINISHED, FAILED, KILLED); all but RUNNING set its end time."""
+        """Set a run's status (RUNNING, FINISHED, FAILED, KILLED), and its end time unless it is RUNNING."""
         body: dict[str, Any] = {"run_id": run_id, "status": status}
         if status != "RUNNING":
             body["end_time"] = _now()
         self.call("POST", "runs/update", body)
 
     def metrics(self, run_id: str) -> dict[str, float]:
-        """Return the latest value of each metric. Infinite values come back as MLflow's store keeps them: ±1.8e308."""
+        """Return the latest value of each metric. Infinite values are returned as MLflow stores them: ±1.8e308."""
         data = self.call("GET", "runs/get", {"run_id": run_id})["run"].get("data", {})
         return {str(metric["key"]): float(metric.get("value", 0.0)) for metric in data.get("metrics", [])}
 
@@ -133,8 +135,10 @@ class MlflowClient:
             with self._http.stream(method, url, **options) as response:
                 for piece in response.iter_bytes():
                     body += piece
-                    if len(body) > LARGEST_ANSWER:
-                        raise MlflowRefused(f"MLflow's answer to {path} has more than {LARGEST_ANSWER} bytes.", "LARGE")
+                    if len(body) > MAX_RESPONSE_BYTES:
+                        raise MlflowRefused(
+                            f"MLflow's answer to {path} has more than {MAX_RESPONSE_BYTES} bytes.", "LARGE"
+                        )
         except httpx.TransportError as error:
             raise TrainingServiceUnavailable(f"MLflow at {self.address} does not answer: {error!r}.") from error
         if response.status_code in _RETRIABLE:
@@ -143,15 +147,16 @@ class MlflowClient:
 
 
 def quoted(value: str) -> str:
-    """Return a string for MLflow's filters, which know two quotes and no escape.
+    """Return a string in quotes, for MLflow's filters: these have two kinds of quotes and no escape.
 
-    Raises MlflowRefused for a string that holds both quotes.
+    Raises:
+        MlflowRefused: the string contains both kinds.
     """
     for quote in ("'", '"'):
         if quote not in value:
             return f"{quote}{value}{quote}"
     raise MlflowRefused(
-        f"MLflow cannot search for {value!r}: it holds both kinds of quotes.", "INVALID_PARAMETER_VALUE"
+        f"MLflow cannot search for {value!r}: it contains both kinds of quotes.", "INVALID_PARAMETER_VALUE"
     )
 
 
@@ -168,7 +173,7 @@ def _answer(response: httpx.Response, body: bytearray, path: str) -> dict[str, A
     if response.is_success and isinstance(answer, dict):
         return answer
     error = answer if isinstance(answer, dict) else {}
-    message = error.get("message") or f"an answer that is no JSON: {body[:200].decode(errors='replace')!r}"
+    message = error.get("message") or f"a response that is not JSON: {body[:200].decode(errors='replace')!r}"
     code = str(error.get("error_code") or response.status_code)
     raise MlflowRefused(f"MLflow answered {response.status_code} to {path}: {message}", code)
 

@@ -1,4 +1,4 @@
-"""The MLflow run of a job: made once, by whoever needs it first."""
+"""The MLflow run of a job, which is created when it is first needed."""
 
 import contextlib
 
@@ -7,14 +7,17 @@ from local_azure.training.mlflow_client import MlflowClient, MlflowRefused, Mlfl
 from local_azure.training.mlflow_server import artifact_prefix
 
 _JOB_TAG = "kedja.job"
-"""On every run: the job's name, by which the run of a process killed between two steps is found again."""
+"""Tag of every run: the job's name, so that a run is found if its process was killed before it was stored."""
 
 
 def ensure_run(store: JobStore, mlflow: MlflowClient, job: StoredJob) -> RunRecord:
-    """Return the job's MLflow run, after making it where there is none.
+    """Return the job's MLflow run; create it if there is none.
 
-    A job has one run, however many processes ask at once: the store takes the first, and the others delete theirs.
-    Raises TrainingServiceUnavailable while MLflow does not answer.
+    A job has one run, even if several processes create it at once: the store keeps the first, the others are deleted.
+
+    Raises:
+        TrainingServiceUnavailable: MLflow or the job store does not answer.
+        TrainingServiceError: MLflow keeps its artifacts elsewhere, or refuses the run.
     """
     if job.run is not None:
         return job.run
@@ -23,7 +26,7 @@ def ensure_run(store: JobStore, mlflow: MlflowClient, job: StoredJob) -> RunReco
     record = RunRecord(run_id=run.run_id, experiment_id=run.experiment_id, artifacts=artifact_prefix(run.artifact_uri))
     kept = store.set_run(job.name, record).run or record
     if kept.run_id != run.run_id:
-        with contextlib.suppress(MlflowRefused):  # whoever else found it has deleted it
+        with contextlib.suppress(MlflowRefused):  # another process has deleted it already
             mlflow.delete_run(run.run_id)
     return kept
 

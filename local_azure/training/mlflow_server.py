@@ -1,6 +1,6 @@
-"""The MLflow server of the local stack: metrics, artifacts and the model registry, and a page to look at them.
+"""The MLflow server of the local stack: metrics, artifacts, the model registry, and a page that shows them.
 
-Artifacts lie in the storage account's container `azureml`, so that what a job uploaded is what MLflow shows.
+Artifacts are in the storage account's container `azureml`, so that MLflow shows what a job uploaded.
 """
 
 import os
@@ -19,11 +19,11 @@ from local_azure.port_guard import GuardedProtocol
 
 ARTIFACTS_CONTAINER = "azureml"
 ARTIFACTS_FOLDER = "ExperimentRun"
-"""The folder of all runs in that container: Azure ML's name for it."""
+"""The folder of all runs in that container, named as in Azure ML."""
 
 _ROOT = Path(__file__).parents[2]
 _SCHEME = "mlflow-artifacts:/"
-_START_TIMEOUT = 240.0  # seconds; a start takes 8 s on two idle cores, and makes the database at the first one
+_START_TIMEOUT = 240.0  # seconds; it takes 8 s on two idle cores; the first start creates the database
 _STOP_TIMEOUT = 10.0  # seconds
 
 
@@ -32,9 +32,10 @@ class MlflowServerError(LocalAzureError):
 
 
 def artifact_prefix(artifact_uri: str) -> str:
-    """Return the prefix in ARTIFACTS_CONTAINER, without a closing slash, that a run's `artifact_uri` stands for.
+    """Return the prefix in ARTIFACTS_CONTAINER, without a trailing slash, of a run's `artifact_uri`.
 
-    Raises TrainingServiceError for a URI of another server's making: its artifacts lie elsewhere.
+    Raises:
+        TrainingServiceError: the server keeps its artifacts elsewhere.
     """
     if not artifact_uri.startswith(_SCHEME):
         raise TrainingServiceError(
@@ -51,7 +52,7 @@ def command(folder: Path, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        # MLflow's own checks let in any page of this machine, and guard its API alone.
+        # MLflow's own checks admit any page of this machine, and only protect its API.
         *("--uvicorn-opts", f"--no-access-log --http {GuardedProtocol.__module__}:{GuardedProtocol.__name__}"),
         *("--backend-store-uri", f"sqlite:///{database}"),
         *("--artifacts-destination", destination),
@@ -59,7 +60,7 @@ def command(folder: Path, port: int) -> list[str]:
 
 
 def environment(storage: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the server's environment: nothing is sent out, and artifacts go to the account that `storage` names."""
+    """Return the server's environment: without telemetry, and with artifacts in the account of `storage`."""
     return {
         **{key: value for key, value in inherited.items() if not key.startswith(("MLFLOW_", "AZURE_"))},
         "AZURE_STORAGE_CONNECTION_STRING": storage,
@@ -74,9 +75,12 @@ def environment(storage: str, inherited: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def running_mlflow(folder: Path, port: int, storage: str) -> Iterator[str]:
-    """Run the server and yield its address once it answers; its database and its log `mlflow.log` are in `folder`.
+    """Run the server and yield its URL once it answers; its database and its log `mlflow.log` are in `folder`.
 
-    `storage` is the connection string of the account where artifacts lie. Raises MlflowServerError.
+    `storage` is the connection string of the account for artifacts.
+
+    Raises:
+        MlflowServerError: the server does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "mlflow.log"
@@ -116,7 +120,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], address: str, log: Pat
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
-        os.killpg(process.pid, 15)  # the server keeps a worker process in its group
+        os.killpg(process.pid, 15)  # its worker process is in its group
     try:
         process.wait(_STOP_TIMEOUT)
     except subprocess.TimeoutExpired:

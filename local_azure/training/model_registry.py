@@ -1,7 +1,7 @@
-"""Model versions in MLflow's registry, with what the training service's port wants of them.
+"""Model versions in MLflow's registry, as the training service's port defines them.
 
-A property is a tag whose key begins with `property.`; an archived version has the tag `kedja_archived` (MLflow's stages
-are deprecated). Tags that MLflow or a person adds stay visible as tags.
+A property is a tag whose key starts with `property.`; an archived version has the tag `kedja_archived` (MLflow's stages
+are deprecated). Tags that MLflow or a person adds remain visible.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,29 +17,34 @@ _PAGE = 1000
 
 
 class ModelRegistry:
-    """Kedja's model versions on one MLflow server. Every method may raise what MlflowClient raises."""
+    """Kedja's model versions on one MLflow server.
+
+    Raises:
+        TrainingServiceUnavailable: from every method, as MlflowClient.
+        MlflowRefused: from every method, as MlflowClient.
+    """
 
     def __init__(self, mlflow: MlflowClient) -> None:
         self._mlflow = mlflow
 
     def find(self, model: str, job: str) -> Sequence[ModelVersion]:
-        """Return the versions that this job made and nobody archived, lowest first."""
+        """Return the versions that this job created and that are not archived, lowest first."""
         condition = f"name = {quoted(model)} AND tag.`{JOB_TAG}` = {quoted(job)}"
-        return sorted(self._living(condition), key=_number)
+        return sorted(self._unarchived(condition), key=_number)
 
     def versions(self, model: str | None) -> Sequence[ModelVersion]:
-        """Return versions that are not archived, of one model or all: by model, the highest version first."""
-        versions = self._living("" if model is None else f"name = {quoted(model)}")
+        """Return the versions of one or all models that are not archived: by model, highest version first."""
+        versions = self._unarchived("" if model is None else f"name = {quoted(model)}")
         kedjas = (version for version in versions if JOB_TAG in version.tags)
         return sorted(kedjas, key=lambda version: (version.model, -_number(version)))
 
     def names(self) -> Sequence[str]:
-        """Return the names of all models, in order."""
+        """Return the names of all models, sorted."""
         found = self._mlflow.pages("registered-models/search", {"max_results": _PAGE}, "registered_models")
         return sorted(str(model["name"]) for model in found)
 
     def register(self, registration: ModelRegistration, run_id: str) -> ModelVersion:
-        """Create a version from a path among the run's artifacts, and the model with its first one."""
+        """Create a version from a path in the run's artifacts; create the model if it is new."""
         try:
             self._mlflow.call("POST", "registered-models/create", {"name": registration.model})
         except MlflowRefused as error:
@@ -56,7 +61,7 @@ class ModelRegistry:
         return _version(self._mlflow.call("POST", "model-versions/create", body)["model_version"])
 
     def archive(self, model: str, version: str) -> None:
-        """Take a version out of every list. Nothing happens where there is none."""
+        """Remove a version from all lists. Nothing happens if it does not exist."""
         body = {"name": model, "version": version, "key": _ARCHIVED_TAG, "value": "true"}
         try:
             self._mlflow.call("POST", "model-versions/set-tag", body)
@@ -64,7 +69,7 @@ class ModelRegistry:
             if error.code != "RESOURCE_DOES_NOT_EXIST":
                 raise
 
-    def _living(self, condition: str) -> Iterable[ModelVersion]:
+    def _unarchived(self, condition: str) -> Iterable[ModelVersion]:
         query = {"max_results": _PAGE, **({"filter": condition} if condition else {})}
         found = self._mlflow.pages("model-versions/search", query, "model_versions")
         return (version for version in map(_version, found) if not version.archived)

@@ -1,4 +1,4 @@
-"""Publishes each job's state after it has been written, and so at least once, whatever is killed in between."""
+"""Publishes changes of jobs' states from the store: at least once, even if the process is killed."""
 
 import logging
 import threading
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 @define
-class Announcer:
-    """Tells `events` of every change in the store.
+class RunEventPublisher:
+    """Publishes every change of a job's state to `events`.
 
-    An event is given up after six attempts: Kedja's reconcile looks at the jobs too.
+    After six failed attempts an event is given up: Kedja's reconcile checks the jobs too.
     """
 
     store: JobStore
@@ -29,7 +29,7 @@ class Announcer:
     _failures: dict[tuple[str, JobState], tuple[int, float]] = field(factory=dict, init=False)
 
     def run(self, stopping: threading.Event) -> None:
-        """Publish until `stopping` is set, and once more then."""
+        """Publish until `stopping` is set, and then a last time."""
         is_last = False
         while not is_last:
             is_last = stopping.wait(_POLL)
@@ -39,8 +39,12 @@ class Announcer:
                 _log.warning("%s", error)
 
     def publish(self) -> None:
-        """Publish what is due now."""
-        for job in self.store.unannounced():
+        """Publish the changes that are due now.
+
+        Raises:
+            TrainingServiceUnavailable: the job store cannot be used.
+        """
+        for job in self.store.unpublished():
             failures, due = self._failures.get((job.name, job.state), (0, 0.0))
             if time.monotonic() < due:
                 continue
@@ -54,4 +58,4 @@ class Announcer:
                 if failures < _ATTEMPTS:
                     continue
             self._failures.pop((job.name, job.state), None)
-            self.store.set_announced(job.name, job.state)
+            self.store.mark_published(job.name, job.state)

@@ -1,7 +1,7 @@
-"""What Azure ML's workspace tells Event Grid about a job, in the published shape.
+"""The events that an Azure ML workspace publishes about a job.
 
-Format: https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning. An event's id follows from the job
-and its state, so that one that is sent twice can be told from two.
+Format: https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning. An event's id is derived from
+the job and its state, so that duplicates can be recognised.
 """
 
 import uuid
@@ -17,11 +17,11 @@ _KIND = "Microsoft.MachineLearningServices"
 
 
 class RunEventsError(LocalAzureError):
-    """Event Grid did not take an event."""
+    """Event Grid did not accept an event."""
 
 
 class RunEvents:
-    """The workspace's topic on the local Event Grid. `address` is the server's; `key` its access key."""
+    """The workspace's topic on the local Event Grid. `address` is the server's URL, `key` the topic's access key."""
 
     def __init__(self, address: str, key: str, http: httpx.Client | None = None) -> None:
         self._url = f"{address.rstrip('/')}/topics/workspace/api/events"
@@ -29,7 +29,11 @@ class RunEvents:
         self._http = http or httpx.Client(timeout=10, trust_env=False)
 
     def publish(self, job: StoredJob, state: JobState) -> None:
-        """Tell that the job is in this state now. Raises RunEventsError."""
+        """Publish that the job has changed to this state.
+
+        Raises:
+            RunEventsError: Event Grid did not accept the events.
+        """
         try:
             response = self._http.post(
                 self._url,
@@ -48,7 +52,7 @@ class RunEvents:
 
 
 def events(job: StoredJob, state: JobState) -> list[dict[str, object]]:
-    """Return RunStatusChanged, and RunCompleted beside it where the job is completed."""
+    """Return RunStatusChanged, and RunCompleted if the job is completed."""
     kinds = ["RunStatusChanged", *(["RunCompleted"] if state is JobState.COMPLETED else [])]
     return [_event(job, state, kind) for kind in kinds]
 

@@ -1,7 +1,7 @@
-"""The training service of one machine, behind the port of `function_app.training_service`.
+"""The local training service: implements the port in `function_app.training_service`.
 
-It runs nothing itself: jobs survive a `kill -9` of the functions host. It talks to the job store, which
-`local_azure.training.job_runner` works through, to MLflow, and to the jobs' folders.
+It runs no jobs itself, so that they survive a `kill -9` of the functions host. It uses the job store, from which
+`local_azure.training.job_runner` runs jobs, MLflow, and the jobs' folders.
 """
 
 import re
@@ -22,8 +22,7 @@ from function_app.training_service import (
     ModelRegistration,
     ModelVersion,
 )
-from local_azure.training.created_computes import FILE as COMPUTES
-from local_azure.training.created_computes import MadeComputes
+from local_azure.training.created_computes import COMPUTES_FILE, CreatedComputes
 from local_azure.training.job_document import CommandJob
 from local_azure.training.job_folder import JOBS, JobFolder
 from local_azure.training.job_process import is_alive
@@ -33,9 +32,9 @@ from local_azure.training.mlflow_run import ensure_run
 from local_azure.training.mlflow_server import ARTIFACTS_CONTAINER
 from local_azure.training.model_registry import ModelRegistry
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")  # Azure ML's rule; it becomes a folder's name here
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")  # Azure ML's rule; here it becomes the name of a folder
 THIS_MACHINE = "this machine"
-"""The size of the computes that settings name."""
+"""The size of the computes that the settings name."""
 _STATUS = {
     JobState.QUEUED: JobStatus.STARTING,
     JobState.PREPARING: JobStatus.STARTING,
@@ -50,9 +49,11 @@ _STATUS = {
 def connect(environ: Mapping[str, str]) -> "LocalTrainingService":
     """Return the service that the settings describe.
 
-    KEDJA_LOCAL_TRAINING is the folder that the runner works in, MLFLOW_TRACKING_URI the MLflow server's address,
-    KEDJA_LOCAL_COMPUTES the names that a job may have as `compute`, with commas (default: gpu-cluster).
-    Raises InvalidSettings.
+    KEDJA_LOCAL_TRAINING is the runner's folder, MLFLOW_TRACKING_URI the URL of the MLflow server, and
+    KEDJA_LOCAL_COMPUTES the names that a job may use as `compute`, separated by commas (default: gpu-cluster).
+
+    Raises:
+        InvalidSettings: KEDJA_LOCAL_TRAINING or MLFLOW_TRACKING_URI is not set.
     """
     for name in ("KEDJA_LOCAL_TRAINING", "MLFLOW_TRACKING_URI"):
         if not environ.get(name):
@@ -69,7 +70,7 @@ def connect(environ: Mapping[str, str]) -> "LocalTrainingService":
 
 @frozen(kw_only=True)
 class LocalTrainingService:
-    """Implements `TrainingService`. `jobs` is the folder of the jobs' folders."""
+    """Implements `TrainingService`. `jobs` is the folder with all jobs' folders."""
 
     store: JobStore
     mlflow: MlflowClient
@@ -77,17 +78,28 @@ class LocalTrainingService:
     compute_names: tuple[str, ...]
 
     def submit(self, request: JobRequest) -> Job:
-        """Add the job to the store, which the runner works through. Needs neither the runner nor MLflow."""
+        """Add the job to the store, from which the runner starts it. Needs neither the runner nor MLflow.
+
+        Raises:
+            JobRefused: this machine cannot run it.
+            JobConflict: a job of this name has a different document.
+        """
         if not _NAME.fullmatch(request.name):
-            raise JobRefused(f"name: {request.name!r} is no job name. Use letters, digits, `_` and `-`, at most 255.")
+            raise JobRefused(
+                f"name: {request.name!r} is not a valid job name. Use letters, digits, `_` and `-`, at most 255."
+            )
         compute = CommandJob.from_document(request.document).compute
-        if compute not in (names := [*self.compute_names, *self._made.read()]):
+        if compute not in (names := [*self.compute_names, *self._created_computes.read()]):
             known = ", ".join(sorted(names))
-            raise JobRefused(f"compute: there is no {compute!r} on this machine; there is {known}.")
+            raise JobRefused(f"compute: {compute!r} does not exist on this machine. Use one of: {known}.")
         return self._job(self.store.submit(request.name, request.document))
 
     def get(self, name: str) -> Job:
-        """Return the job."""
+        """Return the job.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         return self._job(self.store.get(name))
 
     def list(self) -> Iterator[Job]:
@@ -95,35 +107,60 @@ class LocalTrainingService:
         return map(self._job, self.store.newest())
 
     def cancel(self, name: str) -> None:
-        """Ask the runner to end the job."""
+        """Ask the runner to end the job.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         self.store.request_cancel(name)
 
     def logs(self, name: str, *, offset: int = 0, limit: int = 1 << 20) -> LogPage:
-        """Read the job's log where the runner writes it."""
+        """Read the log that the runner writes.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         job = self.store.get(name)
         return self._folder(name).read_log(offset, limit, ended=job.state.is_final)
 
     def outputs(self, name: str) -> BlobFolder:
-        """Return the folder `outputs` among the artifacts of the job's MLflow run, which is made where need be."""
+        """Return the folder `outputs` in the artifacts of the job's MLflow run, which is created if necessary.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         run = ensure_run(self.store, self.mlflow, self.store.get(name))
         return BlobFolder(container=ARTIFACTS_CONTAINER, prefix=f"{run.artifacts}/outputs/")
 
     def metrics(self, name: str) -> Mapping[str, float]:
-        """Return the metrics of the job's MLflow run."""
+        """Return the latest metrics of the job's MLflow run.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         run = self.store.get(name).run
         return {} if run is None else self.mlflow.metrics(run.run_id)
 
     def metric_series(self, name: str) -> RunSeries:
-        """Return the values of the job's MLflow run."""
+        """Return the metrics of the job's MLflow run over time.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
         run = self.store.get(name).run
         return RunSeries() if run is None else self.mlflow.series(run.run_id)
 
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
-        """Look in MLflow's registry."""
+        """Return the versions in MLflow's registry that this job created."""
         return ModelRegistry(self.mlflow).find(model, job)
 
     def register_model(self, registration: ModelRegistration) -> ModelVersion:
-        """Create a version in MLflow's registry. Raises JobNotFound where there is no such job."""
+        """Create a version in MLflow's registry.
+
+        Raises:
+            JobNotFound: there is no such job.
+            ModelRefused: MLflow refuses the version.
+        """
         run = ensure_run(self.store, self.mlflow, self.store.get(registration.job))
         try:
             return ModelRegistry(self.mlflow).register(registration, run.run_id)
@@ -131,25 +168,26 @@ class LocalTrainingService:
             raise ModelRefused(f"Model {registration.model!r} cannot be registered: {error}") from error
 
     def archive_model(self, model: str, version: str) -> None:
-        """Mark a version in MLflow's registry."""
+        """Mark a version in MLflow's registry as archived."""
         ModelRegistry(self.mlflow).archive(model, version)
 
     def model_names(self) -> Sequence[str]:
+        """Return the names of the models in MLflow's registry."""
         return ModelRegistry(self.mlflow).names()
 
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
-        """Return the versions in MLflow's registry that Kedja made."""
+        """Return Kedja's versions in MLflow's registry."""
         return ModelRegistry(self.mlflow).versions(model)
 
     def computes(self) -> Sequence[Compute]:
-        """Return the names that jobs may have as compute; all of them are this machine."""
+        """Return the computes that jobs may use; all of them are this machine."""
         runner = self.store.runner()
         is_running = runner is not None and is_alive(runner.process)
         busy = [
             CommandJob.from_document(job.document).compute for job in self.store.unfinished() if job.state in ON_A_NODE
         ]
         places = runner.concurrency if runner is not None else 0
-        every = {**self._made.read(), **dict.fromkeys(self.compute_names, (THIS_MACHINE, places))}
+        every = {**self._created_computes.read(), **dict.fromkeys(self.compute_names, (THIS_MACHINE, places))}
         return [
             Compute(
                 name=name,
@@ -157,26 +195,32 @@ class LocalTrainingService:
                 size=size,
                 nodes=busy.count(name),
                 max_nodes=max_nodes,
-                error=None if is_running else "No training runner runs. Start the local stack with `make up`.",
+                error=None
+                if is_running
+                else "The training runner is not running. Start the local stack with `make up`.",
             )
             for name, (size, max_nodes) in every.items()
         ]
 
     def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
-        """Add a name that jobs may have as compute. It is this machine, whatever size was asked for."""
+        """Add a compute that jobs may use. It is this machine, whatever its size says.
+
+        Raises:
+            ComputeRefused: the name is invalid, or exists with another size.
+        """
         if not _NAME.fullmatch(name):
-            raise ComputeRefused(f"name: {name!r} is no compute's name. Use letters, digits, `_` and `-`.")
+            raise ComputeRefused(f"name: {name!r} is not a valid name of a compute. Use letters, digits, `_` and `-`.")
         if name in self.compute_names and size != THIS_MACHINE:
             raise ComputeRefused(
-                f"Compute {name!r} cannot be created: there is one already, of the size {THIS_MACHINE}."
+                f"Compute {name!r} cannot be created: it exists already, with the size {THIS_MACHINE}."
             )
         if name not in self.compute_names:
-            self._made.make(name, size, max_nodes)
+            self._created_computes.create(name, size, max_nodes)
         return next(compute for compute in self.computes() if compute.name == name)
 
     @property
-    def _made(self) -> MadeComputes:
-        return MadeComputes(path=self.jobs.with_name(COMPUTES))
+    def _created_computes(self) -> CreatedComputes:
+        return CreatedComputes(path=self.jobs.with_name(COMPUTES_FILE))
 
     def _folder(self, name: str) -> JobFolder:
         return JobFolder(self.jobs / name)

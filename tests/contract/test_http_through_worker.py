@@ -24,7 +24,7 @@ import asyncio, json, sys
 from pathlib import Path
 
 import httpx
-from local_azure.functions_host.http_trigger import HttpFront, HttpTrigger
+from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
 from local_azure.functions_host.worker import Worker
 
 
@@ -32,7 +32,7 @@ async def main():
     worker = await Worker.start(Path(sys.argv[1]))
     lazy = "fastapi" not in sys.modules and "function_app.kedja" not in sys.modules
     trigger = HttpTrigger.of(worker.function("http_api"), "")
-    transport = httpx.ASGITransport(HttpFront(worker, [trigger], homepage=False))
+    transport = httpx.ASGITransport(HttpDispatcher(worker, [trigger], homepage=False))
     answers = []
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7071") as client:
         for request in json.loads(sys.argv[2]):

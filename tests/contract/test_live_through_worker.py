@@ -24,7 +24,7 @@ import httpx
 from function_app.azure_storage import StorageAccount
 from function_app.journal import Entry, Journal
 from function_app.receipts import utc_now
-from local_azure.functions_host.http_trigger import HttpFront, HttpTrigger
+from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
 from local_azure.functions_host.worker import Worker
 
 
@@ -43,7 +43,7 @@ async def timed(request):
 async def main():
     worker = await Worker.start(Path(sys.argv[1]))
     trigger = HttpTrigger.of(worker.function("http_api"), "")
-    transport = httpx.ASGITransport(HttpFront(worker, [trigger], homepage=False))
+    transport = httpx.ASGITransport(HttpDispatcher(worker, [trigger], homepage=False))
     storage = StorageAccount.connect(os.environ, None, prefix="KedjaStorage")
     journal = Journal(storage.blobs, utc_now)
     told = {}

@@ -310,4 +310,4 @@ def test_a_second_runner_on_the_same_folder_is_refused(
         eventually(lambda: service.computes()[0].state == "Running")
         with runner(tmp_path, storage, mlflow) as second:
             assert second.wait(30) == 1
-    assert "Another training runner works in" in (tmp_path / "runner.log").read_text()
+    assert "Another training runner uses" in (tmp_path / "runner.log").read_text()

@@ -10,7 +10,7 @@ import pytest
 from function_app import metric_series
 from function_app.metric_series import MOST_METRICS, MetricPoint, RunSeries, series_of
 from function_app.metric_views import MOST_VALUES, JobMetrics
-from local_azure.training.mlflow_client import LARGEST_ANSWER, MlflowClient, MlflowRefused
+from local_azure.training.mlflow_client import MAX_RESPONSE_BYTES, MlflowClient, MlflowRefused
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLISECONDS = int(AT.timestamp() * 1000)
@@ -139,7 +139,7 @@ def test_an_answer_of_mlflows_that_is_too_long_is_not_read() -> None:
 
     def body() -> Iterator[bytes]:
         nonlocal read
-        for _ in range(LARGEST_ANSWER // 1000):
+        for _ in range(MAX_RESPONSE_BYTES // 1000):
             read += 1 << 20
             yield b" " * (1 << 20)
 
@@ -149,4 +149,4 @@ def test_an_answer_of_mlflows_that_is_too_long_is_not_read() -> None:
     with pytest.raises(MlflowRefused, match="more than 16777216 bytes"):
         client.series("r")
     client.close()
-    assert read <= LARGEST_ANSWER + (2 << 20)
+    assert read <= MAX_RESPONSE_BYTES + (2 << 20)

@@ -241,7 +241,7 @@ def test_mlflow_finds_the_guard_wherever_it_is_started() -> None:
 
 def test_the_stack_tells_storage_which_pages_upload(tmp_path: Path) -> None:
     stack = Stack(root=tmp_path, state=tmp_path, ports=Ports(functions=7000), training_python=tmp_path)
-    commands = {part.name: list(part.command) for part in stack.storage_components()}
+    commands = {part.name: list(part.command) for part in stack.storage_processes()}
     pages = ["http://127.0.0.1:7000", "http://localhost:7000"]
     assert [
         commands["storage-proxy"][at + 1] for at, word in enumerate(commands["storage-proxy"]) if word == "--page"

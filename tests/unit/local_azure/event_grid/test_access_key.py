@@ -4,7 +4,8 @@ import pytest
 from azure.eventgrid import generate_sas
 from starlette.datastructures import Headers
 
-from local_azure.event_grid.access_key import LOCAL_KEY, Unauthorized, check
+from local_azure.credentials import TOPIC_KEY
+from local_azure.event_grid.access_key import Unauthorized, check
 
 PATH = "/topics/kedja/api/events"
 ENDPOINT = f"http://127.0.0.1:6500{PATH}"
@@ -13,15 +14,15 @@ OTHER_KEY = "YW5vdGhlciBrZXk="
 
 
 def accept(headers: dict[str, str]) -> None:
-    check(Headers(headers), PATH, LOCAL_KEY, NOW)
+    check(Headers(headers), PATH, TOPIC_KEY, NOW)
 
 
-def token(endpoint: str = ENDPOINT, key: str = LOCAL_KEY, expires: datetime = NOW + timedelta(hours=1)) -> str:
+def token(endpoint: str = ENDPOINT, key: str = TOPIC_KEY, expires: datetime = NOW + timedelta(hours=1)) -> str:
     return generate_sas(endpoint, key, expires)
 
 
 def test_the_key_is_enough() -> None:
-    accept({"Aeg-Sas-Key": LOCAL_KEY})
+    accept({"Aeg-Sas-Key": TOPIC_KEY})
 
 
 @pytest.mark.parametrize("expires", [NOW + timedelta(hours=1), (NOW + timedelta(hours=1)).replace(tzinfo=None)])

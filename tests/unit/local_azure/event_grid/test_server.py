@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from local_azure.event_grid.access_key import LOCAL_KEY
+from local_azure.credentials import TOPIC_KEY
 from local_azure.event_grid.server import EventGridParts, create_app, make_parts
 from local_azure.event_grid.subscription_delivery import RETRY_SCHEDULE
 from local_azure.storage.azurite import AzuriteAccount
@@ -118,7 +118,7 @@ class Grid:
         return self.run(lambda client: client.request(method, path, json=json, content=content, headers=headers))
 
     def publish(self, document: object, topic: str = "storage", content_type: str = JSON) -> httpx.Response:
-        headers = {"aeg-sas-key": LOCAL_KEY, "content-type": content_type}
+        headers = {"aeg-sas-key": TOPIC_KEY, "content-type": content_type}
         path = f"/topics/{topic}/api/events?api-version=2018-01-01"
         return self.request("POST", path, content=json.dumps(document).encode(), headers=headers)
 

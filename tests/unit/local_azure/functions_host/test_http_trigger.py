@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pytest_mock import MockerFixture
 
-from local_azure.functions_host.http_trigger import HttpFront, HttpTrigger
+from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
 from local_azure.functions_host.rpc_messages import NullableString, RpcHttp, RpcHttpCookie, Timestamp, TypedData
 from local_azure.functions_host.worker import Function, Invocation, Worker
 
@@ -43,7 +43,7 @@ def ask(
     headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
     content: bytes = b"",
 ) -> httpx.Response:
-    front = HttpFront(worker, [HttpTrigger.of(item, prefix) for item in functions], homepage=homepage)
+    front = HttpDispatcher(worker, [HttpTrigger.of(item, prefix) for item in functions], homepage=homepage)
 
     async def run() -> httpx.Response:
         transport = httpx.ASGITransport(app=front)

@@ -284,7 +284,7 @@ def test_a_missing_queue_and_a_dead_service_are_waited_for(mocker: MockerFixture
 def test_a_refusal_ends_the_listener(mocker: MockerFixture, poison: MagicMock) -> None:
     error = HttpResponseError("wrong key")
     error.status_code = 403
-    with pytest.raises(QueueRefused, match="Queue drops refuses the host: wrong key"):
+    with pytest.raises(QueueRefused, match="Queue drops refuses the host's requests: wrong key"):
         listen(queue_with(mocker, error), poison, Function(), IdleClock())
 
 

@@ -144,7 +144,7 @@ def test_http_answers_carry_status_body_and_cookies(root: Path) -> None:
         ("raise RuntimeError('no settings')", "app.py", "cannot be indexed: RuntimeError: no settings"),
         ("x = 1", "app.py", "Could not find top level function app instances in app.py"),
         ("import azure.functions as func\napp = func.FunctionApp()\nsecond = app", "app.py", "More than one"),
-        ("import azure.functions as func\napp = func.FunctionApp()", "app.py", "holds no function"),
+        ("import azure.functions as func\napp = func.FunctionApp()", "app.py", "defines no function"),
         (APP.replace("@app.route(", RETRIED_ROUTE), "app.py", "hello has a retry policy"),
     ],
 )

@@ -5,14 +5,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_azure.stack.managed_process import Component, ComponentError
+from local_azure.stack.managed_process import ManagedProcess, ProcessStartError
 
 NAP = "import time; print('up', flush=True); time.sleep(60)"
 
 
-def component(tmp_path: Path, code: str, *, healthy: bool | None = None, start_timeout: float = 10) -> Component:
+def component(tmp_path: Path, code: str, *, healthy: bool | None = None, start_timeout: float = 10) -> ManagedProcess:
     log = tmp_path / "logs" / "part.log"
-    return Component(
+    return ManagedProcess(
         name="part",
         command=[sys.executable, "-c", code],
         log=log,
@@ -35,14 +35,14 @@ def test_runs_until_it_is_stopped(tmp_path: Path) -> None:
 def test_says_how_a_process_ended_that_did_not_start(tmp_path: Path) -> None:
     part = component(tmp_path, "import sys; sys.exit('the disk is full')", healthy=False)
     part.start()
-    with pytest.raises(ComponentError, match=r"part ended as it started \(exit code 1\).*the disk is full"):
+    with pytest.raises(ProcessStartError, match=r"part ended during startup \(exit code 1\).*the disk is full"):
         part.wait_until_healthy()
 
 
 def test_says_when_its_program_is_not_installed(tmp_path: Path) -> None:
     part = component(tmp_path, NAP)
     part.command = ["no-such-program"]
-    with pytest.raises(ComponentError, match="part cannot start: no-such-program is not installed"):
+    with pytest.raises(ProcessStartError, match="part cannot start: no-such-program is not installed"):
         part.start()
 
 
@@ -50,7 +50,7 @@ def test_says_when_a_process_takes_too_long(tmp_path: Path) -> None:
     part = component(tmp_path, NAP, healthy=False, start_timeout=0.3)
     part.start()
     try:
-        with pytest.raises(ComponentError, match="not up after"):
+        with pytest.raises(ProcessStartError, match="not ready after"):
             part.wait_until_healthy()
     finally:
         part.stop()

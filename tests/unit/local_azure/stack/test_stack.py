@@ -57,7 +57,7 @@ def test_the_timing_is_what_the_service_reads(stack: Stack) -> None:
 
 
 def test_blobs_go_through_the_proxy_and_the_proxy_to_azurite(stack: Stack) -> None:
-    commands = {part.name: list(part.command) for part in stack.storage_components()}
+    commands = {part.name: list(part.command) for part in stack.storage_processes()}
     assert commands["azurite"][commands["azurite"].index("--blobPort") + 1] == "20000"
     assert commands["storage-proxy"][commands["storage-proxy"].index("--port") + 1] == "10000"
     assert commands["storage-proxy"][commands["storage-proxy"].index("--upstream") + 1] == "http://127.0.0.1:20000"
@@ -79,6 +79,6 @@ def test_it_provisions_what_bicep_does(stack: Stack, mocker: MockerFixture) -> N
 
 def test_as_many_jobs_run_at_once_as_it_is_told(stack: Stack) -> None:
     (runner,) = [
-        list(part.command) for part in evolve(stack, concurrency=3).service_components() if "runner" in part.name
+        list(part.command) for part in evolve(stack, concurrency=3).service_processes() if "runner" in part.name
     ]
     assert runner[runner.index("--concurrency") + 1] == "3"

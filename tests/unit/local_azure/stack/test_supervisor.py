@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local_azure.stack.supervisor import interrupted_once, main
+from local_azure.stack.supervisor import main, raise_interrupt_once
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,7 +20,7 @@ def _handlers() -> Iterator[None]:
 @pytest.mark.usefixtures("_handlers")
 @pytest.mark.parametrize("first", SIGNALS)
 def test_the_first_signal_interrupts_and_a_later_one_does_not_interrupt_the_stopping(first: signal.Signals) -> None:
-    interrupted_once()
+    raise_interrupt_once()
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), first)
     for number in SIGNALS:
@@ -31,4 +31,4 @@ def test_the_first_signal_interrupts_and_a_later_one_does_not_interrupt_the_stop
 def test_a_count_of_jobs_that_is_none_is_refused(count: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--concurrency", count])
-    assert f"{count!r} is not a whole number from 1" in capsys.readouterr().err
+    assert f"{count!r} is not a positive whole number" in capsys.readouterr().err

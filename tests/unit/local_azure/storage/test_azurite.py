@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from local_azure.storage.azurite import ACCOUNT_KEY, Azurite, AzuriteAccount, AzuriteError
+from local_azure.credentials import ACCOUNT_KEY
+from local_azure.storage.azurite import Azurite, AzuriteAccount, AzuriteError
 
 
 def program(folder: Path, script: str) -> Path:

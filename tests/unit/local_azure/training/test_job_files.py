@@ -57,13 +57,13 @@ def test_downloads_one_file_and_none_whose_name_only_begins_so(service: MagicMoc
 @pytest.mark.parametrize("name", ["digits/../../x", "digits//etc/passwd"])
 def test_refuses_a_name_that_leads_out_of_the_folder(service: MagicMock, tmp_path: Path, name: str) -> None:
     listing(service, listed(name))
-    with pytest.raises(JobFilesError, match="is no path within a folder"):
+    with pytest.raises(JobFilesError, match="is not a path within a folder"):
         download(service, DIGITS, tmp_path / "data")
 
 
 def test_says_where_nothing_stands(service: MagicMock, tmp_path: Path) -> None:
     listing(service)
-    with pytest.raises(JobFilesError, match="Nothing stands at 'digits/' in container 'data'"):
+    with pytest.raises(JobFilesError, match="There is nothing at 'digits/' in container 'data'"):
         download(service, DIGITS, tmp_path / "data")
 
 

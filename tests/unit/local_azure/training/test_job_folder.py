@@ -13,14 +13,14 @@ def folder(tmp_path: Path) -> JobFolder:
     (code / "__pycache__").mkdir(parents=True)
     (code / "__init__.py").touch()
     folder = JobFolder(tmp_path / "jobs" / "a")
-    folder.make_afresh(code)
+    folder.recreate(code)
     return folder
 
 
 def test_is_made_afresh_around_the_code(folder: JobFolder, tmp_path: Path) -> None:
     (folder.work / "outputs" / "old.npz").touch()
     folder.exit_code.write_text("0\n")
-    folder.make_afresh(tmp_path / "training_job")
+    folder.recreate(tmp_path / "training_job")
     assert [path.name for path in folder.code.rglob("*")] == ["training_job", "__init__.py"]
     assert sorted(path.name for path in folder.work.iterdir()) == ["logs", "outputs"]
     assert list((folder.work / "outputs").iterdir()) == []
@@ -30,7 +30,7 @@ def test_is_made_afresh_around_the_code(folder: JobFolder, tmp_path: Path) -> No
 def test_tidy_leaves_the_log(folder: JobFolder) -> None:
     folder.log.write_text("hello\n")
     folder.exit_code.write_text("3\n")
-    folder.tidy()
+    folder.clean_up()
     assert folder.read_exit_code() == 3
     assert folder.log.read_text() == "hello\n"
     assert not folder.work.exists()

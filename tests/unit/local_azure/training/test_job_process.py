@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> JobFolder:
     code = tmp_path / "training_job"
     code.mkdir()
     folder = JobFolder(tmp_path / "job")
-    folder.make_afresh(code)
+    folder.recreate(code)
     return folder
 
 

@@ -125,13 +125,13 @@ def test_a_job_keeps_the_first_run_it_was_given(store: JobStore) -> None:
 
 def test_a_change_of_state_is_to_be_announced_until_it_has_been(store: JobStore) -> None:
     store.submit("a", DOCUMENT)
-    assert store.unannounced() == []
+    assert store.unpublished() == []
     store.claim()
-    assert [job.state for job in store.unannounced()] == [JobState.PREPARING]
-    store.set_announced("a", JobState.PREPARING)
-    assert store.unannounced() == []
+    assert [job.state for job in store.unpublished()] == [JobState.PREPARING]
+    store.mark_published("a", JobState.PREPARING)
+    assert store.unpublished() == []
     store.end("a", JobState.CANCELED)
-    assert [job.state for job in store.unannounced()] == [JobState.CANCELED]
+    assert [job.state for job in store.unpublished()] == [JobState.CANCELED]
 
 
 def test_the_last_runner_stands(store: JobStore) -> None:

@@ -9,7 +9,7 @@ from pytest_mock import MockerFixture
 from function_app.errors import TrainingServiceUnavailable
 from function_app.training_service import RECEIPT_TAG
 from local_azure.training.job_store import DATABASE, JobState, JobStore
-from local_azure.training.run_event_publisher import Announcer
+from local_azure.training.run_event_publisher import RunEventPublisher
 from local_azure.training.run_events import RunEvents, RunEventsError, events
 
 DOCUMENT = {"command": "true", "experiment_name": "digits", "tags": {RECEIPT_TAG: "digits/1"}}
@@ -81,14 +81,14 @@ def test_a_refused_event_is_an_error(store: JobStore, answer: httpx.Response | E
 
 def test_each_change_is_announced_once(store: JobStore, mocker: MockerFixture) -> None:
     sender = mocker.create_autospec(RunEvents, instance=True)
-    announcer = Announcer(store, sender)
+    publisher = RunEventPublisher(store, sender)
     store.submit("a", DOCUMENT)
-    announcer.publish()
+    publisher.publish()
     store.claim()
-    announcer.publish()
-    announcer.publish()
+    publisher.publish()
+    publisher.publish()
     store.end("a", JobState.FAILED)
-    announcer.publish()
+    publisher.publish()
     assert [call.args[1] for call in sender.publish.call_args_list] == [JobState.PREPARING, JobState.FAILED]
 
 
@@ -96,25 +96,25 @@ def test_an_event_is_tried_again_and_then_given_up(store: JobStore, mocker: Mock
     sender = mocker.create_autospec(RunEvents, instance=True)
     sender.publish.side_effect = RunEventsError("down")
     clock = mocker.patch("local_azure.training.run_event_publisher.time.monotonic", return_value=0.0)
-    announcer = Announcer(store, sender)
+    publisher = RunEventPublisher(store, sender)
     store.submit("a", DOCUMENT)
     store.end("a", JobState.COMPLETED)
     for _ in range(3):
-        announcer.publish()
+        publisher.publish()
     assert sender.publish.call_count == 1
     for _ in range(10):
         clock.return_value += 100
-        announcer.publish()
+        publisher.publish()
     assert sender.publish.call_count == 6
-    assert store.unannounced() == []
+    assert store.unpublished() == []
 
 
 def test_the_announcer_goes_on_after_the_store_was_locked(store: JobStore, mocker: MockerFixture) -> None:
     sender = mocker.create_autospec(RunEvents, instance=True)
     store.submit("a", DOCUMENT)
     store.end("a", JobState.COMPLETED)
-    found = store.unannounced()
-    mocker.patch.object(JobStore, "unannounced", side_effect=[TrainingServiceUnavailable("locked"), found])
+    found = store.unpublished()
+    mocker.patch.object(JobStore, "unpublished", side_effect=[TrainingServiceUnavailable("locked"), found])
     stopping = mocker.Mock(wait=mocker.Mock(side_effect=[False, True]))
-    Announcer(store, sender).run(stopping)
+    RunEventPublisher(store, sender).run(stopping)
     sender.publish.assert_called_once()

@@ -56,7 +56,11 @@ def test_submission_needs_nothing_but_the_store(service: LocalTrainingService, m
 @pytest.mark.parametrize(
     ("name", "document", "message"),
     [
-        ("a", {**DOCUMENT, "compute": "other"}, "compute: there is no 'other' on this machine; there is cpu, gpu-cl"),
+        (
+            "a",
+            {**DOCUMENT, "compute": "other"},
+            "compute: 'other' does not exist on this machine. Use one of: cpu, gpu-cl",
+        ),
         ("../a", DOCUMENT, "name: '../a'"),
         ("a", {**DOCUMENT, "command": ""}, "command"),
     ],
