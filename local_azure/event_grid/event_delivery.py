@@ -147,14 +147,14 @@ class EventDelivery:
 
     async def _wait_until(self, due: float | None) -> None:
         """Wait until `due`, or until an event or a subscription was added."""
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._wake_up.wait())]
+        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._wake_up.wait())]
         if due is not None:
-            waits.append(asyncio.create_task(self._clock.sleep(max(0.0, due - self._clock.now().timestamp()))))
+            waiting.append(asyncio.create_task(self._clock.sleep(max(0.0, due - self._clock.now().timestamp()))))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            for task in waiting:
+                task.cancel()
 
     def _delivery_for(self, topic: str, name: str, subscription: Subscription) -> SubscriptionDelivery:
         schema = self._book.topic(topic).schema_for(subscription)

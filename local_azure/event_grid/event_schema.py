@@ -91,7 +91,7 @@ def read_events(body: bytes, content_type: str, schema: EventSchema, source: str
     if isinstance(document, list) and not may_be_array:
         raise InvalidEvents(f"{kind} carries one event; an array is application/cloudevents-batch+json.")
     events = document if isinstance(document, list) else [document]
-    return [_checked(event, number, schema, source) for number, event in enumerate(events)]
+    return [_validated(event, number, schema, source) for number, event in enumerate(events)]
 
 
 def type_of(event: Event) -> str:
@@ -128,7 +128,7 @@ def problems_of(error: ValidationError) -> Iterable[str]:
         yield f"{place}: {problem['msg']}{value}"
 
 
-def _checked(event: object, number: int, schema: EventSchema, source: str) -> dict[str, Any]:
+def _validated(event: object, number: int, schema: EventSchema, source: str) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise InvalidEvents(f"Event {number} is not a JSON object.")
     try:

@@ -71,9 +71,11 @@ class FunctionsHost:
         self._options = options
         self._clock = clock
         # The admin API can start a disabled function, as it can on the real host.
-        self._timers = {function.name: self._timer(function) for function in _of_kind(worker, "timertrigger")}
+        self._timers = {function.name: self._timer(function) for function in _with_trigger(worker, "timertrigger")}
         queues = [
-            self._queue(function) for function in _of_kind(worker, "queuetrigger") if not is_disabled(function.name)
+            self._queue(function)
+            for function in _with_trigger(worker, "queuetrigger")
+            if not is_disabled(function.name)
         ]
         timers = [timer for name, timer in self._timers.items() if not is_disabled(name)]
         self._listeners: list[QueueListener | TimerListener] = [*queues, *timers]
@@ -85,7 +87,7 @@ class FunctionsHost:
             self._worker,
             [
                 HttpTrigger.of(function, self._settings.route_prefix)
-                for function in _of_kind(self._worker, "httptrigger")
+                for function in _with_trigger(self._worker, "httptrigger")
                 if not is_disabled(function.name)
             ],
             homepage=os.environ.get("AzureWebJobsDisableHomepage", "").lower() not in ("true", "1"),  # noqa: SIM112 - the real host's name
@@ -211,7 +213,7 @@ async def _serve(
         await asyncio.gather(asyncio.wait([serving]), host.drain())
 
 
-def _of_kind(worker: Worker, kind: str) -> list[Function]:
+def _with_trigger(worker: Worker, kind: str) -> list[Function]:
     return [function for function in worker.functions if str(function.trigger["type"]).lower() == kind]
 
 

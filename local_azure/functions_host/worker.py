@@ -77,7 +77,7 @@ class Worker:
         Raises:
             WorkerError: the script is missing, cannot be imported, or defines no function.
         """
-        script = _enter(root)
+        script = _enter_app_folder(root)
         init = await runtime.worker_init_request(
             _request("worker_init_request", capabilities={}, function_app_directory=str(script.parent))
         )
@@ -125,7 +125,7 @@ class Worker:
             answer = await runtime.invocation_request(
                 _invocation_request(function, invocation_id, data, metadata or {}, trace_parent)
             )
-            return _ended(answer, invocation_id, (time.perf_counter() - began) * 1e3)
+            return _to_invocation(answer, invocation_id, (time.perf_counter() - began) * 1e3)
         finally:
             runtime.invocation_id_cv.reset(token)
             del self._running[invocation_id]
@@ -136,7 +136,7 @@ def is_trigger(binding: Mapping[str, Any]) -> bool:
     return str(binding["type"]).lower().endswith("trigger")
 
 
-def _enter(root: Path) -> Path:
+def _enter_app_folder(root: Path) -> Path:
     """Make `root` the working directory and the first import path; return the app's script."""
     script = root.resolve() / os.environ.get("PYTHON_SCRIPT_FILE_NAME", DEFAULT_SCRIPT)
     if not script.is_file():  # the library would return no functions and no error
@@ -192,7 +192,7 @@ def _invocation_request(
     )
 
 
-def _ended(answer: messages.InvocationResponse, invocation_id: str, milliseconds: float) -> Invocation:
+def _to_invocation(answer: messages.InvocationResponse, invocation_id: str, milliseconds: float) -> Invocation:
     if answer.result.status == StatusResult.Success:
         _log.info("Succeeded in %.0f ms.", milliseconds)
         return Invocation(id=invocation_id, succeeded=True, return_value=answer.return_value)

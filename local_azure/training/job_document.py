@@ -61,7 +61,7 @@ class CommandJob:
         Raises:
             JobRefused: this machine cannot run it; the message names the key.
         """
-        _refuse_clusters(document)
+        _refuse_unsupported(document)
         inputs = {str(name): _input(str(name), value) for name, value in (document.get("inputs") or {}).items()}
         outputs = {str(name): _output(str(name), value) for name, value in (document.get("outputs") or {}).items()}
         for name in (*inputs, *outputs):
@@ -115,7 +115,7 @@ def input_path(inputs: Path, name: str, value: BlobInput) -> Path:
     return inputs / name / Path(value.path).name if value.is_file else inputs / name
 
 
-def _refuse_clusters(document: Mapping[str, Any]) -> None:
+def _refuse_unsupported(document: Mapping[str, Any]) -> None:
     kind = document.get("type", "command")
     if kind == "sweep":
         raise JobRefused("type: sweeps run on Azure ML only. Here, drop one command job for each value to try.")

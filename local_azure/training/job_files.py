@@ -44,13 +44,13 @@ def download(service: BlobServiceClient, source: BlobInput, target: Path) -> int
     """
     container = service.get_container_client(source.container)
     try:
-        wanted = dict(_wanted(container, source, target))
-        if not wanted:
+        targets = dict(_target_paths(container, source, target))
+        if not targets:
             raise JobFilesError(f"There is nothing at {source.path!r} in container {source.container!r}.")
-        for folder in {path.parent for path in wanted.values()}:
+        for folder in {path.parent for path in targets.values()}:
             folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            for _ in pool.map(lambda item: _fetch(container, *item), wanted.items()):
+            for _ in pool.map(lambda item: _fetch(container, *item), targets.items()):
                 pass
     except AzureError as error:
         raise JobFilesError(
@@ -58,7 +58,7 @@ def download(service: BlobServiceClient, source: BlobInput, target: Path) -> int
         ) from error
     except OSError as error:
         raise JobFilesError(f"{source.path!r} in container {source.container!r}: {error}") from error
-    return len(wanted)
+    return len(targets)
 
 
 def restore(service: BlobServiceClient, place: BlobOutput, target: Path) -> int:
@@ -94,7 +94,7 @@ def save(service: BlobServiceClient, folder: Path, place: BlobOutput) -> None:
         raise JobFilesError(f"{place.path!r} in container {place.container!r}: {error.message}") from error
 
 
-def _wanted(container: ContainerClient, source: BlobInput, target: Path) -> Iterator[tuple[str, Path]]:
+def _target_paths(container: ContainerClient, source: BlobInput, target: Path) -> Iterator[tuple[str, Path]]:
     base = source.path[: source.path.rfind("/") + 1]
     for blob in container.list_blobs(name_starts_with=source.path, include=["metadata"]):
         if (source.is_file and blob.name != source.path) or _is_directory(blob):
@@ -134,8 +134,8 @@ def upload(container: ContainerClient, uploads: Iterable[Upload], last: str) -> 
     ordered = list(uploads)
     try:
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            for wanted in (False, True):
-                batch = [item for item in ordered if (item.file.name == last) is wanted]
+            for is_last in (False, True):
+                batch = [item for item in ordered if (item.file.name == last) is is_last]
                 for _ in pool.map(lambda item: _send(container, item), batch):
                     pass
     except AzureError as error:

@@ -27,7 +27,7 @@ echo "$?" >"$2.part" && mv "$2.part" "$2"
 kill -KILL 0
 """
 
-_PASSED_ON = (
+_INHERITED = (
     "CUDA_VISIBLE_DEVICES",
     "LANG",
     "LC_ALL",
@@ -48,7 +48,7 @@ def job_environment(
 
     `variables` are added; PATH and PYTHONPATH are prepended to theirs.
     """
-    environment = {key: inherited[key] for key in _PASSED_ON if key in inherited}
+    environment = {key: inherited[key] for key in _INHERITED if key in inherited}
     environment |= {"HOME": str(folder.home), "TMPDIR": str(folder.home), "LANG": inherited.get("LANG", "C.UTF-8")}
     environment |= variables
     bin_folder = python.absolute().parent  # not resolved: in a virtual environment, python is a link

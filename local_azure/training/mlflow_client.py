@@ -77,7 +77,7 @@ class MlflowClient:
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> MlflowRun:
         """Create a run of this name; its start time is now."""
-        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now(), "tags": pairs(tags)}
+        body = {"experiment_id": experiment_id, "run_name": name, "start_time": _now(), "tags": tag_list(tags)}
         return _run(self.call("POST", "runs/create", body)["run"])
 
     def find_run(self, experiment_id: str, tag: str, value: str) -> MlflowRun | None:
@@ -160,7 +160,7 @@ def quoted(value: str) -> str:
     )
 
 
-def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+def tag_list(values: Mapping[str, str]) -> list[dict[str, str]]:
     """Return tags in MLflow's form."""
     return [{"key": key, "value": value} for key, value in values.items()]
 

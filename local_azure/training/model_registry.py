@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from function_app.training_service import JOB_TAG, ModelRegistration, ModelVersion
-from local_azure.training.mlflow_client import MlflowClient, MlflowRefused, pairs, quoted
+from local_azure.training.mlflow_client import MlflowClient, MlflowRefused, quoted, tag_list
 
 _PROPERTY = "property."
 _ARCHIVED_TAG = "kedja_archived"
@@ -56,7 +56,7 @@ class ModelRegistry:
             "source": f"runs:/{run_id}/{registration.path.strip('/')}",
             "run_id": run_id,
             "description": registration.description,
-            "tags": pairs({**registration.tags, **properties}),
+            "tags": tag_list({**registration.tags, **properties}),
         }
         return _version(self._mlflow.call("POST", "model-versions/create", body)["model_version"])
 

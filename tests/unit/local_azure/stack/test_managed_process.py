@@ -10,7 +10,7 @@ from local_azure.stack.managed_process import ManagedProcess, ProcessStartError
 NAP = "import time; print('up', flush=True); time.sleep(60)"
 
 
-def component(tmp_path: Path, code: str, *, healthy: bool | None = None, start_timeout: float = 10) -> ManagedProcess:
+def managed(tmp_path: Path, code: str, *, healthy: bool | None = None, start_timeout: float = 10) -> ManagedProcess:
     log = tmp_path / "logs" / "part.log"
     return ManagedProcess(
         name="part",
@@ -23,7 +23,7 @@ def component(tmp_path: Path, code: str, *, healthy: bool | None = None, start_t
 
 
 def test_runs_until_it_is_stopped(tmp_path: Path) -> None:
-    part = component(tmp_path, NAP)
+    part = managed(tmp_path, NAP)
     part.start()
     part.wait_until_healthy()
     assert part.is_running
@@ -33,21 +33,21 @@ def test_runs_until_it_is_stopped(tmp_path: Path) -> None:
 
 
 def test_says_how_a_process_ended_that_did_not_start(tmp_path: Path) -> None:
-    part = component(tmp_path, "import sys; sys.exit('the disk is full')", healthy=False)
+    part = managed(tmp_path, "import sys; sys.exit('the disk is full')", healthy=False)
     part.start()
     with pytest.raises(ProcessStartError, match=r"part ended during startup \(exit code 1\).*the disk is full"):
         part.wait_until_healthy()
 
 
 def test_says_when_its_program_is_not_installed(tmp_path: Path) -> None:
-    part = component(tmp_path, NAP)
+    part = managed(tmp_path, NAP)
     part.command = ["no-such-program"]
     with pytest.raises(ProcessStartError, match="part cannot start: no-such-program is not installed"):
         part.start()
 
 
 def test_says_when_a_process_takes_too_long(tmp_path: Path) -> None:
-    part = component(tmp_path, NAP, healthy=False, start_timeout=0.3)
+    part = managed(tmp_path, NAP, healthy=False, start_timeout=0.3)
     part.start()
     try:
         with pytest.raises(ProcessStartError, match="not ready after"):
@@ -60,7 +60,7 @@ def test_stopping_ends_what_the_process_started(tmp_path: Path) -> None:
     code = (
         f"import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', {NAP!r}]); print(c.pid, 'up'); c.wait()"
     )
-    part = component(tmp_path, f"import sys; sys.stdout.reconfigure(line_buffering=True)\n{code}")
+    part = managed(tmp_path, f"import sys; sys.stdout.reconfigure(line_buffering=True)\n{code}")
     part.start()
     part.wait_until_healthy()
     child = psutil.Process(int(part.log.read_text().split()[0]))
@@ -70,7 +70,7 @@ def test_stopping_ends_what_the_process_started(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_has_ended_and_can_be_started_again(tmp_path: Path) -> None:
-    part = component(tmp_path, NAP)
+    part = managed(tmp_path, NAP)
     part.start()
     part.kill()
     assert (part.is_running, part.exit_code) == (False, -9)

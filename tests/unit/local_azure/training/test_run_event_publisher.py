@@ -109,7 +109,7 @@ def test_an_event_is_tried_again_and_then_given_up(store: JobStore, mocker: Mock
     assert store.unpublished() == []
 
 
-def test_the_announcer_goes_on_after_the_store_was_locked(store: JobStore, mocker: MockerFixture) -> None:
+def test_the_publisher_continues_after_the_store_was_locked(store: JobStore, mocker: MockerFixture) -> None:
     sender = mocker.create_autospec(RunEvents, instance=True)
     store.submit("a", DOCUMENT)
     store.end("a", JobState.COMPLETED)
