@@ -20,7 +20,7 @@ PYTHON := $(or $(PYTHON),3.13)
 UV := .venv-tools/bin/uv
 BIN := .venv/bin
 TRAINING := training_job/environment
-WEB := function_app/web/vendor
+WEB := function_app/http/web/vendor
 OPTIONS ?=
 ARGS ?=
 SEED ?=
@@ -61,6 +61,12 @@ help: ## What can be made
 	@$(UV) pip sync --quiet --python .venv-infra --require-hashes $<
 	@touch $@
 
+.venv-docs/.ready: requirements-docs.txt .venv-tools/.ready
+	@echo "set-up: MkDocs, which builds the documentation as a site (.venv-docs)"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-docs
+	@$(UV) pip sync --quiet --python .venv-docs --require-hashes $<
+	@touch $@
+
 node_modules/.ready: package-lock.json
 	@echo "set-up: Azurite, the storage emulator, and the page's libraries (node_modules)"
 	@command -v npm > /dev/null || { echo "npm is not installed: install Node.js 20 or newer, then try again."; exit 1; }
@@ -82,10 +88,18 @@ demo: setup ## Drop handwritten digits and a Chainer script; end with a register
 
 # --- check
 
+PROSE := $(wildcard *.md *.toml *.yml *.yaml) Makefile .ci .devcontainer .github .pre-commit-config.yaml docs
+CODE := app.py function_app kedja_cli local_azure training_job infra tests benchmarks examples
 .PHONY: lint
-lint: .venv/.ready ## Style (ruff)
+lint: .venv/.ready ## Style (ruff), spelling (codespell), and who may import whom (import-linter)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell $(PROSE) $(CODE)
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: hooks
+hooks: .venv/.ready ## Have git run `make lint`'s checks on what is committed
+	@$(BIN)/pre-commit install
 
 .PHONY: types
 types: .venv/.ready ## Types (mypy, strict)
@@ -106,7 +120,7 @@ test-all: setup .venv-infra/.ready browser ## The tests, with those that `make t
 	@$(BIN)/python -m tests.suites all
 
 .PHONY: ci
-ci: setup .venv-infra/.ready browser ## Style, types and every test, as .ci/run does
+ci: setup .venv-infra/.ready .venv-docs/.ready browser ## Style, types, documentation and every test, as .ci/run does
 	@$(BIN)/python -m tests.suites ci
 
 # One suite: all of it, or what ARGS names, such as ARGS='-k gate' or ARGS=tests/unit/test_gate.py.
@@ -165,6 +179,25 @@ chainer-suite: .venv/.ready ## Chainer's own tests, with and without Kedja's lay
 compat-matrix: .venv/.ready ## Kedja's tests of the Chainer layer, on each Python and NumPy that docs/chainer.md names
 	@$(BIN)/python -m tests.chainer_suite.matrix --uv $(UV) --report benchmarks/results/compat-matrix.md $(OPTIONS)
 
+# --- document
+
+# Links, so that `make docs-serve` notices what is written.
+SITE := .site/source
+.PHONY: site-source
+site-source: .venv-docs/.ready node_modules/.ready
+	@rm -rf $(SITE) && mkdir -p $(SITE)/assets $(SITE)/benchmarks
+	@ln -s ../../docs ../../examples $(addprefix ../../,LICENSE $(wildcard *.md)) $(SITE)
+	@ln -s ../../../benchmarks/results $(SITE)/benchmarks/results
+	@ln -s ../../../node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js ../../../$(dir $(WEB))icon.svg $(SITE)/assets
+
+.PHONY: docs
+docs: site-source ## The documentation as a site, in .site/html; fails if a link leads nowhere
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --clean
+
+.PHONY: docs-serve
+docs-serve: site-source ## The site on http://127.0.0.1:8000/, built anew whenever a document is saved
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs serve --livereload
+
 # --- maintain
 
 .PHONY: lock
@@ -175,6 +208,7 @@ lock: .venv-tools/.ready ## Compile the pinned requirements from pyproject.toml,
 	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-cpu -o $(TRAINING)/requirements-cpu.txt
 	@$(COMPILE) --build-constraints $(TRAINING)/build-constraints.txt --group training-gpu -o $(TRAINING)/requirements.txt
 	@$(COMPILE) --group infra -o requirements-infra.txt
+	@$(COMPILE) --group docs -o requirements-docs.txt
 	@npm install --package-lock-only --silent
 
 .PHONY: vendor

@@ -1,5 +1,5 @@
 """What the Functions host imports: the settings name this file as PYTHON_SCRIPT_FILE_NAME."""
 
-from function_app.app import app
+from function_app.triggers import app
 
 __all__ = ["app"]

@@ -6,8 +6,8 @@ Two drops are measured: many small files (4 KiB each), and one large file (MiB).
 own that write what they are given into a fresh folder of one Azurite, one after the other in each round, so that what
 else the machine does falls on both:
 
-    kedja   kedja_cli.uploader, as `kedja drop --storage` runs it: each blob has its Content-MD5, and what is there is
-            looked up first
+    kedja   kedja_cli.files.uploader, as `kedja drop --storage` runs it: each blob has its Content-MD5, and what is
+            there is looked up first
     bare    azure-storage-blob alone, without MD5: small files in a pool of threads, the large one with
             max_concurrency. Each of several concurrencies is measured, and the fastest counts
 
@@ -37,13 +37,13 @@ GOAL = 1.3
 
 
 def _kedja(account: str, folder: Path, name: str) -> None:
-    from kedja_cli.account_door import AccountDoor  # noqa: PLC0415 - each process loads what it measures, no more
-    from kedja_cli.local_file import find  # noqa: PLC0415
-    from kedja_cli.uploader import Uploader  # noqa: PLC0415
+    from kedja_cli.files.account_authorizer import AccountAuthorizer  # noqa: PLC0415 - each process loads what it measures, no more
+    from kedja_cli.files.local_file import find  # noqa: PLC0415
+    from kedja_cli.files.uploader import Uploader  # noqa: PLC0415
 
     with _measured():
         files = find([folder], "data").files
-        outcome = Uploader(AccountDoor(account, name)).run(files)
+        outcome = Uploader(AccountAuthorizer(account, name)).run(files)
     assert len(outcome.sent) == len(files), outcome.failed
 
 

@@ -27,9 +27,9 @@ from azure.storage.blob import BlobServiceClient  # noqa: E402
 from requests.adapters import BaseAdapter  # noqa: E402
 from urllib3 import HTTPResponse  # noqa: E402
 
-from function_app import names  # noqa: E402
-from function_app.azure_storage import AzureBlobs  # noqa: E402
-from function_app.drop import Drop, newest_upload  # noqa: E402
+from function_app.azure.storage import AzureBlobs  # noqa: E402
+from function_app.domain import naming  # noqa: E402
+from function_app.domain.drop import Drop, newest_upload  # noqa: E402
 
 FILES = (10_000, 100_000)
 PAGE = 5000
@@ -59,7 +59,7 @@ class MadeUp(BaseAdapter):
         url = urlsplit(str(request.url))
         query = parse_qs(url.query)
         begin = int(query.get("marker", ["0"])[0])
-        end = min(begin + PAGE, self.files) if url.path.endswith(f"/{names.DATA}") else 0
+        end = min(begin + PAGE, self.files) if url.path.endswith(f"/{naming.DATA}") else 0
         blobs = "".join(_BLOB.format(number=number, kind=number % 10) for number in range(begin, end))
         marker = str(end) if 0 < end < self.files else ""
         body = (
@@ -87,7 +87,7 @@ def bare(service: BlobServiceClient) -> int:
     """List both containers and keep nothing."""
     return sum(
         1
-        for container in (names.SCRIPTS, names.DATA)
+        for container in (naming.SCRIPTS, naming.DATA)
         for _ in service.get_container_client(container).list_blobs(
             name_starts_with=f"{FOLDER}/", include=["metadata", "copy", "uncommittedblobs"]
         )
@@ -96,7 +96,7 @@ def bare(service: BlobServiceClient) -> int:
 
 def walk(service: BlobServiceClient) -> int:
     """Look for the newest file, as each round of `reconcile` does."""
-    found = [newest_upload(AzureBlobs(service), container, FOLDER) for container in (names.SCRIPTS, names.DATA)]
+    found = [newest_upload(AzureBlobs(service), container, FOLDER) for container in (naming.SCRIPTS, naming.DATA)]
     return len(found)
 
 

@@ -21,14 +21,14 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [os.environ.get("KEDJA_CHECKOUT", str(REPOSITORY)), str(REPOSITORY)]
 
-from function_app import names  # noqa: E402 - after the path is set
+from function_app.azure.mlflow import series_of  # noqa: E402
+from function_app.domain import naming  # noqa: E402 - after the path is set
 from function_app.errors import KedjaError  # noqa: E402
-from function_app.http_api import create_api  # noqa: E402
-from function_app.job_result import JobResult  # noqa: E402
-from function_app.job_spec import parse_job_yaml  # noqa: E402
-from function_app.lineage import shortened  # noqa: E402
-from function_app.metric_series import series_of  # noqa: E402
-from function_app.training_service import BlobFolder, JobStatus  # noqa: E402
+from function_app.http.api import create_api  # noqa: E402
+from function_app.jobspec.schema import parse_job_yaml  # noqa: E402
+from function_app.models.job_result import JobResult  # noqa: E402
+from function_app.models.lineage import shortened  # noqa: E402
+from function_app.ports.training_service import BlobFolder, JobStatus  # noqa: E402
 from tests.unit.http_client import Client  # noqa: E402
 from tests.unit.many_files import SHA256, ManyFiles, result  # noqa: E402
 from tests.unit.memory import MemoryBlobs  # noqa: E402
@@ -225,7 +225,7 @@ def read_yaml(document: bytes) -> str:
 
 
 def _submitted(world: World) -> str:
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", b"pass")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", b"pass")
     world.drop("data/digits/digits.npz", b"digits")
     world.rest()
     return world.live_jobs()[-1].name

@@ -31,13 +31,14 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # 
 from azure.storage.blob import BlobServiceClient  # noqa: E402
 from azure.storage.queue import QueueServiceClient  # noqa: E402
 
-from function_app import names  # noqa: E402
-from function_app.azure_storage import AzureBlobs, AzureQueues  # noqa: E402
-from function_app.connections import Unannounced  # noqa: E402
-from function_app.kedja import Kedja  # noqa: E402
+from function_app.azure.connections import Unannounced  # noqa: E402
+from function_app.azure.storage import AzureBlobs, AzureQueues  # noqa: E402
+from function_app.container import assemble  # noqa: E402
+from function_app.domain import naming  # noqa: E402
+from function_app.operations.service import Kedja  # noqa: E402
+from function_app.ports.storage import Blobs, Queues  # noqa: E402
+from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from function_app.settings import Settings  # noqa: E402
-from function_app.storage import Blobs, Queues  # noqa: E402
-from function_app.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from local_azure.storage.azurite import AzuriteAccount, running_azurite  # noqa: E402
 
 AT_ONCE = 12
@@ -156,14 +157,14 @@ class Bench:
     def make(cls, account: AzuriteAccount) -> "Bench":
         blobs = BlobServiceClient.from_connection_string(account.connection_string)
         queues = QueueServiceClient.from_connection_string(account.connection_string)
-        for container in names.CONTAINERS:
+        for container in naming.CONTAINERS:
             blobs.create_container(container)
-        for queue in names.QUEUES:
+        for queue in naming.QUEUES:
             queues.create_queue(queue)
         bare = Bare(blobs, queues)
         bare.prepare()
         training, port, messages = Instant(), Written(AzureBlobs(blobs)), Written(AzureQueues(queues))
-        kedja = Kedja.assemble(
+        kedja = assemble(
             Settings(quiet_period=0, max_jobs=0, max_jobs_per_experiment=0),
             blobs=cast("Blobs", port),
             queues=cast("Queues", messages),

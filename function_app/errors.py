@@ -1,9 +1,5 @@
 """The one error family of the service."""
 
-from collections.abc import Iterable
-
-from function_app.job_problem import Problem
-
 
 class KedjaError(Exception):
     """Base of every error that `function_app` raises on purpose.
@@ -80,21 +76,6 @@ class Unreadable(KedjaError):
 
 class InvalidEvent(KedjaError):
     """An event that cannot be understood."""
-
-
-class InvalidJobSpec(KedjaError):
-    """A job.yaml, or a request with its keys, that is refused. Each problem stands in `problems`.
-
-    Of very many the first `SHOWN` stand there, and how many more there are: `more` counts those that are not given.
-    """
-
-    SHOWN = 50
-
-    def __init__(self, problems: Iterable[Problem | str], *, more: int = 0) -> None:
-        every = tuple(problems)
-        left = len(every[self.SHOWN :]) + more
-        self.problems = (*every[: self.SHOWN], *((f"and {left} more",) if left else ()))
-        super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
 class Refused(KedjaError):

@@ -23,7 +23,7 @@ class Settings:
     """KEDJA_QUIET_PERIOD: how long a folder must not have changed before it is taken for complete."""
     max_wait: float = 1800.0
     """KEDJA_MAX_WAIT: after this time a drop is taken as it is, even where uploads still go on."""
-    training_service: str = "function_app.azure_ml:AzureMLService.connect"
+    training_service: str = "function_app.azure.ml_service:AzureMLService.connect"
     """KEDJA_TRAINING_SERVICE: `module:function` that makes the training service from the environment."""
     compute: str = "gpu-cluster"
     """KEDJA_COMPUTE: where jobs run that name no compute."""

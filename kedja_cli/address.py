@@ -1,4 +1,4 @@
-"""Addresses that the command talks to: what is on this machine, and what may be sent to anything else."""
+"""Checks of addresses: no secret is sent to another machine without TLS."""
 
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 from kedja_cli.errors import CommandError, Exit
 
 LOCAL = "http://127.0.0.1:7071"
-"""The local stack's HTTP API."""
+"""The address of the local stack's HTTP API."""
 
 
 def is_loopback(url: str) -> bool:
@@ -22,7 +22,7 @@ def check_service(url: str) -> None:
     """Check the address of the service.
 
     Raises:
-        CommandError: if it is no address, or a key or token sent there could be read on the way.
+        CommandError: If it is not an address, or a key or token would be sent without TLS.
     """
     parts = _parts(url)
     if parts is None:
@@ -39,7 +39,7 @@ def check_storage(url: str) -> None:
     """Check the address of a storage account's blobs.
 
     Raises:
-        CommandError: if a token or a signed link sent there could be read on the way.
+        CommandError: If a token or signed link would be sent without TLS.
     """
     if urlsplit(url).scheme == "http":
         _check_plain("--storage (KEDJA_STORAGE)", url, "a token or signed link")
@@ -49,7 +49,7 @@ def _parts(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # brackets or a port that cannot be
+    except ValueError:  # invalid brackets or port
         return None
     return parts if is_address else None
 
@@ -57,8 +57,8 @@ def _parts(url: str) -> SplitResult | None:
 def _check_plain(option: str, url: str, secret: str) -> None:
     if not is_loopback(url):
         raise CommandError(
-            f"{option} leads to http://{urlsplit(url).hostname}: without TLS, {secret} could be read on the way there.",
-            "Write https://. Plain http is for this machine alone (localhost, 127.0.0.1): to reach a service elsewhere "
-            "by it, open a tunnel, such as ssh -L 7071:127.0.0.1:7071, and use its local end.",
+            f"{option} leads to http://{urlsplit(url).hostname}: without TLS, others could read {secret}.",
+            "Write https://. Plain http is allowed only to this machine (localhost, 127.0.0.1). To reach another "
+            "machine by http, open a tunnel, such as ssh -L 7071:127.0.0.1:7071, and use its local end.",
             code=Exit.USAGE,
         )

@@ -1,4 +1,4 @@
-"""The command line as Typer reads it: help in one style, and a wrong command line as JSON where that was asked for."""
+"""The command line as Typer reads it: help in one style, and usage errors as JSON with `--json`."""
 
 import sys
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.screen import Screen
+from kedja_cli.output import Output
 
 _WrongCommandLine: type[Exception] = typer.BadParameter.__bases__[0]
-"""UsageError, which Typer gives no public name."""
+"""UsageError, which has no public name in Typer."""
 
 
-def storage_option(told: str) -> Any:  # noqa: ANN401 - as Typer's own
-    """Return the option that names the storage account; `told` is its help."""
-    return typer.Option(envvar="KEDJA_STORAGE", show_default=False, metavar="ACCOUNT", help=told)
+def storage_option(help_text: str) -> Any:  # noqa: ANN401 - as Typer's own
+    """Return the option that names the storage account."""
+    return typer.Option(envvar="KEDJA_STORAGE", show_default=False, metavar="ACCOUNT", help=help_text)
 
 
-def _plain(parameters: Sequence[Any]) -> None:
-    """Give each parameter one word for its value in help, in capitals, and flags none."""
+def _simplify_help(parameters: Sequence[Any]) -> None:
+    """Name the value of each parameter by one word in capitals in help, and of flags by none."""
     for one in parameters:
         if one.param_type_name == "argument":
             one.metavar = one.metavar or one.name.upper()
@@ -36,20 +36,22 @@ def _no_type(ctx: object) -> str:  # noqa: ARG001 - as Typer calls it
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help shows no types of Python's."""
+    """A command whose help shows no Python types."""
 
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - a type of Typer's own, without a public name
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - a type that has no public name in Typer
+        """Return the parameters, with one word for the value of each."""
         parameters = list(super().get_params(ctx))
-        _plain(parameters)
+        _simplify_help(parameters)
         return parameters
 
 
 class PlainGroup(TyperGroup):
-    """The same for a group of commands."""
+    """A group of commands whose help shows no Python types."""
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - as above
+        """Return the parameters, with one word for the value of each."""
         parameters = list(super().get_params(ctx))
-        _plain(parameters)
+        _simplify_help(parameters)
         return parameters
 
     def main(
@@ -61,7 +63,7 @@ class PlainGroup(TyperGroup):
         windows_expand_args: bool = True,  # noqa: FBT001, FBT002 - as above
         **extra: Any,  # noqa: ANN401 - as above
     ) -> Any:  # noqa: ANN401 - as above
-        """Run a command. With `--json` a wrong command line is told as any other error is."""
+        """Run a command. With `--json`, report a usage error as JSON, like any other error."""
         words = sys.argv[1:] if args is None else list(args)
         as_json = standalone_mode and "--json" in words
         try:
@@ -72,7 +74,7 @@ class PlainGroup(TyperGroup):
             if not as_json:
                 raise
             words_of = getattr(error, "format_message", error.__str__)
-            Screen(as_json=True).error(CommandError(words_of(), code=Exit.USAGE))
+            Output(as_json=True).error(CommandError(words_of(), code=Exit.USAGE))
             sys.exit(Exit.USAGE)
         if as_json:
             sys.exit(done or 0)

@@ -1,30 +1,30 @@
-"""The one error family of the command, and the exit codes that scripts can rely on."""
+"""The errors of the command, and the exit codes that scripts can rely on."""
 
 import enum
 from collections.abc import Sequence
 
 
 class Exit(enum.IntEnum):
-    """What the command's exit status says."""
+    """Exit codes."""
 
     OK = 0
     FAILED = 1
-    """Something went wrong, or is not well."""
+    """Something went wrong, or a check failed."""
     USAGE = 2
     """The command line is wrong."""
     NOT_FOUND = 3
     NOT_ALLOWED = 4
-    """The service does not know who calls, or the caller may not do this."""
+    """The service does not know the caller, or the caller may not do this."""
     UNSUCCESSFUL = 5
     """The drop or job that was waited for ended without its model."""
     TIMED_OUT = 6
-    """The time to wait is over, and the drop goes on."""
+    """The time to wait is over; the drop continues."""
     INTERRUPTED = 130
-    """Ctrl-C, as shells have it: 128 and the signal's number."""
+    """Ctrl-C, as in shells: 128 plus the number of the signal."""
 
 
 class CommandError(Exception):
-    """The command cannot go on. The message says why, `what_to_do` how to fix it.
+    """The command cannot continue. The message says why, and `what_to_do` how to fix it.
 
     `details` are further lines, such as the problems of a job.yaml.
     """
@@ -38,5 +38,5 @@ class CommandError(Exception):
         self.details = tuple(details)
 
 
-class ServiceAway(CommandError):
-    """The service does not answer, or is busy: the same request may succeed later."""
+class ServiceUnavailable(CommandError):
+    """The service does not answer or is busy. The same request may succeed later."""

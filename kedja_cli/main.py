@@ -1,4 +1,4 @@
-"""The command, put together. Each part loads what it needs when it runs, so that `kedja --help` is quick."""
+"""The command `kedja`. Each subcommand imports what it needs when it runs, so that `kedja --help` is fast."""
 
 import logging
 from typing import Annotated
@@ -6,36 +6,27 @@ from typing import Annotated
 import typer
 
 import function_app
-from kedja_cli import (
-    compute_commands,
-    drop_commands,
-    experiment_commands,
-    file_commands,
-    job_commands,
-    key_commands,
-    model_commands,
-    service_commands,
-)
 from kedja_cli.command_line import PlainCommand, PlainGroup
+from kedja_cli.commands import compute, drop, experiment, file, job, key, model, service
 
 app = typer.Typer(
     name="kedja",
     cls=PlainGroup,
     help="Drop data or a Chainer script; get a trained, registered and announced model.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 not allowed, 5 the drop or job that was "
-    "waited for brought no model, 6 timed out, 130 Ctrl-C. KEDJA_URL and KEDJA_KEY say where Kedja is and who calls.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found, 4 not allowed, 5 the drop ended without a "
+    "model, 6 timed out, 130 Ctrl-C. KEDJA_URL has the address of Kedja, and KEDJA_KEY the key of the caller.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (drop_commands, experiment_commands, job_commands, model_commands, service_commands, file_commands):
+for part in (drop, experiment, job, model, service, file):
     part.register(app)
-app.add_typer(compute_commands.app, name="compute", rich_help_panel=service_commands.PANEL)
-app.add_typer(key_commands.app, name="keys", rich_help_panel=service_commands.PANEL)
-for one in (app, compute_commands.app, key_commands.app):
+app.add_typer(compute.app, name="compute", rich_help_panel=service.PANEL)
+app.add_typer(key.app, name="keys", rich_help_panel=service.PANEL)
+for one in (app, compute.app, key.app):
     for registered in one.registered_commands:
         registered.cls = PlainCommand
-# azure-identity warns at length of each way to sign in that is not open; the error that follows says what to do.
+# azure-identity logs a long warning for each way to sign in that fails; the error that follows says what to do.
 logging.getLogger("azure").addHandler(logging.NullHandler())
 
 

@@ -1,4 +1,4 @@
-"""What every subcommand has: the service's address, the caller's key, `--json`, and one way to end."""
+"""What all subcommands share: the service's address, the caller's key, `--json`, and the handling of errors."""
 
 import functools
 import inspect
@@ -12,32 +12,37 @@ from attrs import define, field
 
 from kedja_cli.address import LOCAL, check_service
 from kedja_cli.errors import CommandError, Exit
-from kedja_cli.screen import Screen
+from kedja_cli.output import Output
 
 if TYPE_CHECKING:
-    from kedja_cli.api import Api
+    from kedja_cli.service.api import Api
 
 
 @define
 class Session:
-    """One call of the command. `key` is one of Kedja's."""
+    """One run of the command. `key` is an API key of Kedja's."""
 
     url: str
     key: str | None = field(repr=False)
-    screen: Screen
+    output: Output
     _api: "Api | None" = field(default=None, init=False, repr=False)
 
     @property
     def api(self) -> "Api":
-        """The service; its client is loaded when a command first asks, since some never do."""
+        """The service. The client is imported on first use, since some commands never use it.
+
+        Raises:
+            CommandError: If the address is invalid, or not safe to send credentials to.
+        """
         if self._api is None:
-            from kedja_cli.api import Api  # noqa: PLC0415 - takes as long to load as all else
+            from kedja_cli.service.api import Api  # noqa: PLC0415 - takes as long to import as everything else
 
             check_service(self.url)
-            self._api = Api(self.url, self.key, self.screen.note)
+            self._api = Api(self.url, self.key, self.output.note)
         return self._api
 
     def close(self) -> None:
+        """Close the connections, if there are any."""
         if self._api is not None:
             self._api.close()
 
@@ -47,7 +52,12 @@ _COMMON = {
     "url": Annotated[
         str,
         typer.Option(
-            "--url", envvar="KEDJA_URL", show_envvar=True, help="Where Kedja is.", rich_help_panel=_PANEL, metavar="URL"
+            "--url",
+            envvar="KEDJA_URL",
+            show_envvar=True,
+            help="The address of Kedja.",
+            rich_help_panel=_PANEL,
+            metavar="URL",
         ),
     ],
     "key": Annotated[
@@ -59,7 +69,7 @@ _COMMON = {
             show_default=False,
             metavar="KEY",
             rich_help_panel=_PANEL,
-            help="A key of Kedja's. Better in the environment: other users of a machine can see command lines.",
+            help="An API key of Kedja. Better in the environment: other users of a machine can see command lines.",
         ),
     ],
     "as_json": Annotated[
@@ -70,21 +80,21 @@ _DEFAULTS = {"url": LOCAL, "key": None, "as_json": False}
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a function the common options, as the Session it takes first, and turn its errors into exit codes."""
+    """Make a function a subcommand: it takes a Session from the common options, and its errors become exit codes."""
 
     @functools.wraps(function)
     def run(*, url: str, key: str | None, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - the function's own
-        screen = Screen(as_json)
-        session = Session(url.rstrip("/"), key or None, screen)
+        output = Output(as_json)
+        session = Session(url.rstrip("/"), key or None, output)
         try:
             function(session, **options)
         except CommandError as error:
-            screen.error(error)
+            output.error(error)
             raise typer.Exit(error.code) from None
         except KeyboardInterrupt:
-            screen.note("stopped")
+            output.note("stopped")
             raise typer.Exit(Exit.INTERRUPTED) from None
-        except BrokenPipeError:  # `kedja jobs | head`: the reader has seen enough
+        except BrokenPipeError:  # `kedja jobs | head`: the reader has closed the pipe
             _silence_stdout()
         finally:
             session.close()
@@ -96,12 +106,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         for name, annotation in _COMMON.items()
     ]
     parameters = [*own, *common]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     del run.__wrapped__
     return run
 
 
 def _silence_stdout() -> None:
-    """Keep Python from failing once more as it flushes stdout at its end."""
+    """Keep Python from failing again when it flushes stdout at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

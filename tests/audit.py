@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 FILES = (
     "requirements.txt",
     "requirements-dev.txt",
+    "requirements-docs.txt",
     "requirements-infra.txt",
     "requirements-tools.txt",
     "training_job/environment/requirements.txt",

@@ -3,7 +3,7 @@
     python -m tests.suites fast    what `make test` runs: everything but what is marked slow
     python -m tests.suites rest    what that left out
     python -m tests.suites all     both, one after the other
-    python -m tests.suites ci      style, types, fast and rest, as `.ci/run` does
+    python -m tests.suites ci      style, types, documentation, fast and rest, as `.ci/run` does
 
 Suites that compute run one after the other, with a worker for each processor; those that mostly wait for a local stack
 run beside them. What a suite prints comes when it has ended. The exit status is 0 if all of them passed.
@@ -139,10 +139,11 @@ def rest() -> list[Suite]:
 
 
 def checks() -> list[Suite]:
-    """Style and types."""
+    """Style, types, and the links of the documentation."""
     return [
         Suite(name="style", command=("make", "lint"), report=False),
         Suite(name="types", command=("make", "types"), lane=Lane.WAITS, report=False),
+        Suite(name="documentation", command=("make", "docs"), lane=Lane.WAITS, report=False),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import httpx
 from attrs import frozen
 
-from function_app.callers import APP_ROLES
+from function_app.http.callers import APP_ROLES
 from infra.hooks.errors import Refusal, ReleaseError
 from infra.hooks.patience import PASSING, Patience
 from infra.hooks.target import Target

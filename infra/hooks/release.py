@@ -24,7 +24,7 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.identity import AzureDeveloperCliCredential, ChainedTokenCredential, DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
-from function_app import names
+from function_app.domain import naming
 from infra.hooks.errors import ReleaseError
 from infra.hooks.forged_sign_in import ForgedSignIn
 from infra.hooks.left_behind import Deployed, LeftBehind
@@ -89,11 +89,11 @@ class Release:
         Raises:
             ReleaseError: where no receipt comes within `PATIENCE`, or it says that something went wrong.
         """
-        blob = self.blobs.get_blob_client(names.DATA, f"{SMOKE}/points.csv")
+        blob = self.blobs.get_blob_client(naming.DATA, f"{SMOKE}/points.csv")
         table = _points(version)
         upload = self._patience.until_it_works(lambda: blob.upload_blob(table, overwrite=True))
         written: datetime = upload["last_modified"]
-        self.say(f"Dropped {names.DATA}/{SMOKE}/points.csv.")
+        self.say(f"Dropped {naming.DATA}/{SMOKE}/points.csv.")
         waited = 0.0
         while waited < PATIENCE:
             receipt = self._latest_receipt(written)
@@ -125,14 +125,14 @@ class Release:
 
         The same content dropped again is the same drop, whose receipt then knows of a newer upload than `latest.json`.
         """
-        latest = self._read(names.latest_blob(SMOKE))
-        receipt = latest and self._read(names.receipt_blob(SMOKE, latest["drop"]))
+        latest = self._read(naming.latest_blob(SMOKE))
+        receipt = latest and self._read(naming.receipt_blob(SMOKE, latest["drop"]))
         if not receipt or datetime.fromisoformat(receipt["newest_upload"]) < since:
             return None
         return receipt
 
     def _read(self, blob: str) -> dict[str, Any] | None:
-        client = self.blobs.get_blob_client(names.RECEIPTS, blob)
+        client = self.blobs.get_blob_client(naming.RECEIPTS, blob)
         try:
             data = self._patience.until_it_works(lambda: client.download_blob().readall())
         except ResourceNotFoundError:

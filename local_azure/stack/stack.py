@@ -15,7 +15,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient, CorsRule
 from azure.storage.queue import QueueServiceClient
 
-from function_app import names
+from function_app.domain import naming
 from local_azure.credentials import TOPIC_KEY
 from local_azure.errors import LocalAzureError
 from local_azure.port_guard import page_origins
@@ -216,11 +216,11 @@ class Stack:
                 sorted(self.pages), ["GET", "HEAD", "OPTIONS", "PUT"], **_CORS_HEADERS, max_age_in_seconds=3600
             )
             blobs.set_service_properties(cors=[rule])
-            for container in (*names.CONTAINERS, mlflow_server.ARTIFACTS_CONTAINER):
+            for container in (*naming.CONTAINERS, mlflow_server.ARTIFACTS_CONTAINER):
                 with contextlib.suppress(ResourceExistsError):  # created by an earlier start
                     blobs.create_container(container)
         with QueueServiceClient.from_connection_string(self.account.connection_string) as queues:
-            for queue in names.QUEUES:
+            for queue in naming.QUEUES:
                 for name in (queue, f"{queue}-poison"):
                     with contextlib.suppress(ResourceExistsError):
                         queues.create_queue(name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from function_app import job_log
-from function_app.training_service import LogPage
+from function_app.ports import job_log
+from function_app.ports.training_service import LogPage
 
 JOBS = "jobs"
 """Name of the folder with all jobs' folders, in the training service's folder."""

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from function_app.errors import JobConflict, JobNotFound, TrainingServiceUnavailable
-from function_app.training_service import RECEIPT_TAG
+from function_app.ports.training_service import RECEIPT_TAG
 
 DATABASE = "jobs.db"
 """Name of the store's file in the training service's folder."""

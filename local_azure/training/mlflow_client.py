@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 from attrs import frozen
 
+from function_app.azure.mlflow import ASKED_AT_ONCE, HISTORY, series_of
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.metric_series import ASKED_AT_ONCE, HISTORY, RunSeries, series_of
+from function_app.ports.metrics import RunSeries
 
 _RETRIABLE = frozenset({429, 500, 502, 503, 504})
 MAX_RESPONSE_BYTES = 16 << 20

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from function_app.training_service import JOB_TAG, ModelRegistration, ModelVersion
+from function_app.ports.training_service import JOB_TAG, ModelRegistration, ModelVersion
 from local_azure.training.mlflow_client import MlflowClient, MlflowRefused, quoted, tag_list
 
 _PROPERTY = "property."

@@ -1,4 +1,4 @@
-"""The local training service: implements the port in `function_app.training_service`.
+"""The local training service: implements the port in `function_app.ports.training_service`.
 
 It runs no jobs itself, so that they survive a `kill -9` of the functions host. It uses the job store, from which
 `local_azure.training.job_runner` runs jobs, MLflow, and the jobs' folders.
@@ -11,8 +11,8 @@ from pathlib import Path
 from attrs import frozen
 
 from function_app.errors import ComputeRefused, InvalidSettings, JobRefused, ModelRefused
-from function_app.metric_series import RunSeries
-from function_app.training_service import (
+from function_app.ports.metrics import RunSeries
+from function_app.ports.training_service import (
     BlobFolder,
     Compute,
     Job,

@@ -13,9 +13,9 @@ from attrs import evolve, field, frozen
 from azure.core.credentials import AccessToken
 from azure.storage.blob import ContainerClient
 
-from function_app.azure_ml import AzureMLService
-from function_app.azure_ml_workspace import Connection, Workspace
-from function_app.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
+from function_app.azure.ml_service import AzureMLService
+from function_app.azure.ml_workspace import Connection, Workspace
+from function_app.ports.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
 from tests.contract.control_plane.plane import CODE_ID, GROUP, NAME, SUBSCRIPTION, ControlPlane
 
 _CLOUD = "AZUREML_CURRENT_CLOUD"
@@ -110,7 +110,7 @@ class AzureMLBackend:
 def document(
     command: str, experiment: str = "digits", receipt: str | None = "digits/0", tags: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return a command job as `function_app.job_spec` makes it."""
+    """Return a command job as `function_app.jobspec.schema` makes it."""
     return {
         "command": command,
         "environment": "azureml:kedja-chainer:1",

@@ -9,7 +9,7 @@ when the context ends.
 from collections.abc import Mapping
 from typing import Protocol
 
-from function_app.training_service import BlobFolder, Job, JobRequest, JobStatus, TrainingService
+from function_app.ports.training_service import BlobFolder, Job, JobRequest, JobStatus, TrainingService
 
 CONTAINERS = ("data", "scripts", "snapshots", "models", "receipts", "azureml")
 

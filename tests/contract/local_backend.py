@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 from azure.storage.blob import BlobServiceClient
 
-from function_app.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
+from function_app.ports.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
 from local_azure.training.mlflow_server import running_mlflow
 from local_azure.training.service import LocalTrainingService, connect
 

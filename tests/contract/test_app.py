@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
 from function_app.settings import STORAGE
 from tests.end_to_end.stacks import TIMERS
 
@@ -24,7 +24,7 @@ from local_azure.functions_host.worker import Worker
 async def main():
     logging.getLogger().setLevel(logging.INFO)  # as the platform's worker does
     worker = await Worker.start(Path(sys.argv[1]))
-    writing = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "function_app.settling")
+    writing = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "function_app.drops.settling")
     heard = [name for name in writing if logging.getLogger(name).isEnabledFor(logging.INFO)]
     heavy = sys.modules.keys() & {"azure.ai.ml", "azure.storage.blob", "azure.eventgrid", "fastapi"}
     functions = {one.name: list(one.bindings) for one in worker.functions}
@@ -52,7 +52,7 @@ def indexed() -> dict[str, Any]:
 
 
 def test_each_request_of_azure_s_libraries_is_no_line_of_the_log(indexed: dict[str, Any]) -> None:
-    assert indexed["heard"] == ["function_app.settling"]
+    assert indexed["heard"] == ["function_app.drops.settling"]
 
 
 def trigger(indexed: dict[str, Any], function: str) -> dict[str, Any]:
@@ -81,9 +81,9 @@ def test_every_function_is_there(indexed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("function", "queue"),
     [
-        ("on_blob_event", names.BLOB_EVENTS),
-        ("on_settled", names.SETTLED_DROPS),
-        ("on_run_event", names.RUN_EVENTS),
+        ("on_blob_event", naming.BLOB_EVENTS),
+        ("on_settled", naming.SETTLED_DROPS),
+        ("on_run_event", naming.RUN_EVENTS),
         ("on_blob_event_poison", "blob-events-poison"),
         ("on_settled_poison", "settled-drops-poison"),
         ("on_run_event_poison", "run-events-poison"),

@@ -10,9 +10,9 @@ from email.utils import format_datetime
 import pytest
 from attrs import evolve
 
-from function_app import azure_ml_workspace
-from function_app.azure_ml import AzureMLService
-from function_app.azure_ml_jobs import DOCUMENT_PROPERTY
+from function_app.azure import ml_workspace
+from function_app.azure.ml_mapping import DOCUMENT_PROPERTY
+from function_app.azure.ml_service import AzureMLService
 from function_app.errors import (
     AppNotAllowed,
     ComputeRefused,
@@ -22,7 +22,7 @@ from function_app.errors import (
     TrainingServiceError,
     TrainingServiceUnavailable,
 )
-from function_app.training_service import (
+from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
     JobRequest,
@@ -439,7 +439,7 @@ class TestMetricSeries:
         azure.service.submit(azure.job(name))
         azure.plane.jobs.run(name, metrics={f"metric {number}": 0.5 for number in range(200)})
         assert len(azure.service.metrics(name)) == 200
-        monkeypatch.setattr(azure_ml_workspace, "LARGEST_ANSWER", 10_000)
+        monkeypatch.setattr(ml_workspace, "LARGEST_ANSWER", 10_000)
         with pytest.raises(TrainingServiceError, match="its answer has more than 10000 bytes"):
             azure.service.metric_series(name)
 

@@ -18,13 +18,14 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from function_app import names
-from function_app.azure_storage import AzureBlobs, AzureQueues
-from function_app.kedja import Kedja
-from function_app.receipt import Status
+from function_app.azure.storage import AzureBlobs, AzureQueues
+from function_app.container import assemble
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.operations.service import Kedja
+from function_app.ports.storage import MOST_LISTED, Blobs, Queues, pages
+from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.storage import MOST_LISTED, Blobs, Queues, pages
-from function_app.training_service import JobStatus, TrainingService
 from tests.profiles import examples
 from tests.unit.memory import MemoryBlobs, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
@@ -179,7 +180,7 @@ def a_look_that_is_too_early() -> Counts:
     counted = CountedWorld.make()
     counted.drop()
     counted.world.clock.advance(9)
-    counted.world.blobs.upload(names.DATA, "digits/late.npz", b"x")
+    counted.world.blobs.upload(naming.DATA, "digits/late.npz", b"x")
     return counted.cost(lambda: counted.world.go_on(2))
 
 
@@ -207,11 +208,11 @@ def reconciled(*, open_receipts: int = 0, experiments: int = 0) -> Counts:
     counted = CountedWorld.make()
     for number in range(open_receipts):
         counted.look(counted.submitted(folder=f"open{number}"), JobStatus.RUNNING)
-        for container in (names.DATA, names.SCRIPTS):  # so that the walk costs nothing
+        for container in (naming.DATA, naming.SCRIPTS):  # so that the walk costs nothing
             for name in counted.world.blobs.names_in(container):
                 del counted.world.blobs.stored[container, name]
     for number in range(experiments):
-        counted.world.blobs.upload(names.DATA, f"e{number}/a.tmp", b"")
+        counted.world.blobs.upload(naming.DATA, f"e{number}/a.tmp", b"")
     return counted.reconcile()
 
 
@@ -289,9 +290,9 @@ class TestOneDrop:
             counted = CountedWorld.make()
             for number in range(drops):
                 counted.world.clock.advance(60)
-                counted.world.blobs.upload(names.DATA, "digits/000000.npz", str(number).encode())
+                counted.world.blobs.upload(naming.DATA, "digits/000000.npz", str(number).encode())
                 counted.event("data/digits/000000.npz")
-                counted.world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
+                counted.world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
                 cost = counted.settle()
                 counted.world.run_job()
             return cost
@@ -365,7 +366,7 @@ class OverAzurite:
     counts: Counts = field(factory=Counter)
 
     def kedja(self, training: MemoryTraining) -> Kedja:
-        return Kedja.assemble(
+        return assemble(
             Settings(quiet_period=0),
             blobs=cast("Blobs", Counted(self.blobs, "blobs", self.counts)),
             queues=cast("Queues", Counted(self.queues, "queues", self.counts)),
@@ -396,7 +397,7 @@ def azure(azurite: str) -> Iterator[OverAzurite]:
         QueueServiceClient.from_connection_string(azurite, transport=transport, retry_total=0) as queues,
     ):
         existing = {queue.name for queue in queues.list_queues()}
-        for name in {*names.QUEUES} - existing:
+        for name in {*naming.QUEUES} - existing:
             queues.create_queue(name)
         yield OverAzurite(AzureBlobs(blobs), AzureQueues(queues), transport)
 
@@ -408,7 +409,7 @@ def experiment() -> str:
 
 class TestRequests:
     def test_of_each_call_are_one(self, azure: OverAzurite, experiment: str) -> None:
-        blobs, box, name = azure.blobs, names.RECEIPTS, f"{experiment}/a"
+        blobs, box, name = azure.blobs, naming.RECEIPTS, f"{experiment}/a"
         blobs.create(box, f"{experiment}/source", b"x")
         etag = blobs.replace(box, f"{experiment}/source", b"y")
         target = f"{experiment}/copy"
@@ -424,23 +425,23 @@ class TestRequests:
             "folders": lambda: blobs.folders(box, size=2),
             "copy": lambda: blobs.copy((box, f"{experiment}/source"), (box, target), etag=etag),
             "delete": lambda: blobs.delete(box, name),
-            "send": lambda: azure.queues.send(names.RUN_EVENTS, {"kind": "none"}),
+            "send": lambda: azure.queues.send(naming.RUN_EVENTS, {"kind": "none"}),
         }
         assert {step: azure.requests(call) for step, call in steps.items()} == dict.fromkeys(steps, 1)
 
     def test_of_a_lease_are_two_and_one_for_each_renewal_that_is_due(self, azure: OverAzurite, experiment: str) -> None:
-        azure.blobs.create(names.RECEIPTS, experiment, b"x")
+        azure.blobs.create(naming.RECEIPTS, experiment, b"x")
 
         def lease() -> None:
-            with azure.blobs.lease(names.RECEIPTS, experiment, 15) as held:
+            with azure.blobs.lease(naming.RECEIPTS, experiment, 15) as held:
                 held.renew()
 
         assert azure.requests(lease) == 2
 
     def test_of_a_long_listing_are_one_for_each_page(self, azure: OverAzurite, experiment: str) -> None:
         for number in range(7):
-            azure.blobs.create(names.RECEIPTS, f"{experiment}/{number}", b"")
-        listing = partial(pages, azure.blobs, names.RECEIPTS, f"{experiment}/", size=3)
+            azure.blobs.create(naming.RECEIPTS, f"{experiment}/{number}", b"")
+        listing = partial(pages, azure.blobs, naming.RECEIPTS, f"{experiment}/", size=3)
         assert azure.requests(lambda: list(listing())) == 3
 
     def test_of_a_drop_from_its_events_to_its_model_are_as_many_as_calls(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from function_app.azure_ml import AzureMLService
-from function_app.training_service import JOB_TAG, JobRequest, JobStatus, ModelRegistration
+from function_app.azure.ml_service import AzureMLService
+from function_app.ports.training_service import JOB_TAG, JobRequest, JobStatus, ModelRegistration
 from tests.contract import azure_ml_backend
 from tests.contract.azure_ml_backend import AzureMLBackend, document
 from tests.contract.control_plane.calls import Call

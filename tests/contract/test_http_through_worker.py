@@ -30,7 +30,7 @@ from local_azure.functions_host.worker import Worker
 
 async def main():
     worker = await Worker.start(Path(sys.argv[1]))
-    lazy = "fastapi" not in sys.modules and "function_app.kedja" not in sys.modules
+    lazy = "fastapi" not in sys.modules and "function_app.container" not in sys.modules
     trigger = HttpTrigger.of(worker.function("http_api"), "")
     transport = httpx.ASGITransport(HttpDispatcher(worker, [trigger], homepage=False))
     answers = []

@@ -13,14 +13,15 @@ import pytest
 from attrs import define, field
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from function_app.announcements import Announcement
-from function_app.azure_storage import AzureBlobs
-from function_app.drop import Drop
-from function_app.job_spec import JobSpec
-from function_app.kedja import Kedja
-from function_app.receipt import Receipt, Status
+from function_app.azure.storage import AzureBlobs
+from function_app.container import assemble
+from function_app.domain.cloud_events import Announcement
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import Receipt, Status
+from function_app.jobspec.schema import JobSpec
+from function_app.operations.service import Kedja
+from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from tests.contract.backend import Backend
 from tests.unit.meanwhile import Meanwhile
 
@@ -91,7 +92,7 @@ class Stage:
 
     def host(self, *, training: Callable[[object], Meanwhile] | None = None) -> Kedja:
         service = training(self.training) if training else self.training
-        return Kedja.assemble(
+        return assemble(
             Settings(quiet_period=0),
             blobs=AzureBlobs(self.storage),
             queues=NoQueues(),

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from attrs import frozen
 
-from function_app import names
-from function_app.artifacts import ModelManifest
-from function_app.azure_storage import AzureBlobs, StorageAccount
-from function_app.downloads import Downloads
-from function_app.receipt import Artifact
-from function_app.storage import Permission
-from function_app.uploads import Link, Uploads, Wanted
+from function_app.azure.storage import AzureBlobs, StorageAccount
+from function_app.domain import naming
+from function_app.domain.receipt import Artifact
+from function_app.drops.uploads import Link, Uploads, Wanted
+from function_app.models.artifacts import ModelManifest
+from function_app.models.downloads import Downloads
+from function_app.ports.storage import Permission
 
 _numbers = itertools.count(1)
 CONTENT = b"a few bytes"
@@ -59,7 +59,7 @@ def test_a_link_writes_one_file_with_its_hash(space: Space) -> None:
     link = space.link()
 
     assert put(link) == DONE
-    item = space.blobs.get(names.DATA, f"{space.folder}/{link.file.name}")
+    item = space.blobs.get(naming.DATA, f"{space.folder}/{link.file.name}")
     assert item is not None
     assert (item.size, item.md5) == (len(CONTENT), MD5)
     assert space.link().url is None
@@ -77,7 +77,7 @@ def test_a_new_files_link_never_overwrites(space: Space) -> None:
     # Nor without the condition that goes with the link.
     other = {"If-None-Match": "", "Content-MD5": "", "x-ms-blob-content-md5": ""}
     assert put(link, b"other content", **other) in REFUSED
-    assert space.blobs.read(names.DATA, f"{space.folder}/{link.file.name}").data == CONTENT
+    assert space.blobs.read(naming.DATA, f"{space.folder}/{link.file.name}").data == CONTENT
 
 
 def test_a_link_is_for_its_file_alone(space: Space, account: AzureBlobs) -> None:
@@ -88,8 +88,8 @@ def test_a_link_is_for_its_file_alone(space: Space, account: AzureBlobs) -> None
     for name in (f"{space.folder}/other.bin", f"{stranger.folder}/theirs.bin", f"{stranger.folder}/new.bin"):
         url = str(link.url).replace(f"{space.folder}/mine.bin", name)
         assert put(link, url=url) == httpx.codes.FORBIDDEN, name
-    for container in (names.SCRIPTS, names.RECEIPTS, names.MODELS):
-        url = str(link.url).replace(f"/{names.DATA}/", f"/{container}/")
+    for container in (naming.SCRIPTS, naming.RECEIPTS, naming.MODELS):
+        url = str(link.url).replace(f"/{naming.DATA}/", f"/{container}/")
         assert put(link, url=url) == httpx.codes.FORBIDDEN, container
 
 
@@ -104,7 +104,7 @@ def test_an_upload_link_neither_reads_nor_deletes(space: Space, method: str, siz
 
 def test_no_link_lists(space: Space) -> None:
     base, _, query = str(space.link().url).partition("?")
-    container = base[: base.index(f"/{names.DATA}/") + len(names.DATA) + 1]
+    container = base[: base.index(f"/{naming.DATA}/") + len(naming.DATA) + 1]
 
     assert httpx.get(f"{container}?restype=container&comp=list&{query}").status_code == httpx.codes.FORBIDDEN
 
@@ -129,7 +129,7 @@ def test_a_link_cannot_be_made_to_last_or_allow_more(space: Space) -> None:
 
 def test_a_link_is_over_when_its_time_is(space: Space) -> None:
     past = datetime.now(UTC) - timedelta(seconds=5)
-    url = space.blobs.sign(names.DATA, f"{space.folder}/late.bin", permission=Permission.CREATE, expires=past)
+    url = space.blobs.sign(naming.DATA, f"{space.folder}/late.bin", permission=Permission.CREATE, expires=past)
 
     assert put(space.link(), url=url) == httpx.codes.FORBIDDEN
 
@@ -147,7 +147,7 @@ def test_a_large_files_link_takes_blocks(space: Space) -> None:
     )
 
     assert (staged.status_code, listed.status_code) == (DONE, DONE)
-    item = space.blobs.get(names.DATA, f"{space.folder}/{link.file.name}")
+    item = space.blobs.get(naming.DATA, f"{space.folder}/{link.file.name}")
     assert item is not None
     assert (item.size, item.md5) == (len(CONTENT), MD5)
 
@@ -167,13 +167,13 @@ def test_what_is_there_with_other_content_is_replaced(space: Space) -> None:
     assert link.there.md5 == MD5
 
     assert put(link, better) == DONE
-    assert space.blobs.read(names.DATA, f"{space.folder}/{link.file.name}").data == better
+    assert space.blobs.read(naming.DATA, f"{space.folder}/{link.file.name}").data == better
 
 
 def test_a_download_link_reads_one_file_and_writes_none(space: Space) -> None:
     model = space.folder
     for name in ("model.npz", "secret.npz"):
-        space.blobs.create(names.MODELS, f"{model}/1/{name}", CONTENT)
+        space.blobs.create(naming.MODELS, f"{model}/1/{name}", CONTENT)
     manifest = ModelManifest(
         model=model,
         model_version="1",

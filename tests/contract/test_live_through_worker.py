@@ -21,9 +21,9 @@ import asyncio, json, os, sys, time
 from pathlib import Path
 
 import httpx
-from function_app.azure_storage import StorageAccount
-from function_app.journal import Entry, Journal
-from function_app.receipts import utc_now
+from function_app.azure.storage import StorageAccount
+from function_app.store.journal import Entry, Journal
+from function_app.store.receipts import utc_now
 from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
 from local_azure.functions_host.worker import Worker
 

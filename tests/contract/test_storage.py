@@ -1,4 +1,4 @@
-"""What `function_app.storage` promises, asked of the real client over Azurite and of the storage of the unit tests."""
+"""What `function_app.ports.storage` promises, of the real client over Azurite and of the storage of the unit tests."""
 
 import base64
 import hashlib
@@ -16,9 +16,9 @@ from attrs import define, field, frozen
 from azure.storage.blob import BlobBlock, BlobServiceClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from function_app.azure_storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
+from function_app.azure.storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
-from function_app.storage import Blobs, CopyStatus, Permission, Queues, listed, pages
+from function_app.ports.storage import Blobs, CopyStatus, Permission, Queues, listed, pages
 from tests.unit.memory import MemoryBlobs, MemoryLease, MemoryQueues, VirtualClock
 
 _numbers = itertools.count(1)

@@ -1,4 +1,4 @@
-"""What `function_app.training_service` promises, asked of each service that stands behind it."""
+"""What `function_app.ports.training_service` promises, asked of each service that stands behind it."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from function_app.errors import ComputeRefused, JobConflict, JobNotFound, JobRefused
-from function_app.training_service import (
+from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
     Job,

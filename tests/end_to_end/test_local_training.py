@@ -16,7 +16,7 @@ import psutil
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from function_app.training_service import RECEIPT_TAG, JobRequest, JobStatus
+from function_app.ports.training_service import RECEIPT_TAG, JobRequest, JobStatus
 from local_azure.storage.azurite import running_azurite
 from local_azure.training.mlflow_server import running_mlflow
 from local_azure.training.service import LocalTrainingService, connect

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from function_app.http_api import create_api
+from function_app.http.api import create_api
 from tests.end_to_end.world import World
 from tests.unit.api import LOCAL
 

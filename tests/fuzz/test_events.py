@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from function_app import events, names
+from function_app.domain import incoming_events, naming
 from function_app.errors import InvalidEvent, KedjaError
-from function_app.event_door import read_events
-from function_app.job_result import JobResult, UnreadableResult
-from function_app.training_service import BlobFolder
+from function_app.http.event_ingest import read_events
+from function_app.models.job_result import JobResult, UnreadableResult
+from function_app.ports.training_service import BlobFolder
 from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, outcome, tried
 from tests.fuzz.examples import EVENTS
@@ -34,19 +34,22 @@ RESULT: Mapping[str, Any] = {
     "metrics": {"accuracy": 0.97},
     "files": [{"path": "model.npz", "size": 7, "sha256": "0" * 64}],
 }
-QUEUES = (names.BLOB_EVENTS, names.SETTLED_DROPS, names.RUN_EVENTS)
+QUEUES = (naming.BLOB_EVENTS, naming.SETTLED_DROPS, naming.RUN_EVENTS)
 
 
 def test_events() -> None:
     def check(body: bytes) -> None:
-        found = outcome(InvalidEvent, lambda: [events.parse(raw) for raw in events.each(events.decode(body))])
+        found = outcome(
+            InvalidEvent,
+            lambda: [incoming_events.parse(raw) for raw in incoming_events.each(incoming_events.decode(body))],
+        )
         if isinstance(found, InvalidEvent):
             assert len(str(found)) < 1000, "A refusal repeats what was sent."
             return
         for event in found:
-            if isinstance(event, events.BlobCreated | events.RunChanged):
-                assert events.parse(events.message(event)) == event
-                size = len(json.dumps(events.message(event)).encode())
+            if isinstance(event, incoming_events.BlobCreated | incoming_events.RunChanged):
+                assert incoming_events.parse(incoming_events.message(event)) == event
+                size = len(json.dumps(incoming_events.message(event)).encode())
                 assert size <= LARGEST_MESSAGE, f"{size} bytes"
 
     fuzz("events", inputs.bodies(inputs.mutated(EVENTS)), check)
@@ -80,9 +83,9 @@ def test_queue_messages() -> None:
         queue, body = message
         world = service.fresh()
         functions = {
-            names.BLOB_EVENTS: lambda: world.kedja.on_blob_event(body, message="m", delivery=1),
-            names.SETTLED_DROPS: lambda: world.kedja.on_settled(body, message="m"),
-            names.RUN_EVENTS: lambda: world.kedja.on_run_event(body),
+            naming.BLOB_EVENTS: lambda: world.kedja.on_blob_event(body, message="m", delivery=1),
+            naming.SETTLED_DROPS: lambda: world.kedja.on_settled(body, message="m"),
+            naming.RUN_EVENTS: lambda: world.kedja.on_run_event(body),
         }
         with contextlib.suppress(KedjaError):
             functions[queue]()
@@ -104,7 +107,7 @@ def test_event_requests() -> None:
     def check(request: tuple[dict[str, str], bytes]) -> None:
         with contextlib.suppress(InvalidEvent):
             for event in read_events(*request):
-                events.parse(event)
+                incoming_events.parse(event)
 
     requests = st.tuples(
         st.dictionaries(header_names, values, max_size=6), inputs.bodies(inputs.mutated([*EVENTS, EVENTS]))

@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from fastapi import FastAPI
 from hypothesis import strategies as st
 
-from function_app.http_api import create_api
+from function_app.http.api import create_api
 from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, tried
 from tests.fuzz.examples import EVENTS, VALUES

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from function_app.errors import InvalidJobSpec
-from function_app.job_spec import JobSpec, parse_job_json, parse_job_yaml
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml
 from tests.fuzz import inputs
 from tests.fuzz.budget import fuzz, outcome
 from tests.fuzz.examples import DOCUMENTED, VALUES

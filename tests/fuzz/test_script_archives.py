@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import strategies as st
 
-from function_app import archive_reader, names
-from function_app.archive_reader import ArchiveRefused
-from function_app.dropped_names import path_problem
+from function_app.domain import naming
+from function_app.drops import archive_reader
+from function_app.drops.archive_reader import ArchiveRefused
+from function_app.drops.path_rules import path_problem
 from tests.fuzz.archive_inputs import archive_bytes
 from tests.fuzz.budget import fuzz, outcome
 
@@ -22,7 +23,7 @@ def test_script_archives() -> None:
             return
         for path, content in found:
             assert path_problem(path) is None
-            assert not names.is_ignored(path)
+            assert not naming.is_ignored(path)
             assert len(content) <= archive_reader.LARGEST
         assert sum(len(content) for _, content in found) <= archive_reader.MOST_BYTES
 

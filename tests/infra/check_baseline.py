@@ -4,10 +4,14 @@ import re
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from function_app import idempotency, journal, names, retention, uploads, walk
-from function_app.admission import QUEUED, RUNNING_BLOB
-from function_app.reconciliation import CURSOR
-from function_app.replay import REPLAYED
+from function_app.domain import naming
+from function_app.drops import uploads
+from function_app.http import idempotency
+from function_app.jobs.slots import QUEUED, RUNNING_BLOB
+from function_app.operations import retention, walk
+from function_app.operations.reconciliation import CURSOR
+from function_app.operations.replay import REPLAYED
+from function_app.store import journal
 from tests.infra.bicep import Choice, Infra, Resource, Unknown
 from tests.infra.kinds import (
     ACCOUNT,
@@ -59,26 +63,26 @@ def check_deleted_things_come_back(infra: Infra) -> None:
 def check_lifecycle(infra: Infra) -> None:
     (policy,) = infra.made(f"{ACCOUNT}/managementPolicies")
     rules = {rule["name"]: rule["definition"] for rule in policy.properties["policy"]["rules"]}
-    markers = f"{names.RECEIPTS}/{names.settling_blob('')}"
+    markers = f"{naming.RECEIPTS}/{naming.settling_blob('')}"
     records = {
-        f"{names.RECEIPTS}/{prefix}" for prefix in (journal.FOLDER, idempotency.FOLDER, uploads.FOLDER, REPLAYED)
+        f"{naming.RECEIPTS}/{prefix}" for prefix in (journal.FOLDER, idempotency.FOLDER, uploads.FOLDER, REPLAYED)
     }
-    requests = f"{names.SNAPSHOTS}/{names.REQUESTS}"
+    requests = f"{naming.SNAPSHOTS}/{naming.REQUESTS}"
     # A mark under .open lives as long as its job: of what Kedja relies on only markers may be deleted themselves.
     deletes = {
         prefix for rule in rules.values() if "baseBlob" in rule["actions"] for prefix in rule["filters"]["prefixMatch"]
     }
     # The container is named after the workspace's GUID, which only a deployment knows.
-    checkpoints = f"${{workspaceContainerName}}/{names.CHECKPOINTS}/"
+    checkpoints = f"${{workspaceContainerName}}/{naming.CHECKPOINTS}/"
     assert infra["main.bicep"].text.count("workspaceContainerName: workspaceContainer.outputs.name") > 1
     assert deletes == {markers, *records, requests, checkpoints}
     assert rules["journal"]["filters"]["blobTypes"] == ["appendBlob"]  # a rule on block blobs would pass it by
     versions = rules["versions-of-working-state"]
     assert versions["actions"] == {"version": {"delete": {"daysAfterCreationGreaterThan": 1}}}
-    blobs = (names.settling_blob("e"), names.open_blob("e", "d"), names.by_time_blob(datetime.now(UTC), "e", "d"))
+    blobs = (naming.settling_blob("e"), naming.open_blob("e", "d"), naming.by_time_blob(datetime.now(UTC), "e", "d"))
     working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), RUNNING_BLOB, QUEUED}
     working |= {CURSOR, retention.CURSOR, walk.CURSOR}
-    expected = {*(f"{names.RECEIPTS}/{prefix}" for prefix in working), requests}
+    expected = {*(f"{naming.RECEIPTS}/{prefix}" for prefix in working), requests}
     assert set(versions["filters"]["prefixMatch"]) == expected
     kept = rules["records-of-requests"]
     assert requests in kept["filters"]["prefixMatch"]

@@ -1,6 +1,6 @@
 """Events reach their queues."""
 
-from function_app import events, names
+from function_app.domain import incoming_events, naming
 from tests.infra import kedja_facts
 from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import QUEUE, SUBSCRIPTION, SYSTEM_TOPIC, TOPIC
@@ -22,12 +22,12 @@ def check_subscriptions_are_those_of_the_local_stack(infra: Infra) -> None:
 
 def check_event_types_are_those_of_the_code(infra: Infra) -> None:
     used = {kind for each in infra.made(SUBSCRIPTION) for kind in each.properties["filter"]["includedEventTypes"]}
-    assert used == {events.BLOB_CREATED, events.RUN_COMPLETED, events.RUN_STATUS_CHANGED}
+    assert used == {incoming_events.BLOB_CREATED, incoming_events.RUN_COMPLETED, incoming_events.RUN_STATUS_CHANGED}
 
 
 def check_subscriptions_hang_on_the_right_topics(infra: Infra) -> None:
     parents = {each.name: each.body["parent"].symbol for each in infra.made(SUBSCRIPTION)}
-    assert parents == {names.DATA: "storageTopic", names.SCRIPTS: "storageTopic", "runs": "workspaceTopic"}
+    assert parents == {naming.DATA: "storageTopic", naming.SCRIPTS: "storageTopic", "runs": "workspaceTopic"}
 
 
 def check_delivery_by_identity(infra: Infra) -> None:
@@ -52,7 +52,7 @@ def check_dead_letters(infra: Infra) -> None:
         letter = each.properties["deadLetterWithResourceIdentity"]
         assert letter["identity"] == {"type": "SystemAssigned"}
         assert letter["deadLetterDestination"]["endpointType"] == "StorageBlob"
-        assert letter["deadLetterDestination"]["properties"]["blobContainerName"] == names.DEAD_LETTER
+        assert letter["deadLetterDestination"]["properties"]["blobContainerName"] == naming.DEAD_LETTER
 
 
 def check_retry(infra: Infra) -> None:

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from function_app import names
-from function_app.azure_ml_workspace import Workspace
-from function_app.azure_storage import StorageAccount
-from function_app.callers import OPEN_PATHS, Callers, Method
+from function_app.azure.ml_workspace import Workspace
+from function_app.azure.storage import StorageAccount
+from function_app.domain import naming
+from function_app.http.callers import OPEN_PATHS, Callers, Method
 from function_app.settings import STORAGE, Settings
 from infra.hooks import forged_sign_in
 from tests.infra import kedja_facts
@@ -52,19 +52,19 @@ def check_containers_are_those_of_the_code(infra: Infra) -> None:
     assert infra["main.bicep"].outputs["KEDJA_RELEASES_CONTAINER"] == "names.containers.releases", (
         "the hook writes there"
     )
-    assert made == {*names.CONTAINERS, artifacts, releases}
+    assert made == {*naming.CONTAINERS, artifacts, releases}
     assert infra["modules/workspace-container.bicep"].made(CONTAINER)[0].name == "azureml-blobstore-${workspaceGuid}"
 
 
 def check_queues_are_those_of_the_code(infra: Infra) -> None:
     made = {each.name for each in infra["modules/storage.bicep"].made(QUEUE)}
-    assert made == {queue for name in names.QUEUES for queue in (name, f"{name}-poison")}
+    assert made == {queue for name in naming.QUEUES for queue in (name, f"{name}-poison")}
     assert made == {queue for queue in kedja_facts.functions().values() if queue}, "every queue has its function"
 
 
 def check_datastores_are_those_of_the_code(infra: Infra) -> None:
     stores = {each.name: each.properties["containerName"] for each in infra.made(f"{WORKSPACE}/datastores")}
-    assert stores == {names.DATA_DATASTORE: names.DATA, names.SNAPSHOTS_DATASTORE: names.SNAPSHOTS}
+    assert stores == {naming.DATA_DATASTORE: naming.DATA, naming.SNAPSHOTS_DATASTORE: naming.SNAPSHOTS}
 
 
 def check_compute_and_environment_are_those_of_the_code(infra: Infra) -> None:

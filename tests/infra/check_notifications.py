@@ -1,6 +1,6 @@
 """What people hear of."""
 
-from function_app.announcements import Announced
+from function_app.domain.cloud_events import Announced
 from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import TOPIC
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict
 
-from function_app import names
+from function_app.domain import naming
 from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import ROLE
 
@@ -23,11 +23,11 @@ def role_table(infra: Infra, path: str) -> dict[tuple[str, str], set[str]]:
 def check_roles_of_kedja(infra: Infra) -> None:
     app, job = "appPrincipalId", "jobPrincipalId"
     storage_topic, workspace_topic = "storageTopicPrincipalId", "workspaceTopicPrincipalId"
-    queues = {f"queues/{queue}{suffix}" for queue in names.QUEUES for suffix in ("", "-poison")}
+    queues = {f"queues/{queue}{suffix}" for queue in naming.QUEUES for suffix in ("", "-poison")}
     host = "storageAccounts/hostStorageName"
     assert role_table(infra, "roles/kedja.bicep") == {
         (app, "blobDataReader"): {"containers/azureml", "containers/dead-letter"},
-        (app, "blobDataContributor"): {f"containers/{name}" for name in names.CONTAINERS} - {"containers/dead-letter"},
+        (app, "blobDataContributor"): {f"containers/{name}" for name in naming.CONTAINERS} - {"containers/dead-letter"},
         (app, "queueDataContributor"): {*queues, host},
         (app, "blobDataOwner"): {host},
         (app, "tableDataContributor"): {host},

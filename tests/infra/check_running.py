@@ -6,7 +6,7 @@ import re
 import anyio
 import anyio.to_thread
 
-from function_app import names
+from function_app.domain import naming
 from tests.infra import kedja_facts
 from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import SITE, WORKSPACE, settings
@@ -115,9 +115,9 @@ def check_workbook(infra: Infra) -> None:
     book = json.loads(infra.texts["workbook.json"])
     queries = {item["name"]: item["content"]["query"] for item in book["items"] if item["type"] == 3}
     assert set(queries) == {"drops", "jobs", "gpu-hours", "node-hours", "trouble"}
-    assert f"/{names.RECEIPTS}/.by-time/" in queries["drops"]
-    assert f"/{names.DEAD_LETTER}/" in queries["trouble"]
-    found = re.fullmatch(r"^(.*)-[0-9a-f]{16}-[0-9]+$", names.job_name("digits", "ab" * 32, 2))
+    assert f"/{naming.RECEIPTS}/.by-time/" in queries["drops"]
+    assert f"/{naming.DEAD_LETTER}/" in queries["trouble"]
+    found = re.fullmatch(r"^(.*)-[0-9a-f]{16}-[0-9]+$", naming.job_name("digits", "ab" * 32, 2))
     assert found
     assert found[1] == "digits"
     for name in ("jobs", "gpu-hours"):

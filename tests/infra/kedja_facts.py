@@ -42,7 +42,7 @@ def settings_in_code() -> frozenset[str]:
     """Return every name of a setting that stands as a string of its own somewhere in the service."""
     return frozenset(
         node.value
-        for path in CODE.glob("*.py")
+        for path in CODE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SETTING.fullmatch(node.value)
     )
@@ -51,7 +51,7 @@ def settings_in_code() -> frozenset[str]:
 @cache
 def triggers() -> dict[str, Any]:
     """Return the trigger of each of the app's functions, as the Functions host will find them."""
-    from function_app.app import app  # noqa: PLC0415 - importing it builds the app
+    from function_app.triggers import app  # noqa: PLC0415 - importing it builds the app
 
     app.functions_bindings = {}  # an app takes each of its functions for a second one when it is asked twice
     found = {str(function.get_function_name()): function.get_trigger() for function in app.get_functions()}

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import callers
-from function_app.callers import Caller, Callers, Method, Role
 from function_app.errors import InvalidSettings, Unauthenticated
-from function_app.http_api import create_api
-from function_app.kedja import Kedja
+from function_app.http import callers
+from function_app.http.api import create_api
+from function_app.http.callers import Caller, Callers, Method, Role
+from function_app.operations.service import Kedja
 from infra.hooks.errors import ReleaseError
 from infra.hooks.forged_sign_in import ForgedSignIn, forged_headers
 from infra.hooks.patience import DEADLINE

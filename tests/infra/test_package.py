@@ -37,7 +37,7 @@ def _matches(path: str, pattern: str) -> bool:
 def test_the_package_has_what_the_app_needs() -> None:
     files = packaged()
 
-    assert {"app.py", "host.json", "requirements.txt", "function_app/app.py", "training_job/launch.py"} <= files
+    assert {"app.py", "host.json", "requirements.txt", "function_app/triggers.py", "training_job/launch.py"} <= files
 
 
 def test_the_package_has_nothing_else() -> None:

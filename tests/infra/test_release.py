@@ -15,7 +15,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.identity import AzureDeveloperCliCredential, ChainedTokenCredential, DefaultAzureCredential
 from pytest_mock import MockerFixture
 
-from function_app.azure_ml_workspace import Workspace
+from function_app.azure.ml_workspace import Workspace
 from infra.hooks import release as hook
 from infra.hooks.errors import ReleaseError
 from infra.hooks.forged_sign_in import ForgedSignIn

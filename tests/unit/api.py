@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
-from function_app.http_access import Access
-from function_app.http_api import create_api
-from function_app.kedja import Kedja
+from function_app.http.api import create_api
+from function_app.http.api_keys import ApiKeys
+from function_app.http.auth import Access
+from function_app.http.callers import Role
+from function_app.operations.service import Kedja
 from tests.unit.http_client import Client
 from tests.unit.world import World
 

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
-from function_app import names
-from function_app.attempt import Attempt
-from function_app.champion import Champion
-from function_app.drop import Drop
-from function_app.dropped_spec import canonical_of_invalid
-from function_app.errors import InvalidJobSpec
-from function_app.latest import Latest
-from function_app.ownership import ModelOwner
-from function_app.planning import Ready
-from function_app.receipt import FINAL, MOVES, Order, Receipt, Status
-from function_app.service_wait import is_asked_again
-from function_app.training_service import JOB_TAG, RECEIPT_TAG
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.drop import Drop
+from function_app.domain.plan import Ready
+from function_app.domain.receipt import FINAL, MOVES, Order, Receipt, Status
+from function_app.drops.job_yaml import canonical_of_invalid
+from function_app.jobs.outage import is_asked_again
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.models.champion import Champion
+from function_app.models.ownership import ModelOwner
+from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG
+from function_app.store.latest_drop import Latest
 from tests.unit.world import World
 
 TERMINAL_EVENTS = {
@@ -37,8 +37,8 @@ FIRST = ("first drop", "complete now")
 
 def all_receipts(world: World) -> list[Receipt]:
     return [
-        _receipt(world.blobs.stored[names.RECEIPTS, name].data)
-        for name in world.blobs.names_in(names.RECEIPTS)
+        _receipt(world.blobs.stored[naming.RECEIPTS, name].data)
+        for name in world.blobs.names_in(naming.RECEIPTS)
         if not name.startswith(".") and not name.endswith("/latest.json")
     ]
 
@@ -105,12 +105,12 @@ class Oracle:
     def _check_pointers(self) -> None:
         """`latest.json` and `champion.json` only move forward."""
         for (container, name), stored in self.world.blobs.stored.items():
-            if container == names.RECEIPTS and name.endswith("/latest.json"):
+            if container == naming.RECEIPTS and name.endswith("/latest.json"):
                 latest = Latest.decoded(stored.data)
                 now = latest.order
                 assert now >= self.latest.get(name, now), f"{name} went back to {now} from {self.latest[name]}."
                 self.latest[name] = now
-            elif container == names.MODELS and name.endswith("/champion.json"):
+            elif container == naming.MODELS and name.endswith("/champion.json"):
                 champion = Champion.decoded(stored.data)
                 sequence = champion.sequence
                 assert sequence >= self.champions.get(name, sequence), f"{name} went back to {sequence}."
@@ -135,8 +135,8 @@ class Oracle:
         assert opened <= asked, f"Still open: {opened - asked}"  # what waits for a service is looked at each round
         assert self.world.markers() == [], f"Still marked: {self.world.markers()}"
         assert self.world.live_jobs() == [], f"Still running: {[job.name for job in self.world.live_jobs()]}"
-        assert self.world.blobs.names_in(names.RECEIPTS, ".poison/") == []
-        assert self.world.blobs.names_in(names.RECEIPTS, ".queued/") == [], "Someone still waits for a place."
+        assert self.world.blobs.names_in(naming.RECEIPTS, ".poison/") == []
+        assert self.world.blobs.names_in(naming.RECEIPTS, ".queued/") == [], "Someone still waits for a place."
         assert self.world.kedja.submitter.turns.admission.running() == {}, "A place was not given back."
         for receipt in all_receipts(self.world):
             self._check_told(receipt)
@@ -198,8 +198,8 @@ class Oracle:
         }
         for one in self.world.training.current():
             receipt, attempt = attempts[one.tags[JOB_TAG]]
-            manifest = f"{names.model_prefix(one.model, one.version)}manifest.json"
-            assert (names.MODELS, manifest) in self.world.blobs.stored, f"{manifest} is missing."
+            manifest = f"{naming.model_prefix(one.model, one.version)}manifest.json"
+            assert (naming.MODELS, manifest) in self.world.blobs.stored, f"{manifest} is missing."
             if attempt == receipt.attempt:
                 assert receipt.model is not None
                 assert (receipt.model.model, receipt.model.version) == (one.model, one.version)

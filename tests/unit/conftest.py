@@ -5,7 +5,7 @@ import sys
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app.kedja import Kedja
+from function_app.operations.service import Kedja
 from tests.unit.memory import MemoryBlobs, MemoryQueues, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
 from tests.unit.mortal import InOrder

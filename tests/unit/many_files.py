@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from attrs import define, field
 
-from function_app import names
-from function_app.storage import SOURCE_ETAG, Blob, BlobItem, CopyStatus, Page
+from function_app.domain import naming
+from function_app.ports.storage import SOURCE_ETAG, Blob, BlobItem, CopyStatus, Page
 from tests.unit.memory import MemoryBlobs
 
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -38,7 +38,7 @@ class ManyFiles(MemoryBlobs):
     def page(
         self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
     ) -> Page:
-        are_copies = container == names.MODELS and prefix.count("/") > 1
+        are_copies = container == naming.MODELS and prefix.count("/") > 1
         if not are_copies and not (container == "azureml" and prefix.endswith("/outputs/")):
             return super().page(container, prefix, size=size, token=token, uncommitted=uncommitted)
         self.on_page()

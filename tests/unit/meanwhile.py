@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from attrs import define
 
-from function_app.kedja import Kedja
-from function_app.storage import Blobs
-from function_app.training_service import TrainingService
+from function_app.operations.service import Kedja
+from function_app.ports.storage import Blobs
+from function_app.ports.training_service import TrainingService
 from tests.unit.world import World, assembled
 
 

@@ -1,4 +1,4 @@
-"""Storage in memory, with a clock that tests move: the port of `function_app.storage` without a socket.
+"""Storage in memory, with a clock that tests move: the port of `function_app.ports.storage` without a socket.
 
 `tests/contract/test_storage.py` holds it to the same sentences as the real client.
 """
@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 
 from attrs import define, evolve, field, frozen
 
-from function_app import names
+from function_app.domain import naming
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
+from function_app.ports.storage import Blob, BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
 from tests.unit.memory_account import Account, Stored
 
 LARGEST_MESSAGE = 48 * 1024
@@ -100,7 +100,7 @@ class MemoryBlobs:
     misses: int = 0
     """How often it has not found a blob that is there."""
     stored: Account = field(factory=Account)
-    containers: set[str] = field(factory=lambda: {*names.CONTAINERS, "azureml"})
+    containers: set[str] = field(factory=lambda: {*naming.CONTAINERS, "azureml"})
     calls: Calls = field(factory=Calls)
     lock: threading.RLock = field(factory=threading.RLock, repr=False)
     _last: int = 0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from attrs import define
 
-from function_app.storage import BlobItem
+from function_app.ports.storage import BlobItem
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 

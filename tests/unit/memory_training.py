@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from function_app.announcements import Announcement, AnnouncementsRefused, PublishingFailed
+from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, PublishingFailed
 from function_app.errors import (
     JobConflict,
     JobNotFound,
@@ -17,9 +17,9 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
-from function_app.job_result import MANIFEST
-from function_app.metric_series import RunSeries
-from function_app.training_service import (
+from function_app.models.job_result import MANIFEST
+from function_app.ports.metrics import RunSeries
+from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
     BlobFolder,

@@ -12,8 +12,8 @@ from typing import Any, Self, cast
 import attrs
 from attrs import define, field, frozen
 
-from function_app.storage import Blobs, Lease, Queues
-from function_app.training_service import TrainingService
+from function_app.ports.storage import Blobs, Lease, Queues
+from function_app.ports.training_service import TrainingService
 from tests.unit.memory_training import MemoryPublisher
 from tests.unit.world import Killed, World, assembled
 

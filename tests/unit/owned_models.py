@@ -2,10 +2,10 @@
 
 import json
 
-from function_app import names
-from function_app.champion import Champion
-from function_app.ownership import ModelOwner
-from function_app.receipt import Receipt
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt
+from function_app.models.champion import Champion
+from function_app.models.ownership import ModelOwner
 from tests.unit.world import SCRIPT, World
 
 GATE = "{metric: accuracy, goal: maximize, at_least: 0.9, better_than: champion}"
@@ -57,8 +57,8 @@ def share(world: World, model: str, *allowed: str) -> None:
 
 def as_before_owners(world: World, model: str) -> None:
     """Take away what an earlier release did not write."""
-    world.blobs.delete(names.MODELS, names.owner_blob(model))
-    values = json.loads(world.blobs.read(names.MODELS, names.champion_blob(model)).data)
+    world.blobs.delete(naming.MODELS, naming.owner_blob(model))
+    values = json.loads(world.blobs.read(naming.MODELS, naming.champion_blob(model)).data)
     del values["owner"]
     values.pop("gate", None)
-    world.blobs.replace(names.MODELS, names.champion_blob(model), json.dumps(values).encode())
+    world.blobs.replace(naming.MODELS, naming.champion_blob(model), json.dumps(values).encode())

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from function_app.attempt import Attempt
-from function_app.receipt import Receipt, Received, Status
+from function_app.domain.attempt import Attempt
+from function_app.domain.receipt import Receipt, Received, Status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app import names
-from function_app.admission import RUNNING_BLOB, Admission, Limits, Queued, Running
-from function_app.receipt import Receipt, Status
-from function_app.storage import Blobs
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt, Status
+from function_app.jobs.slots import RUNNING_BLOB, Admission, Limits, Queued, Running
+from function_app.ports.storage import Blobs
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs
 from tests.unit.sample_receipt import make
@@ -109,7 +109,7 @@ class TestPlaces:
         assert places.next(lambda one: f"job {one.order}") == [Queued.of(receipt("a", 2))]
 
     def test_of_a_blob_that_is_none_are_given_anew(self, blobs: MemoryBlobs) -> None:
-        blobs.upload(names.RECEIPTS, RUNNING_BLOB, b"what is this?")
+        blobs.upload(naming.RECEIPTS, RUNNING_BLOB, b"what is this?")
         places = admission(blobs, in_all=1)
         places.mark(receipt("a", 1))
         assert places.next(lambda _: "a-1-1") == [Queued.of(receipt("a", 1))]
@@ -186,6 +186,6 @@ class TestQueue:
         slow = admission(Meanwhile(blobs, "page", join, ".queued/", after=True), in_all=2)
         slow.next(lambda one: f"job {one.order}")
         assert seen == [False]
-        running = Running.decoded(blobs.read(names.RECEIPTS, RUNNING_BLOB).data)
+        running = Running.decoded(blobs.read(naming.RECEIPTS, RUNNING_BLOB).data)
         assert running.has_queue
         assert places.release(["x"])

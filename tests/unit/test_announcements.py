@@ -12,7 +12,7 @@ from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 from pytest_mock import MockerFixture
 
-from function_app.announcements import (
+from function_app.domain.cloud_events import (
     LARGEST_BATCH,
     Announced,
     Announcement,

@@ -3,9 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
-from function_app.api_keys import REMEMBERED, ApiKeys
-from function_app.callers import Caller, Role
+from function_app.domain import naming
+from function_app.http.api_keys import REMEMBERED, ApiKeys
+from function_app.http.callers import Caller, Role
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
 
@@ -27,7 +27,7 @@ def test_a_key_opens_for_its_owner(keys: ApiKeys) -> None:
 def test_storage_has_the_hash_alone(keys: ApiKeys, blobs: MemoryBlobs) -> None:
     text, stored = keys.create("nightly", Role.CODE)
 
-    kept = blobs.read(names.RECEIPTS, f".keys/{stored.id}.json").data
+    kept = blobs.read(naming.RECEIPTS, f".keys/{stored.id}.json").data
 
     assert text.split("_", 2)[2] not in kept.decode()
     assert len(json.loads(kept)["sha256"]) == 64
@@ -76,10 +76,10 @@ def test_a_revoked_key_opens_no_longer_than_it_is_remembered(keys: ApiKeys, cloc
 
 
 def test_revoke_takes_ids_alone(keys: ApiKeys, blobs: MemoryBlobs) -> None:
-    blobs.upload(names.RECEIPTS, "digits/latest.json", b"{}")
+    blobs.upload(naming.RECEIPTS, "digits/latest.json", b"{}")
 
     assert not keys.revoke("../digits/latest")
-    assert blobs.get(names.RECEIPTS, "digits/latest.json") is not None
+    assert blobs.get(naming.RECEIPTS, "digits/latest.json") is not None
 
 
 def test_an_expired_key_does_not_open(keys: ApiKeys, clock: VirtualClock) -> None:
@@ -100,7 +100,7 @@ def test_guessing_does_not_fill_the_memory(keys: ApiKeys) -> None:
 def test_a_broken_document_opens_for_nobody(
     keys: ApiKeys, blobs: MemoryBlobs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    blobs.upload(names.RECEIPTS, ".keys/0123456789ab.json", b"{}")
+    blobs.upload(naming.RECEIPTS, ".keys/0123456789ab.json", b"{}")
 
     assert keys.find(f"kedja_0123456789ab_{'a' * 43}") is None
     assert "receipts/.keys/0123456789ab.json is no key" in caplog.text

@@ -10,17 +10,17 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app import approvals as approvals_module
-from function_app import names
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
-from function_app.drop import Drop
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceUnavailable
-from function_app.job_spec import JobSpec, parse_job_yaml
-from function_app.kedja import Kedja
-from function_app.receipt import Receipt, Status
+from function_app.http.api_keys import ApiKeys
+from function_app.http.callers import Role
+from function_app.jobspec.schema import JobSpec, parse_job_yaml
+from function_app.operations.service import Kedja
+from function_app.ports.training_service import JobStatus
 from function_app.settings import Settings
-from function_app.training_service import JobStatus
+from function_app.store import approvals as approvals_module
 from tests.unit.api import KEYS, LOCAL, api_over
 from tests.unit.hostile_archives import zipped
 from tests.unit.http_client import Client
@@ -58,7 +58,7 @@ def approved(world: World) -> Receipt:
 
 
 def pending(world: World) -> list[str]:
-    return world.blobs.names_in(names.RECEIPTS, approvals_module.PENDING)
+    return world.blobs.names_in(naming.RECEIPTS, approvals_module.PENDING)
 
 
 def test_code_that_nobody_approved_waits_and_says_what_to_do(world: World) -> None:
@@ -81,7 +81,7 @@ def test_approving_sets_it_going_at_once(world: World, client: Client) -> None:
     assert world.receipt().status is Status.SUBMITTED
     listed = client.get_json("/api/approvals")
     assert (listed["required"], [one["digest"] for one in listed["items"]], listed["waiting"]) == (True, [digest], [])
-    assert world.blobs.names_in(names.RECEIPTS, ".approvals/") == [f".approvals/{digest}.json"]
+    assert world.blobs.names_in(naming.RECEIPTS, ".approvals/") == [f".approvals/{digest}.json"]
 
 
 def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client: Client) -> None:
@@ -95,7 +95,7 @@ def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client
         assert not approvals.admits(one)
     for digit in "0123":
         approvals.approve(digit * 64, by="ada", note=None)
-    world.blobs.upload(names.RECEIPTS, f".approvals/{'4' * 64}.json", b"{")
+    world.blobs.upload(naming.RECEIPTS, f".approvals/{'4' * 64}.json", b"{")
     shapes, seen, after = [], [], ""
     while after is not None:
         world.blobs.calls.clear()
@@ -142,7 +142,7 @@ def test_a_hash_that_somebody_else_wrote_counts_for_nothing(world: World) -> Non
     world.clock.advance(60)
     harm = b"harm".ljust(len(SCRIPT), b"#")
     world.drop("scripts/digits/train.py", harm)
-    stored = world.blobs.stored[names.SCRIPTS, "digits/train.py"]
+    stored = world.blobs.stored[naming.SCRIPTS, "digits/train.py"]
     forged = base64.b64encode(hashlib.md5(SCRIPT).digest()).decode()  # noqa: S324 - Content-MD5
     stored.item = evolve(stored.item, md5=forged)
     world.drop("data/digits/more.npz", b"more")
@@ -246,7 +246,7 @@ def test_only_whoever_may_run_everything_approves(world: World) -> None:
         assert robot.post("/api/approvals", json={"digest": digest}).status_code == HTTPStatus.FORBIDDEN
         assert robot.get("/api/approvals").status_code == HTTPStatus.FORBIDDEN
         assert robot.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.FORBIDDEN
-    assert world.blobs.names_in(names.RECEIPTS, ".approvals/") == []
+    assert world.blobs.names_in(naming.RECEIPTS, ".approvals/") == []
 
 
 @pytest.mark.parametrize("digest", ["", "x" * 64, "0" * 63, "../" + "0" * 61, None])
@@ -406,16 +406,16 @@ def test_approving_twice_keeps_who_was_first(world: World) -> None:
 def test_an_approval_in_another_ones_place_is_none(world: World) -> None:
     digest = digest_of(waiting(world))
     world.kedja.approver.approve("0" * 64, by="ada", note=None)
-    other = world.blobs.read(names.RECEIPTS, f".approvals/{'0' * 64}.json").data
-    world.blobs.upload(names.RECEIPTS, f".approvals/{digest}.json", other)
+    other = world.blobs.read(naming.RECEIPTS, f".approvals/{'0' * 64}.json").data
+    world.blobs.upload(naming.RECEIPTS, f".approvals/{digest}.json", other)
     assert world.kedja.approver.approvals.find(digest) is None
-    world.blobs.upload(names.RECEIPTS, f".approvals/{digest}.json", b"{")
+    world.blobs.upload(naming.RECEIPTS, f".approvals/{digest}.json", b"{")
     assert world.kedja.approver.approvals.find(digest) is None
 
 
 def test_files_that_changed_before_the_approval_are_a_drop_of_their_own(world: World) -> None:
     receipt = waiting(world)
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", b"harm")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", b"harm")
     world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
     world.rest()
     assert world.training.jobs == {}
@@ -441,7 +441,7 @@ def test_nothing_is_read_where_none_is_asked_for() -> None:
     world.drop_digits()
     world.rest()
     assert world.receipt().received.code_sha256 is None
-    assert [call for call in world.blobs.calls if call.operation == "read" and call.container == names.SCRIPTS] == []
+    assert [call for call in world.blobs.calls if call.operation == "read" and call.container == naming.SCRIPTS] == []
 
 
 def test_waiting_for_an_approval_has_no_end(world: World) -> None:
@@ -547,7 +547,7 @@ def test_a_note_is_forgotten_whose_drop_was_deleted(world: World) -> None:
 
 def test_a_note_is_forgotten_whose_files_have_changed(world: World) -> None:
     receipt = waiting(world)
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", b"other code")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", b"other code")
     world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
     world.rest()
     assert (world.training.jobs, pending(world)) == ({}, [])
@@ -588,7 +588,7 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
     world.queues.messages.clear()
     broken = approvals_module.Pending(digest="0" * 64, experiment="aaa", drop="bad")
     world.kedja.approver.approvals.admits(broken)
-    world.blobs.upload(names.RECEIPTS, "aaa/bad.json", b"{}")
+    world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
     world.reconcile()
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
@@ -608,7 +608,7 @@ def test_no_drop_is_looked_at_after_the_time_of_the_round(world: World) -> None:
 def test_a_message_that_names_no_digest_is_kept_with_what_is_wrong_with_it(world: World) -> None:
     receipt = waiting(world)
     broken = {"kind": "approved", "experiment": receipt.experiment, "drop": receipt.drop}
-    world.queues.send(names.SETTLED_DROPS, broken)
+    world.queues.send(naming.SETTLED_DROPS, broken)
     world.rest()
     assert world.failures[0] == "InvalidEvent: The message is no ApprovedRequest: digest: Field required"
     assert "digest: Field required" in world.receipt().attention[0]

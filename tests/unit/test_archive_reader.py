@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
-from function_app import archive_reader
-from function_app.archive_reader import ArchiveRefused, files
+from function_app.drops import archive_reader
+from function_app.drops.archive_reader import ArchiveRefused, files
 from tests.unit.hostile_archives import (
     COMPRESSIONS,
     NEGATIVE_SIZE,

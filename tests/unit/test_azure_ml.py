@@ -22,10 +22,10 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from marshmallow import ValidationError
 from pytest_mock import MockerFixture
 
-from function_app.azure_ml import AzureMLService
-from function_app.azure_ml_errors import service_errors
-from function_app.azure_ml_jobs import DOCUMENT_PROPERTY, compute_of, digest_of, document_of, status_of
-from function_app.azure_ml_workspace import Connection, Workspace
+from function_app.azure.ml_errors import service_errors
+from function_app.azure.ml_mapping import DOCUMENT_PROPERTY, compute_of, digest_of, document_of, status_of
+from function_app.azure.ml_service import AzureMLService
+from function_app.azure.ml_workspace import Connection, Workspace
 from function_app.errors import (
     AppNotAllowed,
     InvalidSettings,
@@ -35,7 +35,7 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
-from function_app.training_service import RECEIPT_TAG, JobRequest, JobStatus
+from function_app.ports.training_service import RECEIPT_TAG, JobRequest, JobStatus
 
 # azure-ai-ml declares its YAML schemas in ways that marshmallow 4 will not know; it asks for marshmallow 3.
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
@@ -73,9 +73,8 @@ def answered(status: int | None, body: object) -> HttpResponseError:
 
 
 def test_importing_it_leaves_the_client_library_alone() -> None:
-    code = (
-        "import sys, function_app.azure_ml; sys.exit('azure.ai.ml' in sys.modules or 'azure.identity' in sys.modules)"
-    )
+    heavy = "'azure.ai.ml' in sys.modules or 'azure.identity' in sys.modules"
+    code = f"import sys, function_app.azure.ml_service; sys.exit({heavy})"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
@@ -189,7 +188,7 @@ class TestLogs:
         made._made["tracking"] = "https://region.api.azureml.ms/mlflow/v1.0"
         details = {"status": "Failed", "logFiles": {"user_logs/std_log.txt": "https://s.blob.core.windows.net/log"}}
         mocker.patch.object(Connection, "get_json", return_value=details)
-        mocker.patch("function_app.azure_ml_log.read", side_effect=refusal(403))
+        mocker.patch("function_app.azure.ml_log.read", side_effect=refusal(403))
         with pytest.raises(TrainingServiceError, match="The log of job 'digits-1' cannot be read") as raised:
             AzureMLService(connection=made).logs("digits-1")
         assert not isinstance(raised.value, TrainingServiceUnavailable)

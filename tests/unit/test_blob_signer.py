@@ -7,9 +7,9 @@ from azure.core.credentials import AccessToken, AzureSasCredential
 from azure.storage.blob import BlobServiceClient, UserDelegationKey
 from pytest_mock import MockerFixture
 
-from function_app.blob_signer import KEY_LIFETIME, BlobSigner
+from function_app.azure.sas import KEY_LIFETIME, BlobSigner
 from function_app.errors import InvalidSettings
-from function_app.storage import Permission
+from function_app.ports.storage import Permission
 
 URL = "https://kedja.blob.core.windows.net"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

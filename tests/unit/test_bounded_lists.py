@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from function_app import names
-from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import StorageError, StorageUnavailable
-from function_app.model_pages import MOST_ASKED
-from function_app.sealing import KEY, NotSealed, Seal
+from function_app.http.callers import Role
+from function_app.http.paging.models import MOST_ASKED
+from function_app.http.paging.sealing import KEY, NotSealed, Seal
 from tests.unit.api import limited
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
@@ -46,10 +46,10 @@ def index(world: World, experiment: str, number: int, *, age: float) -> None:
         at = world.clock() - timedelta(seconds=age + count)
         metadata = {"status": "failed", "received": at.isoformat(), "updated": at.isoformat(), "job": "j"}
         for name in (
-            names.by_time_blob(at, experiment, f"{count:064x}"),
-            names.receipt_blob(experiment, f"{count:064x}"),
+            naming.by_time_blob(at, experiment, f"{count:064x}"),
+            naming.receipt_blob(experiment, f"{count:064x}"),
         ):
-            world.blobs.upload(names.RECEIPTS, name, b"", metadata=metadata)
+            world.blobs.upload(naming.RECEIPTS, name, b"", metadata=metadata)
 
 
 def hides(token: str | None, secret: bytes) -> bool:
@@ -87,8 +87,8 @@ class TestDrops:
     def test_of_one_experiment_of_very_many_are_read_part_by_part(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("function_app.receipt_pages.MOST_LISTED", 20)
-        monkeypatch.setattr("function_app.receipt_pages._READS", (5, 20, 20))
+        monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 20)
+        monkeypatch.setattr("function_app.http.paging.receipts._READS", (5, 20, 20))
         index(world, "secret", 200, age=0)
         index(world, "mine", 30, age=20_000)
         client = limited(world, Role.DATA, "mine")
@@ -151,7 +151,7 @@ class TestModels:
 class TestExperiments:
     def test_of_others_are_passed_over_part_by_part(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(20_000):
-            world.blobs.upload(names.RECEIPTS, f"secret-{number:05}/latest.json", b"")
+            world.blobs.upload(naming.RECEIPTS, f"secret-{number:05}/latest.json", b"")
         for folder in ("aa-mine", "zz-mine"):
             world.drop(f"data/{folder}/digits.npz", folder.encode())
         world.rest()

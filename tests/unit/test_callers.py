@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from function_app.callers import Caller, Callers, Method, Role
 from function_app.errors import InvalidSettings, RoleMissing, Unauthenticated
+from function_app.http.callers import Caller, Callers, Method, Role
 from function_app.settings import Settings
 
 AZURE = {"WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}

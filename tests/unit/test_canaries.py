@@ -11,15 +11,16 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.core.pipeline.transport import RequestsTransport
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.announcements import Announced, Announcement, PublishingFailed
-from function_app.azure_storage import StorageAccount
-from function_app.connections import publisher
-from function_app.errors import InvalidJobSpec, InvalidSettings, KedjaError
-from function_app.http_api import create_api
-from function_app.job_spec import parse_job_json, parse_job_yaml
-from function_app.kedja import Kedja
-from function_app.receipt import Status
+from function_app.azure.connections import publisher
+from function_app.azure.storage import StorageAccount
+from function_app.container import connect
+from function_app.domain import naming
+from function_app.domain.cloud_events import Announced, Announcement, PublishingFailed
+from function_app.domain.receipt import Status
+from function_app.errors import InvalidSettings, KedjaError
+from function_app.http.api import create_api
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.jobspec.schema import parse_job_json, parse_job_yaml
 from function_app.settings import Settings
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
@@ -62,8 +63,8 @@ def silent(*texts: object) -> None:
 
 def all_that_is_told(world: World) -> str:
     """Return receipts, working state, events and messages, as far as there are any."""
-    kept = [(name, stored.data) for (where, name), stored in world.blobs.stored.items() if where == names.RECEIPTS]
-    metadata = [stored.item.metadata for (where, _), stored in world.blobs.stored.items() if where == names.RECEIPTS]
+    kept = [(name, stored.data) for (where, name), stored in world.blobs.stored.items() if where == naming.RECEIPTS]
+    metadata = [stored.item.metadata for (where, _), stored in world.blobs.stored.items() if where == naming.RECEIPTS]
     messages = [message.body for message in world.queues.messages]
     return repr((kept, metadata, world.publisher.published, messages, world.failures))
 
@@ -75,7 +76,7 @@ def test_settings_show_no_secrets() -> None:
     silent(repr(Settings.read(SETTINGS)))
     for name in ("KEDJA_QUIET_PERIOD", "KEDJA_TRAINING_SERVICE"):
         with pytest.raises(InvalidSettings) as caught:
-            Kedja.connect({**SETTINGS, name: "wrong"})
+            connect({**SETTINGS, name: "wrong"})
         silent(repr(caught.value))
     with pytest.raises(InvalidSettings) as caught:
         create_api(lambda: pytest.fail("never"), {**SETTINGS, "KEDJA_AUTH": "local"})
@@ -83,7 +84,7 @@ def test_settings_show_no_secrets() -> None:
 
 
 def test_the_connected_service_shows_none() -> None:
-    silent(repr(Kedja.connect(SETTINGS)))
+    silent(repr(connect(SETTINGS)))
 
 
 STORAGE_FAILURES = [
@@ -176,7 +177,7 @@ def messages_of_requests(world: World) -> None:
     assert client.post("/api/events", json=event).json()["accepted"] == 1
     silent(all_that_is_told(world))
     old = {"kind": "request", "source": "/lab", "code": True, "spec": REQUESTED}
-    world.queues.send(names.SETTLED_DROPS, old)
+    world.queues.send(naming.SETTLED_DROPS, old)
 
 
 @pytest.mark.parametrize("ending", ["answered", "put off", "poison", "replayed"])
@@ -186,7 +187,7 @@ def test_a_request_by_an_event_tells_none(world: World, ending: str) -> None:
         world.drop_digits()
     world.training.unavailable = ending == "put off"
     world.go_on(1200)
-    poison = world.blobs.names_in(names.RECEIPTS, ".poison/")
+    poison = world.blobs.names_in(naming.RECEIPTS, ".poison/")
     assert len(poison) == (2 if ending in ("poison", "replayed") else 0)
     silent(all_that_is_told(world))
     if ending == "replayed":
@@ -290,7 +291,7 @@ def test_a_failure_of_its_own_tells_none(world: World, mocker: MockerFixture) ->
 def test_an_event_whose_address_is_signed_tells_none(world: World, account: str) -> None:
     event = blob_created("data/digits/a.npz", account_url=account)
     event["data"]["url"] += f"?sv=2024-11-04&sig={CANARY}"
-    world.queues.send(names.BLOB_EVENTS, event)
+    world.queues.send(naming.BLOB_EVENTS, event)
     world.rest()
     silent(all_that_is_told(world))
 

@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from function_app import names
-from function_app.champion import HISTORY, Candidate, Champion, Champions, Intervention
+from function_app.domain import naming
 from function_app.errors import NotFound, Refused, Unreadable
-from function_app.kedja_options import When
+from function_app.jobspec.kedja_block import When
+from function_app.models.champion import HISTORY, Candidate, Champion, Champions, Intervention
 from tests.unit.meanwhile import Meanwhile
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
@@ -69,7 +69,7 @@ def test_the_lease_of_a_host_that_was_killed_is_waited_for_with_longer_and_longe
     champions = Champions(blobs, sleep=sleep)
     champions.challenge(champion("1", 10), None)
     assert pauses == []
-    blobs.lease(names.MODELS, names.champion_blob("digits"), 15).__enter__()
+    blobs.lease(naming.MODELS, naming.champion_blob("digits"), 15).__enter__()
     assert champions.challenge(champion("2", 20), None) is True
     assert len(pauses) < 70
     assert 0.01 <= pauses[0] <= 0.02
@@ -78,7 +78,7 @@ def test_the_lease_of_a_host_that_was_killed_is_waited_for_with_longer_and_longe
 
 
 def test_one_that_cannot_be_read_says_where_it_is(champions: Champions, blobs: MemoryBlobs) -> None:
-    blobs.upload(names.MODELS, names.champion_blob("digits"), b"{")
+    blobs.upload(naming.MODELS, naming.champion_blob("digits"), b"{")
     with pytest.raises(Unreadable, match=r"models/digits/champion\.json is no champion: Invalid JSON"):
         champions.challenge(champion("1", 10), None)
 
@@ -102,7 +102,7 @@ def test_of_two_at_once_the_newer_wins(blobs: MemoryBlobs, other: int, *, there:
     found = Champions(blobs).find("digits")
     assert found is not None
     assert found.sequence == max(other, 20)
-    assert blobs.names_in(names.MODELS) == ["digits/champion.json"]
+    assert blobs.names_in(naming.MODELS) == ["digits/champion.json"]
 
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -160,8 +160,8 @@ def test_a_version_whose_files_go_at_the_same_moment_is_not_promoted(blobs: Memo
     def remove() -> None:
         """Do as `Remover.version` does: the files go, and the champion is written anew as it is."""
         left.remove("1")
-        stored = blobs.read(names.MODELS, "digits/champion.json")
-        blobs.replace(names.MODELS, "digits/champion.json", stored.data)
+        stored = blobs.read(naming.MODELS, "digits/champion.json")
+        blobs.replace(naming.MODELS, "digits/champion.json", stored.data)
 
     slow = Champions(Meanwhile(blobs, "replace", remove))
     with pytest.raises(NotFound, match="version 1 of the model digits"):

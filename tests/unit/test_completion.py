@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.completion import LookRequest
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt, Status
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.receipt import Receipt, Status
-from function_app.training_service import JobStatus, LogPage
+from function_app.jobs.tracking import LookRequest
+from function_app.ports.training_service import JobStatus, LogPage
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World, encoded, run_status_changed
 
@@ -44,7 +44,7 @@ def test_events_come_late_twice_and_in_any_order(submitted: World) -> None:
     name = submitted.run_job()
     before = submitted.receipt()
     for status in ("Running", "Queued", "Failed", "Completed", "Completed"):
-        submitted.queues.send(names.RUN_EVENTS, run_status_changed(name, status))
+        submitted.queues.send(naming.RUN_EVENTS, run_status_changed(name, status))
     submitted.rest()
     assert submitted.receipt() == before
     assert len(submitted.publisher.published) == 3

@@ -1,7 +1,7 @@
 """Files that users deleted: the next drop is without them, and its receipt says so."""
 
-from function_app import names
-from function_app.receipt import Gone
+from function_app.domain import naming
+from function_app.domain.receipt import Gone
 from tests.unit.world import World
 
 
@@ -20,8 +20,8 @@ def test_are_told_on_the_next_receipt(world: World) -> None:
     world.rest()
     world.run_job()
     world.clock.advance(60)
-    world.blobs.delete(names.DATA, "digits/old.npz")
-    world.blobs.delete(names.SCRIPTS, "digits/helper.py")
+    world.blobs.delete(naming.DATA, "digits/old.npz")
+    world.blobs.delete(naming.SCRIPTS, "digits/helper.py")
     dropped(world, "data/digits/new.npz", b"new")
 
     first, second = world.receipts()
@@ -46,7 +46,7 @@ def test_are_told_where_old_content_comes_back(world: World) -> None:
     world.run_job(exit_code=1)
     world.clock.advance(60)
     dropped(world, "data/digits/more.npz", b"more")
-    world.blobs.delete(names.DATA, "digits/more.npz")
+    world.blobs.delete(naming.DATA, "digits/more.npz")
     dropped(world, "data/digits/digits.npz", b"digits")
 
     again = next(receipt for receipt in world.receipts() if len(receipt.attempts) == 2)
@@ -72,8 +72,8 @@ def test_are_unknown_where_the_snapshot_is_gone(world: World) -> None:
     world.rest()
     world.run_job()
     world.clock.advance(60)
-    world.blobs.delete(names.SNAPSHOTS, f"digits/{world.receipt().drop}/manifest.json")
-    world.blobs.delete(names.DATA, "digits/digits.npz")
+    world.blobs.delete(naming.SNAPSHOTS, f"digits/{world.receipt().drop}/manifest.json")
+    world.blobs.delete(naming.DATA, "digits/digits.npz")
     dropped(world, "data/digits/new.npz", b"new")
 
     assert world.receipts()[1].received.gone is None

@@ -2,23 +2,23 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
-from function_app.drop import Drop
-from function_app.storage import CopyStatus
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.ports.storage import CopyStatus
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
 
 @pytest.fixture
 def dropped(blobs: MemoryBlobs) -> MemoryBlobs:
-    blobs.upload(names.SCRIPTS, "digits/train.py", b"script")
-    blobs.upload(names.SCRIPTS, "digits/job.yaml", b"{}")
-    blobs.upload(names.DATA, "digits/train/a.png", b"a")
+    blobs.upload(naming.SCRIPTS, "digits/train.py", b"script")
+    blobs.upload(naming.SCRIPTS, "digits/job.yaml", b"{}")
+    blobs.upload(naming.DATA, "digits/train/a.png", b"a")
     return blobs
 
 
 def test_is_what_lies_in_the_folder_of_both_containers(dropped: MemoryBlobs) -> None:
     for name in ("digits2/a", "digit/a", "other/digits/a", "digits"):
-        dropped.upload(names.DATA, name, b"other")
+        dropped.upload(naming.DATA, name, b"other")
     drop = Drop.take(dropped, "digits")
     assert [file.name for file in drop.scripts] == ["train.py"]
     assert [file.name for file in drop.data] == ["train/a.png"]
@@ -28,20 +28,20 @@ def test_is_what_lies_in_the_folder_of_both_containers(dropped: MemoryBlobs) -> 
 
 @pytest.mark.parametrize("folder", ["a#b", "50%25", "å ä", "a?b&c+d", "[a]*", ""])
 def test_names_relative_to_the_folder_whatever_it_is_called(blobs: MemoryBlobs, folder: str) -> None:
-    blobs.upload(names.DATA, f"{folder}/{folder}/a.npz", b"a")
+    blobs.upload(naming.DATA, f"{folder}/{folder}/a.npz", b"a")
     assert [file.name for file in Drop.take(blobs, folder).data] == [f"{folder}/a.npz"]
 
 
 def test_leaves_out_markers_of_folders_and_temporary_files(blobs: MemoryBlobs) -> None:
-    blobs.upload(names.DATA, "digits/train", b"", metadata={"hdi_isfolder": "true"})
-    blobs.upload(names.DATA, "digits/", b"")
-    blobs.upload(names.DATA, "digits/a.tmp", b"")
+    blobs.upload(naming.DATA, "digits/train", b"", metadata={"hdi_isfolder": "true"})
+    blobs.upload(naming.DATA, "digits/", b"")
+    blobs.upload(naming.DATA, "digits/a.tmp", b"")
     assert Drop.take(blobs, "digits").is_empty
 
 
 def test_is_quiet_by_the_storages_clock(dropped: MemoryBlobs, clock: VirtualClock) -> None:
     dropped.skew = timedelta(hours=5)
-    dropped.upload(names.DATA, "digits/b.png", b"b")
+    dropped.upload(naming.DATA, "digits/b.png", b"b")
     assert Drop.take(dropped, "digits").seconds_until_quiet(10) == 10
     clock.advance(4)
     assert Drop.take(dropped, "digits").seconds_until_quiet(10) == 6
@@ -50,7 +50,7 @@ def test_is_quiet_by_the_storages_clock(dropped: MemoryBlobs, clock: VirtualCloc
 
 
 def test_waits_for_an_upload_in_progress_for_a_day(dropped: MemoryBlobs, clock: VirtualClock) -> None:
-    dropped.upload(names.DATA, "digits/big.npz", b"b", committed=False)
+    dropped.upload(naming.DATA, "digits/big.npz", b"b", committed=False)
     clock.advance(3600)
     drop = Drop.take(dropped, "digits")
     assert drop.uploading == ["data/big.npz"]
@@ -62,9 +62,9 @@ def test_waits_for_an_upload_in_progress_for_a_day(dropped: MemoryBlobs, clock: 
 
 
 def test_waits_for_a_file_that_is_being_copied_there(dropped: MemoryBlobs, clock: VirtualClock) -> None:
-    source = dropped.upload(names.MODELS, "a", b"a")
+    source = dropped.upload(naming.MODELS, "a", b"a")
     dropped.hold_copies = True
-    dropped.copy((names.MODELS, "a"), (names.DATA, "digits/copy.npz"), etag=source.etag)
+    dropped.copy((naming.MODELS, "a"), (naming.DATA, "digits/copy.npz"), etag=source.etag)
     clock.advance(60)
     assert Drop.take(dropped, "digits").uploading == ["data/copy.npz"]
     dropped.end_copies(CopyStatus.SUCCESS)
@@ -74,34 +74,34 @@ def test_waits_for_a_file_that_is_being_copied_there(dropped: MemoryBlobs, clock
 def test_its_id_says_everything_about_its_content(dropped: MemoryBlobs, clock: VirtualClock) -> None:
     before = Drop.take(dropped, "digits").id("{}")
     clock.advance(60)
-    dropped.upload(names.DATA, "digits/train/a.png", b"a")
+    dropped.upload(naming.DATA, "digits/train/a.png", b"a")
     assert Drop.take(dropped, "digits").id("{}") == before
-    dropped.upload(names.DATA, "digits/train/a.png", b"b")
+    dropped.upload(naming.DATA, "digits/train/a.png", b"b")
     assert Drop.take(dropped, "digits").id("{}") != before
 
 
 def test_a_file_without_a_hash_counts_by_its_etag(dropped: MemoryBlobs) -> None:
-    dropped.upload(names.DATA, "digits/train/a.png", b"a", hashed=False)
+    dropped.upload(naming.DATA, "digits/train/a.png", b"a", hashed=False)
     before = Drop.take(dropped, "digits").id("{}")
     assert Drop.take(dropped, "digits").id("{}") == before
-    dropped.upload(names.DATA, "digits/train/a.png", b"a", hashed=False)
+    dropped.upload(naming.DATA, "digits/train/a.png", b"a", hashed=False)
     assert Drop.take(dropped, "digits").id("{}") != before
 
 
 class TestIsAnnouncedBy:
     def test_a_file_that_is_not_older_than_any_other(self, dropped: MemoryBlobs, clock: VirtualClock) -> None:
         assert not Drop.take(dropped, "digits").is_announced_by("_SUCCESS")
-        dropped.upload(names.DATA, "digits/_SUCCESS", b"")
+        dropped.upload(naming.DATA, "digits/_SUCCESS", b"")
         assert Drop.take(dropped, "digits").is_announced_by("_SUCCESS")
         clock.advance(1)
-        dropped.upload(names.SCRIPTS, "digits/train.py", b"newer")
+        dropped.upload(naming.SCRIPTS, "digits/train.py", b"newer")
         assert not Drop.take(dropped, "digits").is_announced_by("_SUCCESS")
-        dropped.upload(names.SCRIPTS, "digits/_SUCCESS", b"")
+        dropped.upload(naming.SCRIPTS, "digits/_SUCCESS", b"")
         assert Drop.take(dropped, "digits").is_announced_by("_SUCCESS")
 
     def test_which_is_no_part_of_the_drop(self, dropped: MemoryBlobs) -> None:
         before = Drop.take(dropped, "digits").id("{}")
-        dropped.upload(names.DATA, "digits/_SUCCESS", b"")
+        dropped.upload(naming.DATA, "digits/_SUCCESS", b"")
         assert Drop.take(dropped, "digits").without("_SUCCESS").id("{}") == before
 
 
@@ -109,5 +109,5 @@ def test_a_manifest_names_every_file(dropped: MemoryBlobs) -> None:
     manifest = Drop.take(dropped, "digits").manifest("d" * 64, "train.py", ignored=["_SUCCESS"])
     assert [file.name for file in manifest.scripts] == ["train.py"]
     assert [(file.name, file.size) for file in manifest.data] == [("train/a.png", 1)]
-    assert manifest.ignored == (*names.IGNORED, "_SUCCESS")
+    assert manifest.ignored == (*naming.IGNORED, "_SUCCESS")
     assert type(manifest).decoded(manifest.encoded()) == manifest

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from function_app import dropped_names, names
-from function_app.receipt import Status
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.drops import path_rules
 from tests.profiles import examples
 from tests.unit.world import SCRIPT, World
 
@@ -20,7 +21,7 @@ FINE = [
     "50%25.py",
     "%2e%2e.py",
     'it\'s "quoted" `x` $(y) $z;|<>.py',
-    "~home.py" if not names.is_ignored("~home.py") else "home~x.py",
+    "~home.py" if not naming.is_ignored("~home.py") else "home~x.py",
     "a:b.py",
     "*[a]{b}!.py",
     "日本語 ñ ä.py",
@@ -73,8 +74,8 @@ def test_a_script_of_any_fine_name_becomes_a_job(world: World, name: str) -> Non
     assert (receipt.status, world.failures) == (Status.SUBMITTED, [])
     command = next(iter(world.training.requests.values())).document["command"]
     assert shlex.split(command)[-2:] == ["python", name]
-    copied = f"{names.snapshot_prefix('digits', receipt.drop)}scripts/{name}"
-    assert world.blobs.read(names.SNAPSHOTS, copied).data == SCRIPT
+    copied = f"{naming.snapshot_prefix('digits', receipt.drop)}scripts/{name}"
+    assert world.blobs.read(naming.SNAPSHOTS, copied).data == SCRIPT
     world.run_job()
     assert world.receipt().status is Status.REGISTERED
 
@@ -91,7 +92,7 @@ def test_a_folder_of_any_fine_name_is_an_experiment(world: World, folder: str) -
     assert world.receipt(folder).status is Status.REGISTERED
 
 
-@pytest.mark.parametrize("container", [names.SCRIPTS, names.DATA])
+@pytest.mark.parametrize("container", [naming.SCRIPTS, naming.DATA])
 @pytest.mark.parametrize("kind", REFUSED)
 def test_another_is_refused_and_shown_in_one_line(world: World, container: str, kind: str) -> None:
     name, why = REFUSED[kind]
@@ -138,10 +139,10 @@ def test_hidden_names_and_ways_up_are_never_seen(world: World, name: str) -> Non
     world.rest()
     receipt = world.receipt()
     assert (receipt.status, receipt.received.scripts) == (Status.SUBMITTED, 1)
-    assert not any(name in path for path in world.blobs.names_in(names.SNAPSHOTS))
+    assert not any(name in path for path in world.blobs.names_in(naming.SNAPSHOTS))
 
 
-@pytest.mark.parametrize("container", [names.SCRIPTS, names.DATA])
+@pytest.mark.parametrize("container", [naming.SCRIPTS, naming.DATA])
 def test_a_file_that_is_a_folder_too_is_refused(world: World, container: str) -> None:
     world.drop_digits()
     world.drop(f"{container}/digits/a", b"x")
@@ -153,8 +154,8 @@ def test_a_file_that_is_a_folder_too_is_refused(world: World, container: str) ->
 @settings(max_examples=examples(300))
 @given(st.text(min_size=1, max_size=300))
 def test_any_name_is_fine_or_has_a_reason(name: str) -> None:
-    reason = dropped_names.path_problem(name)
-    shown = dropped_names.shown(name)
+    reason = path_rules.path_problem(name)
+    shown = path_rules.shown(name)
     assert "\n" not in shown
     if reason is None:
         assert not {"", ".", ".."} & set(name.split("/"))

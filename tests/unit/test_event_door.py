@@ -7,10 +7,10 @@ import httpx
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import StorageUnavailable
-from function_app.job_spec import JobSpec
+from function_app.http.callers import Role
+from function_app.jobspec.schema import JobSpec
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import LARGEST_MESSAGE, MemoryQueues
@@ -42,7 +42,7 @@ def post(client: Client, events: Body, content_type: str = "application/json", *
     return client.post("/api/events", content=body, headers={"content-type": content_type, **named})
 
 
-def sent(world: World, queue: str = names.BLOB_EVENTS) -> list[Any]:
+def sent(world: World, queue: str = naming.BLOB_EVENTS) -> list[Any]:
     return [json.loads(message.body) for message in world.queues.of(queue)]
 
 
@@ -87,7 +87,7 @@ def test_the_binary_mode_is_read(world: World, client: Client) -> None:
 
 def test_runs_go_to_their_own_queue(world: World, client: Client) -> None:
     assert post(client, [run_status_changed("digits-1", "Completed")]).json() == ALL
-    assert sent(world, names.RUN_EVENTS)[0]["data"] == {"runId": "digits-1"}
+    assert sent(world, naming.RUN_EVENTS)[0]["data"] == {"runId": "digits-1"}
 
 
 def test_a_batch_is_counted(world: World, client: Client) -> None:
@@ -104,7 +104,7 @@ def test_a_long_event_fits_on_a_queue(world: World, client: Client) -> None:
     event["data"]["runProperties"] = {"text": "x" * 4 * LARGEST_MESSAGE}
 
     assert post(client, [event]).json() == ALL
-    assert len(world.queues.of(names.RUN_EVENTS)[0].body) < LARGEST_MESSAGE
+    assert len(world.queues.of(naming.RUN_EVENTS)[0].body) < LARGEST_MESSAGE
 
 
 def test_what_was_sent_on_means_the_same(world: World, client: Client) -> None:
@@ -289,7 +289,7 @@ class TestTrainingRequested:
         assert post(client, self.EVENT, STRUCTURED).json() == ALL
         world.rest()
         for name in ("train.py", "digits.npz"):
-            world.blobs.delete(names.SCRIPTS if name == "train.py" else names.DATA, f"digits/{name}")
+            world.blobs.delete(naming.SCRIPTS if name == "train.py" else naming.DATA, f"digits/{name}")
         assert post(client, self.EVENT, STRUCTURED).json() == ALL
         world.rest()
         (note,) = world.receipt().attention
@@ -331,12 +331,12 @@ class TestTrainingRequested:
             assert answer.status_code == HTTPStatus.BAD_REQUEST
             assert f"The body has {count} events Kedja.TrainingRequested; at most 20" in answer.json()["detail"]
         assert validated.call_count == 0
-        assert (world.queues.messages, world.blobs.names_in(names.SNAPSHOTS)) == ([], [])
+        assert (world.queues.messages, world.blobs.names_in(naming.SNAPSHOTS)) == ([], [])
 
     def test_one_that_is_wrong_keeps_the_others_out(self, world: World, client: Client) -> None:
         wrong = {**self.EVENT, "data": {"experiment_name": "digits", "kedja": {"data": "maybe"}}}
         assert post(client, [*self.events(2), wrong], BATCH).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-        assert (world.queues.messages, world.blobs.names_in(names.SNAPSHOTS)) == ([], [])
+        assert (world.queues.messages, world.blobs.names_in(naming.SNAPSHOTS)) == ([], [])
 
     def test_may_decide_on_code_with_the_role_for_it(self, world: World, client: Client) -> None:
         digits(world)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app import events
+from function_app.domain import incoming_events
+from function_app.domain.incoming_events import BlobCreated, RunChanged
 from function_app.errors import InvalidEvent
-from function_app.events import BlobCreated, RunChanged
 from tests.unit.world import blob_created, run_status_changed
 
 RECORDED = Path(__file__).parent.parent / "events"
@@ -23,7 +23,7 @@ KEYS = ["id", "eventType", "type", "data", "url", "api", "contentLength", "runId
 LOOKALIKES = st.dictionaries(
     st.sampled_from(KEYS),
     JSON
-    | st.sampled_from([events.BLOB_CREATED, events.RUN_COMPLETED, events.RUN_STATUS_CHANGED])
+    | st.sampled_from([incoming_events.BLOB_CREATED, incoming_events.RUN_COMPLETED, incoming_events.RUN_STATUS_CHANGED])
     | st.dictionaries(st.sampled_from(KEYS), JSON | st.text(), max_size=6),
 )
 
@@ -39,37 +39,37 @@ class TestDecode:
     def test_reads_json_plain_or_in_base64(self, encoded: bool, as_text: bool) -> None:  # noqa: FBT001 - parameters
         body = json.dumps({"id": "1"}).encode()
         body = base64.b64encode(body) if encoded else body
-        assert events.decode(body.decode() if as_text else body) == {"id": "1"}
+        assert incoming_events.decode(body.decode() if as_text else body) == {"id": "1"}
 
     @pytest.mark.parametrize("body", [b"", b"no json", b"\xff\xfe", b"bm8ganNvbg==", b"[" * 100_000])
     def test_refuses_what_is_no_json(self, body: bytes) -> None:
         with pytest.raises(InvalidEvent, match="not JSON"):
-            events.decode(body)
+            incoming_events.decode(body)
 
     @given(st.binary() | st.text())
     def test_raises_nothing_else(self, body: bytes | str) -> None:
         try:
-            list(events.each(events.decode(body)))
+            list(incoming_events.each(incoming_events.decode(body)))
         except InvalidEvent:
             return
 
 
 class TestEach:
     def test_takes_one_event_or_an_array(self) -> None:
-        assert list(events.each({"id": "1"})) == [{"id": "1"}]
-        assert list(events.each([{"id": "1"}, {"id": "2"}])) == [{"id": "1"}, {"id": "2"}]
+        assert list(incoming_events.each({"id": "1"})) == [{"id": "1"}]
+        assert list(incoming_events.each([{"id": "1"}, {"id": "2"}])) == [{"id": "1"}, {"id": "2"}]
 
     @pytest.mark.parametrize("value", ["text", 1, None, [{"id": "1"}, 2]])
     def test_refuses_what_is_no_object(self, value: object) -> None:
         with pytest.raises(InvalidEvent, match="JSON object"):
-            list(events.each(value))
+            list(incoming_events.each(value))
 
 
 class TestParse:
     @pytest.mark.parametrize("name", ["blob_created", "blob_created_cloud_event"])
     def test_reads_a_blobs_creation_in_both_schemas(self, name: str) -> None:
         event = recorded(name)
-        parsed = events.parse(event)
+        parsed = incoming_events.parse(event)
         assert isinstance(parsed, BlobCreated)
         assert (parsed.id, parsed.url) == (event["id"], event["data"]["url"])
         assert (parsed.size, parsed.api) == (event["data"]["contentLength"], event["data"]["api"])
@@ -77,47 +77,47 @@ class TestParse:
     @pytest.mark.parametrize("name", ["run_completed", "run_status_changed", "run_status_changed_cloud_event"])
     def test_reads_a_runs_change_in_both_schemas(self, name: str) -> None:
         event = recorded(name)
-        parsed = events.parse(event)
+        parsed = incoming_events.parse(event)
         assert parsed == RunChanged(id=event["id"], job=event["data"]["runId"])
 
     @pytest.mark.parametrize("key", ["runId", "RunId", "runID", "runid"])
     def test_reads_a_runs_keys_in_any_case(self, key: str) -> None:
         event = run_status_changed("digits-1", "Completed")
         event["data"] = {key: "digits-1"}
-        assert events.parse(event) == RunChanged(id=event["id"], job="digits-1")
+        assert incoming_events.parse(event) == RunChanged(id=event["id"], job="digits-1")
 
     @pytest.mark.parametrize("kind", ["Microsoft.Storage.BlobDeleted", "Microsoft.Storage.DirectoryCreated", "Other"])
     def test_leaves_other_kinds_alone(self, kind: str) -> None:
-        assert events.parse({"id": "1", "eventType": kind}) is None
+        assert incoming_events.parse({"id": "1", "eventType": kind}) is None
 
     @pytest.mark.parametrize("data", [None, "text", {}, {"url": ""}, {"url": 1}, {"url": "u", "contentLength": "5"}])
     def test_refuses_a_known_kind_that_lacks_what_it_must_have(self, data: object) -> None:
         with pytest.raises(InvalidEvent, match=r"Microsoft\.Storage\.BlobCreated"):
-            events.parse({**blob_created("data/digits/a"), "data": data})
+            incoming_events.parse({**blob_created("data/digits/a"), "data": data})
 
     def test_refuses_an_event_without_a_type(self) -> None:
         with pytest.raises(InvalidEvent, match="no type"):
-            events.parse({"id": "1"})
+            incoming_events.parse({"id": "1"})
 
-    @pytest.mark.parametrize("length", [events.LONGEST_TEXT, events.LONGEST_TEXT + 1])
+    @pytest.mark.parametrize("length", [incoming_events.LONGEST_TEXT, incoming_events.LONGEST_TEXT + 1])
     def test_refuses_what_is_too_long_for_a_queue(self, length: int) -> None:
         event = {**blob_created("data/digits/a"), "id": "x" * length}
-        if length <= events.LONGEST_TEXT:
-            assert events.parse(event) is not None
+        if length <= incoming_events.LONGEST_TEXT:
+            assert incoming_events.parse(event) is not None
             return
         with pytest.raises(InvalidEvent, match="at most 10000"):
-            events.parse(event)
+            incoming_events.parse(event)
 
     def test_refuses_half_a_character(self) -> None:
         event = blob_created("data/digits/a")
         event["data"]["url"] = "https://kedja.blob.core.windows.net/data/\ud800/a"
         with pytest.raises(InvalidEvent, match="url is no text"):
-            events.parse(event)
+            incoming_events.parse(event)
 
     @given(LOOKALIKES)
     def test_raises_nothing_else(self, event: dict[str, Any]) -> None:
         try:
-            parsed = events.parse(event)
+            parsed = incoming_events.parse(event)
         except InvalidEvent:
             return
         assert parsed is None or isinstance(parsed, BlobCreated | RunChanged)

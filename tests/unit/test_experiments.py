@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from function_app import names
-from function_app.deletion import BeingDeleted, Deletion, State
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import NotFound, PreconditionFailed, Refused
-from function_app.receipt import Status
-from function_app.removal import DEPLOYED_TAG
+from function_app.models.deletion import DEPLOYED_TAG
+from function_app.store.deletions import BeingDeleted, Deletion, State
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.mortal import InOrder, LastFirst, Rehearsal
@@ -43,14 +43,14 @@ def finish(world: World, rounds: int = 3) -> None:
 
 
 def told(world: World) -> Deletion:
-    (name,) = world.blobs.names_in(names.RECEIPTS, ".deleted/digits/")
-    return Deletion.decoded(world.blobs.stored[names.RECEIPTS, name].data)
+    (name,) = world.blobs.names_in(naming.RECEIPTS, ".deleted/digits/")
+    return Deletion.decoded(world.blobs.stored[naming.RECEIPTS, name].data)
 
 
 def remains(world: World) -> list[str]:
     """Return what there is of Kedja's own of the experiment, the audit aside."""
-    found = [name for name in world.blobs.names_in(names.RECEIPTS) if "digits" in name and not name.startswith(KEPT)]
-    return [*found, *world.blobs.names_in(names.SNAPSHOTS), *world.blobs.names_in(names.MODELS)]
+    found = [name for name in world.blobs.names_in(naming.RECEIPTS) if "digits" in name and not name.startswith(KEPT)]
+    return [*found, *world.blobs.names_in(naming.SNAPSHOTS), *world.blobs.names_in(naming.MODELS)]
 
 
 KEPT = (".deleted/", ".attempts/")
@@ -91,8 +91,8 @@ class TestDelete:
             ("data", 1, 8),
             ("scripts", 1, 17),
         ]
-        assert world.blobs.names_in(names.DATA) == ["digits/digits.npz"]
-        assert world.blobs.names_in(names.SCRIPTS) == ["digits/train.py"]
+        assert world.blobs.names_in(naming.DATA) == ["digits/digits.npz"]
+        assert world.blobs.names_in(naming.SCRIPTS) == ["digits/train.py"]
 
     def test_files_that_stay_are_no_drop_again(self, world: World) -> None:
         train(world, 1)
@@ -151,7 +151,7 @@ class TestDelete:
         assert delete(world).state is State.DELETING
         finish(world)
 
-        assert len(world.blobs.names_in(names.RECEIPTS, ".deleted/digits/")) == 2
+        assert len(world.blobs.names_in(naming.RECEIPTS, ".deleted/digits/")) == 2
         assert world.receipts() == []
 
     def test_no_job_name_is_used_again(self, world: World) -> None:
@@ -178,7 +178,7 @@ class TestDelete:
         finish(world)
 
         assert world.receipt("digits-2").status is Status.REGISTERED
-        assert world.blobs.get(names.MODELS, "digits-2/1/manifest.json") is not None
+        assert world.blobs.get(naming.MODELS, "digits-2/1/manifest.json") is not None
 
     def test_two_at_once_are_one(self, world: World) -> None:
         train(world, 1)
@@ -188,7 +188,7 @@ class TestDelete:
 
     def test_a_receipt_that_cannot_be_read_goes_too(self, world: World) -> None:
         train(world, 1)
-        world.blobs.upload(names.RECEIPTS, "digits/what.json", b"what is this?")
+        world.blobs.upload(naming.RECEIPTS, "digits/what.json", b"what is this?")
         delete(world)
         finish(world)
 
@@ -262,7 +262,7 @@ class TestModels:
             "1": "It is deployed: its tag kedja_deployed says 'shop'.",
             "2": "It is the model's champion.",
         }
-        assert "digits/1/model.npz" in world.blobs.names_in(names.MODELS)
+        assert "digits/1/model.npz" in world.blobs.names_in(naming.MODELS)
 
     def test_that_somebody_archived_go_too(self, world: World) -> None:
         train(world)
@@ -270,7 +270,7 @@ class TestModels:
         delete(world)
         finish(world)
 
-        assert world.blobs.names_in(names.MODELS) == CHAMPION
+        assert world.blobs.names_in(naming.MODELS) == CHAMPION
 
     def test_that_become_the_champion_meanwhile_stay(self, world: World) -> None:
         train(world)
@@ -279,14 +279,14 @@ class TestModels:
 
         def promote() -> None:
             promoted = champion.model_copy(update={"version": "1"})
-            world.blobs.replace(names.MODELS, "digits/champion.json", promoted.encoded())
+            world.blobs.replace(naming.MODELS, "digits/champion.json", promoted.encoded())
 
         delete(world)
         world.clock.advance(LATER)
         world.kedja = host(world, blobs=lambda port: Meanwhile(port, "lease", promote, about="champion.json"))
         finish(world)
 
-        assert "digits/1/manifest.json" in world.blobs.names_in(names.MODELS)
+        assert "digits/1/manifest.json" in world.blobs.names_in(naming.MODELS)
         assert [one.version for one in told(world).kept] == ["2", "1"]
 
     def test_cannot_become_the_champion_while_they_go(self, world: World) -> None:
@@ -295,7 +295,7 @@ class TestModels:
 
         def promote() -> None:
             with pytest.raises(PreconditionFailed):
-                world.blobs.replace(names.MODELS, "digits/champion.json", b"{}")
+                world.blobs.replace(naming.MODELS, "digits/champion.json", b"{}")
             seen.append(True)
 
         world.kedja = host(
@@ -425,18 +425,18 @@ def test_takes_what_events_had_asked_for_before_it_began(world: World) -> None:
     train(world, 1)
     for folder in ("digits", "digits-2", "other"):
         world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": folder, "description": "d"}})
-    before = world.blobs.names_in(names.SNAPSHOTS, ".requests/")
+    before = world.blobs.names_in(naming.SNAPSHOTS, ".requests/")
     world.clock.advance(60)
     delete(world)
     world.queues.messages.clear()  # as if each had failed and were kept as poison
     world.clock.advance(60)
     world.kedja.entrance.admit({**REQUEST, "data": {"experiment_name": "digits"}})
-    (later,) = {*world.blobs.names_in(names.SNAPSHOTS, ".requests/")} - {*before}
+    (later,) = {*world.blobs.names_in(naming.SNAPSHOTS, ".requests/")} - {*before}
     world.queues.messages.clear()
     finish(world)
 
-    assert world.blobs.names_in(names.SNAPSHOTS, ".requests/digits/") == [later]
-    assert len(world.blobs.names_in(names.SNAPSHOTS, ".requests/")) == 3
+    assert world.blobs.names_in(naming.SNAPSHOTS, ".requests/digits/") == [later]
+    assert len(world.blobs.names_in(naming.SNAPSHOTS, ".requests/")) == 3
 
 
 def test_counts_the_grace_from_when_new_drops_are_kept_out(world: World) -> None:

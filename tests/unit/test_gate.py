@@ -1,7 +1,7 @@
 import pytest
 
-from function_app.gate import refusal
-from function_app.kedja_options import When
+from function_app.jobspec.kedja_block import When
+from function_app.models.gate import refusal
 
 NAN = float("nan")
 

@@ -10,13 +10,12 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.callers import Role
+from function_app.domain import naming
+from function_app.domain.receipt import IllegalMove
 from function_app.errors import (
     AppNotAllowed,
     BlobNotFound,
     InvalidEvent,
-    InvalidJobSpec,
     InvalidSettings,
     JobConflict,
     JobNotFound,
@@ -30,16 +29,16 @@ from function_app.errors import (
     TrainingServiceUnavailable,
     Unauthenticated,
 )
-from function_app.http_access import Needs
-from function_app.http_api import create_api
-from function_app.http_door import HttpDoor
-from function_app.http_edge import BODY_LIMIT
-from function_app.job_problem import Problem
-from function_app.kedja import Kedja
-from function_app.problems import KINDS
-from function_app.receipt import IllegalMove
-from function_app.receipts import ReceiptBusy
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay
+from function_app.http.api import create_api
+from function_app.http.auth import Needs
+from function_app.http.callers import Role
+from function_app.http.lazy import HttpDoor
+from function_app.http.middleware import BODY_LIMIT
+from function_app.http.problems import KINDS
+from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.operations.service import Kedja
+from function_app.store.receipts import ReceiptBusy
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
 from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
@@ -186,13 +185,13 @@ def test_nothing_of_another_experiment_is_submitted(world: World, trained: str) 
 
     assert client.post("/api/jobs", json={"experiment_name": "digits"}).status_code == HTTPStatus.NOT_FOUND
     # A folder below another experiment's is that experiment's, whatever name it would get by itself.
-    world.blobs.upload(names.SCRIPTS, "vision/a/train.py", b"pass")
+    world.blobs.upload(naming.SCRIPTS, "vision/a/train.py", b"pass")
     assert client.post("/api/jobs", json={"experiment_name": "vision/a"}).status_code == 422
 
 
 def test_the_folder_of_keys_is_no_experiment(world: World) -> None:
     client = limited(world, Role.CODE)
-    (key,) = [name for name in world.blobs.names_in(names.RECEIPTS) if name.startswith(".keys/")]
+    (key,) = [name for name in world.blobs.names_in(naming.RECEIPTS) if name.startswith(".keys/")]
     number = key.removeprefix(".keys/").removesuffix(".json")
 
     for path in (f"/api/drops/.keys/{number}", f"/api/drops/.keys/{number[:8]}", f"/api/jobs/.keys-{number}-1"):

@@ -4,12 +4,12 @@ from http import HTTPStatus
 
 import pytest
 
-from function_app import names
-from function_app.callers import Role
-from function_app.positions import InvalidToken
-from function_app.receipt_pages import newest
-from function_app.receipts import Summary
-from function_app.training_service import JobStatus
+from function_app.domain import naming
+from function_app.http.callers import Role
+from function_app.http.paging.position import InvalidToken
+from function_app.http.paging.receipts import newest
+from function_app.ports.training_service import JobStatus
+from function_app.store.receipts import Summary
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.world import World
@@ -162,7 +162,7 @@ def test_a_long_list_is_read_in_parts(world: World, drop: str) -> None:
 def test_a_token_tells_a_limited_caller_nothing_of_others(
     world: World, drop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("function_app.receipt_pages.MOST_LISTED", 2)
+    monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 2)
     make_receipts(world, drop, 5)
     for count in range(5):  # one between each two of them
         other = world.receipt("digits").with_(
@@ -204,8 +204,8 @@ def index_many(world: World, number: int) -> None:
             "updated": at.isoformat(),
             "job": f"{experiment}-{count}",
         }
-        for name in (names.by_time_blob(at, experiment, one), names.receipt_blob(experiment, one)):
-            world.blobs.upload(names.RECEIPTS, name, b"", metadata=metadata)
+        for name in (naming.by_time_blob(at, experiment, one), naming.receipt_blob(experiment, one)):
+            world.blobs.upload(naming.RECEIPTS, name, b"", metadata=metadata)
 
 
 def test_ten_thousand_receipts_are_listed_and_filtered_in_three_calls(world: World, client: Client, drop: str) -> None:
@@ -230,7 +230,7 @@ def test_ten_thousand_receipts_are_listed_and_filtered_in_three_calls(world: Wor
 def test_an_experiment_of_very_many_is_read_by_time(
     world: World, client: Client, drop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("function_app.receipt_pages.MOST_LISTED", 3)
+    monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 3)
     make_receipts(world, drop, 7)
     seen, after = [], ""
     while True:
@@ -248,4 +248,4 @@ def test_listing_costs_one_call(world: World, client: Client, drop: str) -> None
 
     client.get_json("/api/drops")
 
-    assert [(call.operation, call.container) for call in world.blobs.calls] == [("page", names.RECEIPTS)]
+    assert [(call.operation, call.container) for call in world.blobs.calls] == [("page", naming.RECEIPTS)]

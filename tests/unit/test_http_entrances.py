@@ -9,7 +9,7 @@ import httpx
 import pytest
 from attrs import frozen
 
-from function_app.callers import Role
+from function_app.http.callers import Role
 from tests.unit.api import API, KEYS, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.world import World

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from function_app import names
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
+from function_app.domain import naming
+from function_app.http.api_keys import ApiKeys
+from function_app.http.callers import Role
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.world import World
@@ -124,7 +124,7 @@ class TestDelete:
 
     def test_of_what_the_caller_may_not_see_is_not_found(self, trained: World) -> None:
         delete(keyed(trained, Role.CODE, ("other-*",)), "digits", HTTPStatus.NOT_FOUND)
-        assert trained.blobs.names_in(names.RECEIPTS, ".deleting/") == []
+        assert trained.blobs.names_in(naming.RECEIPTS, ".deleting/") == []
 
     def test_a_job_cannot_be_started_meanwhile(self, client: Client, trained: World) -> None:
         delete(client, "digits", HTTPStatus.ACCEPTED)

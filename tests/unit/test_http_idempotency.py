@@ -3,10 +3,10 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from function_app import names
-from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import StorageUnavailable
-from function_app.idempotency import InvalidKey, parsed
+from function_app.http.callers import Role
+from function_app.http.idempotency import InvalidKey, parsed
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
@@ -18,13 +18,13 @@ DIGITS = {"experiment_name": "digits"}
 
 @pytest.fixture
 def client(world: World) -> Client:
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
-    world.blobs.upload(names.DATA, "digits/digits.npz", b"digits")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
+    world.blobs.upload(naming.DATA, "digits/digits.npz", b"digits")
     return Client(api_over(lambda: world.kedja, LOCAL))
 
 
 def kept(world: World) -> list[str]:
-    return world.blobs.names_in(names.RECEIPTS, ".idempotency/")
+    return world.blobs.names_in(naming.RECEIPTS, ".idempotency/")
 
 
 def force(client: Client, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -86,8 +86,8 @@ def test_while_it_is_worked_on_another_has_to_wait(
 def test_what_was_killed_may_be_sent_again(world: World, client: Client, seconds: float, *, goes_on: bool) -> None:
     force(client, KEY)
     (name,) = kept(world)
-    mark = world.blobs.read(names.RECEIPTS, name).data.replace(b'"done"', b'"in-progress"')
-    world.blobs.replace(names.RECEIPTS, name, mark)
+    mark = world.blobs.read(naming.RECEIPTS, name).data.replace(b'"done"', b'"in-progress"')
+    world.blobs.replace(naming.RECEIPTS, name, mark)
     world.run_job()
     world.clock.now = world.receipt().received_at
     world.clock.advance(seconds)
@@ -147,7 +147,7 @@ def test_links_are_secrets_that_are_kept_nowhere(world: World, client: Client) -
 
     assert first.status_code == again.status_code == HTTPStatus.OK
     assert first.json()["items"][0]["url"] != again.json()["items"][0]["url"]
-    assert b"url" not in world.blobs.read(names.RECEIPTS, kept(world)[0]).data
+    assert b"url" not in world.blobs.read(naming.RECEIPTS, kept(world)[0]).data
     other = client.post("/api/experiments/other/uploads", json=files, headers=KEY)
     assert other.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
 

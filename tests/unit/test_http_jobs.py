@@ -4,10 +4,10 @@ from http import HTTPStatus
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.training_service import JobStatus
+from function_app.http.callers import Role
+from function_app.ports.training_service import JobStatus
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory_training import MemoryTraining
@@ -31,8 +31,8 @@ def submitted(world: World) -> str:
 
 def lay_digits(world: World) -> None:
     """Lay files into the folders without an event of theirs."""
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
-    world.blobs.upload(names.DATA, "digits/digits.npz", b"digits")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
+    world.blobs.upload(naming.DATA, "digits/digits.npz", b"digits")
 
 
 def test_what_lies_in_the_folders_is_submitted(world: World, client: Client) -> None:
@@ -59,7 +59,7 @@ def test_the_same_again_is_the_same_job_unless_it_is_forced(world: World, client
 
 
 def test_a_drop_that_waits_is_located_by_its_receipt(world: World, client: Client) -> None:
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
 
     answer = client.post("/api/jobs", json=DIGITS)
 
@@ -72,7 +72,7 @@ def test_a_drop_that_waits_is_located_by_its_receipt(world: World, client: Clien
 def test_a_dry_run_shows_the_job_and_does_nothing(world: World, client: Client) -> None:
     lay_digits(world)
     body = {**DIGITS, "environment_variables": {"TOKEN": "hush"}}
-    before = world.blobs.names_in(names.RECEIPTS)
+    before = world.blobs.names_in(naming.RECEIPTS)
 
     answer = client.post("/api/jobs?dry_run=true", json=body)
 
@@ -83,7 +83,7 @@ def test_a_dry_run_shows_the_job_and_does_nothing(world: World, client: Client) 
     assert view["document"]["compute"] == "azureml:gpu-cluster"
     assert view["existing"] is None
     assert "hush" not in answer.text
-    assert world.blobs.names_in(names.RECEIPTS) == before
+    assert world.blobs.names_in(naming.RECEIPTS) == before
     assert not world.training.jobs
 
 
@@ -135,7 +135,7 @@ def test_a_wrong_spec_is_a_problem_that_names_the_key(world: World, client: Clie
 
 def test_a_wrong_job_yaml_is_told_with_its_line(world: World, client: Client) -> None:
     lay_digits(world)
-    world.blobs.upload(names.SCRIPTS, "digits/job.yaml", b"kedja:\n  data: maybe\n")
+    world.blobs.upload(naming.SCRIPTS, "digits/job.yaml", b"kedja:\n  data: maybe\n")
 
     (problem,) = client.post("/api/jobs", json=DIGITS).json()["problems"]
 
@@ -355,7 +355,7 @@ def test_jobs_are_filtered(world: World, client: Client, submitted: str) -> None
 
     assert listed("experiment=digits") == ["digits"]
     assert listed("status=registered") == ["digits"]
-    slug = names.slug("Other Folder")
+    slug = naming.slug("Other Folder")
     assert listed("experiment=Other%20Folder") == listed(f"experiment={slug}") == [slug]
     assert listed("experiment=digits&status=failed") == []
     assert client.get("/api/jobs?status=done").status_code == HTTPStatus.UNPROCESSABLE_ENTITY

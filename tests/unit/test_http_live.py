@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from function_app import names
-from function_app.callers import Role
-from function_app.journal import GRACE, Cursor, Entry
-from function_app.live import PAUSE, JournalWatch
-from function_app.metric_series import MetricPoint, RunSeries
-from function_app.training_service import JobStatus
+from function_app.domain import naming
+from function_app.http.callers import Role
+from function_app.http.long_poll import PAUSE, JournalWatch
+from function_app.ports.metrics import MetricPoint, RunSeries
+from function_app.ports.training_service import JobStatus
+from function_app.store.journal import GRACE, Cursor, Entry
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
@@ -219,9 +219,9 @@ def test_published_events_are_listed_newest_first(world: World, client: Client) 
 def test_an_event_that_was_sent_twice_is_listed_once(world: World, client: Client) -> None:
     world.drop_digits()
     world.rest()
-    (journal,) = world.blobs.names_in(names.RECEIPTS, ".journal/")
-    lines = world.blobs.read(names.RECEIPTS, journal).data
-    world.blobs.append(names.RECEIPTS, journal, lines)
+    (journal,) = world.blobs.names_in(naming.RECEIPTS, ".journal/")
+    lines = world.blobs.read(naming.RECEIPTS, journal).data
+    world.blobs.append(naming.RECEIPTS, journal, lines)
 
     assert [item["type"] for item in client.get_json("/api/events")["items"]] == ["Kedja.JobSubmitted"]
 

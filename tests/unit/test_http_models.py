@@ -5,13 +5,13 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.artifacts import ModelManifest
-from function_app.callers import Role
-from function_app.champion import Champion
-from function_app.positions import Position
-from function_app.receipt import Artifact
-from function_app.training_service import JobStatus
+from function_app.domain import naming
+from function_app.domain.receipt import Artifact
+from function_app.http.callers import Role
+from function_app.http.paging.position import Position
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Champion
+from function_app.ports.training_service import JobStatus
 from tests.unit.api import LOCAL, api_over, limited
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
@@ -77,7 +77,7 @@ def test_what_is_not_registered_is_not_found(client: Client, jobs: list[str], pa
 
 
 def test_a_version_that_is_still_being_copied_is_not_found(client: Client, world: World, jobs: list[str]) -> None:
-    world.blobs.delete(names.MODELS, "digits/1/manifest.json")
+    world.blobs.delete(naming.MODELS, "digits/1/manifest.json")
 
     answer = client.get("/api/models/digits/1")
 
@@ -160,9 +160,9 @@ def fill(world: World, version: str, count: int, *, hashed: bool = True) -> list
     paths = [f"samples/{version}-{number:04}.png" for number in range(count)]
     files = tuple(Artifact(path=path, size=1, sha256="0" * 64 if hashed else None) for path in paths)
     data = manifest.model_copy(update={"files": files}).encoded()
-    world.blobs.replace(names.MODELS, ModelManifest.blob("digits", version), data)
+    world.blobs.replace(naming.MODELS, ModelManifest.blob("digits", version), data)
     for path in paths:
-        world.blobs.upload(names.MODELS, f"digits/{version}/{path}", path.encode())
+        world.blobs.upload(naming.MODELS, f"digits/{version}/{path}", path.encode())
     return paths
 
 
@@ -198,10 +198,10 @@ def test_only_the_files_of_a_page_are_signed(
 
 def test_a_file_without_sha256_has_its_md5(client: Client, world: World, jobs: list[str]) -> None:
     paths = fill(world, "1", 5, hashed=False)
-    world.blobs.delete(names.MODELS, f"digits/1/{paths[1]}")
+    world.blobs.delete(naming.MODELS, f"digits/1/{paths[1]}")
     items = client.get_json("/api/models/digits/1/files?limit=2")["items"]
 
-    there = world.blobs.get(names.MODELS, f"digits/1/{paths[0]}")
+    there = world.blobs.get(naming.MODELS, f"digits/1/{paths[0]}")
     assert there is not None
     assert there.md5 is not None
     assert [item["md5"] for item in items] == [there.md5, None]
@@ -291,7 +291,7 @@ def test_what_is_no_version_is_not_promoted(client: Client, jobs: list[str], ver
 
 
 def test_a_version_whose_receipt_was_deleted_may_be_promoted(client: Client, world: World, jobs: list[str]) -> None:
-    world.blobs.delete(names.RECEIPTS, f"{world.receipts()[0].name}.json")
+    world.blobs.delete(naming.RECEIPTS, f"{world.receipts()[0].name}.json")
 
     assert promote(client, "1").json()["version"] == "1"
 
@@ -305,7 +305,7 @@ def test_where_there_is_none_before_it_says_so(client: Client, jobs: list[str]) 
 
 
 def test_a_version_without_files_is_not_rolled_back_to(client: Client, world: World, jobs: list[str]) -> None:
-    world.blobs.delete(names.MODELS, "digits/1/manifest.json")
+    world.blobs.delete(naming.MODELS, "digits/1/manifest.json")
 
     assert client.post("/api/models/digits/champion/rollback").status_code == HTTPStatus.CONFLICT
 
@@ -315,7 +315,7 @@ def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World
     assert found is not None
     other = found[0].history[0].model_copy(update={"receipt": "secret/0"})
     changed = found[0].model_copy(update={"history": (other, *found[0].history)})
-    world.blobs.replace(names.MODELS, "digits/champion.json", changed.encoded())
+    world.blobs.replace(naming.MODELS, "digits/champion.json", changed.encoded())
     client = limited(world, Role.CODE, "digits")
 
     assert "secret" not in client.get("/api/models/digits").text
@@ -327,7 +327,7 @@ def test_a_champion_of_an_experiment_that_the_caller_may_not_see_stays(world: Wo
     champion = world.kedja.champions.find("digits")
     assert champion is not None
     foreign = champion.model_copy(update={"receipt": "secret/drop", "owner": "secret"})
-    world.blobs.replace(names.MODELS, "digits/champion.json", foreign.encoded())
+    world.blobs.replace(naming.MODELS, "digits/champion.json", foreign.encoded())
 
     refused = promote(limited(world, Role.CODE, "digits"), "1")
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from function_app import names
-from function_app.callers import Role
-from function_app.http_api import create_api
-from function_app.receipt import Status
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.http.api import create_api
+from function_app.http.callers import Role
 from tests.unit.api import LOCAL, limited
 from tests.unit.http_client import Client
 from tests.unit.owned_models import as_before_owners, champion, drop, owner, share, train
@@ -39,7 +39,7 @@ def put(client: Client, allowed: list[str], path: str = ADDRESS, **headers: str)
 
 
 def stored(world: World) -> Mapping[str, Any]:
-    return {name: world.blobs.stored[names.MODELS, name].data for name in world.blobs.names_in(names.MODELS)}
+    return {name: world.blobs.stored[naming.MODELS, name].data for name in world.blobs.names_in(naming.MODELS)}
 
 
 class TestOwner:
@@ -47,13 +47,13 @@ class TestOwner:
         train(world, "team-b", 0.95)
         before = client.get_json(ADDRESS)
         assert (before["owner"], before["allowed"], before["by"]) == ("team-b", [], None)
-        assert world.blobs.names_in(names.MODELS, "team-b/owner") == []
+        assert world.blobs.names_in(naming.MODELS, "team-b/owner") == []
 
         changed = put(client, ["team-a", "vision-*", "Ångström", "team-b"])
 
         assert changed.status_code == HTTPStatus.OK
         told = changed.json()
-        assert told["allowed"] == ["team-a", "vision-*", names.slug("Ångström")]
+        assert told["allowed"] == ["team-a", "vision-*", naming.slug("Ångström")]
         assert (told["owner"], told["by"]) == ("team-b", "local")
         assert client.get_json(ADDRESS) == told
         assert owner(world, "team-b").model_dump(mode="json") == {"version": 1, **told}
@@ -167,7 +167,7 @@ class TestChampion:
         assert champion(shared, "team-b").version == "3"
 
     def test_is_not_promoted_by_another_if_there_is_none(self, shared: World) -> None:
-        shared.blobs.delete(names.MODELS, names.champion_blob("team-b"))
+        shared.blobs.delete(naming.MODELS, naming.champion_blob("team-b"))
         client = limited(shared, Role.CODE, "team-a")
         refused = client.request("PUT", "/api/models/team-b/champion", json={"version": "2"})
         assert refused.status_code == HTTPStatus.CONFLICT

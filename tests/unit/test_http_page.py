@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from function_app.http_page import FOLDER, content_policy, page_files
+from function_app.http.page import FOLDER, content_policy, page_files
 from tests.unit.api import KEYS, LOCAL, api_over
 from tests.unit.http_client import Client
 

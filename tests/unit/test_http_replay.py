@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from function_app import names
+from function_app.container import assemble
+from function_app.domain import naming
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
@@ -24,16 +25,16 @@ def dead(world: World, *events: dict[str, Any], name: str = LETTER) -> str:
         {**event, "deadLetterReason": "MaxDeliveryAttemptsExceeded", "lastDeliveryOutcome": "NotFound"}
         for event in events
     ]
-    world.blobs.upload(names.DEAD_LETTER, name, json.dumps(letters).encode())
+    world.blobs.upload(naming.DEAD_LETTER, name, json.dumps(letters).encode())
     return f"dead-letter/{name}"
 
 
-def poison(world: World, body: bytes = b'{"kind": "look", "job": "nobody"}', queue: str = names.RUN_EVENTS) -> str:
+def poison(world: World, body: bytes = b'{"kind": "look", "job": "nobody"}', queue: str = naming.RUN_EVENTS) -> str:
     """Have a message fail ten times; return its id."""
-    before = set(world.blobs.names_in(names.RECEIPTS, ".poison/"))
+    before = set(world.blobs.names_in(naming.RECEIPTS, ".poison/"))
     world.queues.put(queue, body)
     world.rest()
-    (name,) = set(world.blobs.names_in(names.RECEIPTS, ".poison/")) - before
+    (name,) = set(world.blobs.names_in(naming.RECEIPTS, ".poison/")) - before
     return f"poison/{name.removeprefix('.poison/')}"
 
 
@@ -49,26 +50,26 @@ def test_there_is_nothing_at_first(client: Client) -> None:
 
 
 def test_a_message_whose_cause_is_mended_goes_through(world: World, client: Client) -> None:
-    world.queues.put(names.RUN_EVENTS, b'{"kind": "look", "job": 1}')
+    world.queues.put(naming.RUN_EVENTS, b'{"kind": "look", "job": 1}')
     world.rest()
     (item,) = client.get_json("/api/replay")["items"]
-    assert (item["kind"], item["queue"]) == ("poison", names.RUN_EVENTS)
+    assert (item["kind"], item["queue"]) == ("poison", naming.RUN_EVENTS)
     assert "Input should be a valid string" in item["reason"]
     assert replay(client, item["id"]) == {"replayed": [item["id"]], "left": []}
 
-    assert [message.queue for message in world.queues.messages] == [names.RUN_EVENTS]
+    assert [message.queue for message in world.queues.messages] == [naming.RUN_EVENTS]
     assert client.get_json("/api/replay")["items"] == []
 
 
 def test_a_lost_upload_becomes_a_job(world: World, client: Client) -> None:
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
-    world.blobs.upload(names.DATA, "digits/digits.npz", b"digits")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
+    world.blobs.upload(naming.DATA, "digits/digits.npz", b"digits")
     letter = dead(world, blob_created("data/digits/digits.npz"))
     (item,) = client.get_json("/api/replay")["items"]
     assert item == {
         "id": letter,
         "kind": "dead-letter",
-        "queue": names.BLOB_EVENTS,
+        "queue": naming.BLOB_EVENTS,
         "reason": "MaxDeliveryAttemptsExceeded, NotFound",
         "at": item["at"],
     }
@@ -76,7 +77,7 @@ def test_a_lost_upload_becomes_a_job(world: World, client: Client) -> None:
     world.rest()
 
     assert world.receipt().status == "submitted"
-    assert world.blobs.names_in(names.DEAD_LETTER) == [LETTER]  # it is Event Grid's
+    assert world.blobs.names_in(naming.DEAD_LETTER) == [LETTER]  # it is Event Grid's
     assert client.get_json("/api/replay")["items"] == []
 
 
@@ -107,7 +108,7 @@ def test_killed_in_between_nothing_is_lost(world: World, client: Client, operati
     broken = (
         host(world, blobs=lambda _: port)
         if operation != "send"
-        else type(kedja).assemble(
+        else assemble(
             kedja.settings,
             blobs=world.blobs,
             queues=port,
@@ -138,7 +139,7 @@ def test_what_nothing_understands_is_left_and_stays(world: World, client: Client
 
 @pytest.mark.parametrize("content", [b"no json", b"[]", b'[{"eventType": "com.example.else"}]', b"[1]", b'[{"x": 1}]'])
 def test_a_letter_of_no_known_kind_is_left_and_stays(world: World, client: Client, content: bytes) -> None:
-    world.blobs.upload(names.DEAD_LETTER, LETTER, content)
+    world.blobs.upload(naming.DEAD_LETTER, LETTER, content)
     (left,) = replay(client)["left"]
 
     assert left["id"] == f"dead-letter/{LETTER}"

@@ -10,13 +10,13 @@ import pytest
 from pytest_mock import MockerFixture
 
 import function_app
-from function_app import names
-from function_app.api_keys import ApiKeys
-from function_app.callers import Role
+from function_app.domain import naming
 from function_app.errors import AppNotAllowed, ComputeRefused, InvalidSettings, KedjaError, StorageUnavailable
-from function_app.http_api import create_api
-from function_app.http_service import DEPENDENCIES
-from function_app.kedja import Kedja
+from function_app.http.api import create_api
+from function_app.http.api_keys import ApiKeys
+from function_app.http.callers import Role
+from function_app.http.routes.service import DEPENDENCIES
+from function_app.operations.service import Kedja
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
@@ -61,7 +61,7 @@ def test_a_pause_holds_drops_back_until_it_ends(world: World, client: Client) ->
 
 
 def test_a_pause_that_was_written_by_hand_is_told(world: World, client: Client) -> None:
-    world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"budget is used up\n")
+    world.blobs.upload(naming.RECEIPTS, naming.PAUSED_BLOB, b"budget is used up\n")
 
     answer = client.get_json("/api/pause")
 
@@ -71,7 +71,7 @@ def test_a_pause_that_was_written_by_hand_is_told(world: World, client: Client) 
 @pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": "x" * 501}])
 def test_a_pause_has_a_reason(world: World, client: Client, body: dict[str, str]) -> None:
     assert client.request("PUT", "/api/pause", json=body).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert world.blobs.get(names.RECEIPTS, names.PAUSED_BLOB) is None
+    assert world.blobs.get(naming.RECEIPTS, naming.PAUSED_BLOB) is None
 
 
 def test_health_has_versions_and_connects_to_nothing() -> None:
@@ -89,7 +89,7 @@ def test_the_versions_are_those_of_the_project() -> None:
 
 
 def test_a_package_that_is_not_there_is_said(client: Client, mocker: MockerFixture) -> None:
-    mocker.patch("function_app.http_service.DEPENDENCIES", ("no-such-package",))
+    mocker.patch("function_app.http.routes.service.DEPENDENCIES", ("no-such-package",))
 
     assert client.get_json("/api/health")["packages"] == {"no-such-package": "not installed"}
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.uploads import MOST_READ, Uploads, Wanted
+from function_app.domain import naming
+from function_app.drops.uploads import MOST_READ, Uploads, Wanted
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.memory import MemoryBlobs
@@ -43,17 +43,17 @@ def test_a_new_file_gets_a_link_that_creates(client: Client) -> None:
 
 
 def test_what_is_there_already_needs_none(world: World, client: Client) -> None:
-    there = world.blobs.upload(names.DATA, "digits/a.png", b"content")
+    there = world.blobs.upload(naming.DATA, "digits/a.png", b"content")
     (link,) = ask(client, {"container": "data", "name": "a.png", "md5": there.md5})
 
     assert (link["url"], link["expires_at"], link["headers"]) == (None, None, {})
     assert link["there"] == {"size": 7, "md5": there.md5, "modified": "2026-03-01T12:00:00Z"}
-    assert world.blobs.names_in(names.RECEIPTS, ".uploads/") == []
+    assert world.blobs.names_in(naming.RECEIPTS, ".uploads/") == []
 
 
 @pytest.mark.parametrize("md5", [MD5, None])
 def test_other_content_is_replaced(world: World, client: Client, md5: str | None) -> None:
-    world.blobs.upload(names.DATA, "digits/a.png", b"content")
+    world.blobs.upload(naming.DATA, "digits/a.png", b"content")
     (link,) = ask(client, {"container": "data", "name": "a.png", "md5": md5})
 
     assert "sp=w&" in link["url"]
@@ -110,7 +110,7 @@ def test_a_name_that_leads_elsewhere_or_would_be_ignored_is_refused(world: World
 
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert answer.json()["type"] == "urn:kedja:problem:invalid-request"
-    assert world.blobs.names_in(names.RECEIPTS, ".uploads/") == []
+    assert world.blobs.names_in(naming.RECEIPTS, ".uploads/") == []
 
 
 def test_half_a_character_is_no_name(client: Client) -> None:

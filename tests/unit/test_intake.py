@@ -3,9 +3,9 @@ import random
 
 import pytest
 
-from function_app import names
-from function_app.intake import Marker, SettleRequest
-from function_app.receipt import Status
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.drops.intake import Marker, SettleRequest
 from tests.unit.memory import Call
 from tests.unit.world import ACCOUNT_URL, World, blob_created, encoded
 
@@ -16,7 +16,7 @@ def receive(world: World, path: str, *, message: str = "m", delivery: int = 1, *
 
 
 def settles(world: World) -> list[SettleRequest]:
-    return [SettleRequest.model_validate_json(message.body) for message in world.queues.of(names.SETTLED_DROPS)]
+    return [SettleRequest.model_validate_json(message.body) for message in world.queues.of(naming.SETTLED_DROPS)]
 
 
 def test_an_event_schedules_a_look_after_the_quiet_period(world: World) -> None:
@@ -151,6 +151,6 @@ class TestPostpone:
 
     def test_a_marker_says_when_it_is_due(self, world: World) -> None:
         receive(world, "data/digits/a", message="one")
-        marker = Marker.decoded(world.blobs.read(names.RECEIPTS, ".settling/digits").data)
+        marker = Marker.decoded(world.blobs.read(naming.RECEIPTS, ".settling/digits").data)
         assert (marker.message, marker.delay) == ("one/0", 10)
         assert json.loads(marker.encoded())["request"]["folder"] == "digits"

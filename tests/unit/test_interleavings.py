@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.drops.intake import SettleRequest
 from function_app.errors import Refused
-from function_app.intake import SettleRequest
-from function_app.kedja import Kedja
-from function_app.missing_job import MISSES_UNSEEN
-from function_app.receipt import Status
-from function_app.training_service import JobStatus
+from function_app.jobs.missing_jobs import MISSES_UNSEEN
+from function_app.operations.service import Kedja
+from function_app.ports.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import World
 
@@ -316,8 +316,8 @@ def test_an_index_that_is_written_late_says_what_the_receipt_says(dropped: World
         dropped.run_job(job)
 
     host(dropped, blobs=lambda port: Meanwhile(port, "replace", faster, ".by-time/")).watcher.look(job)
-    (name,) = dropped.blobs.names_in(names.RECEIPTS, ".by-time/")
-    assert dropped.blobs.stored[names.RECEIPTS, name].item.metadata["status"] == "registered"
+    (name,) = dropped.blobs.names_in(naming.RECEIPTS, ".by-time/")
+    assert dropped.blobs.stored[naming.RECEIPTS, name].item.metadata["status"] == "registered"
 
 
 @pytest.mark.parametrize(("operation", "about"), [("delete", ".settling/"), ("page", "digits/"), ("get", ".paused")])
@@ -326,10 +326,10 @@ def test_files_that_come_while_a_folder_is_looked_at_are_looked_at_again(
 ) -> None:
     def more() -> None:
         dropped.drop("data/digits/more.npz", b"more")
-        dropped.deliver(dropped.queues.of(names.BLOB_EVENTS)[0])
+        dropped.deliver(dropped.queues.of(naming.BLOB_EVENTS)[0])
 
     dropped.announce("data/digits/digits.npz")
-    dropped.deliver(dropped.queues.of(names.BLOB_EVENTS)[0])
+    dropped.deliver(dropped.queues.of(naming.BLOB_EVENTS)[0])
     slow = host(dropped, blobs=lambda port: Meanwhile(port, operation, more, about, after=True))
     (message,) = dropped.queues.messages
     slow.on_settled(message.body, message=message.id)
@@ -347,7 +347,7 @@ def test_a_script_that_is_written_while_its_snapshot_is_made_is_in_no_job(droppe
     assert dropped.training.jobs == {}
     dropped.rest()
     receipt = dropped.receipt()
-    assert dropped.blobs.read(names.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == b"print(2)\n"
+    assert dropped.blobs.read(naming.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == b"print(2)\n"
     assert receipt.received_at - dropped.receipt().newest_upload < timedelta(minutes=1)
 
 
@@ -364,7 +364,7 @@ class TestPlaces:
     def narrow(self) -> World:
         """Return a world with a place for one job, and a drop that nobody has been told of."""
         world = World.make(max_jobs=1)
-        world.blobs.upload(names.RECEIPTS, ".running.json", b"{}")
+        world.blobs.upload(naming.RECEIPTS, ".running.json", b"{}")
         dropped_beside(world, b"one")
         return world
 
@@ -409,7 +409,7 @@ class TestPlaces:
         assert [one.name for one in narrow.live_jobs()] == [second.job]
         narrow.run_job()
         assert [receipt.status for receipt in narrow.receipts()] == [Status.REGISTERED] * 2
-        assert narrow.blobs.names_in(names.RECEIPTS, ".queued/") == []
+        assert narrow.blobs.names_in(naming.RECEIPTS, ".queued/") == []
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from function_app.azure_ml_jobs import document_of
-from function_app.errors import InvalidJobSpec
-from function_app.job_spec import parse_job_json, parse_job_yaml
-from function_app.public_address import host_problem, url_problem
-from function_app.receipt import Status
-from function_app.training_service import JobRequest
+from function_app.azure.ml_mapping import document_of
+from function_app.domain.receipt import Status
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.jobspec.public_hosts import host_problem, url_problem
+from function_app.jobspec.schema import parse_job_json, parse_job_yaml
+from function_app.ports.training_service import JobRequest
 from tests.unit.world import World
 
 INNER = (

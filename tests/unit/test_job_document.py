@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.job_document import job_command, job_document
-from function_app.job_placeholders import quote
-from function_app.job_spec import JobSpec, parse_job_json, parse_job_yaml
+from function_app.jobspec.azureml_document import job_command, job_document
+from function_app.jobspec.placeholders import quote
+from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml
 
 LAUNCH = 'python -m training_job.launch --snapshot "${{inputs.scripts}}" --data "${{inputs.data}}"'
 SWEEP = """

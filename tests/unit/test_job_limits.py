@@ -9,14 +9,13 @@ import pytest
 import yaml
 from pytest_mock import MockerFixture
 
-from function_app import job_fields
-from function_app.errors import InvalidJobSpec
-from function_app.job_budget import PROBLEMS, SHOWN, SUGGESTIONS
-from function_app.job_fields import shown
-from function_app.job_placeholders import Placeholders
-from function_app.job_problem import Places
-from function_app.job_spec import JobSpec, parse_job_json, parse_job_yaml, stored_spec
-from function_app.yaml_document import MAX_BYTES, MAX_VALUES
+from function_app.jobspec import fields
+from function_app.jobspec.budget import PROBLEMS, SHOWN, SUGGESTIONS
+from function_app.jobspec.fields import shown
+from function_app.jobspec.placeholders import Placeholders
+from function_app.jobspec.problem import InvalidJobSpec, Places
+from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml, stored_spec
+from function_app.jobspec.yaml_source import MAX_BYTES, MAX_VALUES
 
 MIB = 1 << 20
 
@@ -171,7 +170,7 @@ def refused_names() -> Iterator[str]:
 
 
 def test_values_are_looked_at_only_for_messages_that_may_be_told(mocker: MockerFixture) -> None:
-    looked_at = mocker.patch.object(job_fields, "_SECRETS")
+    looked_at = mocker.patch.object(fields, "_SECRETS")
     looked_at.sub.side_effect = lambda _, text: text
     assert len(list(refused_names())) == InvalidJobSpec.SHOWN + 1
     assert PROBLEMS <= looked_at.sub.call_count <= SHOWN

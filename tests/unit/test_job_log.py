@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app import job_log
+from function_app.ports import job_log
 
 
 def read_all(log: bytes, limit: int) -> list[str]:

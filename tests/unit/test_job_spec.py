@@ -7,10 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.errors import InvalidJobSpec
-from function_app.job_problem import Problem
-from function_app.job_spec import JobSpec, parse_job_json, parse_job_yaml
-from function_app.kedja_options import When
+from function_app.jobspec.kedja_block import When
+from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml
 
 SWEEP = """
 type: sweep

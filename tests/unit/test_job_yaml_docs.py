@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from function_app.job_fields import SpecModel
-from function_app.job_spec import JobSpec, Trial, parse_job_yaml
+from function_app.jobspec.fields import SpecModel
+from function_app.jobspec.schema import JobSpec, Trial, parse_job_yaml
 
 DOCS = (Path(__file__).parents[2] / "docs" / "job-yaml.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)

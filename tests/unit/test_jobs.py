@@ -2,12 +2,13 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
-from function_app.errors import InvalidJobSpec, NotFound, Refused
-from function_app.jobs import merged
-from function_app.receipt import Status
-from function_app.snapshot import CopyUnderWay
-from function_app.training_service import JobStatus
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.errors import NotFound, Refused
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.operations.job_commands import merged
+from function_app.ports.training_service import JobStatus
+from function_app.store.snapshots import CopyUnderWay
 from tests.unit.world import SCRIPT, World
 
 
@@ -156,7 +157,7 @@ class TestRetry:
         assert (receipt.status, receipt.attempts[-1].why) == (Status.SUBMITTED, f"retry of {name}")
         first, second = submitted.training.requests.values()
         assert first.document == second.document
-        assert submitted.blobs.read(names.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == SCRIPT
+        assert submitted.blobs.read(naming.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == SCRIPT
         submitted.run_job()
         assert submitted.receipt().status is Status.REGISTERED
         assert submitted.opened() == []

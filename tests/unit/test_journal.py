@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
 from function_app.errors import StorageUnavailable
-from function_app.journal import AGE, GRACE, SLOT, Cursor, Entry, InvalidCursor, Journal, Position
+from function_app.store.journal import AGE, GRACE, SLOT, Cursor, Entry, InvalidCursor, Journal, Position
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
 
@@ -148,7 +148,7 @@ def test_is_read_back_newest_first_in_pages(journal: Journal, clock: VirtualCloc
 
 
 def test_is_read_back_in_pieces(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("function_app.journal.MOST_READ", 16 * 200)
+    monkeypatch.setattr("function_app.store.journal.MOST_READ", 16 * 200)
     journal.append([entry(number) for number in range(30)])
     found, before = journal.newest(lambda _: True, limit=100, before=None)
 
@@ -157,8 +157,8 @@ def test_is_read_back_in_pieces(journal: Journal, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_long_way_back_ends_in_between(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("function_app.journal.MOST_READ", 16 * 200)
-    monkeypatch.setattr("function_app.journal._MOST_PIECES", 2)
+    monkeypatch.setattr("function_app.store.journal.MOST_READ", 16 * 200)
+    monkeypatch.setattr("function_app.store.journal._MOST_PIECES", 2)
     journal.append([entry(number) for number in range(30)])
     seen: list[int] = []
     before: Position | None = None
@@ -174,8 +174,8 @@ def test_a_long_way_back_ends_in_between(journal: Journal, monkeypatch: pytest.M
 def test_what_no_one_understands_is_passed_over(journal: Journal, blobs: MemoryBlobs) -> None:
     cursor = journal.end()
     journal.append([entry(1)])
-    (name,) = blobs.names_in(names.RECEIPTS, ".journal/")
-    blobs.append(names.RECEIPTS, name, b'not JSON\n{"kind": "of another release"}\n\xff\n')
+    (name,) = blobs.names_in(naming.RECEIPTS, ".journal/")
+    blobs.append(naming.RECEIPTS, name, b'not JSON\n{"kind": "of another release"}\n\xff\n')
     journal.append([entry(2)])
 
     assert read_all(journal, cursor)[0] == [1, 2]

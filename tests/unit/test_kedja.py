@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from function_app import names
-from function_app.connections import Unannounced
+from function_app.azure.connections import Unannounced
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import InvalidEvent
-from function_app.receipt import Status
 from tests.unit.world import World, blob_created, encoded, run_status_changed
 
 
@@ -15,8 +15,8 @@ class TestAdmit:
         assert world.kedja.entrance.admit(blob) is True
         assert world.kedja.entrance.admit(run) is True
         assert [(message.queue, json.loads(message.body)["id"]) for message in world.queues.messages] == [
-            (names.BLOB_EVENTS, blob["id"]),
-            (names.RUN_EVENTS, run["id"]),
+            (naming.BLOB_EVENTS, blob["id"]),
+            (naming.RUN_EVENTS, run["id"]),
         ]
 
     def test_leaves_other_kinds_alone(self, world: World) -> None:

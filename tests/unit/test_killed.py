@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from function_app import names
-from function_app.journal import Entry
-from function_app.receipt import Receipt, Status
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt, Status
+from function_app.store.journal import Entry
 from tests.unit.mortal import InOrder, LastFirst, Rehearsal, state
 from tests.unit.ways import ROUNDS, WAYS, world_of
 from tests.unit.world import SCRIPT, World
@@ -20,7 +20,7 @@ def outcome(world: World) -> dict[str, Any]:
     """Return what people, consumers and other systems can see of a world in the end."""
     kedja = world.next_process or world.kedja
     receipts = sorted((*world.receipts(), *world.receipts("_root")), key=lambda receipt: receipt.drop)
-    assert world.blobs.names_in(names.RECEIPTS, ".poison/") == []
+    assert world.blobs.names_in(naming.RECEIPTS, ".poison/") == []
     return {
         "receipts": [
             (receipt.name, receipt.status, receipt.reason, receipt.followed_by, receipt.superseded_by)
@@ -36,17 +36,17 @@ def outcome(world: World) -> dict[str, Any]:
         "receipts' models": [receipt.model for receipt in receipts],
         "outboxes": [receipt.outbox for receipt in receipts],
         "index": sorted(
-            (name.rpartition("/")[2], world.blobs.stored[names.RECEIPTS, name].item.metadata["status"])
-            for name in world.blobs.names_in(names.RECEIPTS, ".by-time/")
+            (name.rpartition("/")[2], world.blobs.stored[naming.RECEIPTS, name].item.metadata["status"])
+            for name in world.blobs.names_in(naming.RECEIPTS, ".by-time/")
         ),
         "opened": world.opened(),
         "markers": world.markers(),
-        "queued": world.blobs.names_in(names.RECEIPTS, ".queued/"),
+        "queued": world.blobs.names_in(naming.RECEIPTS, ".queued/"),
         "places": dict(kedja.submitter.turns.admission.running()),
         "jobs": sorted((job.name, job.status) for job in world.training.jobs.values()),
         # Which of a drop's events set it off is chance.
         "models": [(one.model, one.version, {**one.tags, "kedja_trigger": ""}) for one in world.training.current()],
-        "files": world.blobs.names_in(names.MODELS) + world.blobs.names_in(names.SNAPSHOTS),
+        "files": world.blobs.names_in(naming.MODELS) + world.blobs.names_in(naming.SNAPSHOTS),
         "champion": champion.version if (champion := kedja.champions.find("digits")) else None,
         "latest": latest.drop if (latest := kedja.receipts.latest("digits")) else None,
         "events": sorted({(one.id, one.type) for one in world.publisher.published}),
@@ -67,8 +67,8 @@ def journal(world: World) -> dict[str, Any]:
 
 
 def _journal_lines(world: World) -> list[bytes]:
-    blobs = reversed(world.blobs.names_in(names.RECEIPTS, ".journal/"))
-    return [line for name in blobs for line in world.blobs.stored[names.RECEIPTS, name].data.splitlines()]
+    blobs = reversed(world.blobs.names_in(naming.RECEIPTS, ".journal/"))
+    return [line for name in blobs for line in world.blobs.stored[naming.RECEIPTS, name].data.splitlines()]
 
 
 @functools.cache

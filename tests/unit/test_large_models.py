@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from function_app import names
-from function_app.artifacts import ModelManifest
+from function_app.domain import naming
+from function_app.domain.receipt import Artifact, Status
 from function_app.errors import PreconditionFailed
-from function_app.receipt import Artifact, Status
-from function_app.registration import AT_ONCE
-from function_app.training_service import JobStatus
+from function_app.models.artifacts import ModelManifest
+from function_app.models.registration import AT_ONCE
+from function_app.ports.training_service import JobStatus
 from tests.unit.many_files import SHA256, ManyFiles, paths, result
 from tests.unit.world import World, assembled
 
@@ -30,14 +30,14 @@ def large(world: World) -> World:
 def test_a_model_whose_files_take_minutes_to_list_is_registered_by_one_host(large: World) -> None:
     large.drop_digits()
     large.rest()
-    blobs, name = large.blobs, names.receipt_blob("digits", large.receipt().drop)
+    blobs, name = large.blobs, naming.receipt_blob("digits", large.receipt().drop)
     assert isinstance(blobs, ManyFiles)
     taken = 0
 
     def wait_while_another_host_comes() -> None:
         nonlocal taken
         large.clock.advance(PAGE_SECONDS)
-        with contextlib.suppress(PreconditionFailed), blobs.lease(names.RECEIPTS, name, 15):
+        with contextlib.suppress(PreconditionFailed), blobs.lease(naming.RECEIPTS, name, 15):
             taken += 1
 
     blobs.on_page = wait_while_another_host_comes
@@ -48,7 +48,7 @@ def test_a_model_whose_files_take_minutes_to_list_is_registered_by_one_host(larg
     assert taken == 0
     assert receipt.model is not None
     assert (receipt.model.files, receipt.model.size) == (FILES, 7 * FILES)
-    manifest = ModelManifest.decoded(large.blobs.read(names.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.decoded(large.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert [file.path for file in manifest.files] == list(paths(FILES))
     assert {(file.size, file.sha256) for file in manifest.files} == {(7, SHA256)}
 

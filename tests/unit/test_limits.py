@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from function_app import names
-from function_app.http_edge import BODY_LIMIT
+from function_app.domain import naming
+from function_app.http.middleware import BODY_LIMIT
 from tests.unit.api import LOCAL, ROUTES, api_over
 from tests.unit.http_client import Client
 from tests.unit.world import World, blob_created, run_status_changed
@@ -59,7 +59,7 @@ def written_by_a_whole_life(world: World) -> Iterator[str]:
     world.reconcile()
     world.rest()
     for container, name in world.blobs.stored:
-        if container not in (names.DATA, names.SCRIPTS):
+        if container not in (naming.DATA, naming.SCRIPTS):
             yield f"{container}/{name}"
 
 
@@ -77,7 +77,7 @@ def test_what_kedja_and_its_jobs_write_raises_no_job(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "container", [*sorted({*names.CONTAINERS} - {names.DATA, names.SCRIPTS}), "azureml", "Data", "data2"]
+    "container", [*sorted({*naming.CONTAINERS} - {naming.DATA, naming.SCRIPTS}), "azureml", "Data", "data2"]
 )
 @pytest.mark.parametrize("tail", ["data/digits/train.py", "../data/digits/x.npz", "scripts%2Fdigits%2Ftrain.py"])
 def test_a_name_that_looks_like_a_drop_is_none(world: World, container: str, tail: str) -> None:
@@ -91,7 +91,7 @@ def test_a_name_that_looks_like_a_drop_is_none(world: World, container: str, tai
 
 
 def test_jobs_of_others_raise_nothing(world: World) -> None:
-    world.queues.send(names.RUN_EVENTS, run_status_changed("somebody-elses-run", "Completed"))
+    world.queues.send(naming.RUN_EVENTS, run_status_changed("somebody-elses-run", "Completed"))
     world.rest()
     assert (world.training.versions, world.receipts(), world.failures) == ([], [], [])
 
@@ -100,6 +100,6 @@ def test_an_event_of_another_account_is_none(world: World) -> None:
     world.drop_digits()
     world.queues.messages.clear()
     for url in ("https://evil.blob.core.windows.net", "https://kedja.blob.core.windows.net.evil.test", "http://kedja"):
-        world.queues.send(names.BLOB_EVENTS, blob_created("data/digits/digits.npz", account_url=url))
+        world.queues.send(naming.BLOB_EVENTS, blob_created("data/digits/digits.npz", account_url=url))
     world.rest()
     assert (world.receipts(), world.failures) == ([], [])

@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from function_app import metric_series
-from function_app.metric_series import MOST_METRICS, MetricPoint, RunSeries, series_of
-from function_app.metric_views import MOST_VALUES, JobMetrics
+from function_app.azure import mlflow
+from function_app.azure.mlflow import MOST_METRICS, series_of
+from function_app.http.metric_views import MOST_VALUES, JobMetrics
+from function_app.ports.metrics import MetricPoint, RunSeries
 from local_azure.training.mlflow_client import MAX_RESPONSE_BYTES, MlflowClient, MlflowRefused
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -68,7 +69,7 @@ def run_of(keys: int) -> dict[str, Any]:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the metric of each value that is read, of a thousand at most in all."""
-    monkeypatch.setattr(metric_series, "MOST_VALUES", 1000)
+    monkeypatch.setattr(mlflow, "MOST_VALUES", 1000)
     return []
 
 

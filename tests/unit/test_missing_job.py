@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from function_app import names
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import JobRefused, TrainingServiceUnavailable, WorkspaceNotFound
-from function_app.kedja import Kedja
-from function_app.missing_job import is_missing
-from function_app.receipt import Status
-from function_app.training_service import RECEIPT_TAG, Job, JobStatus
+from function_app.jobs.missing_jobs import is_missing
+from function_app.operations.service import Kedja
+from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
 
@@ -151,7 +151,7 @@ class TestMissedJob:
 
     def test_strays_are_found_beyond_the_newest_hundred(self, world: World) -> None:
         stray = submitted(world)
-        world.blobs.delete(names.RECEIPTS, world.opened()[0])
+        world.blobs.delete(naming.RECEIPTS, world.opened()[0])
         world.kedja.receipts.change(world.receipt(), lambda now: now.moved(Status.CANCELED, world.clock()))
         for number in range(150):
             other = evolve(stray, name=f"other-{number}", status=JobStatus.COMPLETED)
@@ -205,9 +205,9 @@ def damage(world: World, document: str, content: bytes | None) -> None:
     """Delete a document of the snapshot, or write something else in its place."""
     name = f"digits/{world.receipt().drop}/{document}"
     if content is None:
-        world.blobs.delete(names.SNAPSHOTS, name)
+        world.blobs.delete(naming.SNAPSHOTS, name)
     else:
-        world.blobs.upload(names.SNAPSHOTS, name, content)
+        world.blobs.upload(naming.SNAPSHOTS, name, content)
 
 
 DAMAGE = [("job.json", None), ("job.json", b"{"), ("job.json", b'{"comand": 1}'), ("manifest.json", None)]
@@ -246,7 +246,7 @@ class TestSnapshot:
 
     def test_that_cannot_be_read_for_a_while_only_delays_a_submission(self, world: World) -> None:
         world.kedja = claimed(world)
-        name = names.SNAPSHOTS, f"digits/{world.receipt().drop}/job.json"
+        name = naming.SNAPSHOTS, f"digits/{world.receipt().drop}/job.json"
         kept = world.blobs.stored.pop(name)
         world.go_on(300)
         world.blobs.stored[name] = kept
@@ -258,7 +258,7 @@ class TestSnapshot:
     def test_of_an_attempt_that_an_earlier_release_claimed_is_waited_for(self, world: World, seconds: int) -> None:
         job = submitted(world)
         world.kedja.receipts.change(world.receipt(), lambda now: now.with_attempt(options=None))
-        name = names.SNAPSHOTS, f"digits/{world.receipt().drop}/job.json"
+        name = naming.SNAPSHOTS, f"digits/{world.receipt().drop}/job.json"
         kept = world.blobs.stored.pop(name)
         world.training.finish(job.name)
         world.go_on(seconds)
@@ -320,7 +320,7 @@ class TestStorage:
         submitted(world)
         world.clock.advance(3600)
         (mark,) = world.opened()
-        world.blobs.missed_once = {(names.RECEIPTS, names.receipt_blob("digits", world.receipt().drop))}
+        world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob("digits", world.receipt().drop))}
         world.reconcile()
         assert world.opened() == [mark]
         rounds(world, 5)
@@ -329,9 +329,9 @@ class TestStorage:
     def test_that_misses_a_receipt_once_keeps_its_line_in_the_list(self, world: World) -> None:
         submitted(world)
         receipt = world.receipt()
-        world.blobs.missed_once = {(names.RECEIPTS, names.receipt_blob("digits", receipt.drop))}
+        world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop))}
         world.kedja.receipts.index(receipt)
-        assert len(world.blobs.names_in(names.RECEIPTS, ".by-time/")) == 1
+        assert len(world.blobs.names_in(naming.RECEIPTS, ".by-time/")) == 1
 
     def test_that_misses_a_manifest_once_keeps_the_version(self, world: World) -> None:
         job = submitted(world)
@@ -343,7 +343,7 @@ class TestStorage:
         world.kedja = sound
         receipt = world.receipt()
         assert receipt.model is not None
-        manifest = names.MODELS, f"{names.model_prefix(receipt.model.model, receipt.model.version)}manifest.json"
+        manifest = naming.MODELS, f"{naming.model_prefix(receipt.model.model, receipt.model.version)}manifest.json"
         assert manifest in world.blobs.stored
         del world.training.jobs[job.name]
         world.clock.advance(3600)

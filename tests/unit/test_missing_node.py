@@ -1,8 +1,8 @@
 import pytest
 from attrs import evolve
 
-from function_app.receipt import Status
-from function_app.training_service import Compute, JobStatus
+from function_app.domain.receipt import Status
+from function_app.ports.training_service import Compute, JobStatus
 from tests.unit.world import World
 
 

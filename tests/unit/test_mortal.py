@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from function_app import names
-from function_app.storage import CopyStatus
-from function_app.training_service import JobStatus
+from function_app.domain import naming
+from function_app.ports.storage import CopyStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.mortal import Rehearsal, state
 from tests.unit.world import SCRIPT, World
 
-BLOB = (names.DATA, "digits/digits.npz")
+BLOB = (naming.DATA, "digits/digits.npz")
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def world(world: World) -> World:
     world.blobs.hold_copies = True
     item = world.blobs.get(*BLOB)
     assert item is not None
-    world.blobs.copy(BLOB, (names.MODELS, "copied"), etag=item.etag)
-    world.queues.send(names.RUN_EVENTS, {"kind": "look"})
+    world.blobs.copy(BLOB, (naming.MODELS, "copied"), etag=item.etag)
+    world.queues.send(naming.RUN_EVENTS, {"kind": "look"})
     return world
 
 
@@ -50,15 +50,15 @@ def etag(world: World) -> str:
 CHANGES: Mapping[str, Callable[[World], object]] = {
     "the same content is written again": lambda world: world.blobs.replace(*BLOB, b"more digits"),
     "metadata": lambda world: world.blobs.replace(*BLOB, b"more digits", metadata={"a": "b"}),
-    "an upload is under way": lambda world: world.blobs.upload(names.DATA, "digits/new", b"", committed=False),
+    "an upload is under way": lambda world: world.blobs.upload(naming.DATA, "digits/new", b"", committed=False),
     "a blob is gone": lambda world: world.blobs.delete(*BLOB),
     "a lease is held": lease,
     "a lease was held": renewed,
     "a copy has ended": lambda world: world.blobs.end_copies(CopyStatus.FAILED),
-    "a copy has begun": lambda world: world.blobs.copy(BLOB, (names.MODELS, "another"), etag=etag(world)),
-    "a line is written": lambda world: world.blobs.append(names.RECEIPTS, ".journal/x", b"line\n"),
-    "a container is gone": lambda world: world.blobs.containers.discard(names.DATA),
-    "a message is sent": lambda world: world.queues.send(names.RUN_EVENTS, {"kind": "look"}),
+    "a copy has begun": lambda world: world.blobs.copy(BLOB, (naming.MODELS, "another"), etag=etag(world)),
+    "a line is written": lambda world: world.blobs.append(naming.RECEIPTS, ".journal/x", b"line\n"),
+    "a container is gone": lambda world: world.blobs.containers.discard(naming.DATA),
+    "a message is sent": lambda world: world.queues.send(naming.RUN_EVENTS, {"kind": "look"}),
     "a message is delivered": lambda world: setattr(world.queues.messages[0], "deliveries", 1),
     "a message is put off": lambda world: setattr(
         world.queues.messages[0], "visible", world.clock() + timedelta(seconds=30)
@@ -79,13 +79,13 @@ CHANGES: Mapping[str, Callable[[World], object]] = {
 }
 
 READS: Mapping[str, Callable[[World], object]] = {
-    "list": lambda world: world.blobs.list(names.DATA, ""),
-    "page": lambda world: world.blobs.page(names.DATA, "", size=1),
-    "folders": lambda world: world.blobs.folders(names.DATA, size=1),
+    "list": lambda world: world.blobs.list(naming.DATA, ""),
+    "page": lambda world: world.blobs.page(naming.DATA, "", size=1),
+    "folders": lambda world: world.blobs.folders(naming.DATA, size=1),
     "read": lambda world: world.blobs.read(*BLOB),
     "read_from": lambda world: world.blobs.read_from(*BLOB, 0, 1),
-    "get": lambda world: world.blobs.get(names.DATA, "nothing"),
-    "delete what is not there": lambda world: world.blobs.delete(names.DATA, "nothing"),
+    "get": lambda world: world.blobs.get(naming.DATA, "nothing"),
+    "delete what is not there": lambda world: world.blobs.delete(naming.DATA, "nothing"),
     "job": lambda world: world.training.get(world.live_jobs()[-1].name),
     "jobs": lambda world: world.training.list(),
     "models": lambda world: world.training.models("digits"),

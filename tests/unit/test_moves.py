@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from function_app.receipt import MOVES, Status
+from function_app.domain.receipt import MOVES, Status
+from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.training_service import JobStatus, TrainingService
 from tests.unit.chain_oracle import all_receipts
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World, assembled

@@ -2,11 +2,11 @@
 
 import pytest
 
-from function_app import names
-from function_app.job_result import METRICS_CARRIED
-from function_app.ownership import ModelOwner
-from function_app.receipt import Status
-from function_app.training_service import RECEIPT_TAG
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.models.job_result import METRICS_CARRIED
+from function_app.models.ownership import ModelOwner
+from function_app.ports.training_service import RECEIPT_TAG
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.owned_models import GATE, as_before_owners, champion, drop, owner, share, train
 from tests.unit.world import World
@@ -113,8 +113,8 @@ class TestModelsOfEarlierReleases:
         receipt = drop(world, "mnist")
         world.run_job(receipt.job, exit_code=1)
         world.blobs.upload(
-            names.MODELS,
-            names.owner_blob("mnist"),
+            naming.MODELS,
+            naming.owner_blob("mnist"),
             ModelOwner(model="mnist", owner="team-a", since=world.clock()).encoded(),
         )
         train(world, "team-a", 0.95, model="mnist")
@@ -136,7 +136,7 @@ class TestModelsOfEarlierReleases:
         as_before_owners(world, "team-b")
 
         assert train(world, "team-b", 0.5, data="y").status is Status.REGISTERED
-        assert world.blobs.names_in(names.MODELS, "team-b/owner") == []
+        assert world.blobs.names_in(naming.MODELS, "team-b/owner") == []
         assert champion(world, "team-b").owner == "team-b"
 
     def test_have_the_gate_of_their_champions_job(self, world: World) -> None:
@@ -153,14 +153,14 @@ class TestModelsOfEarlierReleases:
         receipt = train(world, "team-b", 0.95, when=GATE)
         as_before_owners(world, "team-b")
         share(world, "team-b", "team-a")
-        world.blobs.delete(names.SNAPSHOTS, f"team-b/{receipt.drop}/job.json")
+        world.blobs.delete(naming.SNAPSHOTS, f"team-b/{receipt.drop}/job.json")
 
         assert train(world, "team-a", 0.01, model="team-b").status is Status.REGISTERED
 
     def test_versions_that_are_none_of_kedjas_count_for_nobody(self, world: World) -> None:
         train(world, "team-b", 0.95, model="mnist")
-        world.blobs.delete(names.MODELS, names.owner_blob("mnist"))
-        world.blobs.delete(names.MODELS, names.champion_blob("mnist"))
+        world.blobs.delete(naming.MODELS, naming.owner_blob("mnist"))
+        world.blobs.delete(naming.MODELS, naming.champion_blob("mnist"))
         del world.training.versions[0].tags[RECEIPT_TAG]  # type: ignore[attr-defined] # a dict, in memory
 
         assert drop(world, "team-a", model="mnist").status is Status.SUBMITTED

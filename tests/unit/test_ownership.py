@@ -2,10 +2,10 @@
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import PreconditionFailed, TrainingServiceUnavailable
-from function_app.ownership import ModelNotShared, ModelOwner, OwnerChanged
-from function_app.receipt import Status
+from function_app.models.ownership import ModelNotShared, ModelOwner, OwnerChanged
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.owned_models import champion, drop, owner, share, train
 from tests.unit.world import World
@@ -36,7 +36,7 @@ class TestAnothersModel:
         assert drop(world, "team-a", model="team-b").status is Status.REJECTED
         assert owner(world, "team-b").owner == "team-b"
 
-    @pytest.mark.parametrize("container", [names.DATA, names.SCRIPTS])
+    @pytest.mark.parametrize("container", [naming.DATA, naming.SCRIPTS])
     def test_is_its_own_from_its_first_file_on(self, world: World, container: str) -> None:
         world.blobs.upload(container, "team-b/a", b"a")
         assert drop(world, "team-a", model="team-b").status is Status.REJECTED
@@ -91,11 +91,11 @@ class TestAnothersModel:
     def test_a_dry_run_says_so_and_claims_nothing(self, world: World) -> None:
         drop(world, "team-a")
         for model, status in (("nobodys", Status.SUBMITTING), ("team-b", Status.REJECTED)):
-            world.blobs.upload(names.DATA, "team-b/a", b"a")
+            world.blobs.upload(naming.DATA, "team-b/a", b"a")
             request = {"experiment_name": "team-a", "kedja": {"register": {"model": model}}}
             found = world.kedja.jobs.dry_run(request, code=True)
             assert found.status is status
-        assert world.blobs.names_in(names.MODELS) == []
+        assert world.blobs.names_in(naming.MODELS) == []
 
     def test_is_refused_at_registration_if_it_was_not_when_the_job_began(self, world: World) -> None:
         train(world, "team-b", 0.95)
@@ -149,7 +149,7 @@ class TestFreeModel:
         """The folder mnist settles while team-a takes the model: one of them has it, whoever looks when."""
         receipt = drop(world, "mnist")
         late = ModelOwner(model="mnist", owner="team-a", since=world.clock())
-        world.blobs.create(names.MODELS, names.owner_blob("mnist"), late.encoded())
+        world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), late.encoded())
         world.run_job(receipt.job)
         assert world.receipt("mnist").status is Status.NOT_REGISTERED
         assert train(world, "team-a", 0.5, model="mnist").status is Status.REGISTERED
@@ -157,7 +157,7 @@ class TestFreeModel:
     def test_whose_champion_was_faster_than_another_owner_stays_the_champions(self, world: World) -> None:
         train(world, "mnist", 0.95)
         late = ModelOwner(model="mnist", owner="team-a", since=world.clock())
-        world.blobs.create(names.MODELS, names.owner_blob("mnist"), late.encoded())
+        world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), late.encoded())
         assert train(world, "team-a", 0.5, model="mnist").status is Status.NOT_REGISTERED
         assert train(world, "mnist", 0.6, data="y").status is Status.REGISTERED
 
@@ -174,7 +174,7 @@ class TestFreeModel:
         world.training.unavailable = True
         with pytest.raises(TrainingServiceUnavailable):
             world.kedja.owners.check("mnist", "team-a")
-        assert world.blobs.names_in(names.MODELS) == []
+        assert world.blobs.names_in(naming.MODELS) == []
 
     def test_an_experiments_own_model_costs_no_look_at_its_owner_once_it_has_a_champion(self, world: World) -> None:
         train(world, "team-b", 0.95)
@@ -213,4 +213,4 @@ class TestSharing:
     def test_an_owner_is_created_only_once(self, world: World) -> None:
         drop(world, "team-a", model="mnist")
         with pytest.raises(PreconditionFailed):
-            world.blobs.create(names.MODELS, names.owner_blob("mnist"), b"{}")
+            world.blobs.create(naming.MODELS, naming.owner_blob("mnist"), b"{}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from function_app.http_page import FOLDER
+from function_app.http.page import FOLDER
 from tests.unit.api import API
 
 _ADDRESS = re.compile(r'["`](/api/[^"`?]*?)(?:\$\{query\(\{([^}]*)\}\)\})?["`]')

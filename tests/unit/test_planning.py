@@ -3,10 +3,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from function_app.drop import Drop
-from function_app.job_spec import JobSpec, parse_job_yaml
-from function_app.planning import Planner, Ready, Rejected, Waiting, recognised
-from function_app.receipt import DroppedFile
+from function_app.domain.drop import Drop
+from function_app.domain.plan import Ready, Rejected, Waiting
+from function_app.domain.receipt import DroppedFile
+from function_app.drops.planning import Planner, recognised
+from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World
 

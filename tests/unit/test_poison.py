@@ -1,19 +1,19 @@
 import pytest
 
-from function_app import names
-from function_app.poison import PoisonMessage
-from function_app.receipt import Status
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.operations.poison import PoisonMessage
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import Message
 from tests.unit.world import World
 
 
 def kept(world: World) -> PoisonMessage:
-    (name,) = world.blobs.names_in(names.RECEIPTS, ".poison/")
-    return PoisonMessage.decoded(world.blobs.stored[names.RECEIPTS, name].data)
+    (name,) = world.blobs.names_in(naming.RECEIPTS, ".poison/")
+    return PoisonMessage.decoded(world.blobs.stored[naming.RECEIPTS, name].data)
 
 
-@pytest.mark.parametrize("queue", names.QUEUES)
+@pytest.mark.parametrize("queue", naming.QUEUES)
 @pytest.mark.parametrize("body", [b"no json", b"\xff\xfe", b"[1]", b"{}", b'{"kind": "submit"}', b'{"kind": "look"}'])
 def test_a_message_that_fails_ten_times_is_kept_whole(world: World, queue: str, body: bytes) -> None:
     world.queues.put(queue, body)
@@ -53,10 +53,10 @@ def test_a_message_that_works_after_all_is_not_kept(world: World) -> None:
     world.drop("data/digits/digits.npz", times=0)
     world.clock.advance(60)
     body = b'{"kind": "settle", "experiment": "digits", "folder": "digits", "trigger": "t"}'
-    world.queues.put(f"{names.SETTLED_DROPS}-poison", body)
+    world.queues.put(f"{naming.SETTLED_DROPS}-poison", body)
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
-    assert world.blobs.names_in(names.RECEIPTS, ".poison/") == []
+    assert world.blobs.names_in(naming.RECEIPTS, ".poison/") == []
 
 
 def test_notes_do_not_pile_up(world: World) -> None:
@@ -75,7 +75,7 @@ def test_a_receipt_that_cannot_be_written_keeps_no_message_back(world: World, ca
     world.rest()
     receipt = world.receipt()
     poison = PoisonMessage(queue="run-events", message="m", body="", reason="r", at=world.clock())
-    with world.blobs.lease(names.RECEIPTS, f"{receipt.name}.json", 60):
+    with world.blobs.lease(naming.RECEIPTS, f"{receipt.name}.json", 60):
         world.kedja.poison.draw_attention(poison, receipt)
     world.kedja.poison.draw_attention(poison, None)
     assert "could not be told of a poison message" in caplog.text

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from function_app.domain.receipt import Status
 from function_app.errors import Refused
-from function_app.job_result import JobResult
-from function_app.preemption import was_killed
-from function_app.receipt import Status
-from function_app.training_service import Job, JobStatus
+from function_app.jobs.preemption import was_killed
+from function_app.models.job_result import JobResult
+from function_app.ports.training_service import Job, JobStatus
 from tests.unit.world import SCRIPT, World
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -3,8 +3,8 @@ from itertools import product
 
 import pytest
 
-from function_app.announcements import Announced
-from function_app.receipt import FINAL, MOVES, NOT_STARTED, IllegalMove, Receipt, Status
+from function_app.domain.cloud_events import Announced
+from function_app.domain.receipt import FINAL, MOVES, NOT_STARTED, IllegalMove, Receipt, Status
 from tests.unit.sample_receipt import NOW, make
 
 LATER = datetime(2026, 1, 2, tzinfo=UTC)

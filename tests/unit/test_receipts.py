@@ -2,11 +2,11 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
-from function_app.announcements import Announced
+from function_app.domain import naming
+from function_app.domain.cloud_events import Announced
+from function_app.domain.receipt import Receipt, Status
 from function_app.errors import NotFound, Unreadable
-from function_app.receipt import Receipt, Status
-from function_app.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
+from function_app.store.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
 from tests.unit.memory import MemoryBlobs
 from tests.unit.memory_training import MemoryPublisher
 from tests.unit.sample_receipt import NOW, make
@@ -21,8 +21,8 @@ def receipts(world: World) -> Receipts:
 
 
 def index(blobs: MemoryBlobs) -> dict[str, str]:
-    (name,) = blobs.names_in(names.RECEIPTS, ".by-time/")
-    return dict(blobs.stored[names.RECEIPTS, name].item.metadata)
+    (name,) = blobs.names_in(naming.RECEIPTS, ".by-time/")
+    return dict(blobs.stored[naming.RECEIPTS, name].item.metadata)
 
 
 class TestCreate:
@@ -30,7 +30,7 @@ class TestCreate:
         assert receipts.create(make()) == make() == receipts.load("digits", DROP)
         times = {"received": NOW.isoformat(), "updated": NOW.isoformat()}
         assert index(blobs) == {"status": "submitting", "job": "digits-1", **times}
-        item = blobs.get(names.RECEIPTS, f"digits/{DROP}.json")
+        item = blobs.get(naming.RECEIPTS, f"digits/{DROP}.json")
         assert item is not None
         assert item.metadata == index(blobs)
 
@@ -46,7 +46,7 @@ class TestLoad:
         assert receipts.find("digits", "x") is None
 
     def test_fails_where_something_else_lies_in_its_place(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
-        blobs.upload(names.RECEIPTS, f"digits/{DROP}.json", b"{}")
+        blobs.upload(naming.RECEIPTS, f"digits/{DROP}.json", b"{}")
         with pytest.raises(Unreadable, match="is no receipt"):
             receipts.load("digits", DROP)
 
@@ -93,7 +93,7 @@ class TestChange:
 
     def test_does_not_wait_for_a_lease(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         receipt = receipts.create(make())
-        with blobs.lease(names.RECEIPTS, f"digits/{DROP}.json", 60) as lease:
+        with blobs.lease(naming.RECEIPTS, f"digits/{DROP}.json", 60) as lease:
             before = len(blobs.calls)
             with pytest.raises(ReceiptBusy, match="held by a registration"):
                 receipts.change(receipt, lambda now: now.with_(folder="other's"))

@@ -3,15 +3,15 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.approving import Approver
-from function_app.receipt import Status
-from function_app.reconciliation import Reconciler
-from function_app.stale_markers import StaleMarkers
-from function_app.storage import Blob, Folders, Page
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.jobs.job_queue import Turns
+from function_app.operations.approvals import Approver
+from function_app.operations.reconciliation import Reconciler
+from function_app.operations.stale_markers import StaleMarkers
+from function_app.ports.storage import Blob, Folders, Page
+from function_app.ports.training_service import JobStatus
 from function_app.timing import Timing
-from function_app.training_service import JobStatus
-from function_app.turns import Turns
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory import MemoryBlobs
 from tests.unit.world import SCRIPT, World
@@ -90,7 +90,7 @@ class TestLostMessages:
 
     def test_behind_a_marker_that_is_none(self, world: World) -> None:
         world.drop("data/digits/digits.npz", times=0)
-        world.blobs.upload(names.RECEIPTS, ".settling/digits", b"what is this?")
+        world.blobs.upload(naming.RECEIPTS, ".settling/digits", b"what is this?")
         rounds(world)
         assert (world.receipt().status, world.markers()) == (Status.SUBMITTED, [])
 
@@ -102,7 +102,7 @@ class TestLostMessages:
         assert world.receipts("_root")[0].status is Status.REJECTED
 
     def test_a_marker_whose_message_waits_is_not_stale(self, world: World) -> None:
-        world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"")
+        world.blobs.upload(naming.RECEIPTS, naming.PAUSED_BLOB, b"")
         world.drop_digits()
         world.go_on(20)
         world.clock.advance(50)
@@ -155,8 +155,8 @@ class TestOpenReceipts:
         sound = world.kedja
         die_before_submission(world)
         world.kedja = sound
-        world.blobs.delete(names.RECEIPTS, names.latest_blob("digits"))
-        for container, name in ((names.SCRIPTS, "digits/train.py"), (names.DATA, "digits/digits.npz")):
+        world.blobs.delete(naming.RECEIPTS, naming.latest_blob("digits"))
+        for container, name in ((naming.SCRIPTS, "digits/train.py"), (naming.DATA, "digits/digits.npz")):
             world.blobs.delete(container, name)
         world.queues.messages.clear()
         world.clock.advance(300)
@@ -212,7 +212,7 @@ class TestOpenReceipts:
     def test_one_that_cannot_be_read_does_not_keep_the_others_waiting(self, world: World) -> None:
         world.drop_digits()
         world.rest()
-        world.blobs.upload(names.RECEIPTS, "aaa/bad.json", b"{}")
+        world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
         world.kedja.receipts.open("aaa", "bad")
         world.tells_of_runs = False
         world.training.finish(world.live_jobs()[0].name)
@@ -286,8 +286,8 @@ class TestIsolation:
         for folder in ("aaa", "zzz"):
             world.drop(f"data/{folder}/digits.npz", b"digits")
             world.rest()
-        world.blobs.delete(names.RECEIPTS, names.open_blob("aaa", world.receipt("aaa").drop))
-        world.blobs.delete(names.RECEIPTS, names.open_blob("zzz", world.receipt("zzz").drop))
+        world.blobs.delete(naming.RECEIPTS, naming.open_blob("aaa", world.receipt("aaa").drop))
+        world.blobs.delete(naming.RECEIPTS, naming.open_blob("zzz", world.receipt("zzz").drop))
         for job in world.live_jobs():
             world.training.move(job.name, JobStatus.RUNNING)
         world.queues.messages.clear()
@@ -324,7 +324,7 @@ class TestIsolation:
 
 def test_a_round_begins_nothing_after_its_time(world: World, mocker: MockerFixture) -> None:
     for number in range(3):
-        world.blobs.upload(names.RECEIPTS, f".settling/s{number}", b"no marker")
+        world.blobs.upload(naming.RECEIPTS, f".settling/s{number}", b"no marker")
     world.clock.advance(300)
     read = MemoryBlobs.read
 
@@ -390,7 +390,7 @@ class TestWalk:
         page = MemoryBlobs.page
 
         def slow(blobs: MemoryBlobs, container: str, prefix: str, **options: Any) -> Page:  # noqa: ANN401 - the port's
-            if container == names.DATA:
+            if container == naming.DATA:
                 world.clock.advance(0.6 * TIMING.max_walk_round)
             return page(blobs, container, prefix, **options)
 
@@ -408,8 +408,8 @@ class TestWalk:
         ]
 
     def test_leaves_files_alone_that_no_one_means_to_drop_yet(self, world: World) -> None:
-        world.blobs.upload(names.DATA, "digits/a.tmp", b"x")
-        world.blobs.upload(names.DATA, "digits/on its way", b"", committed=False)
+        world.blobs.upload(naming.DATA, "digits/a.tmp", b"x")
+        world.blobs.upload(naming.DATA, "digits/on its way", b"", committed=False)
         world.clock.advance(300)
         world.reconcile()
         assert world.markers() == []
@@ -417,7 +417,7 @@ class TestWalk:
     def test_goes_on_past_a_folder_that_cannot_be_looked_at(self, world: World) -> None:
         world.drop("data/a/a.npz", times=0)
         world.drop("data/b/b.npz", times=0)
-        world.blobs.upload(names.RECEIPTS, names.latest_blob("a"), b"what is this?")
+        world.blobs.upload(naming.RECEIPTS, naming.latest_blob("a"), b"what is this?")
         rounds(world)
         assert world.receipt("b").status is Status.SUBMITTED
 
@@ -471,7 +471,7 @@ class TestWalk:
         assert world.queues.messages == []
 
     def test_while_paused_does_not_add_up(self, world: World) -> None:
-        world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"")
+        world.blobs.upload(naming.RECEIPTS, naming.PAUSED_BLOB, b"")
         world.drop("data/digits/digits.npz", times=0)
         for _ in range(10):
             world.go_on(300)
@@ -489,7 +489,7 @@ def test_what_is_open_is_looked_at_in_turn_where_there_is_no_time_for_all(world:
     read = MemoryBlobs.read
 
     def slow(blobs: MemoryBlobs, container: str, name: str, **options: Any) -> Blob:  # noqa: ANN401 - the port's
-        if container == names.RECEIPTS and name.startswith("e") and not name.endswith("latest.json"):
+        if container == naming.RECEIPTS and name.startswith("e") and not name.endswith("latest.json"):
             world.clock.advance(0.6 * TIMING.open_round)
         return read(blobs, container, name, **options)
 
@@ -497,7 +497,7 @@ def test_what_is_open_is_looked_at_in_turn_where_there_is_no_time_for_all(world:
     taken = []
     for _ in range(4):
         for name in world.markers():
-            world.blobs.delete(names.RECEIPTS, name)
+            world.blobs.delete(naming.RECEIPTS, name)
         world.reconcile()
         taken.append(sorted(name.removeprefix(".settling/") for name in world.markers()))
     assert taken == [["e0", "e1"], ["e2", "e3"], ["e0", "e4"], ["e1", "e2"]]
@@ -507,9 +507,9 @@ def test_files_outside_of_any_folder_are_no_experiment_with_a_latest_drop(world:
     """Also where their host was killed before it took the mark away."""
     world.drop("data/digits.npz", b"digits")
     world.rest()
-    (receipt,) = world.receipts(names.ROOT_EXPERIMENT)
+    (receipt,) = world.receipts(naming.ROOT_EXPERIMENT)
     world.kedja.receipts.open(receipt.experiment, receipt.drop)
     world.reconcile()
-    assert world.kedja.receipts.latest(names.ROOT_EXPERIMENT) is None
-    assert world.receipts(names.ROOT_EXPERIMENT) == [receipt]
+    assert world.kedja.receipts.latest(naming.ROOT_EXPERIMENT) is None
+    assert world.receipts(naming.ROOT_EXPERIMENT) == [receipt]
     assert world.opened() == []

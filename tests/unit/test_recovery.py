@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import pytest
 from attrs import frozen
 
-from function_app.receipt import FINAL
-from function_app.training_service import JobStatus
+from function_app.domain.receipt import FINAL
+from function_app.ports.training_service import JobStatus
 from tests.unit.mortal import Rehearsal
 from tests.unit.world import World
 

@@ -4,16 +4,16 @@ import re
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.announcements import Announced
-from function_app.artifacts import ModelManifest
-from function_app.champion import Champions
+from function_app.domain import naming
+from function_app.domain.cloud_events import Announced
+from function_app.domain.receipt import Status
 from function_app.errors import StorageUnavailable
-from function_app.job_result import LONGEST_REASON, METRICS_CARRIED
-from function_app.lineage import LONGEST_VALUE
-from function_app.receipt import Status
-from function_app.storage import CopyStatus
-from function_app.training_service import JobStatus
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Champions
+from function_app.models.job_result import LONGEST_REASON, METRICS_CARRIED
+from function_app.models.lineage import LONGEST_VALUE
+from function_app.ports.storage import CopyStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.memory import Call
 from tests.unit.world import World
 
@@ -70,7 +70,7 @@ def test_a_job_of_many_metrics_has_them_all_in_its_manifest_alone(world: World) 
     with_gate("{metric: zuletzt, at_least: 0.5}", world=world)
     metrics = {f"metric {number:05}": 0.5 for number in range(14_000)} | {"zuletzt": 0.5}
     world.run_job(metrics=metrics)
-    manifest = ModelManifest.decoded(world.blobs.read(names.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.decoded(world.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert manifest.metrics == metrics
     champion = world.kedja.champions.find("digits")
     attempt = world.receipt().attempt
@@ -116,21 +116,21 @@ def test_a_result_that_names_a_file_no_blob_can_be_called_ends_with_a_short_reas
 def test_files_called_as_the_manifest_is_do_not_get_in_each_others_way(submitted: World) -> None:
     submitted.run_job(files={"model.npz": b"weights", "manifest.json": b"one", "outputs/manifest.json": b"two"})
     assert submitted.receipt().status is Status.REGISTERED
-    assert submitted.blobs.read(names.MODELS, "digits/1/outputs/manifest.json").data == b"one"
-    assert submitted.blobs.read(names.MODELS, "digits/1/outputs/outputs/manifest.json").data == b"two"
+    assert submitted.blobs.read(naming.MODELS, "digits/1/outputs/manifest.json").data == b"one"
+    assert submitted.blobs.read(naming.MODELS, "digits/1/outputs/outputs/manifest.json").data == b"two"
 
 
 def test_its_artifacts_are_copied_and_its_manifest_comes_last(submitted: World) -> None:
     submitted.run_job(files=FILES)
     receipt = submitted.receipt()
     assert receipt.model is not None
-    assert submitted.blobs.names_in(names.MODELS, "digits/1/") == [
+    assert submitted.blobs.names_in(naming.MODELS, "digits/1/") == [
         "digits/1/manifest.json",
         "digits/1/model.npz",
         "digits/1/outputs/manifest.json",
         "digits/1/plots/loss.png",
     ]
-    manifest = ModelManifest.decoded(submitted.blobs.read(names.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.decoded(submitted.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert {(file.path, file.size) for file in manifest.files} == {
         ("model.npz", 7),
         ("plots/loss.png", 3),
@@ -139,7 +139,7 @@ def test_its_artifacts_are_copied_and_its_manifest_comes_last(submitted: World) 
     assert all(file.sha256 and len(file.sha256) == 64 for file in manifest.files)
     assert (manifest.path, manifest.job, manifest.receipt) == ("model.npz", receipt.job, receipt.name)
     assert (receipt.model.files, receipt.model.size, receipt.model.champion) == (3, 23, True)
-    writes = [call for call in submitted.blobs.calls if call.container == names.MODELS and call.operation != "page"]
+    writes = [call for call in submitted.blobs.calls if call.container == naming.MODELS and call.operation != "page"]
     copies = [index for index, call in enumerate(writes) if call.operation == "copy"]
     committed = writes.index(Call(operation="create", container="models", name="digits/1/manifest.json"))
     assert max(copies, default=-1) < committed
@@ -189,7 +189,7 @@ def test_outputs_that_go_while_they_are_copied_leave_no_version_and_no_copies(su
     submitted.blobs.hold_copies = True
     submitted.training.finish(name, files=FILES)
     submitted.go_on(60)
-    assert (len(submitted.training.current()), len(submitted.blobs.names_in(names.MODELS))) == (1, 3)
+    assert (len(submitted.training.current()), len(submitted.blobs.names_in(naming.MODELS))) == (1, 3)
     submitted.blobs.delete("azureml", f"ExperimentRun/dcid.{name}/outputs/model.npz")
     submitted.rest()
     receipt = submitted.receipt()
@@ -198,7 +198,7 @@ def test_outputs_that_go_while_they_are_copied_leave_no_version_and_no_copies(su
         "The job completed, but its outputs lack model.npz.",
         None,
     )
-    assert (submitted.training.current(), submitted.blobs.names_in(names.MODELS)) == ([], [])
+    assert (submitted.training.current(), submitted.blobs.names_in(naming.MODELS)) == ([], [])
 
 
 def test_outputs_that_go_when_all_are_copied_are_registered(submitted: World, mocker: MockerFixture) -> None:
@@ -226,12 +226,12 @@ def test_it_waits_for_copies_and_starts_failed_ones_again(submitted: World, stat
     receipt = submitted.receipt()
     assert receipt.model is not None
     assert (receipt.status, receipt.model.copied, receipt.model.files) == (Status.COMPLETED, 0, 3)
-    assert submitted.blobs.get(names.MODELS, "digits/1/manifest.json") is None
+    assert submitted.blobs.get(naming.MODELS, "digits/1/manifest.json") is None
     submitted.blobs.hold_copies = False
     submitted.blobs.end_copies(status)
     submitted.rest()
     assert (submitted.receipt().status, len(submitted.training.versions)) == (Status.REGISTERED, 1)
-    assert submitted.blobs.read(names.MODELS, "digits/1/model.npz").data == b"weights"
+    assert submitted.blobs.read(naming.MODELS, "digits/1/model.npz").data == b"weights"
 
 
 def test_an_output_that_changed_after_its_copy_is_copied_again(submitted: World) -> None:
@@ -243,7 +243,7 @@ def test_an_output_that_changed_after_its_copy_is_copied_again(submitted: World)
     submitted.blobs.hold_copies = False
     submitted.blobs.upload("azureml", f"ExperimentRun/dcid.{name}/outputs/model.npz", b"WEIGHTS")
     submitted.rest()
-    assert submitted.blobs.read(names.MODELS, "digits/1/model.npz").data == b"WEIGHTS"
+    assert submitted.blobs.read(naming.MODELS, "digits/1/model.npz").data == b"WEIGHTS"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_an_output_that_changed_after_its_copy_is_copied_again(submitted: World)
 )
 def test_the_model_is_the_usual_file_or_the_only_one(submitted: World, files: dict[str, bytes], path: str) -> None:
     submitted.run_job(files=files)
-    manifest = ModelManifest.decoded(submitted.blobs.read(names.MODELS, "digits/1/manifest.json").data)
+    manifest = ModelManifest.decoded(submitted.blobs.read(naming.MODELS, "digits/1/manifest.json").data)
     assert manifest.path == path
 
 
@@ -321,8 +321,8 @@ def test_a_retry_of_a_registered_job_makes_a_version_of_its_own(submitted: World
     receipt = submitted.receipt()
     assert receipt.model is not None
     assert receipt.model.version == "2"
-    assert submitted.blobs.read(names.MODELS, "digits/1/model.npz").data == b"weights"
-    assert submitted.blobs.read(names.MODELS, "digits/2/model.npz").data == b"other weights"
+    assert submitted.blobs.read(naming.MODELS, "digits/1/model.npz").data == b"weights"
+    assert submitted.blobs.read(naming.MODELS, "digits/2/model.npz").data == b"other weights"
 
 
 def test_events_and_rounds_during_a_long_copy_do_not_add_up(submitted: World) -> None:

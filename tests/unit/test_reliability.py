@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from function_app import stale_markers
-from function_app.receipt import FINAL, MOVES, Status
+from function_app.domain.receipt import FINAL, MOVES, Status
+from function_app.operations import stale_markers
 from function_app.settings import Settings
 from function_app.timing import Timing
 

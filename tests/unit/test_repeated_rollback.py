@@ -8,11 +8,11 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from function_app import names
-from function_app.champion import REPEATED_FOR, Champion
+from function_app.domain import naming
+from function_app.domain.attempt import REMEMBERED
 from function_app.errors import PreconditionFailed, StorageUnavailable
-from function_app.http_api import create_api
-from function_app.idempotency import REMEMBERED
+from function_app.http.api import create_api
+from function_app.models.champion import REPEATED_FOR, Champion
 from tests.unit.api import LOCAL
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
@@ -167,4 +167,4 @@ def test_what_identifies_a_request_is_not_told(trained: World) -> None:
     assert stored not in answer.text
     promote(trained, "1")
     assert stored not in api(trained).get("/api/models/digits").text
-    assert stored.encode() in trained.blobs.read(names.MODELS, "digits/champion.json").data
+    assert stored.encode() in trained.blobs.read(naming.MODELS, "digits/champion.json").data

@@ -8,10 +8,10 @@ from http import HTTPStatus
 import httpx
 import pytest
 
+from function_app.domain.attempt import REMEMBERED
+from function_app.domain.receipt import Status
 from function_app.errors import PreconditionFailed, StorageUnavailable
-from function_app.http_api import create_api
-from function_app.idempotency import REMEMBERED
-from function_app.receipt import Status
+from function_app.http.api import create_api
 from function_app.timing import Timing
 from tests.unit.api import LOCAL
 from tests.unit.http_client import Client

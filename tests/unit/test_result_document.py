@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from function_app import lineage
-from function_app.job_result import LIMIT, JobResult, UnreadableResult, carried
-from function_app.lineage import shortened
-from function_app.result_document import MOST_METRICS, Malformed, read_result
-from function_app.training_service import BlobFolder
+from function_app.models import lineage
+from function_app.models.job_result import LIMIT, JobResult, UnreadableResult, carried
+from function_app.models.lineage import shortened
+from function_app.models.result_document import MOST_METRICS, Malformed, read_result
+from function_app.ports.training_service import BlobFolder
 from tests.unit.many_files import SHA256, result
 from tests.unit.memory import MemoryBlobs, VirtualClock
 

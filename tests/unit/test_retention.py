@@ -5,12 +5,12 @@ import pytest
 from attrs import evolve
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.deletion import State
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt, Status
 from function_app.errors import Refused, TrainingServiceError, TrainingServiceUnavailable
-from function_app.receipt import Receipt, Status
-from function_app.removal import DEPLOYED_TAG
-from function_app.retention import Retirement
+from function_app.models.deletion import DEPLOYED_TAG
+from function_app.operations.retention import Retirement
+from function_app.store.deletions import State
 from function_app.timing import Timing
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
@@ -50,13 +50,13 @@ def statuses(world: World) -> list[Status]:
 
 
 def snapshots(world: World) -> set[str]:
-    return {name.split("/")[1] for name in world.blobs.names_in(names.SNAPSHOTS)}
+    return {name.split("/")[1] for name in world.blobs.names_in(naming.SNAPSHOTS)}
 
 
 def audit(world: World) -> list[Retirement]:
     return [
-        Retirement.decoded(world.blobs.stored[names.RECEIPTS, name].data)
-        for name in world.blobs.names_in(names.RECEIPTS, ".retired/")
+        Retirement.decoded(world.blobs.stored[naming.RECEIPTS, name].data)
+        for name in world.blobs.names_in(naming.RECEIPTS, ".retired/")
     ]
 
 
@@ -122,7 +122,7 @@ class TestModels:
         first = world.receipts()[1]
         age(world, 31)
 
-        assert world.blobs.names_in(names.MODELS) == [
+        assert world.blobs.names_in(naming.MODELS) == [
             "digits/2/manifest.json",
             "digits/2/model.npz",
             "digits/3/manifest.json",
@@ -145,7 +145,7 @@ class TestModels:
         age(world, 31)
 
         assert statuses(world) == [Status.REGISTERED] * 3
-        assert "digits/1/model.npz" in world.blobs.names_in(names.MODELS)
+        assert "digits/1/model.npz" in world.blobs.names_in(naming.MODELS)
 
     def test_take_snapshots_with_them(self) -> None:
         world = made(keep_models=30, keep_snapshots=10)
@@ -177,7 +177,7 @@ class TestReceipts:
         age(world, 91)
 
         assert [receipt.drop for receipt in world.receipts()] == drops[2:]
-        assert len(world.blobs.names_in(names.RECEIPTS, ".by-time/")) == 2
+        assert len(world.blobs.names_in(naming.RECEIPTS, ".by-time/")) == 2
         assert snapshots(world) == {*drops[2:]}
         assert {(drop, part) for drop, part in parts(world) if part == "receipt"} == {
             (drops[0], "receipt"),
@@ -250,7 +250,7 @@ def test_leaves_what_is_being_deleted_alone() -> None:
 
 def test_one_experiment_that_cannot_be_read_does_not_keep_the_others() -> None:
     world = made(keep_snapshots=30)
-    world.blobs.upload(names.RECEIPTS, "aaa/latest.json", b"what is this?")
+    world.blobs.upload(naming.RECEIPTS, "aaa/latest.json", b"what is this?")
     age(world, 31)
 
     assert len(snapshots(world)) == 3
@@ -300,12 +300,12 @@ def test_looks_again_after_a_pause() -> None:
 
 
 def outcome(world: World) -> object:
-    own = [name for name in world.blobs.names_in(names.RECEIPTS) if not name.startswith((".retired/", ".journal/"))]
+    own = [name for name in world.blobs.names_in(naming.RECEIPTS) if not name.startswith((".retired/", ".journal/"))]
     return (
         own,
         [(one.name, one.status, one.forgotten) for one in world.receipts() if isinstance(one, Receipt)],
-        world.blobs.names_in(names.SNAPSHOTS),
-        world.blobs.names_in(names.MODELS),
+        world.blobs.names_in(naming.SNAPSHOTS),
+        world.blobs.names_in(naming.MODELS),
         [(one.version, one.archived) for one in world.training.versions],
         parts(world),
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from function_app.retrying import backoff, fraction
+from function_app.domain.backoff import backoff, fraction
 from function_app.timing import Timing
 
 CROWD = [f"digits-{number}" for number in range(1000)]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from function_app import names
-from function_app.receipt import Receipt, Status
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt, Status
 from tests.unit.hostile_archives import COMPRESSIONS, tarred, zipped
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
@@ -27,14 +27,14 @@ def dropped(world: World, **archives: bytes) -> Receipt:
 
 
 def snapshot(world: World, receipt: Receipt) -> dict[str, bytes]:
-    prefix = f"{names.snapshot_prefix('digits', receipt.drop)}scripts/"
-    found = world.blobs.names_in(names.SNAPSHOTS, prefix)
-    return {name.removeprefix(prefix): world.blobs.read(names.SNAPSHOTS, name).data for name in found}
+    prefix = f"{naming.snapshot_prefix('digits', receipt.drop)}scripts/"
+    found = world.blobs.names_in(naming.SNAPSHOTS, prefix)
+    return {name.removeprefix(prefix): world.blobs.read(naming.SNAPSHOTS, name).data for name in found}
 
 
 def manifest(world: World, receipt: Receipt) -> Any:  # noqa: ANN401 - plain JSON
-    name = f"{names.snapshot_prefix('digits', receipt.drop)}manifest.json"
-    return json.loads(world.blobs.read(names.SNAPSHOTS, name).data)
+    name = f"{naming.snapshot_prefix('digits', receipt.drop)}manifest.json"
+    return json.loads(world.blobs.read(naming.SNAPSHOTS, name).data)
 
 
 @pytest.mark.parametrize("suffix", [".zip", *COMPRESSIONS])
@@ -74,7 +74,7 @@ def test_one_of_two_folders_is_not(world: World) -> None:
 
 def test_its_job_yaml_counts_as_if_it_lay_there(world: World) -> None:
     job = (
-        names.JOB_YAML,
+        naming.JOB_YAML,
         b"command: python lib/network.py\nenvironment: {image: kedja.azurecr.io/x, conda_file: c.yml}\n",
     )
     receipt = dropped(world, code_zip=zipped([*CODE, job, ("c.yml", b"dependencies: [python=3.13]\n")]))
@@ -82,12 +82,12 @@ def test_its_job_yaml_counts_as_if_it_lay_there(world: World) -> None:
     document = next(iter(world.training.requests.values())).document
     assert "--shell 'python lib/network.py'" in document["command"]
     assert document["environment"]["conda_file"]["dependencies"] == ["python=3.13"]
-    assert names.JOB_YAML in snapshot(world, receipt)
-    assert names.JOB_YAML not in [file["name"] for file in manifest(world, receipt)["scripts"]]
+    assert naming.JOB_YAML in snapshot(world, receipt)
+    assert naming.JOB_YAML not in [file["name"] for file in manifest(world, receipt)["scripts"]]
 
 
 def test_a_wrong_job_yaml_in_it_is_rejected_with_its_line(world: World) -> None:
-    receipt = dropped(world, code_zip=zipped([*CODE, (names.JOB_YAML, b"comand: x\n")]))
+    receipt = dropped(world, code_zip=zipped([*CODE, (naming.JOB_YAML, b"comand: x\n")]))
     assert receipt.status is Status.REJECTED
     assert "line 1, column 1: comand: unknown key" in (receipt.reason or "")
 
@@ -110,7 +110,7 @@ def test_the_same_archive_is_the_same_drop(world: World) -> None:
 def test_a_retry_runs_what_was_unpacked(world: World) -> None:
     dropped(world, code_zip=zipped(CODE))
     name = world.run_job(exit_code=1)
-    world.blobs.delete(names.SCRIPTS, "digits/code.zip")
+    world.blobs.delete(naming.SCRIPTS, "digits/code.zip")
     receipt = world.kedja.jobs.retry(name)
     assert (receipt.status, len(receipt.attempts)) == (Status.SUBMITTED, 2)
     assert snapshot(world, receipt) == dict(CODE)
@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "in other letters": ({"code_zip": zipped(CODE), "Train_py": SCRIPT}, "'train.py' takes the place of 'Train.py'"),
     "a job.yaml too many": (
-        {"code_zip": zipped([*CODE, (names.JOB_YAML, b"")]), "job_yaml": b"{}"},
+        {"code_zip": zipped([*CODE, (naming.JOB_YAML, b"")]), "job_yaml": b"{}"},
         "'job.yaml' takes the place of 'job.yaml'",
     ),
     "another archive's": (
@@ -194,7 +194,7 @@ def test_one_that_is_deleted_while_it_is_read_is_no_failure(world: World) -> Non
     world.kedja = host(
         world,
         blobs=lambda port: Meanwhile(
-            port, "read", lambda: world.blobs.delete(names.SCRIPTS, "digits/code.zip"), about="digits/code.zip"
+            port, "read", lambda: world.blobs.delete(naming.SCRIPTS, "digits/code.zip"), about="digits/code.zip"
         ),
     )
     world.rest()

@@ -3,11 +3,11 @@ import random
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
-from function_app.answer import sequence, tried_again
-from function_app.attempt import AttemptOptions
+from function_app.domain import naming
+from function_app.domain.attempt import AttemptOptions
+from function_app.domain.receipt import Receipt, Status
+from function_app.domain.receipt_transitions import sequence, tried_again
 from function_app.errors import AppNotAllowed
-from function_app.receipt import Receipt, Status
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import SCRIPT, World
@@ -101,7 +101,7 @@ class TestWhatComesFirst:
         receipt = world.receipt()
         assert (receipt.status, receipt.received.scripts, receipt.received.data) == (Status.SUBMITTED, 1, 1)
         assert "python train.py" in receipt.spec["command"]
-        assert world.blobs.read(names.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == SCRIPT
+        assert world.blobs.read(naming.SNAPSHOTS, f"digits/{receipt.drop}/scripts/train.py").data == SCRIPT
 
     def test_data_alone_in_a_format_that_is_known(self, world: World) -> None:
         world.drop("data/digits/digits.npz")
@@ -136,7 +136,7 @@ class TestWaiting:
         world.drop_digits()
         for number in range(10):
             world.drop(f"data/digits/fast-{number}.npz")
-        world.blobs.upload(names.DATA, "digits/slow.npz", b"slow", committed=False)
+        world.blobs.upload(naming.DATA, "digits/slow.npz", b"slow", committed=False)
         world.go_on(60)
         assert (world.training.jobs, world.receipts()) == ({}, [])
         world.drop("data/digits/slow.npz", b"slow", hashed=False)
@@ -146,7 +146,7 @@ class TestWaiting:
 
     def test_ends_after_max_wait(self, world: World) -> None:
         world.drop_digits()
-        world.blobs.upload(names.DATA, "digits/slow.npz", b"slow", committed=False)
+        world.blobs.upload(naming.DATA, "digits/slow.npz", b"slow", committed=False)
         world.go_on(1790)
         assert world.training.jobs == {}
         world.go_on(30)
@@ -156,7 +156,7 @@ class TestWaiting:
     def test_ends_after_the_jobs_own_max_wait(self, world: World) -> None:
         world.drop("scripts/digits/job.yaml", b"kedja: {drop: {max_wait: 60}}\n")
         world.drop_digits()
-        world.blobs.upload(names.DATA, "digits/slow.npz", b"slow", committed=False)
+        world.blobs.upload(naming.DATA, "digits/slow.npz", b"slow", committed=False)
         world.go_on(50)
         assert world.training.jobs == {}
         world.go_on(30)
@@ -253,7 +253,7 @@ class TestWaiting:
         world.go_on(300)
         world.queues.messages.clear()
         for name in world.markers():
-            world.blobs.delete(names.RECEIPTS, name)
+            world.blobs.delete(naming.RECEIPTS, name)
         world.training.unavailable = False
         world.clock.advance(300)
         world.reconcile()
@@ -460,7 +460,7 @@ class TestDeleted:
         world.rest()
         world.run_job()
         world.clock.advance(60)
-        assert world.blobs.delete(names.DATA, "digits/more.npz")
+        assert world.blobs.delete(naming.DATA, "digits/more.npz")
         world.announce("data/digits/more.npz")
         world.rest()
         world.reconcile()
@@ -473,7 +473,7 @@ class TestDeleted:
         world.rest()
         world.run_job()
         world.clock.advance(60)
-        assert world.blobs.delete(names.DATA, "digits/more.npz")
+        assert world.blobs.delete(naming.DATA, "digits/more.npz")
         world.drop("data/digits/digits.npz", b"digits")
         world.rest()
         assert len(world.receipts()) == len(world.training.jobs) == 2
@@ -545,23 +545,23 @@ class TestOutsideOfAnyFolder:
 
 class TestPaused:
     def test_nothing_is_taken_and_nothing_is_lost(self, world: World) -> None:
-        world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"{}")
+        world.blobs.upload(naming.RECEIPTS, naming.PAUSED_BLOB, b"{}")
         world.drop_digits()
         for _ in range(40):
             world.go_on(300)
             world.reconcile()
         assert world.receipts() == []
         assert len(world.queues.messages) == 1
-        world.blobs.delete(names.RECEIPTS, names.PAUSED_BLOB)
+        world.blobs.delete(naming.RECEIPTS, naming.PAUSED_BLOB)
         world.rest()
         assert world.receipt().status is Status.SUBMITTED
 
     def test_does_not_count_as_waiting_for_files(self, world: World) -> None:
-        world.blobs.upload(names.RECEIPTS, names.PAUSED_BLOB, b"{}")
+        world.blobs.upload(naming.RECEIPTS, naming.PAUSED_BLOB, b"{}")
         world.drop_digits()
         world.go_on(7200)
-        world.blobs.upload(names.DATA, "digits/slow.npz", b"", committed=False)
-        world.blobs.delete(names.RECEIPTS, names.PAUSED_BLOB)
+        world.blobs.upload(naming.DATA, "digits/slow.npz", b"", committed=False)
+        world.blobs.delete(naming.RECEIPTS, naming.PAUSED_BLOB)
         world.go_on(120)
         assert world.receipts() == []
 

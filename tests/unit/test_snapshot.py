@@ -1,10 +1,10 @@
 import pytest
 
-from function_app import names
-from function_app.drop import Drop
-from function_app.job_spec import parse_job_yaml
-from function_app.snapshot import ChangedMeanwhile, CopyUnderWay, Snapshots
-from function_app.storage import CopyStatus
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.jobspec.schema import parse_job_yaml
+from function_app.ports.storage import CopyStatus
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay, Snapshots
 from tests.unit.memory import MemoryBlobs
 
 DROP = "d" * 64
@@ -12,19 +12,19 @@ DROP = "d" * 64
 
 @pytest.fixture
 def drop(blobs: MemoryBlobs) -> Drop:
-    blobs.upload(names.SCRIPTS, "Dígits #1/train.py", b"script")
-    blobs.upload(names.SCRIPTS, "Dígits #1/lib/a+b.py", b"module")
-    blobs.upload(names.SCRIPTS, "Dígits #1/job.yaml", b"{}")
+    blobs.upload(naming.SCRIPTS, "Dígits #1/train.py", b"script")
+    blobs.upload(naming.SCRIPTS, "Dígits #1/lib/a+b.py", b"module")
+    blobs.upload(naming.SCRIPTS, "Dígits #1/job.yaml", b"{}")
     for number in range(150):
-        blobs.upload(names.DATA, f"Dígits #1/{number}.png", b"12", hashed=number > 0)
+        blobs.upload(naming.DATA, f"Dígits #1/{number}.png", b"12", hashed=number > 0)
     return Drop.take(blobs, "Dígits #1")
 
 
 def test_scripts_are_copied_as_they_were(blobs: MemoryBlobs, drop: Drop) -> None:
     Snapshots(blobs).copy_scripts(drop, DROP)
     prefix = f"{drop.experiment}/{DROP}/scripts/"
-    assert blobs.names_in(names.SNAPSHOTS) == [f"{prefix}{name}" for name in ("job.yaml", "lib/a+b.py", "train.py")]
-    assert blobs.read(names.SNAPSHOTS, f"{prefix}lib/a+b.py").data == b"module"
+    assert blobs.names_in(naming.SNAPSHOTS) == [f"{prefix}{name}" for name in ("job.yaml", "lib/a+b.py", "train.py")]
+    assert blobs.read(naming.SNAPSHOTS, f"{prefix}lib/a+b.py").data == b"module"
 
 
 def test_copying_again_copies_nothing(blobs: MemoryBlobs, drop: Drop) -> None:
@@ -35,10 +35,10 @@ def test_copying_again_copies_nothing(blobs: MemoryBlobs, drop: Drop) -> None:
 
 
 def test_a_script_that_changed_is_not_copied(blobs: MemoryBlobs, drop: Drop) -> None:
-    blobs.upload(names.SCRIPTS, "Dígits #1/train.py", b"another")
+    blobs.upload(naming.SCRIPTS, "Dígits #1/train.py", b"another")
     with pytest.raises(ChangedMeanwhile, match=r"train\.py changed"):
         Snapshots(blobs).copy_scripts(drop, DROP)
-    blobs.delete(names.SCRIPTS, "Dígits #1/train.py")
+    blobs.delete(naming.SCRIPTS, "Dígits #1/train.py")
     with pytest.raises(ChangedMeanwhile, match=r"train\.py changed"):
         Snapshots(blobs).copy_scripts(drop, DROP)
 
@@ -72,7 +72,7 @@ def test_hashes_say_whether_data_or_scripts_are_the_same(blobs: MemoryBlobs, dro
         return received.scripts_sha256, received.data_sha256
 
     scripts, data = described()
-    blobs.upload(names.SCRIPTS, "Dígits #1/train.py", b"Script")
+    blobs.upload(naming.SCRIPTS, "Dígits #1/train.py", b"Script")
     assert described() == (described()[0], data)
     assert described()[0] != scripts
 

@@ -22,15 +22,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from function_app import names
-from function_app.artifacts import ModelManifest
-from function_app.champion import Candidate, Intervention
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import KedjaError, TrainingServiceUnavailable
-from function_app.kedja import Kedja
-from function_app.pause import Pauses
-from function_app.receipt import Status
-from function_app.snapshot import MANIFEST, SPEC
-from function_app.training_service import RECEIPT_TAG, JobStatus
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Candidate, Intervention
+from function_app.operations.service import Kedja
+from function_app.ports.training_service import RECEIPT_TAG, JobStatus
+from function_app.store.pause import Pauses
+from function_app.store.snapshots import MANIFEST, SPEC
 from tests.profiles import examples
 from tests.unit.chain_oracle import Oracle, all_receipts
 from tests.unit.meanwhile import Meanwhile, host
@@ -143,7 +143,7 @@ class Chain(RuleBasedStateMachine):
         self.deleted.discard(folder)
         self.asked[folder] += 1
         for number in range(times):
-            self.world.queues.send(names.BLOB_EVENTS, blob_created(path), delay=late * (number + 1))
+            self.world.queues.send(naming.BLOB_EVENTS, blob_created(path), delay=late * (number + 1))
         self.world.go_on(seconds)
 
     @rule(
@@ -186,7 +186,7 @@ class Chain(RuleBasedStateMachine):
             self.world.call(message)
         before, misses = len(self.world.blobs.calls), self.world.blobs.misses
         self._deliver(message, self._host(how, at, pick, after=after))
-        if message.queue == names.BLOB_EVENTS and how == "once" and self.world.blobs.misses == misses:
+        if message.queue == naming.BLOB_EVENTS and how == "once" and self.world.blobs.misses == misses:
             calls = self.world.blobs.calls[before:]
             writes = [one for one in calls if one.operation in ("create", "replace", "delete", "copy")]
             assert len(writes) <= 1, f"An event cost {writes}."
@@ -232,11 +232,11 @@ class Chain(RuleBasedStateMachine):
         if what == "a blob is missed once":
             blobs.misses_in = at
         elif what.startswith("a snapshot"):
-            kept = [name for name in blobs.names_in(names.SNAPSHOTS) if name.endswith((SPEC, MANIFEST))]
+            kept = [name for name in blobs.names_in(naming.SNAPSHOTS) if name.endswith((SPEC, MANIFEST))]
             if kept and what == "a snapshot is lost":
-                del blobs.stored[names.SNAPSHOTS, kept[pick % len(kept)]]
+                del blobs.stored[naming.SNAPSHOTS, kept[pick % len(kept)]]
             elif kept:
-                blobs.upload(names.SNAPSHOTS, kept[pick % len(kept)], b"{")
+                blobs.upload(naming.SNAPSHOTS, kept[pick % len(kept)], b"{")
         elif jobs and what == "a job is missed once":
             self.world.training.hidden_once = {jobs[pick % len(jobs)].name}
         elif jobs:
@@ -315,7 +315,7 @@ class Chain(RuleBasedStateMachine):
         return self.sound
 
     def _delete(self, pick: int) -> None:
-        dropped = [(where, name) for where, name in self.world.blobs.stored if where in (names.DATA, names.SCRIPTS)]
+        dropped = [(where, name) for where, name in self.world.blobs.stored if where in (naming.DATA, naming.SCRIPTS)]
         if dropped:
             place = dropped[pick % len(dropped)]
             del self.world.blobs.stored[place]
@@ -324,7 +324,7 @@ class Chain(RuleBasedStateMachine):
     def _roll_back_twice(self, pick: int, at: int) -> None:
         """Roll a model back in a process that may be killed, and send the same request again."""
         blobs, end = self.world.blobs, "/champion.json"
-        models = [name.removesuffix(end) for name in blobs.names_in(names.MODELS) if name.endswith(end)]
+        models = [name.removesuffix(end) for name in blobs.names_in(naming.MODELS) if name.endswith(end)]
         if not models:
             return
         model = models[pick % len(models)]

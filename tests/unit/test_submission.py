@@ -4,10 +4,10 @@ import json
 import pytest
 from pytest_mock import MockerFixture
 
-from function_app import names
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import AppNotAllowed
-from function_app.receipt import Status
-from function_app.turns import SubmitRequest
+from function_app.jobs.job_queue import SubmitRequest
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.world import World
@@ -76,7 +76,7 @@ def test_it_is_tried_again_while_the_service_does_not_answer(unavailable: World)
     assert unavailable.receipt().status is Status.SUBMITTING
     (message,) = unavailable.queues.messages
     request = SubmitRequest.model_validate(json.loads(message.body))
-    assert (message.queue, request.tries) == (names.SETTLED_DROPS, 1)
+    assert (message.queue, request.tries) == (naming.SETTLED_DROPS, 1)
     unavailable.go_on(3600)
     unavailable.training.unavailable = False
     unavailable.rest()
@@ -133,8 +133,8 @@ def test_an_attempt_that_another_release_submitted_is_still_this_attempt(world: 
     assert receipt.job is not None
     world.training.requests[receipt.job] = type(request)(name=request.name, document={"compute": "other"})
     earlier = receipt.with_(status=Status.SUBMITTING)
-    name = names.receipt_blob("digits", receipt.drop)
-    world.blobs.replace(names.RECEIPTS, name, earlier.encoded())
+    name = naming.receipt_blob("digits", receipt.drop)
+    world.blobs.replace(naming.RECEIPTS, name, earlier.encoded())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.SUBMITTED
 
@@ -151,7 +151,7 @@ def test_a_foreign_job_of_the_same_name_is_a_conflict(world: World) -> None:
         name=job.name, status=job.status, detail="", experiment="digits", tags={"kedja_receipt": "other/one"}
     )
     earlier = receipt.with_(status=Status.SUBMITTING)
-    world.blobs.replace(names.RECEIPTS, names.receipt_blob("digits", receipt.drop), earlier.encoded())
+    world.blobs.replace(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop), earlier.encoded())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.REJECTED
 

@@ -2,10 +2,10 @@ from datetime import timedelta
 
 import pytest
 
-from function_app import names
-from function_app.receipt import NOT_STARTED, Receipt, Status
-from function_app.supersession import Supersession
-from function_app.training_service import JobRequest, JobStatus
+from function_app.domain import naming
+from function_app.domain.receipt import NOT_STARTED, Receipt, Status
+from function_app.jobs.supersession import Supersession
+from function_app.ports.training_service import JobRequest, JobStatus
 from tests.unit.sample_receipt import make
 from tests.unit.world import World
 
@@ -54,7 +54,7 @@ def test_one_that_is_queued_is_over_at_once(supersession: Supersession, world: W
     supersession.advance(newer, supersede=True)
     older = world.kedja.receipts.load("digits", "a" * 64)
     assert (older.status, older.superseded_by) == (Status.SUPERSEDED, newer.drop)
-    assert world.blobs.names_in(names.RECEIPTS, ".queued/") == []
+    assert world.blobs.names_in(naming.RECEIPTS, ".queued/") == []
     assert world.publisher.types() == ["Kedja.JobCanceled"]
     assert world.opened() == [f".open/digits/{newer.drop}"]
     assert ("get", "digits-a") not in world.training.calls
@@ -113,8 +113,8 @@ def test_one_that_waits_is_over(supersession: Supersession, world: World) -> Non
     world.kedja.receipts.advance(world.kedja.receipts.load("digits", "a" * 64))
     supersession.advance(receipt(world, "b", 2, Status.WAITING, opened=False), supersede=False)
     assert status(world, "a") is Status.SUPERSEDED
-    (name,) = [name for name in world.blobs.names_in(names.RECEIPTS, ".by-time/") if name.endswith("a" * 64)]
-    assert world.blobs.stored[names.RECEIPTS, name].item.metadata["status"] == "superseded"
+    (name,) = [name for name in world.blobs.names_in(naming.RECEIPTS, ".by-time/") if name.endswith("a" * 64)]
+    assert world.blobs.stored[naming.RECEIPTS, name].item.metadata["status"] == "superseded"
 
 
 def test_repeated_it_changes_nothing(supersession: Supersession, world: World) -> None:

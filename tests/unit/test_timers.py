@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from function_app import names
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.drops.intake import Marker, SettleRequest
 from function_app.errors import StorageError, StorageUnavailable
-from function_app.experiments import Experiments
-from function_app.intake import Marker, SettleRequest
-from function_app.receipt import Status
-from function_app.stale_markers import LONGEST, SENT_AGAIN_AFTER
+from function_app.operations.experiments import Experiments
+from function_app.operations.stale_markers import LONGEST, SENT_AGAIN_AFTER
+from function_app.operations.walk import EXPERIMENTS_AT_ONCE
 from function_app.timing import Timing
-from function_app.walk import EXPERIMENTS_AT_ONCE
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
 
@@ -68,7 +68,7 @@ class TestDeletion:
         world.rest()
         world.run_job(world.receipt().job, exit_code=1)
         assert world.receipt().model is None
-        world.blobs.delete(names.MODELS, "numerals/champion.json")
+        world.blobs.delete(naming.MODELS, "numerals/champion.json")
         world.kedja.experiments.delete("digits", by="ada", force=False)
         world.clock.advance(LATER)
         world.kedja.housekeeping.run()
@@ -79,7 +79,7 @@ class TestDeletion:
         for number in range(3):
             world.drop("data/digits/more.npz", str(number).encode())
             train(world)
-        world.blobs.delete(names.MODELS, "digits/champion.json")
+        world.blobs.delete(naming.MODELS, "digits/champion.json")
         world.kedja.experiments.delete("digits", by="ada", force=False)
         world.clock.advance(LATER)
         slow = Timing().deletion_round * 0.6
@@ -116,7 +116,7 @@ class TestWalk:
         for number in range(EXPERIMENTS_AT_ONCE + 1):
             world.drop(f"data/e{number:02}/a.npz", times=0)
         world.clock.advance(300)
-        world.blobs.upload(names.RECEIPTS, ".walk", b'{"container": "data", "token": "of another account"}')
+        world.blobs.upload(naming.RECEIPTS, ".walk", b'{"container": "data", "token": "of another account"}')
 
         def refuse() -> None:
             raise error
@@ -125,7 +125,7 @@ class TestWalk:
         refused.walk.run(id="a round")
         assert world.markers() == []
         refusing = isinstance(error, StorageUnavailable)
-        kept = world.blobs.read(names.RECEIPTS, ".walk").data
+        kept = world.blobs.read(naming.RECEIPTS, ".walk").data
         assert (b"of another account" in kept) is refusing
         if not refusing:
             world.kedja.walk.run(id="another")
@@ -134,14 +134,14 @@ class TestWalk:
     def test_leaves_an_experiment_alone_while_it_is_deleted(self, world: World) -> None:
         train(world)
         world.kedja.experiments.delete("digits", by="ada", force=False)
-        world.blobs.delete(names.RECEIPTS, names.latest_blob("digits"))
+        world.blobs.delete(naming.RECEIPTS, naming.latest_blob("digits"))
         world.clock.advance(300)
         world.kedja.walk.run(id="a round")
         assert world.markers() == []
 
     def test_goes_on_beside_the_place_that_an_older_release_kept(self, world: World) -> None:
         kept = b'{"container": "scripts", "token": "t", "last": "x", "opened": "digits/1"}'
-        world.blobs.upload(names.RECEIPTS, ".reconcile", kept)
+        world.blobs.upload(naming.RECEIPTS, ".reconcile", kept)
         world.drop("data/digits/digits.npz", times=0)
         world.clock.advance(300)
         world.reconcile()
@@ -180,7 +180,7 @@ class TestStaleMarkers:
     def test_of_an_older_release_are_sent_again(self, world: World) -> None:
         request = SettleRequest(experiment="digits", folder="digits", trigger="an event")
         old = Marker(message="m", request=request).model_dump_json(exclude={"sent", "sent_at"}).encode()
-        world.blobs.upload(names.RECEIPTS, ".settling/digits", old)
+        world.blobs.upload(naming.RECEIPTS, ".settling/digits", old)
         assert self.rounds(world, 2) == [1, 0]
 
     def test_whose_look_begins_meanwhile_are_not_written_again(self, world: World) -> None:

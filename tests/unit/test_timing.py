@@ -8,9 +8,9 @@ import pytest
 from attrs import fields
 from pytest_mock import MockerFixture
 
-from function_app import names
+from function_app.domain import naming
+from function_app.domain.receipt import Status
 from function_app.errors import TrainingServiceUnavailable
-from function_app.receipt import Status
 from function_app.settings import Settings
 from function_app.timing import Timing
 from tests.unit.memory_training import MemoryTraining
@@ -30,7 +30,7 @@ def read_in(source: Path) -> set[str]:
 
 
 def test_each_field_is_read() -> None:
-    assert set().union(*map(read_in, SERVICE.glob("*.py"))) == set(FIELDS)
+    assert set().union(*map(read_in, SERVICE.rglob("*.py"))) == set(FIELDS)
 
 
 def test_each_field_is_documented() -> None:
@@ -53,7 +53,7 @@ def delays(world: World) -> list[float]:
 
 def test_a_paused_folder_is_looked_at_after_the_given_time() -> None:
     world = World.make(timing=Timing(paused_check=7.0))
-    world.blobs.create(names.RECEIPTS, names.PAUSED_BLOB, b"{}")
+    world.blobs.create(naming.RECEIPTS, naming.PAUSED_BLOB, b"{}")
     world.drop("data/digits/digits.npz")
     world.go_on(10)
     assert delays(world) == [7.0]

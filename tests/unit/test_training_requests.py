@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from function_app import names
+from function_app.domain import naming
 from function_app.errors import BlobNotFound, KedjaError, StorageUnavailable
-from function_app.poison import PoisonMessage
-from function_app.storage import Blob
+from function_app.operations.poison import PoisonMessage
+from function_app.ports.storage import Blob
 from tests.unit.api import LOCAL, api_over
 from tests.unit.http_client import Client
 from tests.unit.meanwhile import Meanwhile, host
@@ -28,18 +28,18 @@ def digits(world: World) -> None:
 
 
 def kept(world: World) -> list[str]:
-    return world.blobs.names_in(names.SNAPSHOTS, ".requests/")
+    return world.blobs.names_in(naming.SNAPSHOTS, ".requests/")
 
 
 def told(world: World) -> str:
     """Return all that queues and receipts hold."""
-    blobs = [stored.data for (container, _), stored in world.blobs.stored.items() if container == names.RECEIPTS]
+    blobs = [stored.data for (container, _), stored in world.blobs.stored.items() if container == naming.RECEIPTS]
     return repr((blobs, [message.body for message in world.queues.messages]))
 
 
 def poisoned(world: World) -> list[PoisonMessage]:
-    places = world.blobs.names_in(names.RECEIPTS, ".poison/")
-    return [PoisonMessage.decoded(world.blobs.stored[names.RECEIPTS, name].data) for name in places]
+    places = world.blobs.names_in(naming.RECEIPTS, ".poison/")
+    return [PoisonMessage.decoded(world.blobs.stored[naming.RECEIPTS, name].data) for name in places]
 
 
 def replay(world: World) -> Any:  # noqa: ANN401 - JSON
@@ -58,7 +58,7 @@ def ask(world: World) -> None:
 
 def ask_as_before(world: World) -> None:
     """Have a message on the queue that an older release put there."""
-    world.queues.send(names.SETTLED_DROPS, OLD)
+    world.queues.send(naming.SETTLED_DROPS, OLD)
 
 
 ways = pytest.mark.parametrize("way", [ask, ask_as_before])
@@ -70,7 +70,7 @@ def test_a_message_has_an_id_and_no_values(world: World) -> None:
     values = json.loads(message.body)
     assert values.keys() == {"kind", "source", "code", "experiment", "id", "tries", "since", "again"}
     assert kept(world) == [f".requests/digits/{values['id']}.json"]
-    assert json.loads(world.blobs.read(names.SNAPSHOTS, kept(world)[0]).data) == SPEC
+    assert json.loads(world.blobs.read(naming.SNAPSHOTS, kept(world)[0]).data) == SPEC
 
 
 @ways
@@ -89,7 +89,7 @@ def test_a_message_that_comes_again_does_nothing(world: World) -> None:
     (message,) = world.queues.messages
     world.rest()
     before = world.receipt()
-    world.queues.put(names.SETTLED_DROPS, message.body)
+    world.queues.put(naming.SETTLED_DROPS, message.body)
     world.rest()
     assert (world.receipt(), world.failures) == (before, [])
 
@@ -143,7 +143,7 @@ def test_what_failed_is_kept_without_values_and_replayed(world: World, way: Call
 @pytest.mark.parametrize("spec", [VALUE, [VALUE], {"experiment_name": [VALUE]}, {"environment_variables": VALUE}])
 @pytest.mark.parametrize("source", ["/shop", None])
 def test_of_a_message_that_is_wrong_poison_has_no_values(world: World, spec: object, source: str | None) -> None:
-    world.queues.send(names.SETTLED_DROPS, {**OLD, "spec": spec, "source": source})
+    world.queues.send(naming.SETTLED_DROPS, {**OLD, "spec": spec, "source": source})
     world.rest()
     assert len(poisoned(world)) == 1
     assert VALUE not in told(world)
@@ -153,8 +153,8 @@ def test_of_a_message_that_is_wrong_poison_has_no_values(world: World, spec: obj
 def test_poison_of_an_older_release_is_replayed(world: World) -> None:
     digits(world)
     body = json.dumps(OLD)
-    old = PoisonMessage(queue=names.SETTLED_DROPS, message="m", body=body, reason="r", at=world.clock())
-    world.blobs.replace(names.RECEIPTS, names.poison_blob(names.SETTLED_DROPS, "m"), old.encoded())
+    old = PoisonMessage(queue=naming.SETTLED_DROPS, message="m", body=body, reason="r", at=world.clock())
+    world.blobs.replace(naming.RECEIPTS, naming.poison_blob(naming.SETTLED_DROPS, "m"), old.encoded())
     assert len(replay(world)["replayed"]) == 1
     assert VALUE not in told(world)
     world.rest()
@@ -165,7 +165,7 @@ def test_poison_of_an_older_release_is_replayed(world: World) -> None:
 def test_replay_refuses_what_is_gone(world: World) -> None:
     ask(world)
     world.rest()
-    world.blobs.delete(names.SNAPSHOTS, kept(world)[0])
+    world.blobs.delete(naming.SNAPSHOTS, kept(world)[0])
     answer = replay(world)
     (left,) = answer["left"]
     assert answer["replayed"] == []
@@ -193,7 +193,7 @@ def test_one_odd_answer_of_storage_does_not_make_it_answered(world: World) -> No
 def test_what_cannot_be_read_fails_and_stays(world: World, data: bytes) -> None:
     ask(world)
     (name,) = kept(world)
-    world.blobs.replace(names.SNAPSHOTS, name, data)
+    world.blobs.replace(naming.SNAPSHOTS, name, data)
     (message,) = world.queues.messages
     with pytest.raises(KedjaError, match=r"is no JSON object"):
         world.kedja.on_settled(message.body, message=message.id)
@@ -212,8 +212,8 @@ def test_a_message_leads_to_no_other_place(world: World, experiment: str) -> Non
 def test_what_failed_is_noted_on_the_latest_receipt(world: World) -> None:
     world.drop_digits()
     world.rest()
-    world.blobs.delete(names.SCRIPTS, "digits/train.py")
-    world.blobs.delete(names.DATA, "digits/digits.npz")
+    world.blobs.delete(naming.SCRIPTS, "digits/train.py")
+    world.blobs.delete(naming.DATA, "digits/digits.npz")
     ask_as_before(world)
     world.rest()
     (note,) = world.receipt().attention

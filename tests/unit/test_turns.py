@@ -2,10 +2,11 @@
 
 import pytest
 
-from function_app import names
-from function_app.admission import RUNNING_BLOB, Running
-from function_app.receipt import Status
-from function_app.training_service import JobStatus
+from function_app.container import assemble
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.jobs.slots import RUNNING_BLOB, Running
+from function_app.ports.training_service import JobStatus
 from tests.unit.meanwhile import Meanwhile, host
 from tests.unit.world import SCRIPT, World
 
@@ -26,12 +27,12 @@ def drop(world: World, content: str, folder: str = "digits") -> None:
 
 
 def places(world: World) -> dict[str, str]:
-    stored = world.blobs.stored.get((names.RECEIPTS, RUNNING_BLOB))
+    stored = world.blobs.stored.get((naming.RECEIPTS, RUNNING_BLOB))
     return dict(Running.decoded(stored.data).jobs) if stored else {}
 
 
 def marks(world: World) -> list[str]:
-    return world.blobs.names_in(names.RECEIPTS, ".queued/")
+    return world.blobs.names_in(naming.RECEIPTS, ".queued/")
 
 
 def statuses(world: World, folder: str = "digits") -> list[Status]:
@@ -134,7 +135,7 @@ def test_a_new_drop_does_not_overtake_those_that_wait() -> None:
 
 def drop_alone(world: World) -> None:
     """Drop into another folder and have it settled while somebody holds the world still."""
-    from function_app.intake import SettleRequest  # noqa: PLC0415 - here alone
+    from function_app.drops.intake import SettleRequest  # noqa: PLC0415 - here alone
 
     world.drop("scripts/c/train.py", SCRIPT, times=0)
     world.drop("data/c/c.npz", b"c", times=0)
@@ -159,7 +160,7 @@ class TestCanceled:
         full.training.finish(full.live_jobs()[0].name)
         (message,) = full.queues.messages
         full.deliver(message)
-        (message,) = full.queues.of(names.SETTLED_DROPS)
+        (message,) = full.queues.of(naming.SETTLED_DROPS)
         canceled = full.kedja.receipts.change(
             second, lambda now: now.moved(Status.CANCELED, full.clock(), "Somebody canceled it.")
         )
@@ -197,9 +198,9 @@ def test_a_newer_drop_takes_the_place_in_the_queue() -> None:
 class TestRepair:
     def test_of_a_lost_message(self, full: World) -> None:
         full.training.finish(full.live_jobs()[0].name)
-        while full.queues.of(names.RUN_EVENTS):
-            full.deliver(full.queues.of(names.RUN_EVENTS)[0])
-        assert full.queues.of(names.SETTLED_DROPS)
+        while full.queues.of(naming.RUN_EVENTS):
+            full.deliver(full.queues.of(naming.RUN_EVENTS)[0])
+        assert full.queues.of(naming.SETTLED_DROPS)
         full.queues.messages.clear()
         rounds(full, 1)
         assert [job.name for job in full.live_jobs()] == [full.receipts()[1].job]
@@ -211,20 +212,20 @@ class TestRepair:
 
     def test_of_a_mark_that_is_gone(self, full: World) -> None:
         for name in marks(full):
-            full.blobs.delete(names.RECEIPTS, name)
+            full.blobs.delete(naming.RECEIPTS, name)
         full.run_job()
         rounds(full, 1)
         assert len(full.live_jobs()) == 1
         assert len(marks(full)) == 1
 
     def test_of_the_whole_blob(self, full: World) -> None:
-        full.blobs.delete(names.RECEIPTS, RUNNING_BLOB)
+        full.blobs.delete(naming.RECEIPTS, RUNNING_BLOB)
         rounds(full, 1)
         assert set(places(full)) == {full.receipts()[0].job}
         assert len(full.live_jobs()) == 1
 
     def test_of_limits_that_were_switched_off(self, full: World) -> None:
-        full.kedja = World.make(max_jobs=0, max_jobs_per_experiment=0).kedja.assemble(
+        full.kedja = assemble(
             limited().kedja.settings,
             blobs=full.blobs,
             queues=full.queues,
@@ -281,7 +282,7 @@ def test_never_more_than_the_limit_in_any_order() -> None:
 
 def test_a_receipt_that_cannot_be_read_does_not_keep_the_others_waiting(full: World) -> None:
     first, second, third = full.receipts()
-    full.blobs.upload(names.RECEIPTS, f"{second.name}.json", b"what is this?")
+    full.blobs.upload(naming.RECEIPTS, f"{second.name}.json", b"what is this?")
     full.training.finish(str(first.job))
     full.rest()
 
@@ -293,7 +294,7 @@ def test_the_place_of_a_receipt_that_cannot_be_read_is_taken_back(full: World) -
     first, second, _ = full.receipts()
     full.training.move(str(first.job), JobStatus.CANCELED)
     full.queues.messages.clear()
-    full.blobs.upload(names.RECEIPTS, f"{first.name}.json", b"what is this?")
+    full.blobs.upload(naming.RECEIPTS, f"{first.name}.json", b"what is this?")
     rounds(full)
 
     assert full.kedja.receipts.load("digits", second.drop).job in full.training.jobs

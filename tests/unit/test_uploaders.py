@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from attrs import define, field
 
-from function_app.uploaders import Links
+from function_app.drops.uploaders import Links
 from tests.unit.world import World
 
 

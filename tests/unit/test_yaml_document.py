@@ -7,9 +7,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.errors import InvalidJobSpec
-from function_app.job_problem import Path, Position, Problem
-from function_app.yaml_document import MAX_BYTES, MAX_DEPTH, parse_yaml
+from function_app.jobspec.problem import InvalidJobSpec, Path, Position, Problem
+from function_app.jobspec.yaml_source import MAX_BYTES, MAX_DEPTH, parse_yaml
 
 NO_NUMBER = "not valid YAML: a number that cannot be read; put it in quotes if it is text"
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from function_app import names
-from function_app.champion import Champion
-from function_app.ownership import ModelOwner
-from function_app.storage import CopyStatus
-from function_app.training_service import JobStatus
+from function_app.domain import naming
+from function_app.models.champion import Champion
+from function_app.models.ownership import ModelOwner
+from function_app.ports.storage import CopyStatus
+from function_app.ports.training_service import JobStatus
 from tests.unit.hostile_archives import zipped
 from tests.unit.world import SCRIPT, World
 
@@ -103,25 +103,25 @@ def approve(world: World) -> None:
 def upload_digits_untold(world: World) -> None:
     """Upload files, and have nothing tell of them or of the run."""
     world.tells_of_runs = False
-    world.blobs.upload(names.SCRIPTS, "digits/train.py", SCRIPT)
-    world.blobs.upload(names.DATA, "digits/digits.npz", b"digits")
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
+    world.blobs.upload(naming.DATA, "digits/digits.npz", b"digits")
 
 
 def ask_for_nobodys_job(world: World) -> None:
-    world.queues.send(names.RUN_EVENTS, {"kind": "look", "job": "nobody's", "since": world.clock().isoformat()})
+    world.queues.send(naming.RUN_EVENTS, {"kind": "look", "job": "nobody's", "since": world.clock().isoformat()})
 
 
 def upload_for_vision(world: World) -> None:
     """Make `vision` an experiment, and so its model its own."""
-    world.blobs.upload(names.DATA, "vision/a", b"a")
+    world.blobs.upload(naming.DATA, "vision/a", b"a")
 
 
 def share_model_of_vision(world: World) -> None:
     """Share a model whose champion is one of an earlier release."""
     champion = Champion(model="vision", version="1", sequence=1, receipt="vision/1", since=world.clock())
     owner = ModelOwner(model="vision", owner="vision", allowed=("digits",), since=world.clock())
-    world.blobs.upload(names.MODELS, names.champion_blob("vision"), champion.encoded())
-    world.blobs.upload(names.MODELS, names.owner_blob("vision"), owner.encoded())
+    world.blobs.upload(naming.MODELS, naming.champion_blob("vision"), champion.encoded())
+    world.blobs.upload(naming.MODELS, naming.owner_blob("vision"), owner.encoded())
 
 
 def cancel(world: World) -> None:

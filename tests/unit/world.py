@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 from attrs import define, evolve, field
 
-from function_app import names
-from function_app.kedja import Kedja
-from function_app.receipt import Receipt
+from function_app.container import assemble
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt
+from function_app.operations.service import Kedja
+from function_app.ports.storage import Blobs, Queues
+from function_app.ports.training_service import Job, JobStatus, TrainingService
 from function_app.settings import Settings
-from function_app.storage import Blobs, Queues
-from function_app.training_service import Job, JobStatus, TrainingService
 from tests.unit.memory import MemoryBlobs, MemoryQueues, Message, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
 
@@ -104,7 +105,7 @@ class World:
         """Have Event Grid tell of a file."""
         event = blob_created(path)
         for _ in range(times):
-            self.queues.send(names.BLOB_EVENTS, event)
+            self.queues.send(naming.BLOB_EVENTS, event)
 
     def drop_digits(self) -> None:
         """Drop a script and its data, the ordinary way."""
@@ -157,9 +158,9 @@ class World:
         self.asked += 1
         if message.queue.endswith("-poison"):
             self.kedja.on_poison(message.queue.removesuffix("-poison"), message.body, message=message.id)
-        elif message.queue == names.BLOB_EVENTS:
+        elif message.queue == naming.BLOB_EVENTS:
             self.kedja.on_blob_event(message.body, message=message.id, delivery=message.deliveries)
-        elif message.queue == names.SETTLED_DROPS:
+        elif message.queue == naming.SETTLED_DROPS:
             self.kedja.on_settled(message.body, message=message.id)
         else:
             self.kedja.on_run_event(message.body)
@@ -201,10 +202,10 @@ class World:
 
     def receipts(self, folder: str = "digits") -> list[Receipt]:
         """Return the receipts of an experiment, oldest first."""
-        prefix = f"{names.slug(folder)}/" if not folder.startswith("_") else f"{folder}/"
+        prefix = f"{naming.slug(folder)}/" if not folder.startswith("_") else f"{folder}/"
         found = [
-            Receipt.decoded(self.blobs.stored[names.RECEIPTS, name].data)
-            for name in self.blobs.names_in(names.RECEIPTS, prefix)
+            Receipt.decoded(self.blobs.stored[naming.RECEIPTS, name].data)
+            for name in self.blobs.names_in(naming.RECEIPTS, prefix)
             if not name.endswith("/latest.json")
         ]
         return sorted(found, key=lambda receipt: (receipt.received_at, receipt.sequence))
@@ -215,14 +216,14 @@ class World:
         return receipt
 
     def opened(self) -> list[str]:
-        return self.blobs.names_in(names.RECEIPTS, ".open/")
+        return self.blobs.names_in(naming.RECEIPTS, ".open/")
 
     def markers(self) -> list[str]:
-        return self.blobs.names_in(names.RECEIPTS, ".settling/")
+        return self.blobs.names_in(naming.RECEIPTS, ".settling/")
 
     def _run_changed(self, name: str) -> None:
         if self.tells_of_runs:
-            self.queues.send(names.RUN_EVENTS, run_status_changed(name, self.training.jobs[name].detail))
+            self.queues.send(naming.RUN_EVENTS, run_status_changed(name, self.training.jobs[name].detail))
 
 
 def assembled(
@@ -234,7 +235,7 @@ def assembled(
     clock: Callable[[], Any],
 ) -> Kedja:
     """Return the service over these ports."""
-    return Kedja.assemble(
+    return assemble(
         settings,
         blobs=blobs,
         queues=queues,

@@ -10,7 +10,12 @@ import sys
 
 from local_azure.functions_host import host
 
-_PARTS = ("function_app.app", "function_app.kedja", "function_app.http_service", "tests.end_to_end.faults.training")
+_PARTS = (
+    "function_app.triggers",
+    "function_app.container",
+    "function_app.http.routes.service",
+    "tests.end_to_end.faults.training",
+)
 
 
 def serve_for_ever() -> int:

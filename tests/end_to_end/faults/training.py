@@ -13,7 +13,7 @@ import httpx
 from attrs import evolve, frozen
 
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
-from function_app.training_service import Job, JobRequest, ModelRegistration, TrainingService
+from function_app.ports.training_service import Job, JobRequest, ModelRegistration, TrainingService
 from local_azure.training import service
 
 SHOWN_WITHOUT_TAGS = 299

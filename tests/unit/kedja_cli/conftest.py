@@ -19,7 +19,9 @@ type Run = Callable[..., Result]
 @pytest.fixture
 def service(mocker: MockerFixture) -> FakeService:
     fake = FakeService()
-    mocker.patch("kedja_cli.api.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(fake.handle)))
+    mocker.patch(
+        "kedja_cli.service.api.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(fake.handle))
+    )
     return fake
 
 

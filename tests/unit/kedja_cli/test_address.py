@@ -3,9 +3,9 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 from pytest_mock import MockerFixture
 
-from kedja_cli.account_door import connect
 from kedja_cli.address import check_service, check_storage, is_loopback
 from kedja_cli.errors import CommandError, Exit
+from kedja_cli.files.account_authorizer import connect
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService
 
@@ -44,7 +44,7 @@ def test_nothing_secret_goes_elsewhere_without_tls(url: str) -> None:
 def test_neither_a_key_nor_a_token_is_sent(
     run: Run, service: FakeService, mocker: MockerFixture, command: str, words: tuple[str, ...]
 ) -> None:
-    token = mocker.patch("kedja_cli.api.token", return_value="a token")
+    token = mocker.patch("kedja_cli.service.api.token", return_value="a token")
     result = run(command, "--url", "http://kedja.example", *words)
     assert result.exit_code == Exit.USAGE
     assert "--url (KEDJA_URL) leads to http://kedja.example" in result.stderr
@@ -57,7 +57,7 @@ def test_a_password_in_an_address_is_not_shown(run: Run, service: FakeService) -
     assert "hunter2" not in run("jobs", "--url", "http://ann:hunter2@kedja.example").stderr
 
 
-def test_tls_is_taken_anywhere(run: Run, service: FakeService) -> None:
+def test_tls_is_allowed_to_any_address(run: Run, service: FakeService) -> None:
     service.routes["GET /api/jobs"] = httpx.Response(200, json={"items": [], "next": None})
     assert run("jobs", "--url", "https://kedja.example", "--key", "kedja_1_secret").exit_code == 0
 
@@ -79,7 +79,7 @@ def test_no_signed_link_to_a_storage_account_goes_without_tls(account: str, mock
     assert closed.call_count == opened.call_count
 
 
-def test_the_emulator_takes_no_token() -> None:
+def test_no_token_is_sent_to_the_emulator() -> None:
     with pytest.raises(CommandError, match="as the person signed in") as caught:
         connect("http://127.0.0.1:10000/devstoreaccount1")
     assert "UseDevelopmentStorage=true" in str(caught.value.what_to_do)

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from function_app.training_service import Job, JobStatus
-from function_app.views import JobView, LiveJob
+from function_app.http.views import JobView, LiveJob
+from function_app.ports.training_service import Job, JobStatus
 from local_azure.stack.demo import live_metrics
 from tests.unit.world import World
 

@@ -7,7 +7,7 @@ from attrs import evolve
 from azure.core.exceptions import ResourceExistsError
 from pytest_mock import MockerFixture
 
-from function_app import names
+from function_app.domain import naming
 from function_app.settings import STORAGE, Settings
 from function_app.timing import Timing
 from local_azure.stack import stack as module
@@ -72,9 +72,9 @@ def test_it_provisions_what_bicep_does(stack: Stack, mocker: MockerFixture) -> N
     queues.create_queue.side_effect = [ResourceExistsError(), *[None] * 20]
     stack.provision()
     made = [call.args[0] for call in blobs.create_container.call_args_list]
-    assert set(made) == {*names.CONTAINERS, "azureml"}
+    assert set(made) == {*naming.CONTAINERS, "azureml"}
     made = [call.args[0] for call in queues.create_queue.call_args_list]
-    assert set(made) == {name for queue in names.QUEUES for name in (queue, f"{queue}-poison")}
+    assert set(made) == {name for queue in naming.QUEUES for name in (queue, f"{queue}-poison")}
 
 
 def test_as_many_jobs_run_at_once_as_it_is_told(stack: Stack) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.errors import JobConflict, JobNotFound, TrainingServiceUnavailable
-from function_app.training_service import RECEIPT_TAG
+from function_app.ports.training_service import RECEIPT_TAG
 from local_azure.training.job_store import DATABASE, JobState, JobStore, ProcessId, Runner, RunRecord
 
 DOCUMENT = {"command": "true", "experiment_name": "digits", "tags": {RECEIPT_TAG: "digits/1", "n": 3}}

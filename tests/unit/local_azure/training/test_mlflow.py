@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.training_service import JOB_TAG, ModelRegistration
+from function_app.ports.training_service import JOB_TAG, ModelRegistration
 from local_azure.training.job_store import DATABASE, JobStore, RunRecord
 from local_azure.training.mlflow_client import MlflowClient, MlflowRefused, quoted
 from local_azure.training.mlflow_run import ensure_run

@@ -7,7 +7,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.errors import TrainingServiceUnavailable
-from function_app.training_service import RECEIPT_TAG
+from function_app.ports.training_service import RECEIPT_TAG
 from local_azure.training.job_store import DATABASE, JobState, JobStore
 from local_azure.training.run_event_publisher import RunEventPublisher
 from local_azure.training.run_events import RunEvents, RunEventsError, events

@@ -6,8 +6,8 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.errors import ComputeRefused, InvalidSettings, JobNotFound, JobRefused
-from function_app.metric_series import RunSeries
-from function_app.training_service import BlobFolder, JobRequest, JobStatus, TrainingService
+from function_app.ports.metrics import RunSeries
+from function_app.ports.training_service import BlobFolder, JobRequest, JobStatus, TrainingService
 from local_azure.training.job_store import JobState, ProcessId, Runner, RunRecord
 from local_azure.training.mlflow_client import MlflowClient
 from local_azure.training.service import LocalTrainingService, connect

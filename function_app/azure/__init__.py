@@ -1,0 +1,1 @@
+"""Adapters to Azure's client libraries."""

@@ -1,0 +1,52 @@
+"""Connections: the identity, the training service and the topic that settings name."""
+
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from azure.core.credentials import AzureKeyCredential, TokenCredential
+from azure.eventgrid import EventGridPublisherClient
+
+from function_app.domain.cloud_events import Announcement, EventGridPublisher, Publisher
+from function_app.errors import InvalidSettings
+from function_app.ports.training_service import TrainingService
+from function_app.settings import Settings
+
+
+class Unannounced:
+    """Publishes nowhere, where no topic is configured. Receipts say the same that the events would."""
+
+    def publish(self, announcements: Sequence[Announcement]) -> None:
+        """Take note of nothing."""
+
+
+def credential(settings: Settings) -> TokenCredential:
+    """Return the app's identity, or on a developer's machine that of whoever has signed in."""
+    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 - slow, and not local
+
+    if settings.client_id:
+        return ManagedIdentityCredential(client_id=settings.client_id)
+    return DefaultAzureCredential()
+
+
+def training(settings: Settings, environ: Mapping[str, str]) -> TrainingService:
+    """Return the training service that the settings name. Raise InvalidSettings where they name none."""
+    try:
+        connect = cast(
+            "Callable[[Mapping[str, str]], TrainingService]", pkgutil.resolve_name(settings.training_service)
+        )
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidSettings(
+            f"KEDJA_TRAINING_SERVICE is {settings.training_service!r}, which names no function: {error}."
+        ) from error
+    return connect(environ)
+
+
+def publisher(settings: Settings, identity: TokenCredential | None, account_url: str) -> Publisher:
+    """Return what announcements go to."""
+    if settings.event_grid_endpoint is None:
+        return Unannounced()
+    key = AzureKeyCredential(settings.event_grid_key) if settings.event_grid_key else None
+    return EventGridPublisher(
+        EventGridPublisherClient(settings.event_grid_endpoint, key or identity or credential(settings)), account_url
+    )

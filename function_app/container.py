@@ -1,0 +1,329 @@
+"""The container: puts the service together over the storage, the training service and the topic that settings name."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from attrs import frozen
+
+from function_app.azure import connections
+from function_app.azure.storage import StorageAccount
+from function_app.domain.cloud_events import Publisher
+from function_app.drops.archives import ScriptArchives
+from function_app.drops.intake import Intake
+from function_app.drops.planning import Planner
+from function_app.drops.settling import Settler
+from function_app.drops.uploads import Uploads
+from function_app.jobs.job_queue import Turns
+from function_app.jobs.missing_jobs import MissingJobs
+from function_app.jobs.node_wait import MissingNodes
+from function_app.jobs.slots import Admission, Limits
+from function_app.jobs.submission import Submitter
+from function_app.jobs.supersession import Supersession
+from function_app.jobs.tracking import Watcher
+from function_app.models.artifacts import Artifacts
+from function_app.models.champion import Champions
+from function_app.models.deletion import Remover
+from function_app.models.ownership import Owners
+from function_app.models.registration import Registrar
+from function_app.operations.approvals import Approver
+from function_app.operations.experiments import Experiments
+from function_app.operations.housekeeping import Housekeeping
+from function_app.operations.ingest import Entrance
+from function_app.operations.job_commands import Jobs
+from function_app.operations.poison import PoisonCabinet
+from function_app.operations.reconciliation import Reconciler
+from function_app.operations.retention import Retention
+from function_app.operations.service import Kedja
+from function_app.operations.stale_markers import StaleMarkers
+from function_app.operations.training_requests import TrainingRequests
+from function_app.operations.walk import Walk
+from function_app.ports.storage import Blobs, Queues
+from function_app.ports.training_service import TrainingService
+from function_app.settings import STORAGE, Settings
+from function_app.store.approvals import Approvals
+from function_app.store.receipts import Clock, Receipts, utc_now
+from function_app.store.snapshots import Snapshots
+from function_app.timing import Timing
+
+
+def assemble(
+    settings: Settings,
+    *,
+    blobs: Blobs,
+    queues: Queues,
+    training: TrainingService,
+    publisher: Publisher,
+    account_url: str,
+    clock: Clock = utc_now,
+) -> Kedja:
+    """Return the service over the given ports."""
+    return _Parts(
+        settings=settings,
+        blobs=blobs,
+        queues=queues,
+        training=training,
+        publisher=publisher,
+        account_url=account_url,
+        clock=clock,
+    ).kedja
+
+
+def connect(environ: Mapping[str, str]) -> Kedja:
+    """Return the service, connected to what the environment names.
+
+    Raises:
+        InvalidSettings: something is missing or wrong; the message names it.
+    """
+    settings = Settings.read(environ)
+    credential = None if environ.get(STORAGE) else connections.credential(settings)
+    account = StorageAccount.connect(environ, credential, prefix=STORAGE, timing=settings.timing)
+    account_url = account.blobs.client.url.rstrip("/")
+    return assemble(
+        settings,
+        blobs=account.blobs,
+        queues=account.queues,
+        training=connections.training(settings, environ),
+        publisher=connections.publisher(settings, credential, account_url),
+        account_url=account_url,
+    )
+
+
+@frozen(kw_only=True, slots=False)  # slots have no place for cached properties
+class _Parts:
+    """Each part of the service, made when the first of those that use it is made."""
+
+    settings: Settings
+    blobs: Blobs
+    queues: Queues
+    training: TrainingService
+    publisher: Publisher
+    account_url: str
+    clock: Clock
+
+    @cached_property
+    def timing(self) -> Timing:
+        return self.settings.timing
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        return Receipts(self.blobs, self.publisher, self.clock)
+
+    @cached_property
+    def archives(self) -> ScriptArchives:
+        return ScriptArchives(self.blobs)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        return Snapshots(self.blobs)
+
+    @cached_property
+    def champions(self) -> Champions:
+        return Champions(self.blobs)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        return Approvals(self.blobs, required=self.settings.approvals == "required", clock=self.clock)
+
+    @cached_property
+    def owners(self) -> Owners:
+        return Owners(
+            blobs=self.blobs,
+            champions=self.champions,
+            snapshots=self.snapshots,
+            training=self.training,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def planner(self) -> Planner:
+        return Planner(settings=self.settings, training=self.training)
+
+    @cached_property
+    def intake(self) -> Intake:
+        return Intake(
+            blobs=self.blobs, queues=self.queues, account_url=self.account_url, quiet_period=self.settings.quiet_period
+        )
+
+    @cached_property
+    def turns(self) -> Turns:
+        return Turns(
+            admission=Admission(
+                blobs=self.blobs,
+                limits=Limits(per_experiment=self.settings.max_jobs_per_experiment, in_all=self.settings.max_jobs),
+            ),
+            queues=self.queues,
+            receipts=self.receipts,
+        )
+
+    @cached_property
+    def supersession(self) -> Supersession:
+        return Supersession(receipts=self.receipts, training=self.training, turns=self.turns)
+
+    @cached_property
+    def submitter(self) -> Submitter:
+        return Submitter(
+            approvals=self.approvals,
+            queues=self.queues,
+            receipts=self.receipts,
+            settings=self.settings,
+            snapshots=self.snapshots,
+            training=self.training,
+            turns=self.turns,
+            timing=self.timing,
+        )
+
+    @cached_property
+    def settler(self) -> Settler:
+        return Settler(
+            blobs=self.blobs,
+            intake=self.intake,
+            owners=self.owners,
+            planner=self.planner,
+            receipts=self.receipts,
+            snapshots=self.snapshots,
+            submitter=self.submitter,
+            supersession=self.supersession,
+            archives=self.archives,
+            approvals=self.approvals,
+            uploads=Uploads(blobs=self.blobs, clock=self.clock),
+            timing=self.timing,
+        )
+
+    @cached_property
+    def remover(self) -> Remover:
+        return Remover(blobs=self.blobs, champions=self.champions, training=self.training)
+
+    @cached_property
+    def registrar(self) -> Registrar:
+        return Registrar(
+            artifacts=Artifacts(blobs=self.blobs, max_runtime=self.timing.max_copy_runtime),
+            blobs=self.blobs,
+            champions=self.champions,
+            owners=self.owners,
+            receipts=self.receipts,
+            remover=self.remover,
+            snapshots=self.snapshots,
+            training=self.training,
+            timing=self.timing,
+        )
+
+    @cached_property
+    def watcher(self) -> Watcher:
+        return Watcher(
+            blobs=self.blobs,
+            missing=MissingJobs(receipts=self.receipts, training=self.training, timing=self.timing),
+            queues=self.queues,
+            receipts=self.receipts,
+            registrar=self.registrar,
+            submitter=self.submitter,
+            training=self.training,
+            turns=self.turns,
+            max_preemptions=self.settings.max_preemptions,
+            timing=self.timing,
+        )
+
+    @cached_property
+    def approver(self) -> Approver:
+        return Approver(
+            approvals=self.approvals,
+            archives=self.archives,
+            blobs=self.blobs,
+            queues=self.queues,
+            receipts=self.receipts,
+            settler=self.settler,
+            snapshots=self.snapshots,
+            timing=self.timing,
+        )
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(
+            approvals=self.approvals,
+            archives=self.archives,
+            blobs=self.blobs,
+            planner=self.planner,
+            receipts=self.receipts,
+            settler=self.settler,
+            snapshots=self.snapshots,
+            submitter=self.submitter,
+        )
+
+    @cached_property
+    def requests(self) -> TrainingRequests:
+        return TrainingRequests(
+            blobs=self.blobs, jobs=self.jobs, queues=self.queues, clock=self.clock, timing=self.timing
+        )
+
+    @cached_property
+    def experiments(self) -> Experiments:
+        return Experiments(
+            blobs=self.blobs,
+            jobs=self.jobs,
+            receipts=self.receipts,
+            remover=self.remover,
+            training=self.training,
+            timing=self.timing,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            blobs=self.blobs,
+            intake=self.intake,
+            receipts=self.receipts,
+            submitter=self.submitter,
+            supersession=self.supersession,
+            training=self.training,
+            turns=self.turns,
+            missing_nodes=MissingNodes(
+                receipts=self.receipts, training=self.training, deadline=self.settings.start_deadline
+            ),
+            watcher=self.watcher,
+            approver=self.approver,
+            markers=StaleMarkers(blobs=self.blobs, intake=self.intake, clock=self.clock),
+            timing=self.timing,
+        )
+
+    @cached_property
+    def walk(self) -> Walk:
+        return Walk(blobs=self.blobs, intake=self.intake, receipts=self.receipts, timing=self.timing)
+
+    @cached_property
+    def housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            experiments=self.experiments,
+            retention=Retention(
+                blobs=self.blobs,
+                receipts=self.receipts,
+                remover=self.remover,
+                settings=self.settings,
+                training=self.training,
+            ),
+            timing=self.timing,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def kedja(self) -> Kedja:
+        return Kedja(
+            settings=self.settings,
+            blobs=self.blobs,
+            queues=self.queues,
+            training=self.training,
+            receipts=self.receipts,
+            intake=self.intake,
+            settler=self.settler,
+            submitter=self.submitter,
+            watcher=self.watcher,
+            reconciler=self.reconciler,
+            walk=self.walk,
+            housekeeping=self.housekeeping,
+            jobs=self.jobs,
+            requests=self.requests,
+            entrance=Entrance(queues=self.queues, requests=self.requests),
+            experiments=self.experiments,
+            champions=self.champions,
+            owners=self.owners,
+            poison=PoisonCabinet(blobs=self.blobs, receipts=self.receipts, requests=self.requests),
+            approver=self.approver,
+        )

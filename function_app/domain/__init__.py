@@ -1,0 +1,1 @@
+"""Values: names, receipts, drops, events. No input and no output."""

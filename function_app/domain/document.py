@@ -1,0 +1,41 @@
+"""What JSON documents in storage, on queues and in events have in common."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from function_app.errors import BlobNotFound, Unreadable
+from function_app.ports.storage import Blobs
+
+
+class Document(BaseModel):
+    """An immutable JSON document. Keys that a newer release added are kept out of the way of an older one."""
+
+    # JSON has no NaN, and metrics of a training that diverged do: they are written as text, and read back as numbers.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    def encoded(self) -> bytes:
+        """Return the document as indented JSON, since people read it in storage."""
+        return self.model_dump_json(indent=2, exclude_none=True).encode()
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Self:
+        return cls.model_validate_json(data)
+
+    @classmethod
+    def found(cls, blobs: Blobs, container: str, name: str) -> tuple[Self, str] | None:
+        """Return the document in a blob, and the blob's ETag, or None where there is none.
+
+        Raises:
+            Unreadable: where what lies there is no such document.
+        """
+        try:
+            blob = blobs.read(container, name)
+        except BlobNotFound:
+            return None
+        try:
+            return cls.decoded(blob.data), blob.etag
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            what_to_do = "Restore an earlier version of this blob."
+            raise Unreadable(f"{container}/{name} is no {cls.__name__.lower()}: {reason}. {what_to_do}") from error

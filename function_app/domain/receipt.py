@@ -1,0 +1,316 @@
+"""The receipt: the answer to a drop, in the place where the person who dropped it looks.
+
+A receipt is a value. `function_app.store.receipts` keeps it in storage.
+"""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from function_app.domain.attempt import Attempt
+from function_app.domain.cloud_events import Announced, Announcement
+from function_app.domain.document import Document
+from function_app.errors import KedjaError
+
+FILES_LISTED = 100
+"""How many files a receipt names by itself; the manifest in the snapshot names all."""
+
+REPEATS_LISTED = 20
+ATTENTION_LISTED = 10
+
+UNKNOWN = "unknown"
+
+
+class Status(enum.StrEnum):
+    """Where a drop is on its way."""
+
+    WAITING = "waiting"
+    """For the thing that `reason` names."""
+    QUEUED = "queued"
+    """Ready, and so many jobs go on that it waits for its turn."""
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    STARTING = "starting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    """The job is done; its model is being registered and copied."""
+    REGISTERED = "registered"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    NOT_REGISTERED = "not_registered"
+    SUPERSEDED = "superseded"
+    """A newer drop of the experiment took its place before its job had started."""
+
+
+_S = Status
+_WITH_JOB = (_S.STARTING, _S.RUNNING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED)
+MOVES: Mapping[Status, frozenset[Status]] = {
+    _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED}),
+    _S.QUEUED: frozenset({_S.SUBMITTING, _S.SUBMITTED, _S.SUPERSEDED, _S.CANCELED}),
+    _S.SUBMITTING: frozenset({_S.QUEUED, _S.SUBMITTED, _S.REJECTED, _S.FAILED, _S.CANCELING}),
+    # Back to submitting: the job was killed or lost its node, and goes on as the next attempt.
+    _S.SUBMITTED: frozenset({*_WITH_JOB, _S.SUBMITTING}),
+    _S.STARTING: frozenset({*_WITH_JOB, _S.SUBMITTING}) - {_S.STARTING},
+    _S.RUNNING: frozenset({_S.STARTING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED, _S.SUBMITTING}),
+    _S.COMPLETED: frozenset({_S.REGISTERED, _S.NOT_REGISTERED}),
+    _S.CANCELING: frozenset({_S.CANCELED, _S.SUPERSEDED, _S.FAILED}),
+    # Back to submitted, and below to completed: the service knows the job again that it did not know.
+    _S.FAILED: frozenset({_S.SUBMITTING, _S.SUBMITTED}),
+    _S.CANCELED: frozenset({_S.SUBMITTING}),
+    _S.SUPERSEDED: frozenset({_S.WAITING, _S.REJECTED, _S.SUBMITTING}),
+    _S.REJECTED: frozenset({_S.WAITING, _S.SUBMITTING}),
+    _S.NOT_REGISTERED: frozenset({_S.SUBMITTING, _S.COMPLETED}),
+    _S.REGISTERED: frozenset({_S.SUBMITTING}),
+}
+"""Which status may follow which. `docs/design.md` draws it."""
+
+FINAL = frozenset({_S.REGISTERED, _S.NOT_REGISTERED, _S.REJECTED, _S.FAILED, _S.CANCELED, _S.SUPERSEDED})
+"""Nothing happens to these any more unless someone asks."""
+
+NOT_STARTED = frozenset({_S.WAITING, _S.QUEUED, _S.SUBMITTING, _S.SUBMITTED, _S.STARTING})
+"""A newer drop may take the place of these."""
+
+RETRIED_BY_DROP = frozenset({_S.FAILED, _S.CANCELED, _S.SUPERSEDED, _S.REJECTED})
+"""Dropping the same content again claims the next attempt of these."""
+
+
+Order = tuple[int, datetime, str]
+"""A drop's place among others of its experiment: sequence, newest file, id. Of two listings in the same second the one
+that has the newer file is the later."""
+
+
+class IllegalMove(KedjaError):
+    """A receipt cannot go from the one status to the other: someone else was faster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedFile:
+    """A file of a drop. `size` in bytes, `md5` in Base64; without one the file counts by its ETag.
+
+    No `Document`: a drop may have 100,000 of these, and a model's instance takes five times as much memory.
+    """
+
+    name: str
+    size: int
+    etag: str
+    md5: str | None = None
+
+    def identity(self) -> tuple[str, int, str]:
+        return self.name, self.size, self.md5 or self.etag
+
+
+class ArchiveContents(Document):
+    """What an archive among the scripts was unpacked to: files, their size in bytes, the folder taken off them."""
+
+    name: str
+    files: int
+    size: int
+    folder: str | None = None
+
+
+class Gone(Document):
+    """Files of the drop before that are no longer there: `<container>/<name>` of the first hundred."""
+
+    count: int
+    files: tuple[str, ...]
+
+
+class Received(Document):
+    """What a drop consisted of: counts, total size in bytes, and its first hundred files."""
+
+    scripts: int
+    data: int
+    size: int
+    manifest: str
+    scripts_sha256: str
+    data_sha256: str
+    """Hashes over each file's name, size and content hash: the lineage of what comes of them."""
+    script_files: tuple[DroppedFile, ...] = ()
+    data_files: tuple[DroppedFile, ...] = ()
+    job_yaml: DroppedFile | None = None
+    """The `job.yaml` among the scripts, which is counted with neither: the drop's id has what it says."""
+    counted_by_etag: int = 0
+    """Files without Content-MD5: writing them again, even unchanged, makes another drop."""
+    archives: tuple[ArchiveContents, ...] = ()
+    """Archives among the scripts, as they were unpacked."""
+    gone: Gone | None = None
+    code_sha256: str | None = None
+    """Hash over the code that the drop brings, where an approval is required: what an approval names."""
+
+
+class Change(Document):
+    """A line of the status history."""
+
+    status: Status
+    at: datetime
+    reason: str | None = None
+
+
+class Repeat(Document):
+    """The same content was dropped again."""
+
+    at: datetime
+    trigger: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that the job made and that was copied to `models`. `size` in bytes, `sha256` in hex.
+
+    No `Document`, as `DroppedFile` is none.
+    """
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+class RegisteredModel(Document):
+    """The model version that came of the drop, and where its files are."""
+
+    model: str
+    version: str
+    path: str
+    champion: bool = False
+    copied: int = 0
+    files: int = 0
+    size: int = 0
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class Receipt(Document):
+    """What was received, what was decided and why, and what came of it."""
+
+    version: int = 1
+    experiment: str
+    folder: str
+    drop: str
+    sequence: int
+    status: Status
+    reason: str | None = None
+    what_to_do: str | None = None
+    received_at: datetime
+    updated_at: datetime
+    newest_upload: datetime
+    listed: int | None = None
+    """The second of the storage's clock in which its files were listed last."""
+    trigger: str
+    uploaded_by: tuple[str, ...] = (UNKNOWN,)
+    """Who uploaded its files, where the way they came tells; `unknown` is among them where one's does not."""
+    received: Received
+    spec: Mapping[str, Any] = {}
+    attempts: tuple[Attempt, ...] = ()
+    attempts_before: int = 0
+    """How many attempts an earlier receipt of the same content had, which was deleted."""
+    preemptions: int = 0
+    """How many attempts before the last one were killed in a row."""
+    model: RegisteredModel | None = None
+    forgotten: tuple[str, ...] = ()
+    """What was deleted since, its time being over: `model`, `snapshot`."""
+    followed_by: str | None = None
+    superseded_by: str | None = None
+    attention: tuple[str, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
+    history: tuple[Change, ...] = ()
+    outbox: tuple[Announcement, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`<experiment>/<drop>`, what a job's tag points back to."""
+        return f"{self.experiment}/{self.drop}"
+
+    @property
+    def order(self) -> Order:
+        return self.sequence, self.newest_upload, self.drop
+
+    @property
+    def known(self) -> int:
+        """The second of the storage's clock before which all that was written of its files has been listed."""
+        return self.sequence if self.listed is None else self.listed
+
+    @property
+    def attempt(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def job(self) -> str | None:
+        return self.attempts[-1].job if self.attempts else None
+
+    def has(self, job: str) -> bool:
+        """Return whether one of its attempts is this job."""
+        return any(attempt.job == job for attempt in self.attempts)
+
+    def with_(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
+        return type(self).model_validate({**dict(self), **changes})
+
+    def moved(self, status: Status, at: datetime, reason: str | None = None, what_to_do: str | None = None) -> Self:
+        """Return the receipt in its next status, or as it is where nothing is new.
+
+        Raises:
+            IllegalMove: where the status cannot follow the present one.
+        """
+        if status == self.status and reason == self.reason:
+            return self
+        if status != self.status and status not in MOVES[self.status]:
+            raise IllegalMove(f"The receipt {self.name} is {self.status}: it cannot become {status}.")
+        return self.with_(
+            status=status,
+            reason=reason,
+            what_to_do=what_to_do,
+            updated_at=at,
+            history=(*self.history, Change(status=status, at=at, reason=reason)),
+        )
+
+    def with_attempt(self, **changes: Any) -> Self:  # noqa: ANN401 - as with_
+        """Return the receipt with changes to its last attempt."""
+        if not self.attempts:
+            raise IllegalMove(f"The receipt {self.name} has no attempt yet.")
+        last = Attempt.model_validate({**dict(self.attempts[-1]), **changes})
+        return self.with_(attempts=(*self.attempts[:-1], last))
+
+    def announcing(self, kind: Announced, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
+        """Return the receipt with an event in its outbox. Its id follows from the drop, the attempt and the type."""
+        number = self.attempts[-1].number if self.attempts else 0
+        reopened = f".{self.attempts[-1].reopened}" if self.attempts and self.attempts[-1].reopened else ""
+        facts = {
+            "experiment": self.experiment,
+            "folder": self.folder,
+            "drop": self.drop,
+            "receipt": f"{self.experiment}/{self.drop}.json",
+            "status": self.status.value,
+            "reason": self.reason,
+            "job": self.job,
+            "attempt": number or None,
+        }
+        announcement = Announcement(
+            id=f"{self.experiment}-{self.drop[:16]}-{number}{reopened}-{kind.removeprefix('Kedja.')}",
+            type=kind,
+            source=f"/receipts/{self.experiment}",
+            subject=f"drops/{self.drop}",
+            time=at,
+            data={key: _plain(value) for key, value in {**facts, **data}.items() if value is not None},
+        )
+        waiting = (one for one in self.outbox if one.id != announcement.id)
+        return self.with_(outbox=(*waiting, announcement))
+
+    def without(self, sent: Sequence[Announcement]) -> Self:
+        """Return the receipt with events gone from its outbox that were published."""
+        ids = {one.id for one in sent}
+        return self.with_(outbox=tuple(one for one in self.outbox if one.id not in ids))
+
+    def noting(self, note: str) -> Self:
+        """Return the receipt with a note that somebody should see. Its status stays what it is."""
+        return self.with_(attention=(*self.attention, note)[-ATTENTION_LISTED:])
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - as announcing
+    """Return a value as JSON has it, which knows no NaN and no infinity: those become text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,114 @@
+"""Answers: what a drop writes on its receipt."""
+
+from datetime import datetime
+
+from function_app.domain import naming
+from function_app.domain.attempt import REMEMBERED, Attempt, AttemptOptions
+from function_app.domain.cloud_events import Announced
+from function_app.domain.drop import Drop
+from function_app.domain.plan import Rejected, Waiting
+from function_app.domain.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, Receipt, Repeat, Status
+
+
+def sequence(now: datetime) -> int:
+    """Return the order of a drop among others of its experiment: the storage's clock, in seconds."""
+    return int(now.timestamp())
+
+
+def wanted(receipt: Receipt, newest: datetime, *, force: str | None, at: datetime) -> str | None:
+    """Return why the next attempt is to be claimed for content whose newest file is this old; None where it is not.
+
+    `force` identifies a request that wants one in any case, `at` this time.
+    """
+    if force and receipt.status in FINAL and not came_of(receipt, force, at):
+        return "forced"
+    if receipt.status is Status.WAITING or (receipt.status is Status.REJECTED and not receipt.attempts):
+        return "complete now"
+    if receipt.status in RETRIED_BY_DROP and newest > receipt.newest_upload:
+        return f"dropped again after {receipt.status}"
+    return None
+
+
+def came_of(receipt: Receipt, request: str | None, now: datetime) -> bool:
+    """Return whether the same request has claimed an attempt already. It is recognized as long as its key is."""
+    return request is not None and any(
+        attempt.request == request and now - attempt.claimed < REMEMBERED for attempt in receipt.attempts
+    )
+
+
+def claim(
+    receipt: Receipt, why: str, drop: Drop, now: datetime, options: AttemptOptions, *, request: str | None = None
+) -> Receipt:
+    """Return the receipt with its next attempt, for a drop: what that brings with it counts from now on."""
+    order = sequence(drop.now)
+    claimed = tried_again(receipt, why, order, now, options, request=request)
+    return claimed.with_(listed=order, newest_upload=drop.newest or receipt.newest_upload)
+
+
+def tried_again(
+    receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions, *, request: str | None = None
+) -> Receipt:
+    """Return the receipt with its next attempt, in this place among other drops. `request` is who claims it."""
+    following = _with_next(receipt, why, order, now, options).with_(
+        preemptions=0, model=None, forgotten=(), superseded_by=None, followed_by=None
+    )
+    return following.with_attempt(request=request)
+
+
+def going_on(receipt: Receipt, why: str, now: datetime) -> Receipt:
+    """Return the receipt with the attempt that goes on where a killed one was: in its place among other drops."""
+    options = receipt.attempt.options if receipt.attempt else None
+    return _with_next(receipt, why, receipt.sequence, now, options).with_(preemptions=receipt.preemptions + 1)
+
+
+def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions | None) -> Receipt:
+    number = receipt.attempts_before + len(receipt.attempts) + 1
+    attempt = Attempt(
+        number=number,
+        job=naming.job_name(receipt.experiment, receipt.drop, number),
+        why=why,
+        claimed=now,
+        sequence=order,
+        options=options,
+    )
+    moved = receipt.moved(Status.SUBMITTING, now, None if number == 1 else why)
+    return moved.with_(attempts=(*receipt.attempts, attempt), sequence=order)
+
+
+def answered(receipt: Receipt, plan: Waiting | Rejected, now: datetime) -> Receipt:
+    """Return the receipt with what the plan says: waiting for what, or rejected and why."""
+    if receipt.status is Status.SUPERSEDED:  # dropped again, it is the newest
+        receipt = receipt.with_(superseded_by=None, followed_by=None)
+    if isinstance(plan, Waiting):
+        return receipt.moved(Status.WAITING, now, plan.what, plan.what_to_do)
+    if receipt.status is Status.REJECTED and receipt.reason == plan.reason:
+        return receipt
+    rejected = receipt.moved(Status.REJECTED, now, plan.reason, plan.what_to_do)
+    return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=plan.what_to_do)
+
+
+def repeated(receipt: Receipt, trigger: str, drop: Drop, now: datetime, *, refused: str | None = None) -> Receipt:
+    """Return the receipt with a note that the same content came again, and what has been done about it already.
+
+    `refused` says why it is not submitted again, although it would be its turn.
+    """
+    newest = drop.newest or drop.now
+    if newest <= receipt.newest_upload:
+        return seen(receipt, drop)  # no one dropped anything: an event came twice
+    done = f"job {receipt.job} is {receipt.status}" if receipt.job else f"it is {receipt.status}"
+    if receipt.model:
+        done = f"job {receipt.job} made model {receipt.model.model} version {receipt.model.version}"
+    if refused:
+        done = f"{done}, and it is not submitted again: {refused.removesuffix('.')}"
+    repeat = Repeat(at=now, trigger=trigger, outcome=f"The same content was dropped again; {done}.")
+    return seen(receipt.with_(repeats=(*receipt.repeats, repeat)[-REPEATS_LISTED:]), drop)
+
+
+def seen(receipt: Receipt, drop: Drop) -> Receipt:
+    """Return the receipt as the one of what lies there now, where that was written since."""
+    newest, listed = drop.newest or drop.now, sequence(drop.now)
+    if newest > receipt.newest_upload:
+        return receipt.with_(newest_upload=newest, sequence=listed, listed=listed)
+    if sequence(newest) >= receipt.known:
+        return receipt.with_(listed=listed)  # it may have been written after that listing, in the same second
+    return receipt

@@ -1,0 +1,60 @@
+"""The job spec of a drop: what its job.yaml says, and the files that it names, dropped as they are or in an archive."""
+
+from attrs import frozen
+
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.drops.archives import ScriptArchives
+from function_app.errors import BlobNotFound
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.jobspec.schema import JobSpec, parse_job_yaml
+from function_app.ports.storage import Blobs
+
+SPEC_LIMIT = 256 * 1024
+"""Bytes of job.yaml that are read; the parser refuses a longer one."""
+
+
+@frozen(kw_only=True)
+class DroppedSpecs:
+    """Reads the job specs of drops."""
+
+    archives: ScriptArchives
+    blobs: Blobs
+
+    def of(self, drop: Drop) -> JobSpec | InvalidJobSpec:
+        """Return what job.yaml says, or what is wrong with it."""
+        try:
+            text = self._text(drop, naming.JOB_YAML)
+            if text is None:
+                return JobSpec()
+            spec = parse_job_yaml(text)
+            spec.check_experiment(drop.folder)
+            return self.with_files(drop, spec)
+        except InvalidJobSpec as error:
+            return error
+
+    def with_files(self, drop: Drop, spec: JobSpec) -> JobSpec:
+        """Return the spec with the files written out that it names. Raise InvalidJobSpec where one is not there."""
+        if spec.conda_path is None:
+            return spec
+        text = self._text(drop, spec.conda_path)
+        if text is None:
+            raise InvalidJobSpec([f"environment.conda_file: there is no {spec.conda_path} in the drop."])
+        return spec.with_conda_file(text)
+
+    def _text(self, drop: Drop, name: str) -> bytes | None:
+        """Return a file that decides about the job; None where there is none."""
+        if any(file.name == name for one in drop.unpacked for file in one.files):
+            content = self.archives.read(drop, name)
+            return content[: SPEC_LIMIT + 1] if content is not None else None
+        if name == naming.JOB_YAML and drop.job_yaml is None:
+            return None
+        try:
+            return self.blobs.read(naming.SCRIPTS, f"{drop.folder}/{name}", limit=SPEC_LIMIT + 1).data
+        except BlobNotFound:
+            return None
+
+
+def canonical_of_invalid(drop: Drop) -> str:
+    """Return what a drop whose job.yaml cannot be read has in place of its spec's canonical text."""
+    return f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"

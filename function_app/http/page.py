@@ -1,0 +1,92 @@
+"""The web page: files of `function_app/http/web`, served as they are. What they show comes from the HTTP API."""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from azure.storage.blob import BlobServiceClient
+from fastapi import APIRouter, Header, Request, Response
+
+from function_app.errors import NotFound
+from function_app.settings import STORAGE
+
+router = APIRouter(include_in_schema=False)
+
+FOLDER = Path(__file__).parent / "web"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@frozen
+class PageFile:
+    """A file of the page."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+@functools.cache
+def page_files() -> dict[str, PageFile]:
+    """Return the files of the page by their paths below /ui/. Read once: they change only with a release."""
+    return {path.relative_to(FOLDER).as_posix(): _read(path) for path in FOLDER.rglob("*") if path.suffix in _TYPES}
+
+
+@router.get("/")
+def get_page(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    """Return the page. Everyone may load it: it holds nothing, and shows what its caller may see."""
+    return _answer(
+        page_files()["index.html"], if_none_match, {"Content-Security-Policy": request.app.state.page_policy}
+    )
+
+
+@router.get("/ui/{path:path}")
+def get_page_file(path: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    """Return a file that the page consists of."""
+    file = page_files().get(path)
+    if file is None:
+        raise NotFound(f"There is no file {path!r} of the page.")
+    return _answer(file, if_none_match, {})
+
+
+def _read(path: Path) -> PageFile:
+    content = path.read_bytes()
+    return PageFile(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _answer(file: PageFile, if_none_match: str | None, headers: dict[str, str]) -> Response:
+    headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer", **headers}
+    if if_none_match is not None and file.etag in if_none_match:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+def content_policy(environ: Mapping[str, str]) -> str:
+    """Return what the page may load (https://www.w3.org/TR/CSP3/): its own files, the API, and storage to upload to."""
+    reached = " ".join(filter(None, ("'self'", _storage_origin(environ))))
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {reached}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _storage_origin(environ: Mapping[str, str]) -> str | None:
+    """Return where the account's blobs are, or None where settings do not tell: the API's answers say what is wrong."""
+    address = environ.get(f"{STORAGE}__blobServiceUri", "")
+    if connection := environ.get(STORAGE):
+        try:
+            with BlobServiceClient.from_connection_string(connection) as client:
+                address = client.url
+        except ValueError:
+            return None
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else None

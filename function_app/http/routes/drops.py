@@ -1,0 +1,143 @@
+"""The routes of drops: what was received, and the receipt of each."""
+
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.errors import NotFound
+from function_app.http.auth import DataCaller, Service
+from function_app.http.callers import Caller
+from function_app.http.paging.receipts import MOST, newest, newest_of
+from function_app.http.paging.sealing import Seal
+from function_app.http.problems import answers
+from function_app.http.views import DropPage, DropSummary, ReceiptView
+from function_app.operations.service import Kedja
+from function_app.store.receipts import Summary
+
+router = APIRouter(prefix="/api/drops", tags=["drops"])
+
+NOT_TOLD: Mapping[str, Any] = {"outbox": True, "attempts": {"__all__": {"request"}}}
+"""What a receipt in storage has beside what callers read."""
+_WITH_HASH = re.compile(r"[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{6}")
+_DROP = re.compile(r"[0-9a-f]{8,64}")
+_WHOLE = 64
+
+Experiment = Annotated[
+    str | None, Query(description="Only this experiment's, by its folder's name or the one that receipts have.")
+]
+StatusFilter = Annotated[Status | None, Query(alias="status", description="Only those that are this now.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+After = Annotated[str | None, Query(max_length=4000, description="The `next` of the answer before.")]
+
+
+def experiment_name(text: str) -> str:
+    """Return the name that receipts have for an experiment, given that or its folder's."""
+    return text if text == naming.ROOT_EXPERIMENT or _WITH_HASH.fullmatch(text) else naming.slug(text)
+
+
+def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> Callable[[Summary], bool]:
+    """Return what tells which receipts belong on a list for this caller."""
+
+    def wanted(summary: Summary) -> bool:
+        return (
+            caller.sees(summary.experiment)
+            and (status is None or summary.status == status)
+            and (not with_job or summary.job is not None)
+        )
+
+    return wanted
+
+
+def drop_page(
+    kedja: Kedja,
+    wanted: Callable[[Summary], bool],
+    experiment: str | None,
+    *,
+    caller: Caller,
+    limit: int,
+    after: str | None,
+) -> DropPage:
+    """Return a page of the receipts that are wanted, of one experiment or of all."""
+    seal = seal_for(caller, kedja)
+    slug = experiment_name(experiment) if experiment else caller.only_experiment
+    if slug:
+        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, seal=seal)
+    else:
+        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, seal=seal)
+    return DropPage(items=[DropSummary.of(summary) for summary in found], next=token)
+
+
+def seal_for(caller: Caller, kedja: Kedja) -> Seal | None:
+    """Return what hides from a caller where their lists go on, if that may tell of what is none of their business."""
+    return None if caller.sees_everything else Seal(kedja.blobs)
+
+
+@router.get("", operation_id="list_drops", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+def list_drops(
+    caller: DataCaller,
+    kedja: Service,
+    experiment: Experiment = None,
+    status: StatusFilter = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> DropPage:
+    """List what was dropped, newest first."""
+    return drop_page(kedja, listed(caller, status), experiment, caller=caller, limit=limit, after=after)
+
+
+@router.get(
+    "/{experiment}/{drop}",
+    operation_id="get_drop",
+    response_model=ReceiptView,
+    responses={
+        **answers(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+        200: {"headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}}},
+        304: {"description": "It is as If-None-Match says.", "content": {}},
+    },
+)
+def get_drop(
+    caller: DataCaller,
+    kedja: Service,
+    experiment: str,
+    drop: str,
+    known: Annotated[str | None, Header(alias="If-None-Match", max_length=1000)] = None,
+) -> Response:
+    """Return a receipt. `drop` is the drop's id, its first eight digits or more, or `latest`."""
+    slug = experiment_name(experiment)
+    missing = NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists those there are.")
+    if not caller.sees(slug):
+        raise missing
+    if drop == "latest":
+        latest = kedja.receipts.latest(slug)
+        if latest is None:
+            raise missing
+        drop = latest.drop
+    if not _DROP.fullmatch(drop):
+        raise missing
+    receipt, etag = kedja.receipts.read(slug, drop if len(drop) == _WHOLE else _completed(kedja, slug, drop))
+    headers = {"ETag": f'"{etag}"'}
+    if known is not None and _matches(known, etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    text = receipt.model_dump_json(exclude_none=True, exclude=NOT_TOLD)
+    return Response(text, headers=headers, media_type="application/json")
+
+
+def _matches(known: str, etag: str) -> bool:
+    """Return whether the header If-None-Match names this ETag (RFC 9110, 13.1.2: a weak comparison)."""
+    return known.strip() == "*" or etag in {one.strip().removeprefix("W/").strip('"') for one in known.split(",")}
+
+
+def _completed(kedja: Kedja, experiment: str, start: str) -> str:
+    """Return the one drop id that begins like this."""
+    items = kedja.blobs.page(naming.RECEIPTS, f"{experiment}/{start}", size=2).items
+    found = [item.name.removeprefix(f"{experiment}/").removesuffix(".json") for item in items]
+    if len(found) > 1:
+        raise NotFound(f"{experiment}/{start} is the beginning of several drops' ids: give more of it.")
+    if not found:
+        raise NotFound(f"There is no receipt {experiment}/{start}. GET /api/drops lists those there are.")
+    return found[0]

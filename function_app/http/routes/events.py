@@ -1,0 +1,69 @@
+"""The route of published events: what other systems were told lately."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from function_app.http.auth import DataCaller, Service
+from function_app.http.problems import answers
+from function_app.http.routes.drops import Experiment, Limit, experiment_name
+from function_app.operations.service import Kedja
+from function_app.store.journal import Entry, Position
+
+router = APIRouter(prefix="/api/events", tags=["events"])
+
+
+class PublishedEvent(BaseModel):
+    """A CloudEvent that was published. `docs/events.md` has the data of each type."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: Mapping[str, Any]
+
+
+class EventPage(BaseModel):
+    """Published events, newest first. `next` as the query's `after` reads on; null is the end."""
+
+    items: Sequence[PublishedEvent]
+    next: str | None
+
+
+@router.get("", operation_id="list_events", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+def list_events(
+    caller: DataCaller,
+    kedja: Service,
+    experiment: Experiment = None,
+    limit: Limit = 50,
+    after: Annotated[str | None, Query(max_length=100, description="The `next` of the answer before.")] = None,
+) -> EventPage:
+    """List the events that were published lately, newest first."""
+    only = experiment_name(experiment) if experiment else None
+    seen: set[str] = set()
+
+    def wanted(entry: Entry) -> bool:
+        # What was accepted, and then was not noted as accepted, was sent again: it stands there twice.
+        if entry.kind != "event" or not caller.sees(entry.experiment) or only not in (None, entry.experiment):
+            return False
+        is_new = entry.data["id"] not in seen
+        seen.add(entry.data["id"])
+        return is_new
+
+    before = Position.decoded(after) if after else None
+    entries, position = kedja.receipts.journal.newest(wanted, limit=limit, before=before)
+    return EventPage(
+        items=[cloud_event(kedja, entry) for entry in entries], next=position.encoded() if position else None
+    )
+
+
+def cloud_event(kedja: Kedja, entry: Entry) -> PublishedEvent:
+    """Return an announcement as it was published."""
+    return PublishedEvent.model_validate({**entry.data, "source": f"{kedja.intake.account_url}{entry.data['source']}"})

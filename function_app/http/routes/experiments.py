@@ -1,0 +1,196 @@
+"""The routes of experiments: which there are, and the end of one."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel
+
+from function_app.domain import naming
+from function_app.domain.receipt import Status
+from function_app.errors import NotFound
+from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
+from function_app.http.callers import Caller
+from function_app.http.paging.position import Position
+from function_app.http.problems import answers
+from function_app.http.routes.drops import After, experiment_name, seal_for
+from function_app.operations.service import Kedja
+from function_app.store.deletions import DeletedModel, Deletion, Left, State
+from function_app.store.latest_drop import Latest
+
+router = APIRouter(prefix="/api/experiments", tags=["experiments"])
+
+MOST = 100
+MOST_READS = 3
+"""How many parts of the list of all experiments, of 5,000 names each, one page is made of at most."""
+
+
+class ExperimentView(BaseModel):
+    """An experiment, by its latest drop. `model` is `<model>:<version>`; `deleting` says that it takes no drops."""
+
+    experiment: str
+    folder: str
+    drop: str
+    status: Status | None
+    received_at: datetime | None
+    newest_upload: datetime
+    job: str | None
+    model: str | None
+    deleting: bool
+
+    @classmethod
+    def of(cls, kedja: Kedja, latest: Latest, *, deleting: bool) -> Self:
+        found = kedja.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.experiment, latest.drop))
+        told = found.metadata if found else {}
+        return cls(
+            experiment=latest.experiment,
+            folder=latest.folder,
+            drop=latest.drop,
+            status=Status(told["status"]) if "status" in told else None,
+            received_at=datetime.fromisoformat(told["received"]) if "received" in told else None,
+            newest_upload=latest.newest_upload,
+            job=told.get("job"),
+            model=told.get("model"),
+            deleting=deleting,
+        )
+
+
+class ExperimentPage(BaseModel):
+    """Part of a list, by name. `next` as the query's `after` reads on; null is the end."""
+
+    items: Sequence[ExperimentView]
+    next: str | None
+
+
+class Deletes(BaseModel):
+    """What goes: receipts, files of snapshots with their size in bytes, and model versions."""
+
+    receipts: int
+    snapshot_files: int
+    snapshot_size: int
+    models: Sequence[DeletedModel]
+
+
+class DeletionView(BaseModel):
+    """A deletion. `keeps` are model versions in use, `leaves` files that are their owners' to delete.
+
+    `audit` is where it is told for good, in the container receipts, once the state is `deleted`. `jobs` go on still.
+    """
+
+    experiment: str
+    folder: str
+    state: State
+    by: str
+    at: datetime
+    done_at: datetime | None
+    deletes: Deletes
+    keeps: Sequence[DeletedModel]
+    leaves: Sequence[Left]
+    jobs: Sequence[str]
+    audit: str
+
+    @classmethod
+    def of(cls, deletion: Deletion, *, receipts: int | None = None, jobs: Sequence[str] = ()) -> Self:
+        return cls(
+            experiment=deletion.experiment,
+            folder=deletion.folder,
+            state=deletion.state,
+            by=deletion.by,
+            at=deletion.at,
+            done_at=deletion.done_at,
+            deletes=Deletes(
+                receipts=len(deletion.receipts) if receipts is None else receipts,
+                snapshot_files=deletion.snapshot_files,
+                snapshot_size=deletion.snapshot_size,
+                models=deletion.models,
+            ),
+            keeps=deletion.kept,
+            leaves=deletion.left,
+            jobs=jobs,
+            audit=f"{naming.RECEIPTS}/{deletion.audit}",
+        )
+
+
+@router.get("", operation_id="list_experiments", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
+def list_experiments(
+    caller: DataCaller,
+    kedja: Service,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 50,
+    after: After = None,
+) -> ExperimentPage:
+    """List the experiments, by name, each with its latest drop. A page may have few, or none, before the end."""
+    page, following = _names_behind(caller, kedja, limit, after)
+    deleting = kedja.experiments.deleting()
+
+    def view(name: str) -> ExperimentView | None:
+        latest = kedja.receipts.latest(name)
+        return ExperimentView.of(kedja, latest, deleting=name in deleting) if latest else None
+
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        items = [item for item in pool.map(view, page) if item]
+    return ExperimentPage(items=items, next=following)
+
+
+def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -> tuple[list[str], str | None]:
+    """Return up to `limit` names that the caller sees, and what reads on, or None at the end."""
+    if only := caller.only_experiment:
+        return [only], None
+    seal = seal_for(caller, kedja)
+    position = Position.decoded(after, seal)
+    found: list[str] = []
+    last, token = position.last, position.token
+    for _ in range(MOST_READS):
+        with position.followed():
+            folders = kedja.experiments.page(token=token)
+        for name in folders.names:
+            if name <= last:
+                continue
+            if len(found) == limit:
+                return found, Position(token=token, last=last).encoded(seal)
+            last = name
+            if caller.sees(name):
+                found.append(name)
+        token = folders.token
+        if token is None:
+            return found, None
+    return found, Position(token=token, last=last).encoded(seal)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="delete_experiment",
+    status_code=HTTPStatus.ACCEPTED,
+    responses={
+        200: {"model": DeletionView, "description": "Nothing is to be done: a dry run, or it is deleted already."},
+        **answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def delete_experiment(
+    caller: CodeCaller,
+    kedja: Service,
+    response: Response,
+    name: str,
+    *,
+    dry_run: Annotated[bool, Query(description="Say what would be deleted, and delete nothing.")] = False,
+    force: Annotated[bool, Query(description="Cancel the jobs that go on, instead of refusing.")] = False,
+) -> DeletionView:
+    """Delete an experiment's receipts, snapshots, and models that are not in use.
+
+    It takes no drops from now on; what there is goes within a quarter of an hour. The files in data and scripts are
+    their owners': they stay, and are no drop again until a later file comes. `name` is the folder's, or the one that
+    receipts have. Ask again to hear how far it is.
+    """
+    slug = experiment_name(name)
+    if not caller.sees(slug) or slug == naming.ROOT_EXPERIMENT:
+        raise NotFound(f"There is no experiment {name!r}. GET /api/experiments lists those there are.")
+    if dry_run:
+        plan = kedja.experiments.plan(slug, by=caller.name)
+        response.status_code = HTTPStatus.OK
+        return DeletionView.of(plan.deletion, receipts=plan.receipts, jobs=plan.live)
+    deletion = kedja.experiments.delete(slug, by=caller.name, force=force)
+    if deletion.state is State.DELETED:
+        response.status_code = HTTPStatus.OK
+    return DeletionView.of(deletion)

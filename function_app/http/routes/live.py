@@ -1,0 +1,134 @@
+"""The live routes: receipts as they change, events as they are published, logs as they grow."""
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from attrs import frozen
+from fastapi import APIRouter, Depends, Header, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from function_app.domain.receipt import Status
+from function_app.http import long_poll
+from function_app.http.auth import DataCaller, Service, access_of
+from function_app.http.callers import Caller
+from function_app.http.long_poll import JournalFeed, LogFeed, Message
+from function_app.http.problems import answers
+from function_app.http.routes.drops import Experiment, experiment_name
+from function_app.http.routes.events import cloud_event
+from function_app.http.routes.jobs import log_page, receipt_of
+from function_app.http.views import DropSummary
+from function_app.store.journal import Entry
+from function_app.store.receipts import Summary
+
+router = APIRouter(prefix="/api")
+
+LOG_PAUSE = 2.0
+"""Seconds between two looks at a log, each of which asks the training service."""
+
+Wait = Annotated[float, Query(ge=0, le=long_poll.LONGEST, description="Seconds to wait for something new, at most.")]
+After = Annotated[str | None, Query(max_length=100, description="The last `id` that was seen.")]
+LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100, description="Goes before `after`.")]
+_MESSAGE = {
+    "title": "One of the server-sent events",
+    "type": "object",
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string", "description": "Where to go on."},
+        "data": {"type": "string", "description": "JSON."},
+    },
+}
+_FORM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events: what is new, then the end.",
+        "content": {long_poll.MEDIA_TYPE: {"schema": _MESSAGE}},
+    }
+}
+_ANSWERS = {**answers(HTTPStatus.SERVICE_UNAVAILABLE), **_FORM}
+
+
+@frozen
+class Following:
+    """What somebody waits for: of one experiment or of all, for how long, and since when."""
+
+    only: str | None
+    wait: float
+    since: str | None
+
+    def sees(self, entry: Entry, kind: str, caller: Caller) -> bool:
+        return entry.kind == kind and caller.sees(entry.experiment) and self.only in (None, entry.experiment)
+
+    async def answer(self, request: Request, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
+        """Answer with what `tell` makes of the journal's new entries."""
+        return await long_poll.answer(JournalFeed(access_of(request).watch, self.since, tell), wait=self.wait)
+
+
+def _following(
+    experiment: Experiment = None, wait: Wait = long_poll.LONGEST, after: After = None, last_id: LastId = None
+) -> Following:
+    return Following(experiment_name(experiment) if experiment else None, wait, last_id or after)
+
+
+Asked = Annotated[Following, Depends(_following)]
+
+
+@router.get("/live", operation_id="watch_drops", tags=["drops"], response_class=Response, responses=_ANSWERS)
+async def watch_drops(request: Request, caller: DataCaller, _kedja: Service, asked: Asked) -> Response:
+    """Wait for receipts to change: `event: drop` with a line of the list of drops."""
+
+    def tell(entries: Sequence[Entry]) -> list[Message]:
+        return _drops([entry for entry in entries if asked.sees(entry, "drop", caller)])
+
+    return await asked.answer(request, tell)
+
+
+@router.get("/events/live", operation_id="watch_events", tags=["events"], response_class=Response, responses=_ANSWERS)
+async def watch_events(request: Request, caller: DataCaller, kedja: Service, asked: Asked) -> Response:
+    """Wait for events to be published: `event: published` with the CloudEvent."""
+
+    def tell(entries: Sequence[Entry]) -> list[Message]:
+        seen = (entry for entry in entries if asked.sees(entry, "event", caller))
+        return [Message(event="published", data=cloud_event(kedja, entry).model_dump(mode="json")) for entry in seen]
+
+    return await asked.answer(request, tell)
+
+
+@router.get(
+    "/jobs/{name}/logs/live",
+    operation_id="watch_job_log",
+    tags=["jobs"],
+    response_class=Response,
+    responses={**answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE), **_FORM},
+)
+async def watch_job_log(
+    caller: DataCaller,
+    kedja: Service,
+    name: str,
+    wait: Wait = long_poll.LONGEST,
+    after: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
+    last_id: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,16}$")] = None,
+) -> Response:
+    """Wait for a job's log to grow: `event: log`, and `event: end` once it will not any more."""
+    receipt = await run_in_threadpool(receipt_of, kedja, caller, name)
+
+    def read(offset: int) -> tuple[str, int, bool]:
+        page = log_page(kedja, receipt, name, offset)
+        return page.text, page.next_offset, page.complete
+
+    return await long_poll.answer(LogFeed(int(last_id or after), read), wait=wait, pause=LOG_PAUSE)
+
+
+def _drops(entries: Sequence[Entry]) -> list[Message]:
+    """Return a message for each drop, of several lines about one the latest."""
+    latest: dict[tuple[str, str], Summary] = {}
+    for entry in entries:
+        summary = Summary.of(entry.experiment, str(entry.data["drop"]), entry.data["metadata"])
+        place = (summary.experiment, summary.drop)
+        if place not in latest or latest[place].updated_at <= summary.updated_at:
+            latest[place] = summary
+    return [
+        Message(event="drop", data=DropSummary.of(summary).model_dump(mode="json"))
+        for summary in latest.values()
+        if summary.status in set(Status)
+    ]

@@ -1,0 +1,292 @@
+"""The routes of models: which versions there are, what they consist of, and which one is the champion."""
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from function_app.domain import naming
+from function_app.errors import NotFound, Refused
+from function_app.http.auth import READS_AT_ONCE, CodeCaller, DataCaller, Service
+from function_app.http.callers import Caller
+from function_app.http.idempotent import identity
+from function_app.http.paging.models import model_page
+from function_app.http.paging.position import InvalidToken, Position
+from function_app.http.problems import answers
+from function_app.http.routes.drops import After, seal_for
+from function_app.http.views import ModelDetail, ModelList, ModelView
+from function_app.models.artifacts import ModelManifest
+from function_app.models.champion import Candidate, Champion, Intervention
+from function_app.models.downloads import Download, Downloads
+from function_app.models.job_result import carried
+from function_app.operations.service import Kedja
+from function_app.ports.training_service import RECEIPT_TAG
+
+router = APIRouter(prefix="/api/models", tags=["models"])
+
+MOST = 1000
+_VERSION = re.compile(r"[0-9]{1,18}")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_ANSWERS = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_CHANGING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+Reason = Annotated[str | None, Field(min_length=1, max_length=500, description="For the champion's history.")]
+
+
+class ModelManifestView(ModelManifest):
+    """`manifest.json` of a model version: its files, with sizes and hashes, and what it came of."""
+
+    champion: bool
+
+
+class FileLink(BaseModel):
+    """A file of a model version. `size` in bytes, `sha256` in hex, else `md5` in Base64; the link is a secret."""
+
+    path: str
+    size: int
+    sha256: str | None
+    md5: str | None
+    url: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, download: Download) -> Self:
+        file = download.file
+        return cls(
+            path=file.path,
+            size=file.size,
+            sha256=file.sha256,
+            md5=download.md5,
+            url=download.url,
+            expires_at=download.expires,
+        )
+
+
+class FileLinks(BaseModel):
+    """Files of a model version. `next` as the query's `after` reads on; null is the end."""
+
+    model: str
+    version: str
+    items: Sequence[FileLink]
+    next: str | None
+
+
+class Promotion(BaseModel):
+    """Which version is to be the champion."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$", examples=["1"])]
+    reason: Reason = None
+
+
+class Rollback(BaseModel):
+    """Why the champion before is to be the champion again."""
+
+    reason: Reason = None
+
+
+@router.get("", operation_id="list_models", responses=answers(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE))
+def list_models(
+    caller: DataCaller,
+    kedja: Service,
+    limit: Limit = 200,
+    after: After = None,
+) -> ModelList:
+    """List the registered versions of every model, highest first. A page may have few, or none, before the end."""
+    seal = seal_for(caller, kedja)
+    position, only = Position.decoded(after, seal), caller.only_experiment
+    models = sorted(kedja.experiments.models(only)) if only else kedja.training.model_names()
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        page = model_page(
+            kedja.training,
+            models,
+            lambda one: _sees(caller, one.tags.get(RECEIPT_TAG, "")),
+            pool,
+            limit=limit,
+            after=position,
+            at_once=READS_AT_ONCE,
+        )
+        named = list({one.model: None for one in page.versions})
+        champions = dict(zip(named, pool.map(kedja.champions.find, named), strict=True))
+    return ModelList(
+        items=[ModelView.of(one, champions[one.model]) for one in page.versions],
+        next=page.end.encoded(seal) if page.end else None,
+    )
+
+
+@router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
+def get_model(caller: DataCaller, kedja: Service, model: str) -> ModelDetail:
+    """Return a model: its champion, which consumers are to use, and its versions."""
+    versions = kedja.training.models(model) if naming.MODEL_NAME.fullmatch(model) else []
+    seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
+    if not seen:
+        raise _no_model(model)
+    champion = _champion(caller, kedja, model)
+    return ModelDetail(model=model, champion=champion, versions=[ModelView.of(one, champion) for one in seen])
+
+
+@router.get("/{model}/{version}", operation_id="get_model_version", responses=_ANSWERS)
+def get_model_version(caller: DataCaller, kedja: Service, model: str, version: str) -> ModelManifestView:
+    """Return what a version consists of, once all of it is copied. `version` is a number, or `champion`."""
+    manifest, champion = _manifest(caller, kedja, model, version)
+    is_champion = champion is not None and champion.version == manifest.model_version
+    return ModelManifestView(**dict(manifest), champion=is_champion)
+
+
+@router.get("/{model}/{version}/files", operation_id="list_model_files", responses=_ANSWERS)
+def list_model_files(
+    caller: DataCaller, kedja: Service, model: str, version: str, limit: Limit = 200, after: After = None
+) -> FileLinks:
+    """List a version's files, each with a link to read it. `version` is a number, or `champion`.
+
+    `next` goes on with the files of the same version, also where another has become the champion meanwhile.
+    """
+    started, start = _files_after(after) if after else (version, 0)
+    manifest, _ = _manifest(caller, kedja, model, started if version == "champion" else version)
+    found = _downloads(kedja).links(manifest, start=start, limit=limit)
+    end = start + len(found)
+    place = Position(token=manifest.model_version, last=str(end)) if end < len(manifest.files) else None
+    return FileLinks(
+        model=manifest.model,
+        version=manifest.model_version,
+        items=[FileLink.of(download) for download in found],
+        next=place.encoded() if place else None,
+    )
+
+
+def _files_after(after: str) -> tuple[str, int]:
+    """Return the version whose files are listed, and how many were already. Raise InvalidToken where it is no place."""
+    place = Position.decoded(after)
+    if place.token is None or not _VERSION.fullmatch(place.token) or not _COUNT.fullmatch(place.last):
+        raise InvalidToken(f"after: {after[:80]!r} is no `next` of an earlier answer.")
+    return place.token, int(place.last)
+
+
+@router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
+def promote_model(request: Request, caller: CodeCaller, kedja: Service, model: str, promotion: Promotion) -> Champion:
+    """Make a version the champion, whatever the gate says. That takes a caller who may act for the model's owner."""
+    manifest, _ = _manifest(caller, kedja, model, promotion.version)
+    downloads, owns = _downloads(kedja), _owns(caller, kedja, model)
+
+    def is_there(version: str) -> bool:
+        return downloads.manifest(model, version) is not None
+
+    made = kedja.champions.promote(
+        model,
+        _candidate(kedja, manifest),
+        is_there,
+        may_replace=lambda _present: owns,
+        wish=_wish(request, caller, kedja, promotion.reason, promotion.version),
+    )
+    return _shown(caller, made)
+
+
+@router.post("/{model}/champion/rollback", operation_id="roll_back_model", responses=_CHANGING)
+def roll_back_model(
+    request: Request, caller: CodeCaller, kedja: Service, model: str, rollback: Rollback | None = None
+) -> Champion:
+    """Make the champion before the present one the champion again.
+
+    A caller who may act for the model's owner can always do this; any other only with a champion of their own.
+    """
+    champion = kedja.champions.find(model) if naming.MODEL_NAME.fullmatch(model) else None
+    owns = champion is not None and _owns(caller, kedja, model)
+    if champion is None or not (owns or _sees(caller, champion.receipt)):
+        raise _no_model(model)
+    downloads = _downloads(kedja)
+
+    def candidate_of(version: str) -> Candidate | None:
+        manifest = downloads.manifest(model, version)
+        if manifest is None or _sees(caller, manifest.receipt):
+            return _candidate(kedja, manifest) if manifest else None
+        if owns:
+            return None
+        raise Refused(
+            f"The champion of {model} before this one is not yours. Ask whoever may act for the model's owner."
+        )
+
+    again = kedja.champions.roll_back(
+        model,
+        candidate_of,
+        may_replace=lambda present: owns or _sees(caller, present.receipt),
+        wish=_wish(request, caller, kedja, rollback.reason if rollback else None),
+    )
+    return _shown(caller, again)
+
+
+def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *content: str) -> Intervention:
+    known = identity(request, caller, *content)
+    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=known)
+
+
+def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
+    """Return whether the caller may act for the experiment that a model belongs to."""
+    if caller.sees_everything:
+        return True
+    champion = kedja.champions.find(model)
+    if champion is not None and champion.owner is not None:
+        return caller.sees(champion.owner)
+    found = kedja.owners.find(model)
+    return found is not None and caller.sees(found.owner)
+
+
+def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
+    """Return a version as its receipt knows it, and as far as there is none, as its manifest does."""
+    experiment, _, drop = manifest.receipt.partition("/")
+    receipt = kedja.receipts.find(experiment, drop)
+    attempt = next((one for one in receipt.attempts if one.job == manifest.job), None) if receipt else None
+    known = attempt.metrics if attempt else {}
+    return Candidate(
+        version=manifest.model_version,
+        sequence=attempt.sequence if attempt else 0,
+        receipt=manifest.receipt,
+        **carried(manifest.metrics, first=next(iter(known), None), total=manifest.metrics_total),
+    )
+
+
+def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:
+    """Return the manifest of a version that the caller sees, and the champion. Raise NotFound where there is none."""
+    missing = NotFound(f"There is no version {version!r} of a model {model!r}, or its files are not all copied yet.")
+    if not naming.MODEL_NAME.fullmatch(model):
+        raise missing
+    champion = _champion(caller, kedja, model)
+    if version == "champion" and champion:
+        version = champion.version
+    if not _VERSION.fullmatch(version):
+        raise missing
+    manifest = _downloads(kedja).manifest(model, version)
+    if manifest is None or not _sees(caller, manifest.receipt):
+        raise missing
+    return manifest, champion
+
+
+def _downloads(kedja: Kedja) -> Downloads:
+    return Downloads(blobs=kedja.blobs, clock=kedja.receipts.clock)
+
+
+def _no_model(model: str) -> NotFound:
+    return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists those there are.")
+
+
+def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
+    champion = kedja.champions.find(model)
+    return _shown(caller, champion) if champion and _sees(caller, champion.receipt) else None
+
+
+def _shown(caller: Caller, champion: Champion) -> Champion:
+    """Return a champion without what is of other experiments in its history, and what identifies requests."""
+    hidden = {"request": None}
+    seen = [tenure.model_copy(update=hidden) for tenure in champion.history if _sees(caller, tenure.receipt)]
+    owner = champion.owner if champion.owner and caller.sees(champion.owner) else None
+    return champion.model_copy(update={**hidden, "history": tuple(seen), "owner": owner})
+
+
+def _sees(caller: Caller, receipt: str) -> bool:
+    """Return whether a receipt, `<experiment>/<drop>`, is the caller's business; without one a model is everyone's."""
+    experiment = receipt.partition("/")[0]
+    return caller.sees(experiment) if experiment else caller.sees_everything

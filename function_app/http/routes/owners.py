@@ -1,0 +1,104 @@
+"""The routes of models' owners: which experiment a model belongs to, and which others may register versions of it."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Header, Response
+from pydantic import AfterValidator, BaseModel, Field
+
+from function_app.domain import naming
+from function_app.errors import NotFound
+from function_app.http.auth import CodeCaller, DataCaller, Service
+from function_app.http.callers import Caller
+from function_app.http.problems import answers
+from function_app.http.routes.drops import experiment_name
+from function_app.models.ownership import ModelOwner
+from function_app.operations.service import Kedja
+
+router = APIRouter(prefix="/api/models", tags=["models"])
+
+MOST = 100
+_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]*[*?\[][a-z0-9*?\[\]!-]*")
+_LOOKING = answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_ETAG: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"ETag": {"description": "For If-Match.", "schema": {"type": "string"}}}}
+}
+
+
+def _experiment(text: str) -> str:
+    """Return an experiment's name, given that, its folder's, or a pattern of names."""
+    return text if _PATTERN.fullmatch(text) else experiment_name(text)
+
+
+class Sharing(BaseModel):
+    """Which other experiments may register versions of a model."""
+
+    allowed: Annotated[
+        Sequence[Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_experiment)]],
+        Field(
+            max_length=MOST,
+            description="Experiments, by their folder's name or the one that receipts have, and patterns such as "
+            "`vision-*`. An empty list: the owner alone.",
+            examples=[["digits", "vision-*"]],
+        ),
+    ]
+
+
+class OwnerView(BaseModel):
+    """Whose a model is. `by` changed the list last; it is null as long as nobody has."""
+
+    model: str
+    owner: str
+    allowed: Sequence[str]
+    since: datetime
+    by: str | None
+
+    @classmethod
+    def of(cls, found: ModelOwner) -> Self:
+        return cls(model=found.model, owner=found.owner, allowed=found.allowed, since=found.since, by=found.by)
+
+
+@router.get("/{model}/owner", operation_id="get_model_owner", responses={**_LOOKING, **_ETAG})
+def get_model_owner(caller: DataCaller, kedja: Service, response: Response, model: str) -> OwnerView:
+    """Return the experiment that a model belongs to, and who else may register versions of it."""
+    found, etag = _owner(caller, kedja, model)
+    response.headers["ETag"] = f'"{etag}"'
+    return OwnerView.of(found)
+
+
+@router.put(
+    "/{model}/owner",
+    operation_id="share_model",
+    responses={**_LOOKING, **answers(HTTPStatus.PRECONDITION_FAILED), **_ETAG},
+)
+def share_model(
+    caller: CodeCaller,
+    kedja: Service,
+    response: Response,
+    model: str,
+    sharing: Sharing,
+    known: Annotated[
+        str | None, Header(alias="If-Match", max_length=1000, description="The ETag that was read; else any will do.")
+    ] = None,
+) -> OwnerView:
+    """Say which other experiments may register versions of a model. What they registered before stays."""
+    _owner(caller, kedja, model)
+
+    def is_current(etag: str) -> bool:
+        wanted = {one.strip().strip('"') for one in (known or "*").split(",")}
+        return bool(wanted & {"*", etag})
+
+    found, etag = kedja.owners.share(model, sharing.allowed, by=caller.name, is_current=is_current)
+    response.headers["ETag"] = f'"{etag}"'
+    return OwnerView.of(found)
+
+
+def _owner(caller: Caller, kedja: Kedja, model: str) -> tuple[ModelOwner, str]:
+    """Return a model's owner and its ETag. Raise NotFound if there is none, or the caller may not act for it."""
+    found, etag = kedja.owners.read(model) if naming.MODEL_NAME.fullmatch(model) else (None, "")
+    if found is None or not caller.sees(found.owner):
+        raise NotFound(f"There is no model {model!r}, or it is not yours. GET /api/models lists those there are.")
+    return found, etag

@@ -1,0 +1,117 @@
+"""The route of uploads: links for dropping files by HTTP."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Path
+from pydantic import AfterValidator, BaseModel, Field
+
+from function_app.domain import naming
+from function_app.drops.uploads import MOST_FILES, Link, Uploads, Wanted
+from function_app.errors import NotFound
+from function_app.http.auth import DataCaller, Service
+from function_app.http.callers import Role
+from function_app.http.problems import answers
+from function_app.ports.storage import BlobItem
+
+router = APIRouter(prefix="/api/experiments", tags=["uploads"])
+
+_MD5_BYTES = 16
+_LARGEST_FILE = 190 << 40
+"""Bytes of the largest block blob."""
+
+
+def _md5(text: str) -> str:
+    try:
+        is_md5 = len(base64.b64decode(text, validate=True)) == _MD5_BYTES
+    except binascii.Error:
+        is_md5 = False
+    if not is_md5:
+        raise ValueError("an MD5 in Base64 has 24 characters, two of them `=` at the end")
+    return text
+
+
+class UploadFile(BaseModel):
+    """A file to be dropped. Its name is relative to the experiment's folder."""
+
+    container: Literal["data", "scripts"]
+    name: Annotated[str, Field(min_length=1, max_length=1024)]
+    size: Annotated[int | None, Field(ge=0, le=_LARGEST_FILE, description="Bytes.")] = None
+    md5: Annotated[
+        Annotated[str, AfterValidator(_md5)] | None,
+        Field(description="Content-MD5, in Base64.", examples=["CY9rzUYh03PK3k6DJie09g=="]),
+    ] = None
+
+
+class UploadRequest(BaseModel):
+    """The files to be dropped into an experiment."""
+
+    files: Annotated[list[UploadFile], Field(min_length=1, max_length=MOST_FILES)]
+
+
+class StoredFile(BaseModel):
+    """What has a file's name now."""
+
+    size: int
+    md5: str | None
+    modified: datetime = Field(description="When storage took it: a receipt's `newest_upload` is not before that.")
+
+    @classmethod
+    def of(cls, item: BlobItem) -> Self:
+        return cls(size=item.size, md5=item.md5, modified=item.modified)
+
+
+class UploadLink(BaseModel):
+    """Where to send a file. Without a `url`, the very same content is there already."""
+
+    container: str
+    name: str
+    url: str | None = Field(description="A secret: whoever has it can write this one file.")
+    method: Literal["PUT"] = "PUT"
+    headers: Mapping[str, str]
+    blocks: bool = Field(description="Whether the file may also be sent in blocks.")
+    expires_at: datetime | None
+    there: StoredFile | None
+
+    @classmethod
+    def of(cls, link: Link) -> Self:
+        return cls(
+            container=link.file.container,
+            name=link.file.name,
+            url=link.url,
+            headers=link.headers,
+            blocks=link.blocks,
+            expires_at=link.expires,
+            there=StoredFile.of(link.there) if link.there else None,
+        )
+
+
+class UploadLinks(BaseModel):
+    """A link for each file, in the order in which they were asked for."""
+
+    items: Sequence[UploadLink]
+
+
+@router.post(
+    "/{name}/uploads",
+    operation_id="create_upload_links",
+    responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def create_upload_links(
+    caller: DataCaller,
+    kedja: Service,
+    name: Annotated[str, Path(description="The experiment's folder.")],
+    request: UploadRequest,
+) -> UploadLinks:
+    """Return a link for each file. Those for `scripts` take the role `code`, since scripts run."""
+    if not caller.sees(naming.slug(name)):
+        raise NotFound(f"There is no experiment {name!r} that {caller.name} may drop into.")
+    if any(file.container == naming.SCRIPTS for file in request.files):
+        caller.check(Role.CODE)
+    wanted = [Wanted(**file.model_dump()) for file in request.files]
+    uploads = Uploads(blobs=kedja.blobs, clock=kedja.receipts.clock)
+    return UploadLinks(items=[UploadLink.of(link) for link in uploads.links(name, wanted, by=caller.name)])

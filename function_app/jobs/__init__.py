@@ -1,0 +1,1 @@
+"""From a claimed attempt to an ended job."""

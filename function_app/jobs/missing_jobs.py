@@ -1,0 +1,98 @@
+"""A job that its service does not know: when that is believed, and what happens when the job is seen again.
+
+One answer "there is no such job" is no verdict: a service that is moved, restored or set up anew gives it for jobs that
+run. So misses are counted on the receipt, each of them only if the workspace itself answered right after it.
+"""
+
+from datetime import timedelta
+
+from attrs import frozen
+
+from function_app.domain.receipt import Receipt, Status
+from function_app.errors import JobNotFound, TrainingServiceError
+from function_app.ports.training_service import Job, TrainingService
+from function_app.store.receipts import Receipts
+from function_app.timing import Timing
+
+MISSES = 3
+"""How often a job has to be missed that was seen before, over `Timing.missing_job` seconds at least."""
+MISSES_UNSEEN = 2
+"""How often, if it was never seen and is not wanted any more."""
+
+
+def is_missing(training: TrainingService, job: str) -> bool:
+    """Return whether there is no such job: two misses, between which the workspace answered.
+
+    For a moment's decision; whoever can look again later counts misses by `MissingJobs`.
+
+    Raises:
+        TrainingServiceError: the service could not be asked.
+    """
+    try:
+        training.get(job)
+    except JobNotFound:
+        next(training.list(), None)
+    else:
+        return False
+    try:
+        training.get(job)
+    except JobNotFound:
+        return True
+    return False
+
+
+@frozen(kw_only=True)
+class MissingJobs:
+    """Counts misses on receipts, and takes them back."""
+
+    receipts: Receipts
+    training: TrainingService
+    timing: Timing
+
+    def missed(self, receipt: Receipt) -> Receipt:
+        """Count a miss of the receipt's last job, unless the workspace is not there either."""
+        try:
+            next(self.training.list(), None)
+        except TrainingServiceError:
+            return receipt
+        job, now = receipt.job, self.receipts.clock()
+
+        def edit(current: Receipt) -> Receipt:
+            if current.job != job or current.attempt is None:
+                return current
+            since = current.attempt.missing_since or now
+            return current.with_attempt(missing_since=since, misses=current.attempt.misses + 1)
+
+        return self.receipts.change(receipt, edit)
+
+    def is_gone(self, receipt: Receipt) -> bool:
+        """Return whether the receipt's last job was missed so often, and for so long, that it is taken for deleted."""
+        attempt, now = receipt.attempt, self.receipts.clock()
+        if attempt is None or attempt.missing_since is None:
+            return False
+        if receipt.status is Status.CANCELING and attempt.status is None:
+            is_lost = now - attempt.claimed > timedelta(seconds=self.timing.lost_submission)
+            return is_lost and attempt.misses >= MISSES_UNSEEN
+        waited = now - attempt.missing_since
+        return attempt.misses >= MISSES and waited >= timedelta(seconds=self.timing.missing_job)
+
+    def found(self, receipt: Receipt, job: Job) -> Receipt:
+        """Take back what was counted of a job that is there; reopen its receipt if that took it for deleted."""
+        attempt = receipt.attempt
+        if attempt is None or attempt.job != job.name or not (attempt.misses or attempt.gone):
+            return receipt
+        if attempt.gone:
+            self.receipts.open(receipt.experiment, receipt.drop)
+        return self.receipts.change(receipt, lambda current: self._found(current, job.name))
+
+    def _found(self, receipt: Receipt, job: str) -> Receipt:
+        attempt = receipt.attempt
+        if attempt is None or attempt.job != job:
+            return receipt
+        found = receipt.with_attempt(missing_since=None, misses=0, gone=None)
+        reopened = {Status.FAILED: Status.SUBMITTED, Status.NOT_REGISTERED: Status.COMPLETED}.get(receipt.status)
+        if attempt.gone is None or reopened is None:
+            return found
+        reason = "The training service knows its job again."
+        changes = {"ended": None, "error": None, "reopened": attempt.reopened + 1}
+        return found.moved(reopened, self.receipts.clock(), reason).with_attempt(**changes)

@@ -1,0 +1,249 @@
+"""Submission: one job for a claimed attempt, however often and by however many hosts it is asked for."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import frozen
+
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.backoff import backoff
+from function_app.domain.cloud_events import Announced
+from function_app.domain.plan import Ready
+from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.errors import (
+    AppNotAllowed,
+    JobConflict,
+    JobNotFound,
+    JobRefused,
+    TrainingServiceUnavailable,
+    WorkspaceNotFound,
+)
+from function_app.jobs import outage
+from function_app.jobs.document import document_of
+from function_app.jobs.job_queue import SubmitRequest, Turns
+from function_app.jobs.missing_jobs import is_missing
+from function_app.jobspec.schema import JobSpec
+from function_app.ports.storage import Queues
+from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
+from function_app.settings import Settings
+from function_app.store.approvals import Approvals, NotApproved
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
+from function_app.timing import Timing
+
+logger = logging.getLogger(__name__)
+
+_UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED, Status.REJECTED})
+"""A job that comes to be after its receipt says this is canceled at once."""
+
+
+@frozen(kw_only=True)
+class Submitter:
+    """Submits jobs."""
+
+    approvals: Approvals
+    queues: Queues
+    receipts: Receipts
+    settings: Settings
+    snapshots: Snapshots
+    training: TrainingService
+    turns: Turns
+    timing: Timing
+
+    def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
+        """Submit the receipt's last attempt and write down what came of it.
+
+        The job's name is the attempt's, so that a repeat finds the job that is there. Where as many jobs go on as may,
+        the receipt is `queued`. Where the service is not available, `again` has it tried again soon; without it the
+        caller comes back.
+        """
+        if receipt.status is Status.SUBMITTING:
+            self.receipts.open(receipt.experiment, receipt.drop)
+        receipt = self.turns.begin(receipt)
+        attempt = receipt.attempt
+        if receipt.status is not Status.SUBMITTING or attempt is None:
+            return receipt
+        try:
+            self._check_approval(receipt, attempt)
+            document = self.document(receipt)
+            job = self._put(receipt, attempt, document)
+        except TrainingServiceUnavailable as error:
+            return self._later(receipt, attempt, error, tries if again else None)
+        except UnreadableSnapshot as error:
+            return self._unreadable(receipt, attempt, error, tries if again else None)
+        except NotApproved as error:
+            reason, what_to_do = error.reason, "Have it approved (POST /api/approvals), then drop the files again."
+        except (JobRefused, JobConflict) as error:
+            reason, what_to_do = str(error), "Fix what the training service names, and drop it again."
+        else:
+            return self._submitted(receipt, document, job)
+        receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, reason, what_to_do))
+        return self._over(receipt, attempt)
+
+    def _submitted(self, receipt: Receipt, document: Mapping[str, Any], job: Job) -> Receipt:
+        spec = without_secrets(document)
+        receipt = self.receipts.change(receipt, lambda now: with_job(now, job, self.receipts.clock()).with_(spec=spec))
+        if receipt.job != job.name or receipt.status in _UNWANTED:
+            self.cancel(job.name, receipt)
+        return self.receipts.flush(receipt)
+
+    def cancel(self, job: str, receipt: Receipt) -> None:
+        """Ask for a job of the receipt to be canceled; where it cannot be asked now, `reconcile` asks again."""
+        try:
+            self.training.cancel(job)
+        except (JobNotFound, TrainingServiceUnavailable) as error:
+            logger.info("%s of %s is not canceled yet: %s", job, receipt.name, error)
+
+    def _check_approval(self, receipt: Receipt, attempt: Attempt) -> None:
+        """Raise NotApproved where the code may not run (any more), and was not submitted before."""
+        if not self.approvals.required or receipt.preemptions:
+            return
+        try:
+            self.approvals.check(receipt, self.snapshots.spec(receipt.experiment, receipt.drop))
+        except NotApproved:
+            if is_missing(self.training, attempt.job):  # else only the answer to its submission was lost
+                raise
+
+    def _put(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
+        """Submit the job. What the service refuses is looked for before that is believed."""
+        request = JobRequest(name=attempt.job, document=document)
+        try:
+            return self.training.submit(request)
+        except (JobConflict, JobRefused) as refusal:
+            if isinstance(refusal, JobRefused) and is_missing(self.training, attempt.job):
+                raise
+            try:
+                job = self.training.get(attempt.job)
+            except JobNotFound as error:
+                raise TrainingServiceUnavailable(f"{refusal} Then: {error}") from error
+            # The same attempt, written by another release of Kedja, is still this attempt.
+            if job.tags.get(RECEIPT_TAG) != receipt.name:
+                raise
+            return job
+
+    def shown(self, plan: Ready, spec: JobSpec, drop_id: str) -> dict[str, Any]:
+        """Return the document of the job that a drop is ready for, as its receipt may show it."""
+        document = document_of(
+            spec,
+            experiment=plan.drop.experiment,
+            folder=plan.drop.folder,
+            drop=drop_id,
+            entry_script=plan.entry_script,
+            has_data=bool(plan.drop.data),
+            settings=self.settings,
+        )
+        return without_secrets(document)
+
+    def document(self, receipt: Receipt) -> Mapping[str, Any]:
+        """Return the job document of a receipt, made from its snapshot alone."""
+        return document_of(
+            self.snapshots.spec(receipt.experiment, receipt.drop),
+            experiment=receipt.experiment,
+            folder=receipt.folder,
+            drop=receipt.drop,
+            entry_script=self.snapshots.entry_script(receipt.experiment, receipt.drop),
+            has_data=receipt.received.data > 0,
+            settings=self.settings,
+        )
+
+    def _refused(self, receipt: Receipt, attempt: Attempt, reason: str, what_to_do: str) -> Receipt:
+        if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
+            return receipt
+        now = self.receipts.clock()
+        rejected = receipt.moved(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
+        return rejected.announcing(Announced.DROP_REJECTED, now, what_to_do=what_to_do)
+
+    def _later(
+        self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
+    ) -> Receipt:
+        now, timing = self.receipts.clock(), self.timing
+        if now - attempt.claimed > timedelta(seconds=timing.outage_deadline):
+            reason = outage.given_up(error, timing)
+
+            def give_up(current: Receipt) -> Receipt:
+                if current.status is not Status.SUBMITTING or current.job != attempt.job:
+                    return current
+                failed = current.moved(Status.FAILED, now, reason, "Retry when the service is back.")
+                return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
+
+            receipt = self.receipts.change(receipt, give_up)
+            return self._over(receipt, attempt)
+        if isinstance(error, AppNotAllowed | WorkspaceNotFound):
+            what_to_do = str(error)
+            receipt = self.receipts.change(receipt, lambda current: _not_allowed(current, attempt, now, what_to_do))
+        return self._again(receipt, attempt, error, tries, retry_after=error.retry_after)
+
+    def _unreadable(self, receipt: Receipt, attempt: Attempt, error: UnreadableSnapshot, tries: int | None) -> Receipt:
+        """Try again to read the snapshot that the job is to be made of; fail where it could not be read for long."""
+        now = self.receipts.clock()
+
+        def edit(current: Receipt) -> Receipt:
+            last = current.attempt
+            if current.status is not Status.SUBMITTING or last is None or last.job != attempt.job:
+                return current
+            since = last.unreadable_since or now
+            if now - since < timedelta(seconds=self.timing.unreadable_snapshot):
+                return current.with_attempt(unreadable_since=since)
+            reason = f"The job cannot be made: {error}"
+            failed = current.moved(Status.FAILED, now, reason, "Drop the files again.")
+            return failed.with_attempt(ended=now, error=reason).announcing(Announced.JOB_FAILED, now)
+
+        receipt = self.receipts.change(receipt, edit)
+        if receipt.status is not Status.SUBMITTING:
+            return self._over(receipt, attempt)
+        return self._again(receipt, attempt, error, tries)
+
+    def _again(
+        self,
+        receipt: Receipt,
+        attempt: Attempt,
+        error: Exception,
+        tries: int | None,
+        retry_after: float | None = None,
+    ) -> Receipt:
+        if tries is None:
+            return receipt
+        first, longest = self.timing.first_retry, self.timing.max_retry
+        delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=retry_after)
+        again = SubmitRequest(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
+        self.queues.send(naming.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
+        logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
+        return receipt
+
+    def _over(self, receipt: Receipt, attempt: Attempt) -> Receipt:
+        if receipt.status in FINAL:
+            self.turns.end(attempt.job)
+        return self.receipts.flush(receipt)
+
+
+def _not_allowed(receipt: Receipt, attempt: Attempt, now: datetime, what_to_do: str) -> Receipt:
+    """Return the receipt with what somebody has to do before its job can be submitted, said once."""
+    if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
+        return receipt
+    return receipt.moved(Status.SUBMITTING, now, "The training service does not let the app submit it.", what_to_do)
+
+
+def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job document as a receipt may show it: values of environment variables may be secrets."""
+    shown = dict(document)
+    if variables := document.get("environment_variables"):
+        shown["environment_variables"] = dict.fromkeys(variables, "…")
+    if trial := document.get("trial"):  # a sweep has them there
+        shown["trial"] = without_secrets(trial)
+    return shown
+
+
+def with_job(receipt: Receipt, job: Job, now: datetime) -> Receipt:
+    """Return the receipt of a submission that is known to have made its job.
+
+    Whoever sees the job first writes this: the submitter, or an event that was faster.
+    """
+    # Queued: by a host that saw no place while another one took it.
+    if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:
+        return receipt
+    facts = {"links": dict(job.links), "status": job.detail, "unreadable_since": None}
+    submitted = receipt.moved(Status.SUBMITTED, now).with_attempt(**facts)
+    return submitted.announcing(Announced.JOB_SUBMITTED, now, links=dict(job.links))

@@ -1,0 +1,145 @@
+"""From a job spec and the drop it belongs to: the complete document that a training service gets.
+
+Format: Azure ML's command-job and sweep-job YAML as plain JSON values, without `code` (the service's adapter puts the
+release's `training_job` there) and without a path that a loader would look for on its own machine.
+"""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from function_app.domain import naming
+from function_app.jobspec.kedja_block import Argument
+from function_app.jobspec.placeholders import quote
+from function_app.jobspec.schema import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
+
+CHECKPOINTS_OUTPUT = "kedja_checkpoints"
+"""Where `training_job.launch` keeps what a restart goes on from."""
+_LAUNCH = "python -m training_job.launch"
+_TRAIN = "python -m training_job.train"
+_SHOWN_OF_DROP = 8
+
+
+def job_document(  # noqa: PLR0913 (a document has many parts, and each is named where it is called)
+    spec: JobSpec,
+    *,
+    experiment: str,
+    folder: str,
+    drop: str,
+    entry_script: str | None,
+    has_data: bool,
+    compute: str,
+    environment: str,
+    tags: Mapping[str, str],
+    goes_on: bool = False,
+) -> dict[str, Any]:
+    """Return the document of the job for one drop.
+
+    Args:
+        spec: what the user wants; `spec.conda_path` must be None.
+        experiment: the slug of the experiment, which names it in the training service.
+        folder: the experiment's folder in the container of data.
+        drop: the drop's id.
+        entry_script: the script to run, relative to `spec.work.code`; None for the built-in trainer, or where the spec
+            has a command of its own.
+        has_data: whether the job has the input `data`.
+        compute: where a job runs that names no compute.
+        environment: what a job runs in that names no environment, as azureml:<name>:<version>.
+        tags: Kedja's own; they win over the user's.
+        goes_on: whether a job that is killed is to go on from its last checkpoint in the drop's next attempt. A sweep
+            never does, as its trials would share their checkpoints.
+    """
+    if spec.conda_path is not None:
+        raise ValueError(f"{spec.conda_path} has not been read: call with_conda_file first")
+    goes_on = goes_on and spec.type == "command"
+    command = job_command(spec, entry_script=entry_script, has_data=has_data, goes_on=goes_on)
+    work = _work(spec.work, command, environment)
+    document = {
+        "type": spec.type,
+        "experiment_name": experiment,
+        "display_name": spec.display_name or f"{folder} {drop[:_SHOWN_OF_DROP]}",
+        "description": spec.description,
+        "compute": f"azureml:{spec.compute_name or compute}",
+        "inputs": _inputs(spec, experiment=experiment, folder=folder, drop=drop, has_data=has_data),
+        "outputs": {
+            **{name: output.model_dump() for name, output in spec.outputs.items()},
+            **(_checkpoints(experiment, drop) if goes_on else {}),
+        },
+        "limits": spec.limits.model_dump(exclude_none=True),
+        "queue_settings": spec.queue_settings.model_dump(exclude_none=True),
+        "tags": {**spec.tags, **tags},
+        **(_sweep(spec, work) if spec.type == "sweep" else work),
+    }
+    return _filled(document)
+
+
+def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes_on: bool = False) -> str:
+    """Return the command line: `training_job.launch` around the script, the trainer or the user's own command."""
+    parts = [_LAUNCH, "--snapshot", quote(f"${{{{inputs.{SCRIPTS_INPUT}}}}}")]
+    data = quote(f"${{{{inputs.{DATA_INPUT}}}}}")
+    if has_data:
+        parts += ["--data", data]
+    if spec.work.code != ".":
+        parts += ["--code", shlex.quote(spec.work.code)]
+    if goes_on:
+        parts += ["--checkpoints", quote(f"${{{{outputs.{CHECKPOINTS_OUTPUT}}}}}")]
+    if spec.work.command is not None:
+        return " ".join([*parts, "--shell", quote(spec.work.command)])
+    if entry_script is not None:
+        parts += ["--", "python", shlex.quote(entry_script)]
+    else:
+        parts += ["--", _TRAIN]
+        if has_data and "data" not in spec.kedja.arguments:
+            parts += ["--data", data]
+    return " ".join([*parts, *_argv(spec.kedja.arguments)])
+
+
+def _argv(arguments: Mapping[str, Argument]) -> list[str]:
+    """Return the words for `arguments`: `epochs: 10` is `--epochs 10`, `verbose: true` is `--verbose`."""
+    words: list[str] = []
+    for name, value in arguments.items():
+        if value is False:
+            continue
+        words.append(name if name.startswith("-") else f"--{name}")
+        if value is not True:
+            words += [quote(str(item)) for item in (value if isinstance(value, tuple) else (value,))]
+    return words
+
+
+def _work(work: Trial, command: str, environment: str) -> dict[str, Any]:
+    values = work.model_dump(mode="json", exclude_none=True, include={"environment_variables", "distribution"})
+    # Empty lists would mean something to conda: no channels, instead of its own.
+    values |= work.model_dump(mode="json", exclude_defaults=True, include={"environment"})
+    resources = work.resources.model_dump(exclude_none=True, exclude_defaults=True)
+    return _filled({"environment": environment, **values, "command": command, "resources": resources})
+
+
+def _sweep(spec: JobSpec, work: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {"search_space", "objective", "sampling_algorithm", "early_termination"}
+    resources = spec.resources.model_dump(exclude_none=True, exclude_defaults=True)
+    return {**spec.model_dump(mode="json", exclude_none=True, include=keys), "resources": resources, "trial": work}
+
+
+def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data: bool) -> dict[str, Any]:
+    places = {SCRIPTS_INPUT: f"{naming.SNAPSHOTS_DATASTORE}/paths/{naming.snapshot_prefix(experiment, drop)}"}
+    if has_data:
+        places[DATA_INPUT] = f"{naming.DATA_DATASTORE}/paths/{folder}/"
+    own = {
+        name: {**spec.folder_input(name).model_dump(), "path": f"azureml://datastores/{place}"}
+        for name, place in places.items()
+    }
+    literals = {name: value for name, value in spec.inputs.items() if name not in (SCRIPTS_INPUT, DATA_INPUT)}
+    return {**literals, **own}
+
+
+def _checkpoints(experiment: str, drop: str) -> dict[str, Any]:
+    """Return an output at a fixed place: mounted, it shows what an earlier attempt left there."""
+    place = f"{naming.CHECKPOINTS_DATASTORE}/paths/{naming.checkpoints_prefix(experiment, drop)}"
+    return {
+        CHECKPOINTS_OUTPUT: {"type": "uri_folder", "mode": "rw_mount", "path": f"azureml://datastores/{place}"},
+    }
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that say something."""
+    return {key: value for key, value in values.items() if value is not None and value != {}}

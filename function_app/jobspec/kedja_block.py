@@ -1,0 +1,130 @@
+"""The `kedja` block of the job spec: what Azure ML's own keys have no word for."""
+
+import posixpath
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from function_app.domain.attempt import AttemptOptions
+from function_app.domain.naming import is_ignored
+from function_app.jobspec.fields import (
+    DropPath,
+    Line,
+    ModelName,
+    OutputPath,
+    Scalar,
+    Seconds,
+    SpecModel,
+    checked,
+    matching,
+    raise_refusals,
+    refuse,
+    shown,
+)
+
+_LONGEST_ARGUMENT = 4096
+_LONGEST_LIST = 1000
+
+
+def _argument(value: object) -> object:
+    """Return the value with a list turned to a tuple; refuse what cannot stand on a command line."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items:
+        refuse("is an empty list; give a value, or leave the key out")
+    if len(items) > _LONGEST_LIST:
+        refuse(f"is a list of more than {_LONGEST_LIST} values")
+    for item in items:
+        if not isinstance(item, bool | int | float | str):
+            refuse(f"expected a number, text, true, false or a list of numbers and texts, found {shown(item)}")
+        if isinstance(item, bool) and item is not value:
+            refuse("holds true or false in a list, where only numbers and texts can stand")
+        if isinstance(item, str) and len(item) > _LONGEST_ARGUMENT:
+            refuse(f"holds a text of more than {_LONGEST_ARGUMENT} characters")
+    return tuple(value) if isinstance(value, list) else value
+
+
+Argument = Annotated[Scalar | tuple[Scalar, ...], BeforeValidator(_argument)]
+"""What follows a flag on the command line, once or several times; true is the flag alone, false is no flag."""
+
+ArgumentName = Annotated[
+    str,
+    matching(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]{0,99}", "the name of an option: letters, digits, dashes, underscores"),
+]
+
+ScriptPath = Annotated[
+    DropPath, checked(lambda path: None if path.endswith(".py") else f"{shown(path)} is not a Python file (.py)")
+]
+
+
+def _file_problem(name: str) -> str | None:
+    if posixpath.dirname(name):
+        return f"{shown(name)} is a path; give the name of a file"
+    if is_ignored(name):
+        return f"{shown(name)} is hidden or temporary, so it is never seen; give another name, such as _SUCCESS"
+    return None
+
+
+FileName = Annotated[DropPath, checked(_file_problem)]
+
+
+class When(SpecModel):
+    """What a model must show to be registered; all that is given must hold."""
+
+    metric: Line
+    goal: Literal["maximize", "minimize"] | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    better_than: Literal["champion"] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_condition(self) -> Self:
+        if self.at_least is None and self.at_most is None and self.better_than is None:
+            raise_refusals([((), "needs at_least, at_most or better_than")])
+        if self.better_than and self.goal is None:
+            raise_refusals([(("better_than",), "needs goal: maximize or goal: minimize beside it")])
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise_refusals([(("at_least",), f"is more than at_most, which is {self.at_most}; nothing could pass")])
+        return self
+
+
+class RegisterOptions(SpecModel):
+    """Which model is registered, from which file or folder of the job's outputs, and when."""
+
+    model: ModelName | None = None
+    path: OutputPath | None = None
+    when: When | None = None
+
+
+class DropOptions(SpecModel):
+    """When a drop counts as complete. `max_wait` is in seconds, and the service's own where it is None."""
+
+    wait_for: FileName | None = None
+    supersede: bool = True
+    max_wait: Annotated[Seconds, Field(le=24 * 3600)] | None = None
+
+
+class KedjaOptions(SpecModel):
+    """Kedja's own block, which Azure ML never sees."""
+
+    refused_keys: ClassVar[dict[str, str]] = {"command": "it stands at the top of the file, not under kedja"}
+
+    entry_script: ScriptPath | None = None
+    arguments: dict[ArgumentName, Argument] = Field(default_factory=dict)
+    registration: RegisterOptions = Field(default=RegisterOptions(), alias="register")
+    data: Literal["required", "none"] = "required"
+    drop: DropOptions = DropOptions()
+
+    @property
+    def attempt_options(self) -> AttemptOptions:
+        """What an attempt keeps of this."""
+        registration = self.registration.model_dump(mode="json", exclude_none=True)
+        return AttemptOptions(registration=registration, supersede=self.drop.supersede)
+
+
+def register_options(options: AttemptOptions) -> RegisterOptions:
+    """Return what an attempt is to register.
+
+    Raises:
+        ValidationError: a newer release wrote something that this one does not know.
+    """
+    return RegisterOptions.model_validate(dict(options.registration))

@@ -1,0 +1,317 @@
+"""What a job.yaml, or a request with its keys, may say: an allow-list.
+
+The keys are those of Azure ML's command-job and sweep-job YAML (`azure.ai.ml._schema.job.command_job`,
+`azure.ai.ml._schema._sweep.sweep_job`; https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-command
+and …-sweep) and the `kedja` block. Azure ML's own loader never sees a user's text, since it reads files of the machine
+that it runs on. docs/job-yaml.md describes each key for users.
+"""
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from function_app.domain.naming import slug
+from function_app.jobspec.blocks import (
+    MOST_TAGS,
+    ComputeName,
+    Distribution,
+    FolderInput,
+    Input,
+    Limits,
+    Output,
+    QueueSettings,
+    Resources,
+    TagName,
+    VariableName,
+)
+from function_app.jobspec.environment import CondaFile, Environment, InlineEnvironment
+from function_app.jobspec.fields import DropPath, Identifier, Line, SpecModel, Text, did_you_mean, raise_refusals, shown
+from function_app.jobspec.kedja_block import KedjaOptions
+from function_app.jobspec.placeholders import Placeholders, is_placeholder
+from function_app.jobspec.problem import InvalidJobSpec, Path, Places, Problem
+from function_app.jobspec.sweep import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
+from function_app.jobspec.validation import read_json, read_yaml
+
+DATA_INPUT = "data"
+SCRIPTS_INPUT = "scripts"
+
+_TEXT_PATHS = re.compile(r"(tags|environment_variables|trial\.environment_variables)\..+", re.DOTALL)
+_NOT_HASHED = {"json_schema", "experiment_name", "display_name", "description", "tags"}
+_SWEEP_KEYS = ("trial", "search_space", "objective", "sampling_algorithm", "early_termination")
+_CODE_KEYS = ("command", "code", "environment", "environment_variables")
+
+_MOST_LOST = 100
+"""Placeholders that name nothing of which problems are made: there may be one in every few characters."""
+_SERVICE_SETS = "the service sets it"
+_IDENTITY = "jobs run as the cluster's identity"
+
+
+class Trial(SpecModel):
+    """What runs: the keys that a command job has at its top and a sweep job under `trial`."""
+
+    command: Annotated[str, Field(min_length=1, max_length=32_768)] | None = None
+    code: DropPath = "."
+    environment: Environment | None = None
+    environment_variables: dict[VariableName, Annotated[Text, Field(max_length=32_768)]] = Field(default_factory=dict)
+    distribution: Distribution | None = None
+    resources: Resources = Resources()
+
+
+class JobSpec(Trial):
+    """A job as its user wants it. What is None, or not there, gets Kedja's default."""
+
+    refused_keys: ClassVar[dict[str, str]] = {
+        "name": "Kedja names jobs; display_name is what people see",
+        "identity": _IDENTITY,
+        "services": "a job opens no doors to its node",
+        "job_service": "a job opens no doors to its node",
+        "properties": "Kedja keeps the job's lineage there; use tags",
+        "component": "write the command out",
+        "parent_job_name": _SERVICE_SETS,
+        "id": _SERVICE_SETS,
+        "status": _SERVICE_SETS,
+        "creation_context": _SERVICE_SETS,
+        "log_files": _SERVICE_SETS,
+    }
+
+    json_schema: str | None = Field(default=None, alias="$schema")
+    type: Literal["command", "sweep"] = "command"
+    experiment_name: Line | None = None
+    display_name: Line | None = None
+    description: Annotated[str, Field(max_length=5000)] | None = None
+    tags: dict[TagName, Annotated[Text, Field(max_length=255)]] = Field(default_factory=dict, max_length=MOST_TAGS)
+    compute_name: ComputeName | None = Field(default=None, alias="compute")
+    inputs: dict[Identifier, Input] = Field(default_factory=dict)
+    outputs: dict[Identifier, Output] = Field(default_factory=dict)
+    limits: Limits = Limits()
+    queue_settings: QueueSettings = QueueSettings()
+    trial: Trial = Trial()
+    search_space: Annotated[dict[Identifier, Hyperparameter], Field(min_length=1)] | None = None
+    objective: Objective | None = None
+    sampling_algorithm: Sampling = RandomSampling()
+    early_termination: EarlyTermination | None = None
+    kedja: KedjaOptions = KedjaOptions()
+
+    _places: Places = PrivateAttr(default=Places())
+
+    @property
+    def work(self) -> Trial:
+        """What runs, whichever type the job has."""
+        return self.trial if self.type == "sweep" else self
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the job has the input `data`."""
+        return self.kedja.data == "required"
+
+    def folder_input(self, name: str) -> FolderInput:
+        """Return how the input `data` or `scripts` reaches the node."""
+        given = self.inputs.get(name)
+        return given if isinstance(given, FolderInput) else FolderInput()
+
+    def in_code(self, names: Iterable[str]) -> list[str]:
+        """Return the files of a drop that lie in the job's code folder, by names relative to it."""
+        folder = "" if self.work.code == "." else f"{self.work.code}/"
+        return [name.removeprefix(folder) for name in names if name.startswith(folder)]
+
+    @property
+    def conda_path(self) -> str | None:
+        """The conda file's path in the drop, where the environment names one that has not been read yet."""
+        environment = self.work.environment
+        path = environment.conda_file if isinstance(environment, InlineEnvironment) else None
+        return path if isinstance(path, str) else None
+
+    def with_conda_file(self, text: str | bytes) -> Self:
+        """Return the spec with the conda file written out, so that nothing points to a file any more.
+
+        Raises:
+            InvalidJobSpec: with each problem of the conda file, in the conda file's lines.
+        """
+        environment = self.work.environment
+        if not isinstance(environment, InlineEnvironment):
+            return self
+        conda_file, _ = read_yaml(CondaFile, text, re.compile(r"(?!)"))
+        work = {"environment": environment.model_copy(update={"conda_file": conda_file})}
+        return self.model_copy(
+            update={"trial": self.trial.model_copy(update=work)} if self.type == "sweep" else work,
+        )
+
+    def check_experiment(self, folder: str) -> None:
+        """Raise InvalidJobSpec where the file of a folder names another experiment."""
+        if self.experiment_name not in (None, folder, slug(folder)):
+            message = (
+                f"{shown(self.experiment_name)} is another experiment; write {shown(folder)}, or leave the key out"
+            )
+            raise InvalidJobSpec([self._places.problem(("experiment_name",), message)])
+
+    def unknown_compute(self, known: Collection[str]) -> Problem | None:
+        """Return the problem with a compute that is not among those that exist."""
+        if self.compute_name is None or self.compute_name in known:
+            return None
+        message = f"{shown(self.compute_name)} does not exist{did_you_mean(self.compute_name, known)}"
+        return self._places.problem(("compute",), f"{message} Allowed: {', '.join(sorted(known)) or '(none exists)'}")
+
+    def to_json(self) -> str:
+        """Return all that the spec says, as JSON that `parse_job_json` takes, with defaults left out."""
+        return _json(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+    def canonical(self) -> str:
+        """Return the spec as JSON for a drop's id: the same for two specs that ask for the same training.
+
+        Keys are sorted and defaults are left out. So are `experiment_name` (the folder says it), `display_name`,
+        `description`, `tags` and `$schema` (they are for reading), and `kedja.drop` (it is about intake).
+        """
+        values = self.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude_defaults=True,
+            exclude={**dict.fromkeys(_NOT_HASHED, True), "kedja": {"drop"}},
+        )
+        if not values.get("kedja", True):
+            del values["kedja"]
+        return _json(values)
+
+    def code_keys(self) -> tuple[str, ...]:
+        """Return the keys, dotted, that only a caller with the role `code` may set in a request.
+
+        They decide which code runs, or give it text that could point it elsewhere. Numbers, truth values and
+        placeholders may come from anyone who may start the script.
+        """
+        return tuple(self._code_keys())
+
+    def _code_keys(self) -> Iterator[str]:
+        for prefix, part in (("", self), ("trial.", self.trial)):
+            yield from (f"{prefix}{key}" for key in _CODE_KEYS if key in part.model_fields_set)
+        if self.kedja.entry_script is not None:
+            yield "kedja.entry_script"
+        yield from (f"kedja.register.{key}" for key in sorted(self.kedja.registration.model_fields_set))
+        for name, argument in self.kedja.arguments.items():
+            if _is_free_text(argument):
+                yield f"kedja.arguments.{name}"
+        for name, value in self.inputs.items():
+            if _is_free_text(value):
+                yield f"inputs.{name}"
+        for name, parameter in (self.search_space or {}).items():
+            if isinstance(parameter, Choice) and _is_free_text(parameter.values):
+                yield f"search_space.{name}.values"
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _empty_outputs(cls, value: object) -> object:
+        """Take `outputs: {model: }` for `{model: {}}`, as `az ml` does."""
+        return {key: {} if item is None else item for key, item in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("inputs", mode="after")
+    @classmethod
+    def _own_inputs(cls, value: dict[str, Input]) -> dict[str, Input]:
+        """Hold folders and names together; leave out what says no more than the default."""
+        raise_refusals(
+            ((name,), "is Kedja's own input; it takes a mapping with mode, and nothing else")
+            if name in (DATA_INPUT, SCRIPTS_INPUT)
+            else ((name,), "must be a number, text, true or false; the job's folders are inputs.data and .scripts")
+            for name, item in value.items()
+            if isinstance(item, FolderInput) != (name in (DATA_INPUT, SCRIPTS_INPUT))
+        )
+        return {name: item for name, item in value.items() if item != FolderInput()}
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.type == "sweep":
+            raise_refusals(
+                [*self._sweep_problems(), *islice(self._lost_placeholders(), _MOST_LOST)], self._missing_in_sweep()
+            )
+        else:
+            raise_refusals([*self._sweep_keys(), *islice(self._lost_placeholders(), _MOST_LOST)])
+        return self
+
+    def _sweep_keys(self) -> Iterator[tuple[Path, str]]:
+        given: list[Path] = [(key,) for key in _SWEEP_KEYS if key in self.model_fields_set]
+        given += [("limits", key) for key in sorted(self.limits.model_fields_set - {"timeout"})]
+        for path in given:
+            yield path, "is for sweeps alone; write type: sweep, or leave the key out"
+
+    def _missing_in_sweep(self) -> Iterator[Path]:
+        yield from ((key,) for key in ("search_space", "objective") if key not in self.model_fields_set)
+        if self.limits.max_total_trials is None:
+            yield "limits", "max_total_trials"
+
+    def _sweep_problems(self) -> Iterator[tuple[Path, str]]:
+        for key in sorted(self.model_fields_set & (set(Trial.model_fields) - {"resources"})):
+            yield (key,), "stands under trial in a sweep"
+        total = self.limits.max_total_trials
+        if total is not None and (self.limits.max_concurrent_trials or 1) > total:
+            yield ("limits", "max_concurrent_trials"), f"is more than max_total_trials, which is {total}"
+        if self.sampling_algorithm.type == "grid":
+            for name, parameter in (self.search_space or {}).items():
+                if not isinstance(parameter, Choice):
+                    yield ("search_space", name, "type"), "must be choice where the sampling algorithm is grid"
+
+    def _lost_placeholders(self) -> Iterator[tuple[Path, str]]:
+        placeholders = Placeholders(
+            {
+                "inputs": {SCRIPTS_INPUT, *([DATA_INPUT] if self.needs_data else []), *self.inputs},
+                "outputs": set(self.outputs),
+                "search_space": set(self.search_space or {}),
+            }
+        )
+        prefix = ("trial",) if self.type == "sweep" else ()
+        texts: list[tuple[Path, object]] = [((*prefix, "command"), self.work.command)]
+        for name, argument in self.kedja.arguments.items():
+            items = argument if isinstance(argument, tuple) else (argument,)
+            texts += [(("kedja", "arguments", name), item) for item in items]
+        for path, text in texts:
+            if isinstance(text, str):
+                yield from ((path, message) for message in placeholders.problems(text))
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _is_free_text(value: object) -> bool:
+    """Return whether there is text in the value that is neither a number nor one placeholder."""
+    if isinstance(value, tuple):
+        return any(map(_is_free_text, value))
+    if not isinstance(value, str) or is_placeholder(value):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
+
+
+def parse_job_yaml(text: str | bytes) -> JobSpec:
+    """Parse the text of a job.yaml; an empty one asks for every default.
+
+    Raises:
+        InvalidJobSpec: with every problem, each with its line and column.
+    """
+    spec, places = read_yaml(JobSpec, text, _TEXT_PATHS)
+    spec._places = places  # noqa: SLF001 (frozen fields stay as they are; this is where the text had them)
+    return spec
+
+
+def parse_job_json(values: Mapping[str, object]) -> JobSpec:
+    """Parse the body of a request, which has the keys of a job.yaml.
+
+    Raises:
+        InvalidJobSpec: with every problem, each with its key.
+    """
+    spec, _ = read_json(JobSpec, values)
+    return spec
+
+
+def stored_spec(values: Mapping[str, object]) -> JobSpec:
+    """Parse what `to_json` wrote, however much it is: a conda file is written out in it.
+
+    Raises:
+        InvalidJobSpec: as `parse_job_json`.
+    """
+    spec, _ = read_json(JobSpec, values, most=math.inf)
+    return spec

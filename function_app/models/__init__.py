@@ -1,0 +1,1 @@
+"""From the result of a job to a registered version and the champion."""

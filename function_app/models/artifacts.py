@@ -1,0 +1,162 @@
+"""Artifacts: the files that a job made, on their way to where consumers look. No byte of them passes through here."""
+
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
+from typing import Self
+
+from attrs import frozen
+
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.receipt import Artifact
+from function_app.errors import BlobNotFound
+from function_app.models.job_result import MANIFEST as RESULT
+from function_app.models.job_result import JobResult
+from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once, pages
+from function_app.ports.training_service import BlobFolder
+
+MODEL_MANIFEST = "manifest.json"
+COPIES_AT_ONCE = 16
+_STEPS_ASIDE = re.compile(rf"(outputs/)*{re.escape(MODEL_MANIFEST)}")
+
+
+class ModelManifest(Document):
+    """`manifest.json`, written last: what is listed here is there, whole."""
+
+    version: int = 1
+    model: str
+    model_version: str
+    job: str
+    receipt: str
+    path: str
+    metrics: Mapping[str, float]
+    metrics_total: int | None = None
+    """How many metrics the job had, where not all of them are here."""
+    lineage: Mapping[str, str]
+    files: tuple[Artifact, ...]
+
+    def encoded(self) -> bytes:
+        """Return the manifest as JSON, with a line for each file, of which there may be 200,000."""
+        head, end = self.model_copy(update={"files": ()}).model_dump_json(indent=2, exclude_none=True), "]\n}"
+        if not self.files:
+            return head.encode()
+        text = io.BytesIO()
+        text.write(head.removesuffix(end).encode())
+        for number, file in enumerate(self.files):
+            known = {"path": file.path, "size": file.size, **({"sha256": file.sha256} if file.sha256 else {})}
+            text.write(f"{',' if number else ''}\n    {json.dumps(known, ensure_ascii=False)}".encode())
+        text.write(f"\n  {end}".encode())
+        return text.getvalue()
+
+    @classmethod
+    def read(cls, blobs: Blobs, model: str, version: str) -> Self | None:
+        """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
+        try:
+            return cls.decoded(blobs.read(naming.MODELS, cls.blob(model, version)).data)
+        except BlobNotFound:
+            return None
+
+    @staticmethod
+    def blob(model: str, version: str) -> str:
+        """Return the name of a version's manifest."""
+        return f"{naming.model_prefix(model, version)}{MODEL_MANIFEST}"
+
+
+@frozen(kw_only=True)
+class Progress:
+    """How far copying is: `copied` of `total` files."""
+
+    copied: int
+    total: int
+
+    @property
+    def done(self) -> bool:
+        return self.copied == self.total
+
+
+def target_name(path: str) -> str:
+    """Return where a file of the job's outputs goes below the model version's folder.
+
+    A file of the job's with the manifest's own name steps aside, and so does one that stands where that one goes.
+    """
+    return f"outputs/{path}" if _STEPS_ASIDE.fullmatch(path) else path
+
+
+@frozen(kw_only=True)
+class Artifacts:
+    """Copies artifacts within the storage account. One call starts copies for `max_runtime` seconds."""
+
+    blobs: Blobs
+    max_runtime: float
+    clock: Callable[[], float] = time.monotonic
+
+    def missing(self, outputs: BlobFolder, result: JobResult, *, keep_alive: Callable[[], None]) -> list[str]:
+        """Return which of the files that the job says it made are not (wholly) in storage yet.
+
+        `keep_alive` is called before each further part of a listing, here and in the other methods.
+        """
+        missing = {path: file.size for path, file in result.files.items()}
+        for item in self._made(outputs, keep_alive):
+            path = item.name.removeprefix(outputs.prefix)
+            if missing.get(path) == item.size:
+                del missing[path]
+        return list(missing)
+
+    def copy(self, outputs: BlobFolder, target: str, *, keep_alive: Callable[[], None]) -> Progress:
+        """Start what is not started, and return how far everything is. Call it again until it is done.
+
+        A copy counts when it has ended well and was made of the source as it is now.
+        """
+        there = self._copies(target, keep_alive)
+        copied = total = 0
+        until = self.clock() + self.max_runtime
+        with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+            for batch in batched(self._made(outputs, keep_alive), COPIES_AT_ONCE, strict=False):
+                keep_alive()
+                total += len(batch)
+                if self.clock() < until:
+                    copied += sum(pool.map(lambda item: self._copied(item, outputs, target, there), batch))
+        return Progress(copied=copied, total=total)
+
+    def _copied(self, item: BlobItem, outputs: BlobFolder, folder: str, there: Mapping[str, Copied]) -> bool:
+        path = target_name(item.name.removeprefix(outputs.prefix))
+        source, target = (outputs.container, item.name), (naming.MODELS, f"{folder}{path}")
+        return copy_once(self.blobs, source, target, etag=item.etag, there=there.get(path)) is CopyStatus.SUCCESS
+
+    def verified(
+        self, outputs: BlobFolder, target: str, result: JobResult, *, keep_alive: Callable[[], None]
+    ) -> list[Artifact]:
+        """Return what was copied, each file checked by its size and its source's ETag; empty where one is not right."""
+        there = self._copies(target, keep_alive)
+        artifacts = []
+        for item in self._made(outputs, keep_alive):
+            path = item.name.removeprefix(outputs.prefix)
+            copy = there.pop(target_name(path), None)
+            if copy is None or copy.size != item.size or copy.source_etag != item.etag:
+                return []
+            file = result.files.get(path)
+            artifacts.append(
+                Artifact(path=target_name(path), size=item.size, sha256=file.sha256 if file is not None else None)
+            )
+        return artifacts
+
+    def _copies(self, target: str, keep_alive: Callable[[], None]) -> dict[str, Copied]:
+        """Return what is in a version's folder, by names relative to it."""
+        found = self._listed(naming.MODELS, target, keep_alive)
+        return {item.name.removeprefix(target): Copied.of(item) for item in found}
+
+    def _made(self, outputs: BlobFolder, keep_alive: Callable[[], None]) -> Iterator[BlobItem]:
+        for item in self._listed(outputs.container, outputs.prefix, keep_alive):
+            if item.name != f"{outputs.prefix}{RESULT}" and not item.name.endswith("/"):
+                yield item
+
+    def _listed(self, container: str, prefix: str, keep_alive: Callable[[], None]) -> Iterator[BlobItem]:
+        for number, page in enumerate(pages(self.blobs, container, prefix)):
+            if number:
+                keep_alive()
+            yield from page

@@ -1,0 +1,131 @@
+"""Removal: how a drop's receipt and snapshot go, and how a model version does. Every step may be repeated."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from attrs import frozen
+
+from function_app.domain import naming
+from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.errors import BlobNotFound, PreconditionFailed
+from function_app.models.artifacts import MODEL_MANIFEST
+from function_app.models.champion import Champions
+from function_app.ports.storage import Blobs, pages
+from function_app.ports.training_service import ModelVersion, TrainingService
+
+DEPLOYED_TAG = "kedja_deployed"
+"""Tag on a model version that something uses: its value says what. Whoever deploys it sets it, in the registry."""
+
+ATTEMPTS = "attempts"
+
+_AT_ONCE = 16
+_LEASE_SECONDS = 15
+
+
+def is_idle(receipt: Receipt) -> bool:
+    """Return whether no job of the receipt goes on and all its events are published."""
+    over = receipt.status in FINAL or receipt.status is Status.WAITING or receipt.job is None
+    return over and not receipt.outbox
+
+
+def attempts_before(blobs: Blobs, experiment: str, drop: str) -> int:
+    """Return how many attempts a receipt of this content had that was deleted."""
+    left = blobs.get(naming.RECEIPTS, naming.attempts_blob(experiment, drop))
+    return int(left.metadata[ATTEMPTS]) if left else 0
+
+
+@frozen(kw_only=True)
+class Remover:
+    """Removes things."""
+
+    blobs: Blobs
+    champions: Champions
+    training: TrainingService
+
+    def why_kept(self, version: ModelVersion) -> str | None:
+        """Return why a model version has to stay, or None where it may go."""
+        if deployed := version.tags.get(DEPLOYED_TAG):
+            return f"It is deployed: its tag {DEPLOYED_TAG} says {deployed!r}."
+        if self.is_champion(version.model, version.version):
+            return "It is the model's champion."
+        return None
+
+    def is_champion(self, model: str, version: str) -> bool:
+        champion = self.champions.find(model)
+        return champion is not None and champion.version == version
+
+    def is_next_best(self, model: str, version: str) -> bool:
+        """Return whether a rollback of the champion would go back to the version."""
+        champion = self.champions.find(model)
+        if champion is None:
+            return False
+        there = (one.version for one in champion.before() if self._is_whole(model, one.version))
+        return next(there, None) == version
+
+    def _is_whole(self, model: str, version: str) -> bool:
+        return self.blobs.get(naming.MODELS, f"{naming.model_prefix(model, version)}{MODEL_MANIFEST}") is not None
+
+    def version(self, model: str, version: str) -> bool:
+        """Delete a model version's files and archive it in the registry; return False where it is the champion.
+
+        Its manifest goes first: without that it is no whole version, and cannot become the champion any more.
+
+        Raises:
+            PreconditionFailed: where someone else does the same right now.
+        """
+        prefix = naming.model_prefix(model, version)
+        if not self._withdrawn(model, version, f"{prefix}{MODEL_MANIFEST}"):
+            return False
+        self.folder(naming.MODELS, prefix)
+        self.training.archive_model(model, version)
+        return True
+
+    def _withdrawn(self, model: str, version: str, manifest: str) -> bool:
+        """Delete a version's manifest, unless it is the champion, while nobody else can write who that is.
+
+        The champion is written anew as it is: whoever read it before, and found the manifest, has to look again.
+        """
+        name = naming.champion_blob(model)
+        try:
+            with self.blobs.lease(naming.MODELS, name, _LEASE_SECONDS) as lease:
+                if self.is_champion(model, version):
+                    return False
+                self.blobs.delete(naming.MODELS, manifest)
+                present = self.blobs.read(naming.MODELS, name).data
+                self.blobs.replace(naming.MODELS, name, present, lease=lease)
+        except BlobNotFound:  # no version has become the champion yet
+            self.blobs.delete(naming.MODELS, manifest)
+        return True
+
+    def snapshot(self, experiment: str, drop: str) -> None:
+        self.folder(naming.SNAPSHOTS, naming.snapshot_prefix(experiment, drop))
+
+    def receipt(self, experiment: str, drop: str, receipt: Receipt | None, *, etag: str) -> None:
+        """Delete a receipt, the last of all that tells where its lines in the indexes are.
+
+        Raises:
+            PreconditionFailed: where it changed since it was read.
+        """
+        if receipt is not None:
+            if receipt.attempt is not None:
+                before = {ATTEMPTS: str(receipt.attempt.number)}
+                self.blobs.replace(naming.RECEIPTS, naming.attempts_blob(experiment, drop), b"", metadata=before)
+            self.blobs.delete(naming.RECEIPTS, naming.by_time_blob(receipt.received_at, experiment, drop))
+        self.blobs.delete(naming.RECEIPTS, naming.open_blob(experiment, drop))
+        try:
+            self.blobs.delete(naming.RECEIPTS, naming.receipt_blob(experiment, drop), etag=etag)
+        except PreconditionFailed:
+            # An attempt may have been claimed, whose mark was just deleted.
+            self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
+            raise
+
+    def requests(self, experiment: str, *, until: datetime) -> None:
+        """Delete what events asked for before that time, by the storage's clock."""
+        self.folder(naming.SNAPSHOTS, naming.requests_prefix(experiment), until=until)
+
+    def folder(self, container: str, prefix: str, *, until: datetime | None = None) -> None:
+        """Delete every blob below a prefix, or those last written before `until`."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for page in pages(self.blobs, container, prefix):
+                due = [item for item in page if until is None or item.modified < until]
+                list(pool.map(lambda item: self.blobs.delete(container, item.name), due))

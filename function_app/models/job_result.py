@@ -1,0 +1,123 @@
+"""A job's own word on how it ended: `outputs/.kedja-manifest.json`, which `training_job.launch` writes last."""
+
+import itertools
+import threading
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from attrs import frozen
+from pydantic import AfterValidator, ValidationError
+
+from function_app.domain.document import Document
+from function_app.errors import BlobNotFound, KedjaError
+from function_app.models.result_document import Malformed, OutputFile, read_result
+from function_app.ports.storage import Blobs
+from function_app.ports.training_service import BlobFolder
+
+MANIFEST = ".kedja-manifest.json"
+LIMIT = 32 << 20
+"""Bytes that a result may have: those of some 200,000 files."""
+DEFAULT_PATH = "model.npz"
+READS_AT_ONCE = 2
+"""Results that a process reads at the same time: each takes memory until it is read."""
+
+OUTPUTS = "outputs/"
+FILES_NAMED = 20
+"""Files that are named where none is the model."""
+METRICS_CARRIED = 100
+"""Metrics that a receipt, an event and the champion carry; the model's `manifest.json` has more."""
+LONGEST_METRIC = 255
+"""Characters of a metric's name that is carried: what a gate may name."""
+LONGEST_REASON = 2000
+
+Reason = Annotated[str, AfterValidator(lambda text: text[:LONGEST_REASON])]
+
+_reading = threading.BoundedSemaphore(READS_AT_ONCE)
+
+
+class UnreadableResult(KedjaError):
+    """The job left a result that cannot be understood."""
+
+
+class _Ending(Document):
+    """What a result says beside its metrics and files."""
+
+    result: Literal["completed", "failed", "changed-since-snapshot", "refused"]
+    reason: Reason | None = None
+    exit_code: int | None = None
+    signal: Reason | None = None
+    out_of_memory: bool = False
+
+
+@frozen(kw_only=True)
+class JobResult:
+    """How a job ended, what it measured last, and each file that it made, by its path.
+
+    `metrics` has the first `result_document.MOST_METRICS` of `metrics_total`.
+    """
+
+    result: str
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    out_of_memory: bool = False
+    metrics: Mapping[str, float] = {}
+    metrics_total: int = 0
+    files: Mapping[str, OutputFile] = {}
+
+    @classmethod
+    def read(
+        cls, blobs: Blobs, outputs: BlobFolder, *, metric: str | None = None, files: bool = True
+    ) -> "JobResult | None":
+        """Return the result of a job, or None where there is none (yet, or because it was killed).
+
+        The metric called `metric` is kept however many there are. Without `files` none of these are kept.
+
+        Raises:
+            UnreadableResult: where the file is no such document.
+        """
+        name = f"{outputs.prefix}{MANIFEST}"
+        try:
+            with _reading:
+                data = blobs.read(outputs.container, name, limit=LIMIT + 1).data
+                document = read_result(data, _Ending.model_fields, limit=LIMIT, metric=metric, files=files)
+            ending = _Ending.model_validate(document.values)
+        except BlobNotFound:
+            return None
+        except Malformed as error:
+            raise UnreadableResult(f"{outputs.container}/{name} is no result of a job: {error}.") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise UnreadableResult(f"{outputs.container}/{name} is no result of a job: {reason}.") from error
+        return cls(**dict(ending), metrics=document.metrics, metrics_total=document.metrics_total, files=document.files)
+
+    def model_path(self, wanted: str | None) -> tuple[str | None, str]:
+        """Return the artifact that is the model, below the outputs, or None and what is wrong.
+
+        It is the file or folder that is `wanted`, else the one that is called as usual, else the only one of its kind.
+        """
+        if wanted is not None:
+            wanted = wanted.removeprefix("./").removeprefix(OUTPUTS).rstrip("/")
+            if any(path == wanted or path.startswith(f"{wanted}/") for path in self.files):
+                return wanted, ""
+        elif DEFAULT_PATH in self.files:
+            return DEFAULT_PATH, ""
+        else:
+            arrays = [path for path in self.files if path.endswith(".npz")]
+            if len(arrays) == 1:
+                return arrays[0], ""
+            wanted = DEFAULT_PATH
+        some = ", ".join(itertools.islice(self.files, FILES_NAMED))
+        return None, f"The job made no {OUTPUTS}{wanted}. It made: {some or 'nothing'}."
+
+
+def carried(metrics: Mapping[str, float], first: str | None = None, *, total: int | None = None) -> dict[str, Any]:
+    """Return as many metrics as are carried, by their names, and `metrics_total`: how many there are.
+
+    The one named `first`, which the gate decided by, comes before all others. `total` counts those too that are not
+    among `metrics`.
+    """
+    short = sorted((name for name in metrics if len(name) <= LONGEST_METRIC), key=lambda name: (name != first, name))
+    count = len(metrics) if total is None else total
+    return {"metrics": {name: metrics[name] for name in short[:METRICS_CARRIED]}, "metrics_total": count}

@@ -1,0 +1,308 @@
+"""Registration: a completed job's model becomes one version, its artifacts are copied, and the receipt says so.
+
+Everything here runs under a lease on the receipt, and every step finds what an earlier, killed call did.
+"""
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from attrs import field, frozen
+
+from function_app.domain import naming
+from function_app.domain.attempt import Attempt
+from function_app.domain.cloud_events import Announced
+from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
+from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
+from function_app.jobspec.kedja_block import RegisterOptions, register_options
+from function_app.models.artifacts import Artifacts, ModelManifest
+from function_app.models.champion import Champion, Champions
+from function_app.models.deletion import Remover
+from function_app.models.gate import OwnersGate
+from function_app.models.job_result import JobResult, UnreadableResult, carried
+from function_app.models.lineage import lineage, registration_of
+from function_app.models.ownership import ModelNotShared, Owners
+from function_app.models.registration_context import Work, measured_of
+from function_app.ports.storage import Blobs, Lease
+from function_app.ports.training_service import (
+    BlobFolder,
+    Job,
+    ModelVersion,
+    TrainingService,
+)
+from function_app.store.receipts import Receipts
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
+from function_app.timing import Timing
+
+AT_ONCE = 4
+"""Models that a process registers at the same time: each takes memory for the names of all its files."""
+KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
+"""What to do where no model is registered."""
+UNKNOWN = "Its snapshot cannot be read any more, and nothing else says which model was to be registered, and when."
+
+
+class Unfinished(KedjaError):
+    """Something is not there yet: look again after `delay` seconds."""
+
+    def __init__(self, message: str, delay: float) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+@frozen(kw_only=True)
+class Registrar:
+    """Registers the models of completed jobs."""
+
+    artifacts: Artifacts
+    blobs: Blobs
+    champions: Champions
+    owners: Owners
+    receipts: Receipts
+    remover: Remover
+    snapshots: Snapshots
+    training: TrainingService
+    timing: Timing
+    _places: threading.Semaphore = field(factory=lambda: threading.BoundedSemaphore(AT_ONCE), init=False, eq=False)
+
+    def register(self, receipt: Receipt, job: Job) -> Receipt:
+        """Register the model of a job whose receipt is `completed`.
+
+        Raises:
+            PreconditionFailed: where another host does it right now.
+            Unfinished: where files are still being uploaded or copied, or too many others are being registered.
+        """
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        with self._place(), self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
+            receipt = self.receipts.load(receipt.experiment, receipt.drop)
+            attempt = receipt.attempt
+            if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
+                return receipt
+            options = self._options(receipt)
+            if options is None:
+                return self._refused(receipt, lease, UNKNOWN, carried({}))
+            outputs = self.training.outputs(job.name)
+            waited = self.receipts.clock() - receipt.history[-1].at  # since it is completed
+            try:
+                result = self._result(outputs, waited, options, lease)
+            except UnreadableResult as error:
+                return self._incomplete(receipt, attempt, options, lease, str(error))
+            path, problem = result.model_path(options.path)
+            if path is None:
+                return self._incomplete(receipt, attempt, options, lease, problem, measured_of(options, result))
+            claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
+            work = Work(
+                receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
+            )
+            return self._register(work, outputs)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise Unfinished(f"{AT_ONCE} other models are being registered.", self.timing.copy_check)
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def abandon(self, receipt: Receipt) -> Receipt:
+        """End a `completed` receipt whose job was deleted before its model was all there: nobody can copy it any more.
+
+        Raises:
+            PreconditionFailed: where another host registers it right now.
+        """
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        with self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
+            current = self.receipts.load(receipt.experiment, receipt.drop)
+            attempt = current.attempt
+            if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
+                return current
+            options = self._options(current)
+            if options is None:
+                return self._refused(current, lease, UNKNOWN, carried({}))
+            reason = f"The training service knows no job {attempt.job} any more; its model was not all copied."
+            gone = self.receipts.clock()
+            current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
+            return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")
+
+    def _options(self, receipt: Receipt) -> RegisterOptions | None:
+        """Return what to register and when; None if an earlier release claimed the attempt, and its snapshot is gone.
+
+        Raises:
+            Unfinished: the snapshot could not be read just now.
+        """
+        try:
+            return register_options(self.snapshots.options(receipt))
+        except UnreadableSnapshot as error:
+            waited = self.receipts.clock() - receipt.history[-1].at
+            if waited < timedelta(seconds=self.timing.unreadable_snapshot):
+                raise Unfinished(str(error), self.timing.upload_check) from error
+            return None
+
+    def _incomplete(
+        self,
+        receipt: Receipt,
+        attempt: Attempt,
+        options: RegisterOptions,
+        lease: Lease,
+        reason: str,
+        measured: Mapping[str, Any] | None = None,
+        what_to_do: str = KEPT,
+    ) -> Receipt:
+        """End a receipt whose job's outputs lack something now: as registered only where all were copied before.
+
+        Else nothing stays of what an earlier call began: its version is archived, and its copies are deleted.
+        """
+        copied = receipt.model
+        read = functools.partial(ModelManifest.read, self.blobs)
+        # Looked for twice: storage may miss a blob once, and without it the version goes.
+        manifest = read(copied.model, copied.version) or read(copied.model, copied.version) if copied else None
+        if copied and manifest:
+            total = manifest.metrics_total or len(manifest.metrics)
+            result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)
+            claim, path = self.owners.claim(copied.model, receipt.experiment), manifest.path
+            work = Work(
+                receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
+            )
+            return self._finish(work, receipt, copied, manifest.files)
+        model = options.model or receipt.experiment
+        for version in self.training.find_model(model, attempt.job):
+            self.remover.version(model, version.version)
+            lease.renew()
+        return self._refused(receipt, lease, reason, measured or carried({}), what_to_do)
+
+    def _register(self, work: Work, outputs: BlobFolder) -> Receipt:
+        model = work.receipt.model
+        if model is None:
+            # A call that was killed may have come this far: what is registered has passed the gate.
+            found = self.training.find_model(work.model, work.attempt.job)
+            no = work.claim.refusal(work.options.when, work.result.metrics)
+            if isinstance(no, ModelNotShared) and not found:
+                what_to_do = f"The job's outputs are kept. {no.what_to_do}"
+                return self._refused(work.receipt, work.lease, no.reason, work.measured, what_to_do)
+            if no and not found:
+                return self._refused(work.receipt, work.lease, str(no), work.measured)
+            try:
+                version = self._version(work, found)
+            except ModelRefused as refused:
+                found = self.training.find_model(work.model, work.attempt.job)  # it may be there all the same
+                if not found:
+                    return self._refused(work.receipt, work.lease, str(refused), work.measured)
+                version = self._version(work, found)
+            work.lease.renew()
+            model = RegisteredModel(
+                model=work.model,
+                version=version.version,
+                path=f"{naming.MODELS}/{naming.model_prefix(work.model, version.version)}",
+            )
+        target = naming.model_prefix(model.model, model.version)
+        progress = self.artifacts.copy(outputs, target, keep_alive=work.lease.renew)
+        model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
+        receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
+        verify = self.artifacts.verified
+        artifacts = verify(outputs, target, work.result, keep_alive=work.lease.renew) if progress.done else []
+        if not artifacts:
+            raise Unfinished(f"{progress.copied} of {progress.total} artifacts are copied.", self.timing.copy_check)
+        return self._finish(work, receipt, model, artifacts)
+
+    def _result(self, outputs: BlobFolder, waited: timedelta, options: RegisterOptions, lease: Lease) -> JobResult:
+        """Return the job's own result once everything in it is uploaded."""
+        result = JobResult.read(self.blobs, outputs, metric=options.when.metric if options.when else None)
+        lease.renew()
+        check = self.artifacts.missing
+        missing = check(outputs, result, keep_alive=lease.renew) if result else [".kedja-manifest.json"]
+        if result and not missing:
+            return result
+        if waited < timedelta(seconds=self.timing.upload_deadline):
+            raise Unfinished(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
+        raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
+
+    def _version(self, work: Work, found: Sequence[ModelVersion]) -> ModelVersion:
+        """Return the one model version of this job, creating it where there is none.
+
+        Without a lease two hosts could create one each: both then keep the lowest and archive the other.
+        """
+        if not found:
+            registration = registration_of(work.receipt, work.attempt.job, work.model, work.path, work.result.metrics)
+            created = self.training.register_model(registration)
+            found = self.training.find_model(work.model, work.attempt.job) or [created]
+        kept, *others = found
+        for other in others:
+            self.training.archive_model(work.model, other.version)
+        return kept
+
+    def _finish(self, work: Work, receipt: Receipt, model: RegisteredModel, artifacts: Sequence[Artifact]) -> Receipt:
+        work.lease.renew()
+        total = work.result.metrics_total
+        manifest = ModelManifest(
+            model=model.model,
+            model_version=model.version,
+            job=work.attempt.job,
+            receipt=receipt.name,
+            path=work.path,
+            metrics=work.result.metrics,
+            metrics_total=None if total == len(work.result.metrics) else total,
+            lineage=lineage(receipt),
+            files=tuple(artifacts),
+        )
+        name = ModelManifest.blob(model.model, model.version)
+        with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
+            self.blobs.create(naming.MODELS, name, manifest.encoded())
+        now = self.receipts.clock()
+        challenger = Champion(
+            model=model.model,
+            version=model.version,
+            sequence=work.attempt.sequence,
+            receipt=receipt.name,
+            since=now,
+            owner=receipt.experiment if work.claim.is_owner else None,
+            gate=OwnersGate.of(work.options.when) if work.claim.is_owner else None,
+            **work.measured,
+        )
+        is_champion = work.claim.is_allowed and self.champions.challenge(
+            challenger, work.options.when, measured=work.result.metrics
+        )
+        done = model.model_copy(
+            update={
+                "champion": is_champion,
+                "copied": len(artifacts),
+                "files": len(artifacts),
+                "size": sum(file.size for file in artifacts),
+                "artifacts": tuple(artifacts[:FILES_LISTED]),
+            }
+        )
+
+        def edit(current: Receipt) -> Receipt:
+            registered = current.moved(Status.REGISTERED, now).with_(model=done)
+            registered = registered.with_attempt(**work.measured, exit_code=work.result.exit_code)
+            return registered.announcing(
+                Announced.MODEL_REGISTERED,
+                now,
+                model=done.model,
+                version=done.version,
+                path=done.path,
+                manifest=f"{naming.MODELS}/{name}",
+                champion=done.champion,
+                **work.measured,
+            )
+
+        receipt = self.receipts.change(receipt, edit, lease=work.lease)
+        return self.receipts.flush(receipt, lease=work.lease)
+
+    def _refused(
+        self,
+        receipt: Receipt,
+        lease: Lease,
+        reason: str,
+        measured: Mapping[str, Any],
+        what_to_do: str = KEPT,
+    ) -> Receipt:
+        now = self.receipts.clock()
+
+        def edit(current: Receipt) -> Receipt:
+            refused = current.with_(model=None).moved(Status.NOT_REGISTERED, now, reason, what_to_do)
+            return refused.with_attempt(**measured).announcing(Announced.MODEL_NOT_REGISTERED, now, **measured)
+
+        return self.receipts.flush(self.receipts.change(receipt, edit, lease=lease), lease=lease)

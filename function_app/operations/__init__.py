@@ -1,0 +1,1 @@
+"""What triggers, people and timers ask for."""

@@ -1,0 +1,75 @@
+"""The model versions that came of an experiment. Only the models are asked for that its attempts name."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from attrs import field, frozen
+
+from function_app.domain import naming
+from function_app.domain.receipt import Receipt
+from function_app.models.deletion import Remover
+from function_app.ports.storage import BlobItem
+from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelVersion, TrainingService
+from function_app.store.deletions import DeletedModel
+from function_app.store.snapshots import Snapshots, UnreadableSnapshot
+
+_READS = 16
+_MOST_READ = 100
+"""How many drops are looked at whose model their receipts do not name any more."""
+
+
+@frozen(kw_only=True)
+class ExperimentModels:
+    """Looks for versions in the registry, once for each model."""
+
+    experiment: str
+    remover: Remover
+    snapshots: Snapshots
+    training: TrainingService
+    _asked: set[str] = field(factory=set, init=False)
+
+    def named_by(self, receipt: Receipt) -> set[str]:
+        """Return the models that a receipt's attempts have made versions of, or may have."""
+        if receipt.model is not None:
+            return {receipt.model.model}
+        if not receipt.attempts:
+            return set()
+        kept = [attempt.options for attempt in receipt.attempts if attempt.options is not None]
+        if len(kept) < len(receipt.attempts):  # an earlier release claimed some
+            return {self._asked_for(receipt.drop)}
+        return {options.registration.get("model") or self.experiment for options in kept}
+
+    def _asked_for(self, drop: str) -> str:
+        """Return the model that a drop's job.yaml asks for."""
+        try:
+            spec = self.snapshots.spec(self.experiment, drop)
+        except UnreadableSnapshot:  # it went before its receipt, or cannot be read
+            return self.experiment
+        return spec.kedja.registration.model or self.experiment
+
+    def listed(self, items: Iterable[BlobItem]) -> set[str]:
+        """Return the models that receipts name, as their list tells; of what was tried again, a few drops tell it."""
+        named, again = {self.experiment}, list[str]()
+        for item in items:
+            if "model" in item.metadata:
+                named.add(item.metadata["model"].rpartition(":")[0])
+            elif (job := naming.JOB_NAME.fullmatch(item.metadata.get("job", ""))) and int(job["number"]) > 1:
+                again.append(item.name.rpartition("/")[2].removesuffix(".json"))
+        with ThreadPoolExecutor(_READS) as pool:
+            return named.union(pool.map(self._asked_for, again[:_MOST_READ]))
+
+    def of(self, models: Iterable[str]) -> list[DeletedModel]:
+        """Return the experiment's versions of those models that were not asked for before; each says why it stays."""
+        found: list[DeletedModel] = []
+        for model in sorted({*models} - self._asked):
+            versions = self.training.models(model)
+            found += [self._told(one) for one in versions if self._is_ours(one)]
+            self._asked.add(model)
+        return found
+
+    def _is_ours(self, version: ModelVersion) -> bool:
+        return version.tags.get(RECEIPT_TAG, "").partition("/")[0] == self.experiment
+
+    def _told(self, version: ModelVersion) -> DeletedModel:
+        why = self.remover.why_kept(version)
+        return DeletedModel(model=version.model, version=version.version, job=version.tags.get(JOB_TAG), why=why)

@@ -1,0 +1,303 @@
+"""Experiments as a whole: which there are, and the end of one.
+
+A deletion takes effect at once: nothing new is taken. What there is goes when all that was under way when it began
+has ended. `housekeeping` does that, and goes on where it was killed.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from attrs import evolve, frozen
+from pydantic import ValidationError
+
+from function_app.domain import naming
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
+from function_app.models.deletion import Remover, is_idle
+from function_app.operations.experiment_models import ExperimentModels
+from function_app.operations.job_commands import Jobs
+from function_app.operations.rounds import apart
+from function_app.ports.storage import BlobItem, Blobs, Folders, pages
+from function_app.ports.training_service import TrainingService
+from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, Left, State
+from function_app.store.latest_drop import Latest
+from function_app.store.receipts import Receipts
+from function_app.timing import Timing
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+_READS = 16
+_LATEST = "latest.json"
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What a deletion would do: the deletion itself, how many receipts it concerns, and the jobs that go on."""
+
+    deletion: Deletion
+    receipts: int
+    live: Sequence[str]
+
+
+@frozen(kw_only=True)
+class Experiments:
+    """The experiments of an account."""
+
+    blobs: Blobs
+    jobs: Jobs
+    receipts: Receipts
+    remover: Remover
+    training: TrainingService
+    timing: Timing
+
+    def page(self, *, token: str | None = None) -> Folders:
+        """Return a page of the experiments' names, in their order. One call to storage."""
+        folders = self.blobs.folders(naming.RECEIPTS, size=5000, token=token)
+        return evolve(folders, names=[name for name in folders.names if not name.startswith((".", "_"))])
+
+    def deleting(self) -> set[str]:
+        """Return the experiments that are being deleted."""
+        prefix = naming.deleting_blob("")
+        return {item.name.removeprefix(prefix) for page in pages(self.blobs, naming.RECEIPTS, prefix) for item in page}
+
+    def find(self, experiment: str) -> Deletion | None:
+        """Return the deletion of an experiment that is under way."""
+        try:
+            return Deletion.decoded(self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment)).data)
+        except BlobNotFound:
+            return None
+
+    def plan(self, experiment: str, *, by: str) -> Plan:
+        """Return what a deletion would do, as far as the lists of receipts and of their models tell.
+
+        Raises:
+            NotFound: where there is no such experiment.
+        """
+        plan = self._plan(experiment, by)
+        found = self._models(experiment).of(self.models(experiment))
+        return evolve(plan, deletion=_with(plan.deletion, found))
+
+    def models(self, experiment: str) -> Collection[str]:
+        """Return the names of the models that an experiment's drops ask for, as far as their list tells."""
+        return self._models(experiment).listed(self._receipts(experiment))
+
+    def _plan(self, experiment: str, by: str) -> Plan:
+        """Return a plan without models."""
+        latest = self.receipts.latest(experiment)
+        if latest is None:
+            raise NotFound(f"There is no experiment {experiment!r}. GET /api/experiments lists those there are.")
+        live, receipts = [], 0
+        for item in self._receipts(experiment):
+            receipts += 1
+            status = item.metadata.get("status", "")
+            if status not in (*FINAL, Status.WAITING) and "job" in item.metadata:
+                live.append(item.metadata["job"])
+        return Plan(deletion=self._planned(latest, by), receipts=receipts, live=live)
+
+    def _models(self, experiment: str) -> ExperimentModels:
+        return ExperimentModels(
+            experiment=experiment, remover=self.remover, snapshots=self.jobs.snapshots, training=self.training
+        )
+
+    def _planned(self, latest: Latest, by: str) -> Deletion:
+        drop = Drop.take(self.blobs, latest.folder)
+        scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
+        sizes = [
+            item.size
+            for page in pages(self.blobs, naming.SNAPSHOTS, f"{latest.experiment}/", size=5000)
+            for item in page
+        ]
+        return Deletion(
+            experiment=latest.experiment,
+            folder=latest.folder,
+            state=State.PLANNED,
+            by=by,
+            at=drop.now,
+            sequence=int(drop.now.timestamp()),
+            snapshot_files=len(sizes),
+            snapshot_size=sum(sizes),
+            left=tuple(
+                Left(container=container, files=len(files), size=sum(file.size for file in files))
+                for container, files in ((naming.DATA, drop.data), (naming.SCRIPTS, scripts))
+            ),
+        )
+
+    def delete(self, experiment: str, *, by: str, force: bool) -> Deletion:
+        """Begin to delete an experiment; return the deletion that is under way, or the last one where that is done.
+
+        Raises:
+            NotFound: where there is no such experiment.
+            Refused: where jobs go on, unless `force` says to cancel them.
+        """
+        found = self.find(experiment) or self._last(experiment)
+        if found is not None:
+            return found
+        plan = self._plan(experiment, by)
+        if plan.live and not force:
+            some = ", ".join(plan.live[:5])
+            raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")
+        # The plan may have taken its time, in which drops were still taken.
+        now = self.blobs.page(naming.RECEIPTS, naming.deleting_blob(experiment), size=1).now
+        deletion = plan.deletion.model_copy(update={"state": State.DELETING, "at": now})
+        try:
+            self.blobs.create(naming.RECEIPTS, naming.deleting_blob(experiment), deletion.encoded())
+        except PreconditionFailed:
+            return self.find(experiment) or deletion
+        self._still_live(experiment)
+        return deletion
+
+    def _last(self, experiment: str) -> Deletion | None:
+        """Return the last deletion of an experiment, where that is all there is of it."""
+        listing = self.blobs.list(naming.RECEIPTS, f".deleted/{experiment}/")
+        if not listing.items or self.receipts.latest(experiment) is not None:
+            return None
+        return Deletion.decoded(self.blobs.read(naming.RECEIPTS, listing.items[-1].name).data)
+
+    def carry_on(self, until: datetime) -> None:
+        """Go on with every deletion under way. What fails with one does not keep the others waiting.
+
+        Nothing is begun after `until`, or the time of a round of deletions.
+        """
+        until = min(until, self.receipts.clock() + timedelta(seconds=self.timing.deletion_round))
+        for experiment in sorted(self.deleting()):
+            with apart(f"The deletion of {experiment} could not go on"):
+                self._carry_on(experiment, until)
+            if self.receipts.clock() > until:
+                return
+
+    def _carry_on(self, experiment: str, until: datetime) -> None:
+        blob = self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment))
+        deletion = Deletion.decoded(blob.data)
+        in_flight = timedelta(seconds=self.timing.max_function_runtime)
+        if self._still_live(experiment) or blob.now - deletion.at < in_flight:
+            return  # a function that began before the deletion may still take a drop
+        models = self._models(experiment)
+        deletion, etag = self._delete_models(deletion, blob.etag, models.of([experiment]), until)
+        deletion, etag = self._delete_drops(deletion, etag, models, until)
+        if self.receipts.clock() > until or any(True for _ in self._receipts(experiment)):
+            return
+        for container, prefix in ((naming.SNAPSHOTS, f"{experiment}/"), (naming.RECEIPTS, f".open/{experiment}/")):
+            self.remover.folder(container, prefix)  # what a call left that was killed before it wrote a receipt
+        self.remover.requests(experiment, until=deletion.at)
+        self.blobs.delete(naming.RECEIPTS, naming.latest_blob(experiment))
+        self._finish(deletion, etag)
+
+    def _finish(self, deletion: Deletion, etag: str) -> None:
+        done = deletion.model_copy(update={"state": State.DELETED, "done_at": self.receipts.clock()})
+        try:
+            self.blobs.create(naming.RECEIPTS, done.audit, done.encoded(), metadata=done.metadata)
+        except PreconditionFailed:
+            logger.info("%s is there: an earlier call came this far.", done.audit)
+        self.blobs.delete(naming.RECEIPTS, naming.deleting_blob(deletion.experiment), etag=etag)
+
+    def _still_live(self, experiment: str) -> bool:
+        """Return whether jobs go on, or events are not published yet; cancel those jobs."""
+        live = False
+        for _, drop in list(self.receipts.opened(experiment)):
+            receipt = self.receipts.find(experiment, drop)
+            if receipt is None or is_idle(receipt):
+                continue
+            live = True
+            if receipt.job and receipt.status not in FINAL:
+                try:
+                    self.jobs.cancel(receipt.job)
+                except KedjaError as error:
+                    logger.info("%s is not canceled: %s", receipt.job, error)
+        return live
+
+    def _delete_models(
+        self, deletion: Deletion, etag: str, found: Collection[DeletedModel], until: datetime
+    ) -> tuple[Deletion, str]:
+        """Remove versions that came of the experiment, each told before it goes; begin with none after `until`."""
+        known = _with(deletion, found)
+        etag = self._write(deletion, known, etag)
+        stay = {one.key for one in known.kept}
+        kept = []
+        for one in found:
+            if self.receipts.clock() > until:
+                break
+            if one.key not in stay and not self.remover.version(*one.key):  # it has become the champion meanwhile
+                kept.append(one.model_copy(update={"why": "It is the model's champion."}))
+        following = _with(known, kept)
+        return following, self._write(known, following, etag)
+
+    def _delete_drops(
+        self, deletion: Deletion, etag: str, models: ExperimentModels, until: datetime
+    ) -> tuple[Deletion, str]:
+        """Delete receipts and snapshots with the versions that came of them, batch by batch, each told before."""
+        for page in pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
+            if self.receipts.clock() > until:
+                break
+            batch = self._read([item for item in page if _is_receipt(item)])
+            known = deletion.with_receipts([DeletedReceipt.of(_drop(item), data, one) for item, data, one in batch])
+            etag = self._write(deletion, known, etag)
+            found = self._found([receipt for _, _, receipt in batch if receipt], models, known)
+            deletion, etag = self._delete_models(known, etag, found, until)
+            if self.receipts.clock() > until:
+                break  # some of their versions may be left
+            for item, _, receipt in batch:
+                self.remover.snapshot(deletion.experiment, _drop(item))
+                self.remover.receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
+        return deletion, etag
+
+    def _found(
+        self, receipts: Sequence[Receipt], models: ExperimentModels, deletion: Deletion
+    ) -> Collection[DeletedModel]:
+        """Return the versions that came of receipts, those included that somebody archived in the registry."""
+        with ThreadPoolExecutor(_READS) as pool:
+            named = set[str]().union(*pool.map(models.named_by, receipts))
+        found = {one.key: one for one in models.of(named)}
+        gone = {one.key for one in deletion.models}
+        for receipt in receipts:
+            if receipt.model is not None:
+                one = DeletedModel(model=receipt.model.model, version=receipt.model.version, job=receipt.job)
+                if one.key not in gone or self._has_files(one):
+                    found.setdefault(one.key, one)
+        return found.values()
+
+    def _has_files(self, model: DeletedModel) -> bool:
+        return bool(self.blobs.page(naming.MODELS, naming.model_prefix(*model.key), size=1).items)
+
+    def _read(self, items: Sequence[BlobItem]) -> list[tuple[BlobItem, bytes, Receipt | None]]:
+        """Read receipts that no job goes on for, each as it was listed."""
+
+        def read(item: BlobItem) -> tuple[BlobItem, bytes, Receipt | None] | None:
+            try:
+                blob = self.blobs.read(naming.RECEIPTS, item.name)
+            except BlobNotFound:
+                return None
+            try:
+                receipt = Receipt.decoded(blob.data)
+            except ValidationError:
+                receipt = None  # what cannot be read goes like the others
+            return (item, blob.data, receipt) if blob.etag == item.etag and (not receipt or is_idle(receipt)) else None
+
+        with ThreadPoolExecutor(_READS) as pool:
+            return [found for found in pool.map(read, items) if found]
+
+    def _write(self, before: Deletion, now: Deletion, etag: str) -> str:
+        """Keep how far a deletion is. Raise PreconditionFailed where another host goes on with it."""
+        if now == before:
+            return etag
+        return self.blobs.replace(naming.RECEIPTS, naming.deleting_blob(now.experiment), now.encoded(), etag=etag)
+
+    def _receipts(self, experiment: str) -> Iterator[BlobItem]:
+        for page in pages(self.blobs, naming.RECEIPTS, f"{experiment}/", size=5000):
+            yield from (item for item in page if _is_receipt(item))
+
+
+def _with(deletion: Deletion, found: Collection[DeletedModel]) -> Deletion:
+    """Return the deletion with versions that are to go now, or are to stay."""
+    return deletion.with_models([one for one in found if one.why is None], [one for one in found if one.why])
+
+
+def _is_receipt(item: BlobItem) -> bool:
+    return not item.name.endswith(f"/{_LATEST}")
+
+
+def _drop(item: BlobItem) -> str:
+    return item.name.rpartition("/")[2].removesuffix(".json")

@@ -1,0 +1,1 @@
+"""Interfaces to storage and to the training service."""

@@ -1,0 +1,1 @@
+"""What is kept in storage: receipts, snapshots, approvals, deletions."""

@@ -1,0 +1,200 @@
+"""Approvals: code that nobody has approved waits, where the setting KEDJA_APPROVALS asks for that.
+
+What is approved is a digest over the names and contents of a drop's scripts and over what its job says about which
+code runs. Contents are read and hashed here: a blob's Content-MD5 is whatever its writer says it is.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import frozen
+from pydantic import ValidationError
+
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.domain.drop import Drop
+from function_app.domain.receipt import DroppedFile, Receipt
+from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
+from function_app.jobspec.schema import JobSpec
+from function_app.ports.storage import Blobs, listed, pages
+from function_app.store.receipts import Clock, utc_now
+from function_app.store.snapshots import ChangedMeanwhile
+
+FOLDER = ".approvals/"
+"""Where approvals lie in the container `receipts`, which no writer of scripts may write."""
+PENDING = ".awaiting-approval/"
+"""`<digest>/<experiment>/<drop>`: drops that wait for an approval."""
+REASON = "approval of "
+"""How the reason of a receipt begins that waits for one; the digest follows."""
+LARGEST = 20 << 20
+"""Bytes of a script that is read. A larger one counts by its ETag, so that writing it again takes a new approval."""
+_PLACES = ("kedja.arguments.", "inputs.", "search_space.")
+
+
+class NotApproved(Refused):
+    """The code of a drop is not approved (any more), and has to be. `reason` says so in one sentence."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        code = receipt.received.code_sha256
+        self.reason = f"The code of {receipt.name} is not approved{f': {code}' if code else ''}."
+        super().__init__(
+            f"{self.reason} Approve it (POST /api/approvals){'' if code else ', or drop it again to learn its digest'}."
+        )
+
+
+class Approval(Document):
+    """`receipts/.approvals/<digest>.json`: who approved the code with this digest."""
+
+    digest: str
+    by: str
+    at: datetime
+    note: str | None = None
+
+
+@frozen(kw_only=True)
+class Pending:
+    """A drop that waits for the approval of a digest."""
+
+    digest: str
+    experiment: str
+    drop: str
+
+    @property
+    def blob(self) -> str:
+        return f"{PENDING}{self.digest}/{self.experiment}/{self.drop}"
+
+
+@frozen(kw_only=True)
+class Note:
+    """The note that a drop waits, as it was listed. Its age is by the storage's clock."""
+
+    pending: Pending
+    etag: str
+    age: timedelta
+
+
+@frozen
+class Approvals:
+    """The approvals of an account. Nothing needs one unless `required` is set."""
+
+    blobs: Blobs
+    required: bool = False
+    clock: Clock = utc_now
+
+    def digest(self, drop: Drop, spec: JobSpec) -> str | None:
+        """Return the SHA-256, in hex, of the code that a drop brings; None where it brings none, or none is asked for.
+
+        Raises:
+            ChangedMeanwhile: where a script is no longer what was listed.
+        """
+        code = dict(_code_of(spec))
+        if not self.required or not (drop.scripts or code):
+            return None
+        scripts = [[file.name, self._content(drop, file)] for file in sorted(drop.scripts, key=lambda file: file.name)]
+        text = json.dumps({"version": 1, "scripts": scripts, "job": code}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def admits(self, pending: Pending) -> bool:
+        """Return whether the digest is approved. Where it is not, note which drop waits for that.
+
+        The note is there before the last look, so that an approval between the two is not missed.
+        """
+        if self.find(pending.digest) is not None:
+            return True
+        self.blobs.replace(naming.RECEIPTS, pending.blob, b"")
+        return self.find(pending.digest) is not None
+
+    def find(self, digest: str) -> Approval | None:
+        try:
+            found = Approval.decoded(self.blobs.read(naming.RECEIPTS, _blob(digest)).data)
+        except (BlobNotFound, ValidationError):
+            return None
+        return found if found.digest == digest else None
+
+    def allows(self, digest: str) -> bool:
+        """Return whether the code with this digest may run."""
+        return not self.required or self.find(digest) is not None
+
+    def check(self, receipt: Receipt, spec: JobSpec) -> None:
+        """Raise NotApproved where the code of a receipt's snapshot may not run (any more)."""
+        code = receipt.received.code_sha256
+        brings_code = code is not None or receipt.received.scripts > 0 or bool(spec.code_keys())
+        if self.required and brings_code and (code is None or self.find(code) is None):
+            raise NotApproved(receipt)
+
+    def approve(self, digest: str, *, by: str, note: str | None) -> Approval:
+        """Approve a digest, or return the approval that it has already."""
+        approval = Approval(digest=digest, by=by, at=self.clock(), note=note)
+        with contextlib.suppress(PreconditionFailed):
+            self.blobs.create(naming.RECEIPTS, _blob(digest), approval.encoded())
+        return self.find(digest) or approval
+
+    def revoke(self, digest: str) -> None:
+        """Take an approval back, for jobs to come. Raise NotFound where there is none."""
+        if not self.blobs.delete(naming.RECEIPTS, _blob(digest)):
+            raise NotFound(f"There is no approval of {digest}. GET /api/approvals lists those there are.")
+
+    def digests(self) -> Iterator[str]:
+        """Yield the digests that have an approval, in their order."""
+        for page in pages(self.blobs, naming.RECEIPTS, FOLDER):
+            for item in page:
+                yield item.name.removeprefix(FOLDER).removesuffix(".json")
+
+    def waiting(self, digest: str = "") -> Iterator[Pending]:
+        """Yield the drops that wait for the approval of this digest, or of any."""
+        for note in self.notes(digest):
+            yield note.pending
+
+    def notes(self, digest: str = "") -> Iterator[Note]:
+        """Yield what is noted of the drops that wait for the approval of this digest, or of any."""
+        for page in listed(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
+            for item in page.items:
+                _, found, experiment, drop = item.name.split("/")
+                pending = Pending(digest=found, experiment=experiment, drop=drop)
+                yield Note(pending=pending, etag=item.etag, age=page.now - item.modified)
+
+    def settled(self, pending: Pending, *, etag: str | None = None) -> None:
+        """Forget that a drop waits; where the ETag of a note is given, only if it was not noted again since."""
+        with contextlib.suppress(PreconditionFailed):
+            self.blobs.delete(naming.RECEIPTS, pending.blob, etag=etag)
+
+    def _content(self, drop: Drop, file: DroppedFile) -> str:
+        if file.size > LARGEST:
+            return f"etag {file.etag}"
+        name = f"{drop.folder}/{file.name}"
+        try:
+            blob = self.blobs.read(naming.SCRIPTS, name)
+        except BlobNotFound:
+            blob = None
+        if blob is None or blob.etag != file.etag:
+            raise ChangedMeanwhile(f"{naming.SCRIPTS}/{name} changed while its drop was being read.")
+        return f"sha256 {hashlib.sha256(blob.data).hexdigest()}"
+
+
+def _code_of(spec: JobSpec) -> Iterator[tuple[str, Any]]:
+    """Yield the keys that decide which code runs, dotted, with what the job says there."""
+    values = json.loads(spec.to_json())
+    for key in spec.code_keys():
+        value = _at(values, key)
+        if value is not None:  # else it says what the default says
+            yield key, value
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain JSON of any shape
+    place = next((place for place in _PLACES if key.startswith(place)), None)
+    # What follows is a name of the user's own, which may have dots.
+    path = key.split(".") if place is None else [*place.rstrip(".").split("."), key.removeprefix(place)]
+    if place == "search_space.":
+        path[1:] = [path[1].removesuffix(".values"), "values"]
+    found: Any = values
+    for part in path:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _blob(digest: str) -> str:
+    return f"{FOLDER}{digest}.json"

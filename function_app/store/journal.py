@@ -1,0 +1,201 @@
+"""The journal: which receipts changed and what was published, in the order in which it happened.
+
+`receipts/.journal/<inverted time>` is an append blob for each ten minutes, of JSON lines. It costs one call more for a
+change, and one to learn what is new, however many receipts there are and however many people look.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from attrs import evolve, frozen
+from pydantic import ValidationError
+
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.errors import KedjaError, StorageError
+from function_app.ports.storage import Blobs, listed
+
+logger = logging.getLogger(__name__)
+
+FOLDER = ".journal/"
+SLOT = 600
+"""Seconds of a blob. It holds 50,000 appended pieces
+(https://learn.microsoft.com/rest/api/storageservices/append-block)."""
+GRACE = 120
+"""Seconds after a blob's time in which a host whose clock is behind may still write to it."""
+AGE = 86_400
+"""Seconds that a cursor is followed. Whoever comes later reads lists anew."""
+MOST_READ = 1 << 22
+"""Bytes that one call to storage reads at most when it reads on, and a sixteenth of it when it reads back."""
+_MOST_PIECES = 20
+"""How many pieces are read back for one page at most. A page that ends there may have few entries."""
+_LAST = 9_999_999
+_CURSOR = re.compile(r"(\d{7})\.(\d{1,12})\.(\d{1,12})")
+_POSITION = re.compile(r"(\d{7})\.(\d{1,12})")
+
+
+class InvalidCursor(KedjaError):
+    """The text that is to read on was not made here."""
+
+
+class Entry(Document):
+    """A line of the journal: a receipt as a listing tells of it now, or an announcement that was accepted."""
+
+    kind: Literal["drop", "event"]
+    experiment: str
+    data: dict[str, Any]
+
+
+@frozen(kw_only=True)
+class Cursor:
+    """How far the journal was read: the number of its blob, and bytes of it. `ahead` are bytes of the next blob."""
+
+    slot: int
+    offset: int
+    ahead: int = 0
+
+    @classmethod
+    def decoded(cls, text: str) -> Self:
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise InvalidCursor(f"after: {text[:80]!r} is no `id` of an earlier answer.")
+        return cls(slot=int(match[1]), offset=int(match[2]), ahead=int(match[3]))
+
+    def encoded(self) -> str:
+        return f"{self.slot}.{self.offset}.{self.ahead}"
+
+
+@frozen(kw_only=True)
+class Position:
+    """How far the journal was read back: what comes next ends before byte `end` of this blob."""
+
+    slot: int
+    end: int
+
+    @classmethod
+    def decoded(cls, text: str) -> Self:
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise InvalidCursor(f"after: {text[:80]!r} is no `next` of an earlier answer.")
+        return cls(slot=int(match[1]), end=int(match[2]))
+
+    def encoded(self) -> str:
+        return f"{self.slot}.{self.end}"
+
+
+@frozen
+class Journal:
+    """The journal of an account."""
+
+    blobs: Blobs
+    clock: Callable[[], datetime]
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Write entries. Nothing waits for this: where storage fails, a line is missing, and the log says so."""
+        text = "".join(f"{entry.model_dump_json()}\n" for entry in entries)
+        if not text:
+            return
+        try:
+            self.blobs.append(naming.RECEIPTS, _blob(self._slot()), text.encode())
+        except StorageError:
+            logger.exception("The journal was not written.")
+
+    def end(self) -> Cursor:
+        """Return where that begins which is not written yet."""
+        slot, now = self._slot(), self.clock().timestamp()
+        if now - slot * SLOT >= GRACE:
+            return Cursor(slot=slot, offset=self._size(slot))
+        return Cursor(slot=slot - 1, offset=self._size(slot - 1), ahead=self._size(slot))
+
+    def is_old(self, cursor: Cursor) -> bool:
+        """Return whether a cursor is too old, or of no time at all, to be followed."""
+        return not 0 <= self._slot() + 1 - cursor.slot <= AGE // SLOT
+
+    def read(self, cursor: Cursor) -> tuple[list[Entry], Cursor]:
+        """Return what was written since, and where to read on. One call, two where one blob's time has just ended."""
+        entries, offset = self._read(cursor.slot, cursor.offset)
+        cursor = evolve(cursor, offset=offset)
+        if cursor.slot >= self._slot() or entries:
+            return entries, cursor
+        if self.clock().timestamp() < (cursor.slot + 1) * SLOT + GRACE:
+            entries, ahead = self._read(cursor.slot + 1, cursor.ahead)
+            return entries, evolve(cursor, ahead=ahead)
+        following = self._following(cursor.slot)
+        return [], Cursor(slot=following, offset=cursor.ahead if following == cursor.slot + 1 else 0)
+
+    def newest(
+        self, wanted: Callable[[Entry], bool], *, limit: int, before: Position | None
+    ) -> tuple[list[Entry], Position | None]:
+        """Return up to `limit` entries that are wanted, newest first, and what reads on, or None at the end."""
+        found: list[Entry] = []
+        pieces = 0
+        for slot, size in self._slots(before):
+            end = min(size, before.end) if before and before.slot == slot else size
+            while end > 0:
+                if pieces == _MOST_PIECES:
+                    return found, Position(slot=slot, end=end)
+                pieces += 1
+                for line, start in self._lines_before(slot, end):
+                    end = start
+                    entry = _entry(line)
+                    if entry is not None and wanted(entry):
+                        found.append(entry)
+                        if len(found) == limit:
+                            return found, Position(slot=slot, end=end)
+        return found, None
+
+    def _read(self, slot: int, offset: int) -> tuple[list[Entry], int]:
+        data = self.blobs.read_from(naming.RECEIPTS, _blob(slot), offset, MOST_READ)
+        whole = data[: data.rfind(b"\n") + 1]
+        entries = [entry for line in whole.splitlines() if (entry := _entry(line)) is not None]
+        return entries, offset + len(whole)
+
+    def _lines_before(self, slot: int, end: int) -> Sequence[tuple[bytes, int]]:
+        """Return the last lines that end before a byte of a blob, last first, each with where it starts."""
+        start = max(0, end - MOST_READ // 16)
+        data = self.blobs.read_from(naming.RECEIPTS, _blob(slot), start, end - start)
+        lines: list[tuple[bytes, int]] = []
+        while data:
+            begin = data.rfind(b"\n", 0, len(data) - 1) + 1
+            if begin == 0 and start > 0 and lines:
+                break  # cut apart: the next piece has it whole
+            lines.append((data[begin:], start + begin))
+            data = data[:begin]
+        return lines or [(b"", 0)]
+
+    def _slots(self, before: Position | None) -> Iterable[tuple[int, int]]:
+        """Yield the blobs with their sizes, newest first."""
+        for page in listed(self.blobs, naming.RECEIPTS, FOLDER, size=100 if before is None else 5000):
+            for item in page.items:
+                slot = _LAST - int(item.name.removeprefix(FOLDER))
+                if before is None or slot <= before.slot:
+                    yield slot, item.size
+
+    def _following(self, slot: int) -> int:
+        """Return the next blob that there is, or that is written now: most of a quiet day has none."""
+        now = self._slot()
+        if now - slot <= 2:  # noqa: PLR2004 - the next one and the one after that
+            return slot + 1
+        return min((other for other, _ in self._slots(None) if slot < other < now), default=now)
+
+    def _slot(self) -> int:
+        return int(self.clock().timestamp()) // SLOT
+
+    def _size(self, slot: int) -> int:
+        item = self.blobs.get(naming.RECEIPTS, _blob(slot))
+        return item.size if item else 0
+
+
+def _blob(slot: int) -> str:
+    return f"{FOLDER}{_LAST - slot:07d}"
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        return Entry.model_validate(json.loads(line))
+    except (ValueError, ValidationError):
+        return None  # of another release, or cut by hand

@@ -1,0 +1,300 @@
+"""Receipts in storage: conditional writes, the index by time, and which ones are still open."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from function_app.domain import naming
+from function_app.domain.cloud_events import Announcement, AnnouncementsRefused, Publisher, PublishingFailed
+from function_app.domain.receipt import FINAL, Receipt
+from function_app.errors import KedjaError, NotFound, PreconditionFailed
+from function_app.ports.storage import BlobItem, Blobs, Lease, pages
+from function_app.store.journal import Entry, Journal
+from function_app.store.latest_drop import Latest
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+Edit = Callable[[Receipt], Receipt]
+
+ATTEMPTS_TO_WRITE = 20
+"""How often a write that lost its race is tried again. Each loss means that another writer got on."""
+
+REFUSED_FOR = timedelta(hours=24)
+"""How long an event is sent again that the topic refuses as it is. It may be the topic that is set up wrongly."""
+
+
+class ReceiptBusy(KedjaError):
+    """The receipt is leased by a registration under way: try again in some seconds."""
+
+
+@frozen(kw_only=True)
+class Summary:
+    """A line of a list of receipts."""
+
+    experiment: str
+    drop: str
+    received_at: datetime
+    updated_at: datetime
+    status: str
+    job: str | None
+    model: str | None
+
+    @classmethod
+    def of(cls, experiment: str, drop: str, metadata: Mapping[str, str]) -> Self:
+        """Read what a listing tells of a receipt, or of its place in the index."""
+        return cls(
+            experiment=experiment,
+            drop=drop,
+            received_at=datetime.fromisoformat(metadata["received"]),
+            updated_at=datetime.fromisoformat(metadata.get("updated", metadata["received"])),
+            status=metadata["status"],
+            job=metadata.get("job"),
+            model=metadata.get("model"),
+        )
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@frozen
+class Receipts:
+    """The receipts of an account."""
+
+    blobs: Blobs
+    publisher: Publisher = field(repr=False)
+    clock: Clock = utc_now
+
+    @property
+    def journal(self) -> Journal:
+        """Where each change and each published event is told to whoever looks."""
+        return Journal(self.blobs, self.clock)
+
+    def load(self, experiment: str, drop: str) -> Receipt:
+        """Return a receipt. Raise NotFound where there is none."""
+        return self._read(experiment, drop)[0]
+
+    def read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
+        """Return a receipt and its ETag. Raise NotFound where there is none."""
+        return self._read(experiment, drop)
+
+    def find(self, experiment: str, drop: str) -> Receipt | None:
+        try:
+            return self.load(experiment, drop)
+        except NotFound:
+            return None
+
+    def is_deleted(self, experiment: str, drop: str) -> bool:
+        """Return whether there is no such receipt. It is looked for twice: storage may miss a blob once."""
+        return self.find(experiment, drop) is None and self.find(experiment, drop) is None
+
+    def of_job(self, job: str) -> Receipt | None:
+        """Return the receipt that has an attempt of this name, or None if there is none."""
+        parts = naming.JOB_NAME.fullmatch(job)
+        if parts is None:
+            return None
+        slug = parts["experiment"]
+        page = self.blobs.page(naming.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
+        found = (self.find(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json")) for item in page.items)
+        return next((receipt for receipt in found if receipt and receipt.has(job)), None)
+
+    def create(self, receipt: Receipt) -> Receipt:
+        """Write a new receipt, or return the one that someone else wrote first."""
+        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        try:
+            self.blobs.create(naming.RECEIPTS, name, receipt.encoded(), metadata=_metadata(receipt))
+        except PreconditionFailed:
+            return self.load(receipt.experiment, receipt.drop)
+        self.index(receipt)
+        return receipt
+
+    def change(self, receipt: Receipt, edit: Edit, *, lease: Lease | None = None) -> Receipt:
+        """Apply `edit` to the receipt as it is now and write it, again and again until no one else was in between.
+
+        An edit that returns what it got writes nothing.
+
+        Raises:
+            NotFound: where the receipt was deleted.
+            ReceiptBusy: where someone else holds a lease on it.
+        """
+        lost = ""
+        for _ in range(ATTEMPTS_TO_WRITE):
+            current, etag = self._read(receipt.experiment, receipt.drop)
+            if etag == lost:
+                break
+            changed = edit(current)
+            if changed == current:
+                return current
+            changed = changed.with_(updated_at=self.clock())
+            name = naming.receipt_blob(receipt.experiment, receipt.drop)
+            try:
+                self.blobs.replace(
+                    naming.RECEIPTS, name, changed.encoded(), etag=etag, metadata=_metadata(changed), lease=lease
+                )
+            except PreconditionFailed:
+                lost = etag
+                continue
+            self.index(changed)
+            return changed
+        raise ReceiptBusy(f"The receipt {receipt.name} is held by a registration under way. Try again in a minute.")
+
+    def flush(self, receipt: Receipt, *, lease: Lease | None = None) -> Receipt:
+        """Publish what is in the outbox and take it out; close the receipt where nothing is left to do.
+
+        Events that were not accepted stay, and are sent again with the same id. One that is refused as it is keeps
+        no other back and stays for a day; then it is given up, and the receipt says so.
+        """
+        if receipt.outbox:
+            receipt = self._publish(receipt, lease)
+        return self.close(receipt, _is_over) if _is_over(receipt) else receipt
+
+    def _publish(self, receipt: Receipt, lease: Lease | None) -> Receipt:
+        refused: Sequence[Announcement] = ()
+        try:
+            self.publisher.publish(receipt.outbox)
+        except AnnouncementsRefused as refusal:
+            logger.warning("Events of %s stay in its outbox: %s", receipt.name, refusal)
+            refused = refusal.refused
+        except PublishingFailed as failure:
+            logger.warning("The events of %s stay in its outbox: %s", receipt.name, failure)
+            return receipt
+        kept = {one.id for one in refused}
+        sent = [one for one in receipt.outbox if one.id not in kept]
+        given_up = [one for one in refused if self.clock() - one.time > REFUSED_FOR]
+        self.journal.append(
+            Entry(kind="event", experiment=receipt.experiment, data=one.model_dump(mode="json")) for one in sent
+        )
+
+        def edit(current: Receipt) -> Receipt:
+            emptied = current.without([*sent, *given_up])
+            if not given_up:
+                return emptied
+            ids = ", ".join(one.id for one in given_up)
+            return emptied.noting(f"These events were never published, since the topic refuses them: {ids}.")
+
+        return self.change(receipt, edit, lease=lease)
+
+    def close(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
+        """Take the mark away that `open` set where the receipt `is_over`, unless it was opened anew since it was.
+
+        Whoever opens it writes the receipt first and the mark after that. So where the mark is still the one that was
+        there before the receipt was read, nothing has happened since.
+        """
+        name = naming.open_blob(receipt.experiment, receipt.drop)
+        mark = self.blobs.get(naming.RECEIPTS, name)
+        if mark is None:
+            return receipt
+        receipt = self.load(receipt.experiment, receipt.drop)
+        if is_over(receipt):
+            self.index(receipt)  # a call that was killed may have written the receipt and not its index
+            with contextlib.suppress(PreconditionFailed):
+                self.blobs.delete(naming.RECEIPTS, name, etag=mark.etag)
+        return receipt
+
+    def let_wait(self, receipt: Receipt, waits: Callable[[Receipt], bool]) -> Receipt:
+        """Take the mark off a receipt that only `waits`; return the receipt as it is then."""
+        self.close(receipt, waits)
+        receipt = self.load(receipt.experiment, receipt.drop)
+        if not waits(receipt):  # claimed at this moment: its host may have been killed behind that
+            self.open(receipt.experiment, receipt.drop)
+        return receipt
+
+    def open(self, experiment: str, drop: str) -> None:
+        """Mark a receipt as one that something is still to happen to."""
+        self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
+
+    def opened(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield (experiment, drop) of receipts that something is still to happen to."""
+        prefix = naming.open_blob(experiment, "") if experiment else ".open/"
+        for page in pages(self.blobs, naming.RECEIPTS, prefix):
+            for item in page:
+                _, slug, drop = item.name.split("/")
+                yield slug, drop
+
+    def latest(self, experiment: str) -> Latest | None:
+        """Return which drop is the experiment's latest. Raise Unreadable where what says that is broken."""
+        found = Latest.read(self.blobs, experiment)
+        return found[0] if found else None
+
+    def advance(self, receipt: Receipt) -> Latest:
+        """Make the receipt its experiment's latest unless a newer one is; return which one is the latest now."""
+        name, new = naming.latest_blob(receipt.experiment), Latest.of(receipt)
+        for _ in range(ATTEMPTS_TO_WRITE):
+            found = Latest.read(self.blobs, receipt.experiment)
+            try:
+                if found is None:
+                    self.blobs.create(naming.RECEIPTS, name, new.encoded())
+                    return new
+                before, etag = found
+                following = before.or_newer(new)
+                if following != before:
+                    self.blobs.replace(naming.RECEIPTS, name, following.encoded(), etag=etag)
+            except PreconditionFailed:
+                continue
+            return following
+        raise ReceiptBusy(f"{name} changes too often to be written. Try again.")
+
+    def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[Summary], str | None]:
+        """Return a page of the list of receipts, newest first, and what reads on. One call to storage."""
+        page = self.blobs.page(naming.RECEIPTS, ".by-time/", size=size, token=token)
+        return [_indexed(item) for item in page.items], page.token
+
+    def page_of(self, experiment: str, *, size: int, token: str | None = None) -> tuple[list[Summary], str | None]:
+        """Return a page of an experiment's receipts, in the order of their ids. One call to storage."""
+        page = self.blobs.page(naming.RECEIPTS, f"{experiment}/", size=size, token=token)
+        found = ((item.name.removeprefix(f"{experiment}/").removesuffix(".json"), item) for item in page.items)
+        summaries = [Summary.of(experiment, drop, item.metadata) for drop, item in found if "status" in item.metadata]
+        return summaries, page.token
+
+    def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
+        found = Receipt.found(self.blobs, naming.RECEIPTS, naming.receipt_blob(experiment, drop))
+        if found is None:
+            raise NotFound(f"There is no receipt {experiment}/{drop}.")
+        return found
+
+    def index(self, receipt: Receipt) -> None:
+        """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile.
+
+        The journal is told of it then.
+        """
+        name = naming.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
+        metadata: Mapping[str, str] = _metadata(receipt)
+        for _ in range(ATTEMPTS_TO_WRITE):
+            self.blobs.replace(naming.RECEIPTS, name, b"", metadata=metadata)
+            place = naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)
+            now = self.blobs.get(*place) or self.blobs.get(*place)  # storage may miss a blob once
+            if now is None:  # it was deleted meanwhile
+                self.blobs.delete(naming.RECEIPTS, name)
+                return
+            if now.metadata == metadata:
+                line = {"drop": receipt.drop, "metadata": dict(metadata)}
+                self.journal.append([Entry(kind="drop", experiment=receipt.experiment, data=line)])
+                return
+            metadata = now.metadata
+
+
+def _is_over(receipt: Receipt) -> bool:
+    return receipt.status in FINAL and not receipt.outbox
+
+
+def _metadata(receipt: Receipt) -> dict[str, str]:
+    """Return what a listing tells of a receipt. Metadata are headers, so ASCII only."""
+    values: dict[str, Any] = {
+        "status": receipt.status.value,
+        "received": receipt.received_at.isoformat(),
+        "updated": receipt.updated_at.isoformat(),
+        "job": receipt.job,
+        "model": f"{receipt.model.model}:{receipt.model.version}" if receipt.model else None,
+        "forgotten": ",".join(receipt.forgotten),
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _indexed(item: BlobItem) -> Summary:
+    _, _, experiment, drop = item.name.split("/")
+    return Summary.of(experiment, drop, item.metadata)

@@ -1,0 +1,180 @@
+"""Snapshots: the scripts as they were, and the manifest of everything, so that a job runs what its receipt says."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from function_app.domain import naming
+from function_app.domain.attempt import AttemptOptions
+from function_app.domain.document import Document
+from function_app.domain.drop import Drop, Manifest
+from function_app.domain.receipt import FILES_LISTED, DroppedFile, Gone, Receipt, Received
+from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.jobspec.problem import InvalidJobSpec
+from function_app.jobspec.schema import JobSpec, stored_spec
+from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, copy_once
+
+MANIFEST = "manifest.json"
+SPEC = "job.json"
+
+
+class _Entry(Document):
+    """What a manifest says beside its files, of which there may be 100,000."""
+
+    entry_script: str | None
+
+
+class UnreadableSnapshot(KedjaError):
+    """What a snapshot says of its job is missing, or is no such document."""
+
+
+class ChangedMeanwhile(KedjaError):
+    """A script was written again between the listing and its copy. The new one has raised an event of its own."""
+
+
+class CopyUnderWay(KedjaError):
+    """Storage still copies the scripts: try again in some seconds."""
+
+
+@frozen
+class Snapshots:
+    """Writes snapshots. Each step may be repeated: a drop's id says everything about its content."""
+
+    blobs: Blobs
+
+    def describe(self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]) -> Received:
+        """Write the manifest, and return what a receipt says of it."""
+        data = drop.manifest(drop_id, entry_script, ignored=ignored).encoded()
+        name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
+        # The same content may be described again with later ETags; those of the latest upload are what a job checks.
+        self.blobs.replace(naming.SNAPSHOTS, name, data)
+        files = [*drop.scripts, *drop.data]
+        return Received(
+            scripts=len(drop.scripts),
+            data=len(drop.data),
+            size=sum(file.size for file in files),
+            manifest=f"{naming.SNAPSHOTS}/{name}",
+            scripts_sha256=_digest(drop.scripts),
+            data_sha256=_digest(drop.data),
+            script_files=tuple(drop.scripts[:FILES_LISTED]),
+            data_files=tuple(drop.data[:FILES_LISTED]),
+            job_yaml=drop.job_yaml,
+            counted_by_etag=sum(file.md5 is None for file in files),
+            archives=tuple(one.contents for one in drop.unpacked),
+        )
+
+    def keep_spec(self, drop: Drop, drop_id: str, spec: JobSpec, *, known: bool = False) -> None:
+        """Keep the job spec, so that a retry runs the same; nothing is written where it is `known` to be there."""
+        if known:
+            return
+        name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
+        data = spec.to_json().encode()
+        try:
+            self.blobs.create(naming.SNAPSHOTS, name, data)
+        except PreconditionFailed:  # it is there, and asks for the same: the id is made of it
+            try:
+                self.spec(drop.experiment, drop_id)
+            except UnreadableSnapshot:
+                self.blobs.replace(naming.SNAPSHOTS, name, data)
+
+    def spec(self, experiment: str, drop_id: str) -> JobSpec:
+        """Return the job spec of a drop.
+
+        Raises:
+            UnreadableSnapshot: it is not there, or no spec: look again, since storage may miss a blob once.
+        """
+        name = f"{naming.snapshot_prefix(experiment, drop_id)}{SPEC}"
+        with _readable(name):
+            return stored_spec(json.loads(self.blobs.read(naming.SNAPSHOTS, name).data))
+
+    def options(self, receipt: Receipt) -> AttemptOptions:
+        """Return what the receipt's last attempt was claimed with: of itself, or as an earlier release kept it, here.
+
+        Raises:
+            UnreadableSnapshot: as `spec`.
+        """
+        attempt = receipt.attempt
+        if attempt is not None and attempt.options is not None:
+            return attempt.options
+        return self.spec(receipt.experiment, receipt.drop).kedja.attempt_options
+
+    def manifest(self, experiment: str, drop_id: str) -> Manifest:
+        """Return what a drop consisted of. Raise UnreadableSnapshot as `spec` does."""
+        name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        with _readable(name):
+            return Manifest.decoded(self.blobs.read(naming.SNAPSHOTS, name).data)
+
+    def gone(self, before: str, drop: Drop) -> Gone | None:
+        """Return which files of the experiment's drop before are no longer there; None where all are, or none is known.
+
+        A file that is being written again is there.
+        """
+        try:
+            manifest = self.manifest(drop.experiment, before)
+        except UnreadableSnapshot:
+            return None
+        there = {
+            *(f"{naming.SCRIPTS}/{file.name}" for file in drop.scripts),
+            *(f"{naming.DATA}/{file.name}" for file in drop.data),
+            *drop.uploading,
+        }
+        known = [f"{naming.SCRIPTS}/{file.name}" for file in manifest.scripts]
+        known += [f"{naming.DATA}/{file.name}" for file in manifest.data]
+        gone = sorted(name for name in known if name not in there)
+        return Gone(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
+
+    def entry_script(self, experiment: str, drop_id: str) -> str | None:
+        """Return the script that the drop's job runs, or None where it runs none of them by itself.
+
+        Raises:
+            UnreadableSnapshot: as `spec`.
+        """
+        name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        with _readable(name):
+            return _Entry.decoded(self.blobs.read(naming.SNAPSHOTS, name).data).entry_script
+
+    def copy_scripts(self, drop: Drop, drop_id: str) -> None:
+        """Copy the scripts, server-side, each as it was when the drop was listed.
+
+        Raises:
+            ChangedMeanwhile: where one is no longer what was listed.
+            CopyUnderWay: where storage has not finished yet.
+        """
+        prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
+        there = {item.name: item for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}
+        pending = False
+        archives = {one.archive.name for one in drop.unpacked}  # these are unpacked, by `script_archives`
+        loose = [file for file in drop.scripts if file.name not in archives]
+        for file in [*loose, *([drop.job_yaml] if drop.job_yaml else [])]:
+            target = f"{prefix}{file.name}"
+            pending |= self._copy(drop, file, target, there.get(target)) is CopyStatus.PENDING
+        if pending:
+            raise CopyUnderWay(f"The scripts of {drop.folder} are still being copied.")
+
+    def _copy(self, drop: Drop, file: DroppedFile, target: str, there: BlobItem | None) -> CopyStatus:
+        source, known = (naming.SCRIPTS, f"{drop.folder}/{file.name}"), Copied.of(there) if there else None
+        try:
+            return copy_once(self.blobs, source, (naming.SNAPSHOTS, target), etag=file.etag, there=known)
+        except (BlobNotFound, PreconditionFailed) as error:
+            raise ChangedMeanwhile(f"{'/'.join(source)} changed while its drop was being read.") from error
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BlobNotFound as error:
+        raise UnreadableSnapshot(f"There is no {naming.SNAPSHOTS}/{name}.") from error
+    except (ValueError, RecursionError, InvalidJobSpec) as error:
+        what = f"{naming.SNAPSHOTS}/{name}"
+        raise UnreadableSnapshot(f"{what} cannot be read: it is no longer what was kept there.") from error
+
+
+def _digest(files: Sequence[DroppedFile]) -> str:
+    digest = hashlib.sha256()
+    for name, size, content in sorted(file.identity() for file in files):
+        digest.update(f"{name}\0{size}\0{content}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Talking to the service over HTTP: requests, sign-in, waiting, diagnosis."""
