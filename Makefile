@@ -123,7 +123,7 @@ test-all: setup .venv-infra/.ready browser ## The tests, with those that `make t
 ci: setup .venv-infra/.ready .venv-docs/.ready browser ## Style, types, documentation and every test, as .ci/run does
 	@$(BIN)/python -m tests.suites ci
 
-# One suite: all of it, or what ARGS names, such as ARGS='-k gate' or ARGS=tests/unit/test_gate.py.
+# One suite: all of it, or what ARGS names, such as ARGS='-k gate' or ARGS=tests/unit/models/test_gate.py.
 whole = $(if $(filter tests/%,$(ARGS)),,$(1)) $(if $(ARGS),$(ARGS),-n auto --dist loadgroup)
 
 .PHONY: test-unit

@@ -32,7 +32,7 @@ from function_app.ports.training_service import BlobFolder, JobStatus  # noqa: E
 from tests.unit.http_client import Client  # noqa: E402
 from tests.unit.many_files import SHA256, ManyFiles, result  # noqa: E402
 from tests.unit.memory import MemoryBlobs  # noqa: E402
-from tests.unit.world import World, assembled  # noqa: E402
+from tests.unit.simulation import World, assembled  # noqa: E402
 
 MIB = 1 << 20
 RESULT, BODY, YAML, SPEC = 32 * MIB, MIB - 1000, 256 * 1024 - 100, 24_000

@@ -3,14 +3,17 @@
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
+from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureKeyCredential, TokenCredential
 from azure.eventgrid import EventGridPublisherClient
+from azure.storage.blob import BlobServiceClient
 
-from function_app.domain.cloud_events import Announcement, EventGridPublisher, Publisher
+from function_app.azure.event_grid import EventGridPublisher
+from function_app.domain.cloud_events import Announcement, Publisher
 from function_app.errors import InvalidSettings
 from function_app.ports.training_service import TrainingService
-from function_app.settings import Settings
+from function_app.settings import STORAGE, Settings
 
 
 class Unannounced:
@@ -50,3 +53,16 @@ def publisher(settings: Settings, identity: TokenCredential | None, account_url:
     return EventGridPublisher(
         EventGridPublisherClient(settings.event_grid_endpoint, key or identity or credential(settings)), account_url
     )
+
+
+def storage_origin(environ: Mapping[str, str]) -> str | None:
+    """Return where the account's blobs are, or None if no setting names them: the API's answers say what is wrong."""
+    address = environ.get(f"{STORAGE}__blobServiceUri", "")
+    if connection := environ.get(STORAGE):
+        try:
+            with BlobServiceClient.from_connection_string(connection) as client:
+                address = client.url
+        except ValueError:
+            return None
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else None

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from attrs import frozen
-from azure.storage.blob import BlobServiceClient
 from fastapi import APIRouter, Header, Request, Response
 
+from function_app.azure.connections import storage_origin
 from function_app.errors import NotFound
-from function_app.settings import STORAGE
 
 router = APIRouter(include_in_schema=False)
 
@@ -72,21 +70,8 @@ def _answer(file: PageFile, if_none_match: str | None, headers: dict[str, str]) 
 
 def content_policy(environ: Mapping[str, str]) -> str:
     """Return what the page may load (https://www.w3.org/TR/CSP3/): its own files, the API, and storage to upload to."""
-    reached = " ".join(filter(None, ("'self'", _storage_origin(environ))))
+    reached = " ".join(filter(None, ("'self'", storage_origin(environ))))
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {reached}; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _storage_origin(environ: Mapping[str, str]) -> str | None:
-    """Return where the account's blobs are, or None where settings do not tell: the API's answers say what is wrong."""
-    address = environ.get(f"{STORAGE}__blobServiceUri", "")
-    if connection := environ.get(STORAGE):
-        try:
-            with BlobServiceClient.from_connection_string(connection) as client:
-                address = client.url
-        except ValueError:
-            return None
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else None

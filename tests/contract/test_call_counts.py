@@ -29,7 +29,7 @@ from function_app.settings import Settings
 from tests.profiles import examples
 from tests.unit.memory import MemoryBlobs, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
-from tests.unit.world import SCRIPT, World, assembled, blob_created, encoded, run_status_changed
+from tests.unit.simulation import SCRIPT, World, assembled, blob_created, encoded, run_status_changed
 
 DOCS = Path(__file__).parents[2] / "docs" / "scale.md"
 

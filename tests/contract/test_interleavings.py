@@ -23,7 +23,7 @@ from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, JobStatus, TrainingService
 from function_app.settings import Settings
 from tests.contract.backend import Backend
-from tests.unit.meanwhile import Meanwhile
+from tests.unit.interleaving import Meanwhile
 
 MODEL = b"weights"
 RESULT = {

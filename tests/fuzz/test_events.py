@@ -16,7 +16,7 @@ from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, outcome, tried
 from tests.fuzz.examples import EVENTS
 from tests.unit.memory import LARGEST_MESSAGE
-from tests.unit.world import World, blob_created
+from tests.unit.simulation import World, blob_created
 
 OWN = [blob_created("data/digits/more.npz"), blob_created("scripts/é/train.py"), blob_created("data/outside.npz")]
 MESSAGES: list[Mapping[str, Any]] = [

@@ -18,7 +18,7 @@ from tests.fuzz import inputs
 from tests.fuzz.budget import BATCH, fuzz, tried
 from tests.fuzz.examples import EVENTS, VALUES
 from tests.unit.api import LOCAL
-from tests.unit.world import World, blob_created
+from tests.unit.simulation import World, blob_created
 
 KIND = "HTTP requests"
 ANY_ROUTE = {400, 401, 403, 404, 405, 413, 422}

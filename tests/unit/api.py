@@ -16,7 +16,7 @@ from function_app.http.auth import Access
 from function_app.http.callers import Role
 from function_app.operations.service import Kedja
 from tests.unit.http_client import Client
-from tests.unit.world import World
+from tests.unit.simulation import World
 
 LOCAL = {"KEDJA_AUTH": "local", "KedjaStorage": "UseDevelopmentStorage=true"}
 KEYS = {"KEDJA_AUTH": "keys"}

@@ -6,10 +6,10 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.operations.service import Kedja
+from tests.unit.crash_ports import InOrder
 from tests.unit.memory import MemoryBlobs, MemoryQueues, VirtualClock
 from tests.unit.memory_training import MemoryPublisher, MemoryTraining
-from tests.unit.mortal import InOrder
-from tests.unit.world import World
+from tests.unit.simulation import World
 
 
 @pytest.fixture

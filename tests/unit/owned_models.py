@@ -6,7 +6,7 @@ from function_app.domain import naming
 from function_app.domain.receipt import Receipt
 from function_app.models.champion import Champion
 from function_app.models.ownership import ModelOwner
-from tests.unit.world import SCRIPT, World
+from tests.unit.simulation import SCRIPT, World
 
 GATE = "{metric: accuracy, goal: maximize, at_least: 0.9, better_than: champion}"
 

@@ -11,8 +11,8 @@ from function_app.errors import Refused
 from function_app.jobs.missing_jobs import MISSES_UNSEEN
 from function_app.operations.service import Kedja
 from function_app.ports.training_service import JobStatus
-from tests.unit.meanwhile import Meanwhile, host
-from tests.unit.world import World
+from tests.unit.interleaving import Meanwhile, host
+from tests.unit.simulation import World
 
 
 def settle(kedja: Kedja, world: World) -> None:

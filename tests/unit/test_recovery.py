@@ -11,8 +11,8 @@ from attrs import frozen
 
 from function_app.domain.receipt import FINAL
 from function_app.ports.training_service import JobStatus
-from tests.unit.mortal import Rehearsal
-from tests.unit.world import World
+from tests.unit.crash_ports import Rehearsal
+from tests.unit.simulation import World
 
 LEASE = timedelta(minutes=10)
 RECONCILE = timedelta(minutes=5)

@@ -32,11 +32,11 @@ from function_app.ports.training_service import RECEIPT_TAG, JobStatus
 from function_app.store.pause import Pauses
 from function_app.store.snapshots import MANIFEST, SPEC
 from tests.profiles import examples
-from tests.unit.chain_oracle import Oracle, all_receipts
-from tests.unit.meanwhile import Meanwhile, host
+from tests.unit.crash_ports import Fate, doom
+from tests.unit.interleaving import Meanwhile, host
+from tests.unit.invariants import Oracle, all_receipts
 from tests.unit.memory import Message
-from tests.unit.mortal import Fate, doom
-from tests.unit.world import SCRIPT, Killed, World, blob_created
+from tests.unit.simulation import SCRIPT, Killed, World, blob_created
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 FOLDERS = ("digits", "Ångström")

@@ -14,7 +14,7 @@ from function_app.errors import TrainingServiceUnavailable
 from function_app.settings import Settings
 from function_app.timing import Timing
 from tests.unit.memory_training import MemoryTraining
-from tests.unit.world import World
+from tests.unit.simulation import World
 
 SERVICE = Path("function_app")
 FIELDS = [field.name for field in fields(Timing)]

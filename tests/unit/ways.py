@@ -9,7 +9,7 @@ from function_app.models.ownership import ModelOwner
 from function_app.ports.storage import CopyStatus
 from function_app.ports.training_service import JobStatus
 from tests.unit.hostile_archives import zipped
-from tests.unit.world import SCRIPT, World
+from tests.unit.simulation import SCRIPT, World
 
 Step = Callable[[World], object]
 Way = Sequence[Step]

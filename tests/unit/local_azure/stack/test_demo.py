@@ -5,7 +5,7 @@ import pytest
 from function_app.http.views import JobView, LiveJob
 from function_app.ports.training_service import Job, JobStatus
 from local_azure.stack.demo import live_metrics
-from tests.unit.world import World
+from tests.unit.simulation import World
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,381 @@
+"""The API over the service in memory: who may come in, what each route answers, and how errors are told."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from pytest_mock import MockerFixture
+
+from function_app.domain import naming
+from function_app.domain.receipt import IllegalMove
+from function_app.errors import (
+    AppNotAllowed,
+    BlobNotFound,
+    InvalidEvent,
+    InvalidSettings,
+    JobConflict,
+    JobNotFound,
+    JobRefused,
+    KedjaError,
+    NotFound,
+    Refused,
+    RoleMissing,
+    StorageUnavailable,
+    TrainingServiceError,
+    TrainingServiceUnavailable,
+    Unauthenticated,
+)
+from function_app.http.api import create_api
+from function_app.http.auth import Needs
+from function_app.http.callers import Role
+from function_app.http.lazy import HttpDoor
+from function_app.http.middleware import BODY_LIMIT
+from function_app.http.problems import KINDS
+from function_app.jobspec.problem import InvalidJobSpec, Problem
+from function_app.operations.service import Kedja
+from function_app.store.receipts import ReceiptBusy
+from function_app.store.snapshots import ChangedMeanwhile, CopyUnderWay
+from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited
+from tests.unit.http_client import Client
+from tests.unit.memory_training import MemoryTraining
+from tests.unit.simulation import World
+
+
+@pytest.fixture
+def client(kedja: Kedja) -> Client:
+    return Client(api_over(lambda: kedja, LOCAL))
+
+
+def needs_of(dependant: Dependant) -> list[Needs]:
+    own = [dependant.call] if isinstance(dependant.call, Needs) else []
+    return [*own, *(needs for inner in dependant.dependencies for needs in needs_of(inner))]
+
+
+ANONYMOUS = "GET /api/health"
+
+
+# Who may come in.
+
+
+@pytest.mark.parametrize("name", sorted(set(ROUTES) - {ANONYMOUS}))
+def test_each_route_says_once_what_its_caller_needs(name: str) -> None:
+    (needs,) = needs_of(ROUTES[name].dependant)
+
+    assert needs.key_in_query is (name in ("OPTIONS /api/events", "POST /api/events"))
+
+
+@pytest.mark.parametrize("name", sorted(ROUTES))
+def test_nobody_unknown_gets_anything(name: str) -> None:
+    api = api_over(lambda: pytest.fail("Nothing may connect for somebody unknown."), KEYS)
+    method, path = name.split(" ")
+
+    answer = Client(api).request(method, path.replace("{", "").replace("}", ""), json={})
+
+    assert answer.status_code == (HTTPStatus.OK if name == ANONYMOUS else HTTPStatus.UNAUTHORIZED)
+    if name != ANONYMOUS:
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["type"] == "urn:kedja:problem:unauthenticated"
+
+
+def test_deep_health_takes_a_caller(world: World) -> None:
+    assert Client(api_over(lambda: world.kedja, KEYS)).get("/api/health?deep=true").status_code == 401
+
+
+def test_where_nothing_is_set_everyone_is_told_what_to_set(world: World) -> None:
+    answer = Client(api_over(lambda: world.kedja, {})).get("/api/drops")
+
+    assert answer.status_code == HTTPStatus.UNAUTHORIZED
+    assert "KEDJA_AUTH is not set" in answer.json()["detail"]
+
+
+def test_an_open_app_does_not_start_in_azure() -> None:
+    with pytest.raises(InvalidSettings, match="KEDJA_AUTH"):
+        create_api(lambda: pytest.fail("never"), {"WEBSITE_SITE_NAME": "kedja"})
+    with pytest.raises(InvalidSettings, match="KEDJA_AUTH"):
+        HttpDoor(lambda: pytest.fail("never"), {"WEBSITE_SITE_NAME": "kedja"})
+
+
+@pytest.mark.parametrize("header", ["X-Kedja-Key", "Authorization"])
+def test_a_key_comes_in_either_header(world: World, header: str) -> None:
+    client = limited(world, Role.DATA)
+    key = client.headers["X-Kedja-Key"]
+    value = f"Bearer {key}" if header == "Authorization" else key
+
+    assert Client(client.app, {header: value}).get("/api/drops").status_code == HTTPStatus.OK
+
+
+def test_a_key_in_the_query_is_for_events_alone(world: World) -> None:
+    client = limited(world, Role.DATA)
+    key = client.headers["X-Kedja-Key"]
+
+    assert Client(client.app).get(f"/api/drops?key={key}").status_code == HTTPStatus.UNAUTHORIZED
+    assert Client(client.app).post(f"/api/events?key={key}", json=[]).status_code == HTTPStatus.OK
+
+
+def test_data_does_not_pause(world: World) -> None:
+    answer = limited(world, Role.DATA).request("PUT", "/api/pause", json={"reason": "maintenance"})
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+    assert answer.json()["type"] == "urn:kedja:problem:role-missing"
+
+
+def test_code_for_some_experiments_does_not_pause_them_all(world: World) -> None:
+    answer = limited(world, Role.CODE, "digits").request("DELETE", "/api/pause")
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+    assert "every experiment" in answer.json()["detail"]
+
+
+def test_easy_auth_is_read_from_the_headers_of_the_request(world: World) -> None:
+    api = api_over(
+        lambda: world.kedja, {"KEDJA_AUTH": "easy-auth", "WEBSITE_SITE_NAME": "kedja", "WEBSITE_AUTH_ENABLED": "True"}
+    )
+
+    answer = Client(api, {"X-MS-CLIENT-PRINCIPAL-ID": "0b5e"}).get("/api/drops")
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+    assert "0b5e has no role" in answer.json()["detail"]
+
+
+# What others do not see.
+
+
+@pytest.fixture
+def trained(world: World) -> str:
+    """Train and register a model of the experiment digits; return the job's name."""
+    world.drop_digits()
+    world.rest()
+    return world.run_job(metrics={"accuracy": 0.97})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "GET /api/jobs/{job}",
+        "GET /api/jobs/{job}/logs",
+        "POST /api/jobs/{job}/cancel",
+        "POST /api/jobs/{job}/retry",
+        "GET /api/drops/digits/latest",
+        "GET /api/drops/digits/{drop}",
+        "GET /api/models/digits",
+        "GET /api/models/digits/1",
+        "GET /api/models/digits/champion",
+    ],
+)
+def test_another_experiments_things_are_not_there(world: World, trained: str, address: str) -> None:
+    method, path = address.format(job=trained, drop=world.receipt().drop).split(" ")
+    own, other = limited(world, Role.CODE, "dig*"), limited(world, Role.CODE, "vision-*")
+
+    assert other.request(method, path).status_code == HTTPStatus.NOT_FOUND
+    assert own.request(method, path).status_code != HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("address", ["/api/jobs", "/api/drops", "/api/models"])
+def test_lists_leave_out_another_experiments_things(world: World, trained: str, address: str) -> None:
+    assert len(limited(world, Role.DATA, "digits").get_json(address)["items"]) == 1
+    assert limited(world, Role.DATA, "vision-*").get_json(address)["items"] == []
+
+
+def test_nothing_of_another_experiment_is_submitted(world: World, trained: str) -> None:
+    client = limited(world, Role.CODE, "vision-*")
+
+    assert client.post("/api/jobs", json={"experiment_name": "digits"}).status_code == HTTPStatus.NOT_FOUND
+    # A folder below another experiment's is that experiment's, whatever name it would get by itself.
+    world.blobs.upload(naming.SCRIPTS, "vision/a/train.py", b"pass")
+    assert client.post("/api/jobs", json={"experiment_name": "vision/a"}).status_code == 422
+
+
+def test_the_folder_of_keys_is_no_experiment(world: World) -> None:
+    client = limited(world, Role.CODE)
+    (key,) = [name for name in world.blobs.names_in(naming.RECEIPTS) if name.startswith(".keys/")]
+    number = key.removeprefix(".keys/").removesuffix(".json")
+
+    for path in (f"/api/drops/.keys/{number}", f"/api/drops/.keys/{number[:8]}", f"/api/jobs/.keys-{number}-1"):
+        assert client.get(path).status_code == HTTPStatus.NOT_FOUND
+
+
+# How errors are told.
+
+
+def test_what_is_not_there_is_a_problem(client: Client) -> None:
+    answer = client.get("/api/nothing")
+
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == HTTPStatus.NOT_FOUND
+
+
+def test_a_wrong_method_is_a_problem(client: Client) -> None:
+    answer = client.request("DELETE", "/api/drops")
+
+    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["allow"] == "GET"
+
+
+def test_a_wrong_value_is_named_and_not_repeated(client: Client) -> None:
+    answer = client.get("/api/drops?limit=password123")
+
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert answer.json()["problems"][0]["key"] == "query.limit"
+    assert "password123" not in answer.text
+
+
+def test_a_body_that_is_no_json_is_a_problem(client: Client) -> None:
+    answer = client.post("/api/jobs", content=b"{", headers={"content-type": "application/json"})
+
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_long_body_is_refused(client: Client, *, in_pieces: bool) -> None:
+    async def pieces() -> Any:  # noqa: ANN401 - an asynchronous iterator of bytes
+        for _ in range(3):
+            yield b"x" * (BODY_LIMIT // 2)
+
+    answer = client.post("/api/events", content=pieces() if in_pieces else b"x" * (BODY_LIMIT + 1))
+
+    assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert answer.json()["type"] == "urn:kedja:problem:too-large"
+
+
+def test_a_body_up_to_the_limit_is_read(client: Client) -> None:
+    event = {"id": "1", "eventType": "Else.Where", "data": "x" * (BODY_LIMIT - 100)}
+
+    assert client.post("/api/events", json=[event]).json() == {"received": 1, "accepted": 0, "ignored": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "retry_after"),
+    [
+        (Unauthenticated("x"), 401, "unauthenticated", None),
+        (RoleMissing("x"), 403, "role-missing", None),
+        (NotFound("x"), 404, "not-found", None),
+        (JobNotFound("x"), 404, "not-found", None),
+        (Refused("x"), 409, "refused", None),
+        (IllegalMove("x"), 409, "refused", None),
+        (JobConflict("x"), 409, "job-conflict", None),
+        (ReceiptBusy("x"), 409, "busy", "10"),
+        (ChangedMeanwhile("x"), 409, "changed-meanwhile", "10"),
+        (InvalidJobSpec(["x"]), 422, "invalid-job", None),
+        (JobRefused("x"), 422, "job-refused", None),
+        (InvalidEvent("x"), 400, "invalid-event", None),
+        (CopyUnderWay("x"), 503, "copy-under-way", "5"),
+        (StorageUnavailable("x"), 503, "storage-unavailable", "10"),
+        (TrainingServiceUnavailable("x"), 503, "training-unavailable", "30"),
+        (TrainingServiceUnavailable("x", 7.2), 503, "training-unavailable", "8"),
+        (BlobNotFound("x"), 502, "storage-failed", None),
+        (TrainingServiceError("x"), 502, "training-failed", None),
+        (AppNotAllowed("x"), 502, "app-not-allowed", None),
+    ],
+)
+def test_each_error_has_its_status(
+    client: Client, mocker: MockerFixture, error: KedjaError, status: int, kind: str, retry_after: str | None
+) -> None:
+    mocker.patch.object(MemoryTraining, "computes", side_effect=error)
+
+    answer = client.get("/api/compute")
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get("retry-after") == retry_after
+    assert answer.json()["type"] == f"urn:kedja:problem:{kind}"
+    assert answer.json()["detail"] == "x"
+
+
+def test_each_problem_of_a_job_file_has_its_place(client: Client, mocker: MockerFixture) -> None:
+    wrong = InvalidJobSpec([Problem(3, 5, "kedja.data", "expected required or none"), "no place"])
+    mocker.patch.object(MemoryTraining, "computes", side_effect=wrong)
+
+    assert client.get("/api/compute").json()["problems"] == [
+        {"key": "kedja.data", "message": "expected required or none", "line": 3, "column": 5},
+        {"key": "", "message": "no place"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidSettings("KEDJA_X is 'secret'"), KedjaError("secret"), RuntimeError("secret")]
+)
+def test_an_error_of_kedjas_own_is_logged_and_not_shown(
+    client: Client, mocker: MockerFixture, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    mocker.patch.object(MemoryTraining, "computes", side_effect=error)
+
+    answer = client.get("/api/compute")
+
+    assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+    assert "secret" in caplog.text
+
+
+def test_no_answer_is_kept_by_caches(client: Client) -> None:
+    assert client.get("/api/health").headers["cache-control"] == "no-store"
+
+
+# The description.
+
+
+def test_openapi_has_every_route_with_its_problems(client: Client) -> None:
+    schema = client.get_json("/api/openapi.json")
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }
+
+    assert set(operations) == set(ROUTES) - {"GET /api/openapi.json"}
+    ids = [operation["operationId"] for operation in operations.values()]
+    assert len(set(ids)) == len(ids)
+    for operation in operations.values():
+        assert operation["tags"]
+        assert list(operation["responses"]["401"]["content"]) == ["application/problem+json"]
+    asks_the_service = ("get_job", "get_job_log", "get_job_metrics", "list_compute", "create_compute")
+    assert set(asks_the_service) <= {one["operationId"] for one in operations.values() if "502" in one["responses"]}
+    assert "ProblemView" in schema["components"]["schemas"]
+
+
+def test_every_reference_of_openapi_leads_somewhere(client: Client) -> None:
+    schema = client.get_json("/api/openapi.json")
+
+    def references(value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from (item for key, item in value.items() if key == "$ref")
+            for item in value.values():
+                yield from references(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from references(item)
+
+    for reference in set(references(schema)):
+        assert reference.rpartition("/")[2] in schema["components"]["schemas"]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_there_is_no_page_that_loads_from_elsewhere(client: Client, path: str) -> None:
+    assert client.get(path).status_code == HTTPStatus.NOT_FOUND
+
+
+# The door.
+
+
+def test_the_door_opens_at_the_first_request(kedja: Kedja) -> None:
+    door = HttpDoor(lambda: kedja, LOCAL)
+
+    assert "_api" not in vars(door)
+    assert Client(door).get("/api/drops").json() == {"items": [], "next": None}
+    assert isinstance(vars(door)["_api"], FastAPI)
+
+
+def test_the_documentation_has_every_route_and_every_kind_of_problem() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
+
+    for name in ROUTES:
+        assert f"`{name}" in text, name
+    for kind in KINDS.values():
+        assert f"`{kind.name}`" in text, kind.name
