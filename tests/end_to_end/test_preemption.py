@@ -5,7 +5,7 @@ import re
 
 import psutil
 
-from local_azure.job_folder import JOBS
+from local_azure.training.job_folder import JOBS
 from tests.end_to_end.drops import one
 from tests.end_to_end.world import Hold, World, until
 
