@@ -80,11 +80,11 @@ setup: .venv/.ready .venv-training/.ready node_modules/.ready ## Install everyth
 
 .PHONY: up
 up: setup ## Run the whole system in the foreground (OPTIONS='--help' shows its options)
-	@exec $(BIN)/python -m local_azure.up $(OPTIONS)
+	@exec $(BIN)/python -m local_azure.stack.supervisor $(OPTIONS)
 
 .PHONY: demo
 demo: setup ## Drop handwritten digits and a Chainer script; end with a registered model
-	@exec $(BIN)/python -m local_azure.demo $(OPTIONS)
+	@exec $(BIN)/python -m local_azure.stack.demo $(OPTIONS)
 
 # --- check
 

@@ -126,7 +126,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     from azure.storage.blob import BlobServiceClient  # noqa: PLC0415 - the children need none of it
 
-    from local_azure.azurite import running_azurite  # noqa: PLC0415
+    from local_azure.storage.azurite import running_azurite  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as temporary:
         small, large = Path(temporary, "small"), Path(temporary, "large")

@@ -20,7 +20,7 @@ import time
 began = time.perf_counter()
 import asyncio, json, sys
 from pathlib import Path
-from local_azure.worker import Worker
+from local_azure.functions_host.worker import Worker
 worker = asyncio.run(Worker.start(Path(sys.argv[1])))
 milliseconds = (time.perf_counter() - began) * 1e3
 print(json.dumps([milliseconds, [function.name for function in worker.functions]]))

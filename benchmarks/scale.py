@@ -39,7 +39,7 @@ from function_app.operations.service import Kedja  # noqa: E402
 from function_app.ports.storage import Blobs, Queues  # noqa: E402
 from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, TrainingService  # noqa: E402
 from function_app.settings import Settings  # noqa: E402
-from local_azure.azurite import AzuriteAccount, running_azurite  # noqa: E402
+from local_azure.storage.azurite import AzuriteAccount, running_azurite  # noqa: E402
 
 AT_ONCE = 12
 """How many messages one instance works on at a time, as host.json says (batchSize + newBatchThreshold)."""

@@ -5,7 +5,7 @@
 All train the same network (MLP 784-1000-1000-10, or the built-in CNN) with Adam on the same data, batch 128, drawn
 anew in random order for each pass:
 
-    kedja    training_job.training.Trainer, as `python -m training_job.train` runs it
+    kedja    training_job.trainer.loop.Trainer, as `python -m training_job.train` runs it
     chainer  Chainer's example: Trainer, StandardUpdater, SerialIterator
     pytorch  the usual loop, where --torch-python names a Python that has torch; skipped else
     floor    the matrix products of the step and nothing else (MLP)

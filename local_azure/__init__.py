@@ -1,1 +1,1 @@
-"""Stand-ins that let the whole system run on one machine, without a cloud."""
+"""Local implementations of the Azure services that Kedja uses: the whole system on one machine, without a cloud."""

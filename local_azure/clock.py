@@ -1,4 +1,4 @@
-"""Time as something to hand in, so that a test can run an hour at once."""
+"""The clock, as a parameter: a test can run an hour in an instant."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a stand-in needs to know of time."""
+    """The current time, and waiting."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
+        """Return the current time: aware, in UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; let other tasks run even where that is 0."""
+        """Return after `seconds`; other tasks run in between, even if it is 0."""
         ...
 
 
@@ -21,7 +21,7 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
+        """Return the current time: aware, in UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:

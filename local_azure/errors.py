@@ -1,8 +1,8 @@
-"""The one error family of the stand-ins."""
+"""The base class of the errors of `local_azure`."""
 
 
 class LocalAzureError(Exception):
-    """Base of every error that `local_azure` raises on purpose.
+    """Base class of every error that `local_azure` raises deliberately.
 
-    The message names the thing, the value and what to do, in words a user can act on.
+    The message names the thing, the value and what to do, so that a user can act on it.
     """

@@ -1,4 +1,4 @@
-"""Serving an ASGI app on the loopback interface, with a clear word where the port is taken and a clean end."""
+"""Serves an ASGI app on the loopback interface, with a clear error for a used port and a graceful shutdown."""
 
 import contextlib
 import signal
@@ -21,11 +21,11 @@ RAW_HEADERS = "kedja.raw_headers"
 
 _HOST = "127.0.0.1"
 _KEEP_ALIVE = 120  # seconds; longer than clients keep an idle connection
-_GRACE = 10  # seconds that answers in progress get at the end
+_SHUTDOWN_TIMEOUT = 10  # seconds for requests in progress
 
 
 class PortInUse(LocalAzureError):
-    """Something else listens on the port."""
+    """Another process listens on the port."""
 
 
 class _Connection(h11.Connection):
@@ -41,12 +41,12 @@ class _Connection(h11.Connection):
 
 
 class RawHeadersProtocol(H11Protocol):
-    """uvicorn's HTTP, which lowers the case of header names, with the names as sent beside them.
+    """uvicorn's HTTP protocol, which lower-cases header names, plus the names as they were sent.
 
-    A blob's metadata is kept under the name that the client gave its header, so a proxy needs it as it was.
+    Blob metadata is stored under the header's name as the client spelt it, so a proxy needs the original.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as they are
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(*arguments, **options)
         connection = _Connection(h11.SERVER, self.config.h11_max_incomplete_event_size or 64 * 1024)
         app: Any = self.app
@@ -60,7 +60,11 @@ class RawHeadersProtocol(H11Protocol):
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on the port; 0 is a free one. Raises PortInUse."""
+    """Return a socket that listens on the port; 0 takes a free one.
+
+    Raises:
+        PortInUse: the port cannot be bound.
+    """
     try:
         return socket.create_server((_HOST, port), backlog=512)
     except OSError as error:
@@ -70,14 +74,14 @@ def listen(port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the address that clients use for what listens there."""
+    """Return the URL that clients use for this socket."""
     return f"http://{_HOST}:{listener.getsockname()[1]}"
 
 
 def config_for(app: ASGIApp, pages: Collection[str] = ()) -> uvicorn.Config:
-    """Return how the stand-ins are served: guarded, quietly, and without headers of our own.
+    """Return the server's settings: behind the port guard, no access log, no extra headers.
 
-    `pages` are the origins of the web pages that may call (see `local_azure.port_guard`).
+    `pages` are the origins of the web pages that may send requests (see `local_azure.port_guard`).
     """
     return uvicorn.Config(
         PortGuard(app, pages),
@@ -88,18 +92,18 @@ def config_for(app: ASGIApp, pages: Collection[str] = ()) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )
 
 
 def serve(app: ASGIApp, listener: socket.socket, name: str, pages: Collection[str] = ()) -> None:
-    """Serve until SIGTERM or SIGINT; then finish the answers in progress and the app's own ending, and return.
+    """Serve until SIGTERM or SIGINT; then finish requests in progress, run the app's shutdown, and return.
 
     `pages` are as in `config_for`.
     """
 
     def ignore(_number: int, _frame: FrameType | None) -> None:
-        """Take the signal that uvicorn raises again once it is done: this process ends well."""
+        """Ignore the signal that uvicorn raises again after its shutdown, so that the exit status is 0."""
 
     previous = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
     sys.stdout.write(f"{name} listens on {address_of(listener)}\n")

@@ -1,12 +1,13 @@
-"""What runs on the node that trains: `python -m training_job.launch`, `.train` and `.score`.
+"""The code that runs on the training node: `python -m training_job.launch`, `.train` and `.score`.
 
-Importing the package makes `chainer` importable on today's Python and NumPy (see `training_job.compat`). Nothing
-else happens until something imports Chainer.
+Importing the package installs import hooks, which make `chainer` importable on today's Python and NumPy (see
+`training_job.hooks.compat`). They have no effect until something imports Chainer.
 """
 
-from training_job import compat, dropped_datasets, reports, resuming
+from training_job.hooks import dataset_hooks, metric_hooks, resuming
+from training_job.hooks.compat import installer
 
-compat.install()
-reports.install()
+installer.install()
+metric_hooks.install()
 resuming.install()
-dropped_datasets.install()
+dataset_hooks.install()

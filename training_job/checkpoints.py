@@ -1,8 +1,8 @@
-"""Checkpoints: what a restarted job goes on from.
+"""Checkpoints, from which a restarted job continues.
 
 A checkpoint is one .npz, `checkpoint-<iteration, 12 digits>.npz`: arrays under `state/`, and under `notes` JSON in
-UTF-8 bytes. It holds no pickled object, is there whole or not at all, and the newest two are kept. `launch` names the
-folder in KEDJA_CHECKPOINTS; each training loop has a folder of its own in it.
+UTF-8 bytes. It contains no pickled objects and is written atomically; the newest two are kept. `launch` sets the folder
+in KEDJA_CHECKPOINTS, in which each training loop has its own folder.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training_job.atomic_write import DAMAGED_ARRAYS, open_atomic
 from training_job.errors import CheckpointError
-from training_job.files import DAMAGED_ARRAYS, written
 
 FOLDER_VARIABLE = "KEDJA_CHECKPOINTS"
 SECONDS_VARIABLE = "KEDJA_CHECKPOINT_SECONDS"
 LOOP_PREFIX = "loop-"
-"""How the folders of training loops begin."""
+"""Prefix of the folders of training loops."""
 
-_MOST_OF_TIME = 20  # how many times longer the training takes than the writing of its checkpoints
-_KEPT = 2  # the newest, and one in case that one is damaged
+_MIN_TRAINING_RATIO = 20  # training takes at least this many times longer than writing checkpoints
+_KEPT = 2  # the newest, and one more in case it is damaged
 _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
 _STATE, _NOTES = "state/", "notes"
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The state of a training loop after so many iterations. A None among the arrays is kept."""
+    """The state of a training loop after `iteration` iterations. An array may be None."""
 
     iteration: int
     arrays: Mapping[str, Any]
@@ -49,10 +49,10 @@ class Store:
         self._folder = folder
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, and remove the oldest ones.
+        """Write a checkpoint, remove all but the newest two, and return the path.
 
         Raises:
-            CheckpointError: An array holds Python objects.
+            CheckpointError: An array contains Python objects.
         """
         import numpy as np  # noqa: PLC0415 - only in a process that trains
 
@@ -65,18 +65,18 @@ class Store:
             elif array.ndim == 0 and array[()] is None:
                 nones.append(name)
             else:
-                raise CheckpointError(f"{name} holds Python objects, which no checkpoint can keep")
+                raise CheckpointError(f"{name} contains Python objects, which a checkpoint cannot store")
         notes = json.dumps({**checkpoint.notes, "nones": nones}).encode()
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(checkpoint.iteration)
-        with written(path) as stream:
+        with open_atomic(path) as stream:
             np.savez(stream, **arrays, notes=np.frombuffer(notes, np.uint8))
         for iteration in self.iterations()[_KEPT:]:
             self._path(iteration).unlink(missing_ok=True)
         return path
 
     def iterations(self) -> list[int]:
-        """Return the iterations that there is a checkpoint of, the newest first."""
+        """Return the iterations of the checkpoints, newest first."""
         try:
             names = [match[1] for path in self._folder.iterdir() if (match := _NAME.fullmatch(path.name))]
         except FileNotFoundError:
@@ -92,13 +92,16 @@ class Store:
         return True
 
     def remove_after(self, iteration: int) -> None:
-        """Remove the checkpoints of later iterations, which would outlive those of a training that goes on here."""
+        """Remove the checkpoints of later iterations, if training continues from this one."""
         for later in self.iterations():
             if later > iteration:
                 self._path(later).unlink(missing_ok=True)
 
     def newest_first(self, among: Collection[int] | None = None) -> Iterator[Checkpoint]:
-        """Yield the checkpoints that can be read, and say of each other one that it is passed over."""
+        """Yield the readable checkpoints, newest first, and log a warning for each other one.
+
+        `among` restricts the iterations.
+        """
         for iteration in self.iterations():
             if among is not None and iteration not in among:
                 continue
@@ -112,19 +115,19 @@ class Store:
         return self._folder / f"checkpoint-{iteration:012}.npz"
 
 
-class Pace:
-    """When a training loop's next checkpoint is due: as often as is asked, but seldom enough to cost little time."""
+class CheckpointInterval:
+    """Decides when the next checkpoint of a training loop is due, limiting the time spent on writing."""
 
     def __init__(self) -> None:
         self._at, self._cost = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
         """Whether enough time has passed since the last checkpoint."""
-        return time.monotonic() - self._at >= max(seconds(), _MOST_OF_TIME * self._cost)
+        return time.monotonic() - self._at >= max(seconds(), _MIN_TRAINING_RATIO * self._cost)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Measure how long the writing of a checkpoint takes."""
+        """Measure how long writing a checkpoint takes, and restart the interval."""
         begun = time.monotonic()
         yield
         self._at = time.monotonic()
@@ -132,13 +135,13 @@ class Pace:
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of all loops; nobody goes on from a job that is done. Other files stay."""
+    """Remove the checkpoints of all loops, as a completed job is not continued. Other files stay."""
     for path in folder.glob(f"{LOOP_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def seconds() -> float:
-    """Return how long to wait between two checkpoints, at least."""
+    """Return the minimum number of seconds between two checkpoints, from KEDJA_CHECKPOINT_SECONDS."""
     return float(os.environ.get(SECONDS_VARIABLE, "60"))
 
 
@@ -152,5 +155,5 @@ def _read(path: Path, iteration: int) -> Checkpoint:
         arrays = {name.removeprefix(_STATE): array for name, array in content.items()}
         arrays |= {name: np.asarray(None) for name in notes["nones"]}
     except DAMAGED_ARRAYS as error:
-        raise CheckpointError(f"{path.name} is damaged and is passed over: {error!r}") from error
+        raise CheckpointError(f"{path.name} is damaged and is skipped: {error!r}") from error
     return Checkpoint(iteration=iteration, arrays=arrays, notes=notes)

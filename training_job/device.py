@@ -20,10 +20,10 @@ def usable_gpus() -> int:
 
 
 def choose(gpu: int | None) -> Any:  # noqa: ANN401 - Chainer has no types
-    """Return the device: the GPU asked for, the CPU for -1, and for None the first GPU if there is one.
+    """Return a Chainer device: GPU number `gpu`, the CPU for -1, and for None the first GPU if there is one.
 
     Raises:
-        DeviceError: A GPU was asked for that is not there.
+        DeviceError: The requested GPU is not available.
     """
     count = usable_gpus()
     if gpu is None:
@@ -32,6 +32,6 @@ def choose(gpu: int | None) -> Any:  # noqa: ANN401 - Chainer has no types
         return chainer.get_device("@numpy")
     if not 0 <= gpu < count:
         raise DeviceError(
-            f"GPU {gpu} was asked for and {count or 'none'} can be used here: leave --gpu_id out, or give -1 (the CPU)"
+            f"GPU {gpu} was requested and {count or 'none'} can be used here: leave --gpu_id out, or give -1 (the CPU)"
         )
     return chainer.get_device(f"@cupy:{gpu}")

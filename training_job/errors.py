@@ -1,6 +1,6 @@
-"""The one error family of the training job, and the exit code for input that is to blame itself."""
+"""The errors of the training job, and the exit code for invalid input."""
 
-REFUSED = 65
+EXIT_INVALID_INPUT = 65
 """EX_DATAERR of sysexits.h."""
 
 
@@ -12,11 +12,11 @@ class TrainingJobError(Exception):
 
 
 class SnapshotError(TrainingJobError):
-    """The snapshot cannot be read or run as it is."""
+    """The snapshot cannot be read, or contains a script that cannot be run."""
 
 
 class ChangedSinceSnapshotError(TrainingJobError):
-    """The data or the scripts are not those that the receipt names."""
+    """The data or the scripts differ from those that were dropped."""
 
 
 class PackagesError(TrainingJobError):
@@ -32,7 +32,7 @@ class DatasetError(TrainingJobError):
 
 
 class DeviceError(TrainingJobError):
-    """A GPU was asked for and none is usable."""
+    """A GPU was requested, and none is usable."""
 
 
 class ModelError(TrainingJobError):
@@ -40,8 +40,8 @@ class ModelError(TrainingJobError):
 
 
 class CheckpointError(TrainingJobError):
-    """A checkpoint cannot be written, read, or does not fit the training that it should go on with."""
+    """A checkpoint cannot be written or read, or does not fit the training."""
 
 
 class ArchiveError(TrainingJobError):
-    """A dropped archive is not unpacked: it is damaged, or would reach out of its folder or fill the disk."""
+    """A dropped archive is damaged, or refused: it would write outside of its folder or fill the disk."""

@@ -1,4 +1,4 @@
-"""One job: what to run, where, and on what, from the arguments of `launch`."""
+"""The job that the arguments of `launch` describe: its command, folders and data."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from training_job import checkpoints
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to run, and where. `code` is the folder of the drop whose files go to the working directory."""
+    """A job. `code` is the folder of the drop whose scripts are copied to the working directory `folder`."""
 
     folder: Path
     snapshot: Path
@@ -23,20 +23,20 @@ class Job:
 
     @property
     def outputs(self) -> Path:
-        """Where the script leaves its results."""
+        """The folder of the script's results."""
         return self.folder / "outputs"
 
     @property
     def state(self) -> Path:
-        """What the job itself needs."""
+        """The folder of the job's own files."""
         return self.folder / ".kedja"
 
     def records(self, rank: int) -> Path:
-        """Where the script's processes record metrics; each rank of an MPI job has a file of its own."""
+        """Return the file in which a rank's processes record metrics. Each rank of an MPI job has its own."""
         return self.state / ("metrics.jsonl" if rank == 0 else f"metrics-rank{rank}.jsonl")
 
     def command_with_data(self, folder: Path | None) -> tuple[str, ...]:
-        """Return the command with another folder in the place of the data's, wherever it names it."""
+        """Return the command with the path of the data replaced by `folder`."""
         if folder is None or self.data is None or folder == self.data:
             return self.command
         if self.is_shell:
@@ -52,14 +52,14 @@ def _moved(word: str, old: Path, new: Path) -> str:
 
 
 def parse(argv: Sequence[str]) -> Job:
-    """Return the job that the arguments describe; ends the process with 2 where they make no sense."""
+    """Return the job that the arguments describe; exit with 2 if they are invalid."""
     before, separator, command = _split(argv)
     parser = argparse.ArgumentParser(prog="python -m training_job.launch", description="Run a dropped script.")
     parser.add_argument("--snapshot", type=Path, required=True, help="folder with manifest.json and scripts/")
     parser.add_argument("--data", type=Path, help="folder with the dropped data")
     parser.add_argument("--code", type=PurePosixPath, default=PurePosixPath(), help="folder of the drop to run from")
     parser.add_argument(
-        "--checkpoints", type=Path, help=f"what a restart goes on from; ${checkpoints.FOLDER_VARIABLE} by default"
+        "--checkpoints", type=Path, help=f"folder of the checkpoints; ${checkpoints.FOLDER_VARIABLE} by default"
     )
     parser.add_argument("--shell", help="a command line for the shell, in place of -- and a command")
     options = parser.parse_args(before)

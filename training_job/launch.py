@@ -1,14 +1,14 @@
-"""`python -m training_job.launch`: runs a dropped script as its author ran it, with what is around it.
+"""`python -m training_job.launch`: runs a dropped script as its author ran it, with its data and packages.
 
     python -m training_job.launch --snapshot FOLDER [--data FOLDER] [--code FOLDER] -- python train.py --epochs 10
     python -m training_job.launch --snapshot FOLDER [--data FOLDER] --shell 'python prepare.py && python train.py'
 
 The working directory is the job's: the dropped scripts (those below `--code`) are copied into it, `./outputs` and
-`./logs` are made, and `./.kedja` holds what the job needs itself. Ends as the script ends (128 + n for signal n), with
-65 where scripts, data or the GPU asked for are not what they should be, with 1 where it could not be started at all
-(127: no such command). `outputs/.kedja-manifest.json` (see `training_job.manifest`) is written last, whatever
-happened. Under mpirun every rank runs this: the first of a node prepares, and rank 0 alone reports and writes the
-manifest.
+`./logs` are created, and `./.kedja` holds the job's own state. The exit code is the script's (128 + n for signal n),
+65 if the scripts, the data or the GPU are not as requested, 1 if the job could not be started, and 127 if the command
+does not exist. `outputs/.kedja-manifest.json` (see `training_job.manifest`) is written last, in every case. Under
+mpirun every rank runs this: the first rank of a node prepares the working directory, and only rank 0 reports and
+writes the manifest.
 """
 
 import logging
@@ -18,22 +18,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training_job import (
-    archives,
-    checkpoints,
-    child,
-    environment_facts,
-    final_metrics,
-    gpu,
-    manifest,
-    metrics,
-    node,
-    ranks,
-    snapshot,
-)
-from training_job.compat import STARTUP, callers
+from training_job import checkpoints, manifest, metrics, mpi_env
 from training_job.errors import (
-    REFUSED,
+    EXIT_INVALID_INPUT,
     ArchiveError,
     ChangedSinceSnapshotError,
     CommandError,
@@ -41,13 +28,24 @@ from training_job.errors import (
     SnapshotError,
     TrainingJobError,
 )
+from training_job.hooks.compat import caller_origin
+from training_job.hooks.compat.installer import STARTUP
 from training_job.job import Job, parse
+from training_job.launcher import (
+    archives,
+    gpu_preflight,
+    metrics_summary,
+    process,
+    rank_sync,
+    run_environment,
+    snapshot,
+)
+from training_job.launcher.run_log import Reader, RunLog
 from training_job.manifest import Outcome, Result
-from training_job.mlflow_run import MlflowRun
-from training_job.run_log import Reader, RunLog
+from training_job.tracking.mlflow_run import MlflowRun
 
-_NOT_STARTED = 127
-_LACKS_OF_MEMORY = (
+_EXIT_NOT_STARTED = 127
+_OUT_OF_MEMORY_MESSAGES = (
     "MemoryError",
     "cudaErrorMemoryAllocation",
     "CUDA_ERROR_OUT_OF_MEMORY",
@@ -55,22 +53,22 @@ _LACKS_OF_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDA out of memory",
 )
-"""What exceptions say of a node's or a GPU's memory that ran out."""
+"""Parts of the messages of exceptions that mean that a node's or a GPU's memory ran out."""
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job that the arguments name in the current folder. Returns the exit code."""
+    """Run the job that the arguments describe, in the current folder. Return the exit code."""
     logging.basicConfig(format="training_job.launch: %(message)s", level=logging.INFO, stream=sys.stderr)
     job = parse(sys.argv[1:] if argv is None else argv)
-    reports = ranks.rank() == 0
+    reports = mpi_env.rank() == 0
     for folder in (job.outputs, job.folder / "logs", job.state):
         folder.mkdir(exist_ok=True)
-    records = job.records(ranks.rank())
+    records = job.records(mpi_env.rank())
     records.unlink(missing_ok=True)
     if reports:
-        # That of an earlier start must not speak for this one, should this one be killed.
+        # If this start is killed, the manifest of an earlier start must not stand for it.
         (job.outputs / manifest.NAME).unlink(missing_ok=True)
     os.environ[metrics.FILE_VARIABLE] = str(records)
     run_log = RunLog(records, MlflowRun.from_environment() if reports else None)
@@ -78,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result.reason is not None:
         logger.error("%s: %s", result.outcome.value, result.reason)
     if reports:
-        final_metrics.add(run_log.drain(), job.outputs)
+        metrics_summary.add(run_log.drain(), job.outputs)
         run_log.close()
         if result.outcome is Outcome.COMPLETED:
             checkpoints.clear(job.checkpoints)
@@ -89,55 +87,55 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(job: Job, run_log: RunLog) -> Result:
     try:
         dropped = snapshot.read(job.snapshot)
-        seen = None if job.data is None or ranks.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
-        data = node.prepare_once(job.state, lambda: _prepare(job, dropped))
+        verified = None if job.data is None or mpi_env.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
+        data = rank_sync.prepare_once(job.state, lambda: _prepare(job, dropped))
         end = _run_script(job, data, run_log)
-        result = _judge(end, run_log, job)
-        if job.data is not None and seen is not None:
-            snapshot.verify_data(dropped, job.data, seen)
+        result = _result_of(end, run_log, job)
+        if job.data is not None and verified is not None:
+            snapshot.verify_data(dropped, job.data, verified)
     except ChangedSinceSnapshotError as error:
-        return Result(outcome=Outcome.CHANGED, exit_code=REFUSED, reason=str(error))
+        return Result(outcome=Outcome.CHANGED, exit_code=EXIT_INVALID_INPUT, reason=str(error))
     except (SnapshotError, ArchiveError, DeviceError) as error:
-        return Result(outcome=Outcome.REFUSED, exit_code=REFUSED, reason=str(error))
+        return Result(outcome=Outcome.REFUSED, exit_code=EXIT_INVALID_INPUT, reason=str(error))
     except CommandError as error:
-        return Result(outcome=Outcome.FAILED, exit_code=_NOT_STARTED, reason=str(error))
+        return Result(outcome=Outcome.FAILED, exit_code=_EXIT_NOT_STARTED, reason=str(error))
     except (TrainingJobError, OSError) as error:
         return Result(outcome=Outcome.FAILED, exit_code=1, reason=str(error))
     except Exception as error:
         # Without a manifest the job would look as if it had been killed.
-        logger.exception("the job cannot go on")
+        logger.exception("the job failed with an unexpected error")
         return Result(outcome=Outcome.FAILED, exit_code=1, reason=f"{type(error).__name__}: {error}")
     return result
 
 
 def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
-    """Make the working directory ready; return the folder with the data, archives unpacked."""
+    """Prepare the working directory; return the folder of the data with its archives unpacked."""
     snapshot.copy_scripts(dropped, job.folder, job.code)
     installed = job.state / "packages"
     requirements = job.folder / "requirements.txt"
     if requirements.is_file():
-        from training_job import packages  # noqa: PLC0415 - what it imports takes a tenth of a job's start
+        from training_job.launcher import packages  # noqa: PLC0415 - its imports take a tenth of a job's start
 
         packages.install(requirements, installed)
     if not job.is_shell:
-        gpu.check(job.command, installed, with_chainer=callers.imports_chainer(str(job.folder)))
-    return None if job.data is None else archives.unpacked(job.data, job.state / "data")
+        gpu_preflight.check(job.command, installed, with_chainer=caller_origin.imports_chainer(str(job.folder)))
+    return None if job.data is None else archives.unpack(job.data, job.state / "data")
 
 
-def _run_script(job: Job, data: Path | None, run_log: RunLog) -> child.End:
+def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.ProcessExit:
     words = job.command_with_data(data)
     command = ("/bin/bash", "-c", *words) if job.is_shell else words
-    parameters = {"command": job.command[0]} if job.is_shell else environment_facts.parameters(job.command)
+    parameters = {"command": job.command[0]} if job.is_shell else run_environment.parameters(job.command)
 
     def follow() -> None:
-        # Asked for while the script runs already: with GPUs, nvidia-smi can take seconds.
-        run_log.start(parameters, environment_facts.tags() if ranks.rank() == 0 else {})
+        # Collected while the script already runs: with GPUs, nvidia-smi can take seconds.
+        run_log.start(parameters, run_environment.tags() if mpi_env.rank() == 0 else {})
 
-    return child.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
+    return process.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
 
 
-def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:
-    """Say in words how the script ended."""
+def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
+    """Return the outcome and the reason of a script that has ended."""
     if end.exit_code == 0:
         return Result(outcome=Outcome.COMPLETED, exit_code=0)
     records = run_log.drain()
@@ -148,17 +146,17 @@ def _judge(end: child.End, run_log: RunLog, job: Job) -> Result:
         return replace(result, reason=_failure_of_another_rank(job) or f"the script was ended by {end.signal}")
     if records.failure is None:
         return replace(result, reason=f"the script ended with exit code {end.exit_code}")
-    if records.refused and end.exit_code == REFUSED:
+    if records.refused and end.exit_code == EXIT_INVALID_INPUT:
         return replace(result, outcome=Outcome.REFUSED, reason=records.failure)
     lack = "OutOfMemoryError" in records.failure.partition(":")[0] or any(
-        word in records.failure for word in _LACKS_OF_MEMORY
+        word in records.failure for word in _OUT_OF_MEMORY_MESSAGES
     )
     return replace(result, out_of_memory=lack, reason=f"the script ended with {records.failure}")
 
 
 def _failure_of_another_rank(job: Job) -> str | None:
-    """Return why another rank of this node failed: mpirun then ends the others by a signal."""
-    for rank in range(1, ranks.size()):
+    """Return why another rank of this node failed, or None. mpirun then ends the other ranks with a signal."""
+    for rank in range(1, mpi_env.size()):
         reader = Reader(job.records(rank))
         reader.read()
         if reader.records.failure is not None:
@@ -169,16 +167,16 @@ def _failure_of_another_rank(job: Job) -> str | None:
 def _environment(job: Job, data: Path | None) -> dict[str, str]:
     """Return the script's environment variables."""
     own = {
-        metrics.FILE_VARIABLE: str(job.records(ranks.rank())),
-        callers.JOB_VARIABLE: str(job.folder),
+        metrics.FILE_VARIABLE: str(job.records(mpi_env.rank())),
+        caller_origin.JOB_VARIABLE: str(job.folder),
         checkpoints.FOLDER_VARIABLE: str(job.checkpoints),
         "PYTHONUNBUFFERED": "1",
     }
     if data is not None:
         own["KEDJA_DATA"] = str(data)
-        # Chainer's own cache would go before the data of this drop, and outlive it.
+        # Chainer's default cache would take precedence over the data of this drop, and outlive it.
         own["CHAINER_DATASET_ROOT"] = os.environ.get("CHAINER_DATASET_ROOT", str(job.state / "chainer-datasets"))
-    # `python` is the Python that runs this, whatever the machine calls by that name.
+    # `python` is the Python that runs this, not another one on the path.
     own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     found = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     paths = [STARTUP, job.state / "packages", *found, Path(__file__).resolve().parent.parent]
@@ -187,6 +185,6 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    # Nothing that is imported from here on may be a dropped file, such as a requests.py of the script's own.
+    # From here on, imports must not find dropped files, such as the script's own requests.py.
     sys.path[:] = [entry for entry in sys.path if Path(entry).absolute() != Path.cwd()]
     sys.exit(main())

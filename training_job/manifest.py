@@ -1,6 +1,6 @@
-"""`outputs/.kedja-manifest.json`: how the job ended and what it left, written last of all.
+"""`outputs/.kedja-manifest.json`: how the job ended and which files it left.
 
-Where it is missing, the job was killed before it could say anything.
+`launch` writes it last. If it is missing, the job was killed.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from training_job.files import write_json
+from training_job.atomic_write import write_json
 
 NAME = ".kedja-manifest.json"
 _VERSION = 1

@@ -1,10 +1,10 @@
-"""How a script's process tells `launch` what it measured: JSON lines in the file that KEDJA_METRICS names.
+"""Metrics, tags and failures that a script's processes report to `launch`: JSON lines in the file KEDJA_METRICS.
 
-One record a line, each written by one append, so that many processes can write. A record is one of
+Each line is one record, written by one append, so that several processes can write. A record is one of
 
 - `{"metric": "accuracy", "value": 0.97, "step": 3, "time": 1700000000000}`; step may be null, time is in milliseconds
 - `{"tag": "author", "value": "me"}`
-- `{"failure": "DatasetError: …", "refused": true}`: why the process is about to end
+- `{"failure": "DatasetError: …", "refused": true}`: why the process will fail
 
 A script may write metrics itself, with no package of Kedja: `{"metric": …, "value": …}` is enough.
 """
@@ -38,7 +38,7 @@ def tag(name: str, value: str) -> None:
 
 
 def failure(reason: str, *, refused: bool = False) -> None:
-    """Record in one line why this process will fail; refused where its input is to blame."""
+    """Record in one line why this process will fail. `refused` means that its input is invalid."""
     _append({"failure": " ".join(reason.split()), "refused": refused})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def capture(own: Sequence[Any] = ()) -> dict[str, Any]:
-    """Return the state of Python's generator, NumPy's global one, and of the RandomStates given."""
+    """Return the states of Python's generator, NumPy's global one and the RandomStates `own`."""
     version, internal, gauss = random.getstate()
     return {
         "python": [version, list(internal), gauss],
@@ -18,7 +18,7 @@ def capture(own: Sequence[Any] = ()) -> dict[str, Any]:
 
 
 def restore(state: Mapping[str, Any], own: Sequence[Any] = ()) -> None:
-    """Put the generators where `capture` found them."""
+    """Restore the state that `capture` returned. `own` are the same generators, in the same order."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(_arrays(state["numpy"]))  # noqa: NPY002 - as above

@@ -6,8 +6,8 @@
 
 The second form is for a network of a user's file that the built-in trainer trained. The third is for a script's own
 network: the class is loaded from the script's file, made without arguments, and filled with the weights of
-`model.npz`; it takes the examples as float32, as they are in the file, and, where they are uint8, divided by 255. Both
-run the file: give only one you trust.
+`model.npz`; it gets the examples of the file as float32, divided by 255 if they are uint8. Both forms run the file:
+name only a file that you trust.
 """
 
 import argparse
@@ -21,28 +21,29 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job import device, model_file, networks
-from training_job.datasets import npz
-from training_job.errors import REFUSED, ModelError, TrainingJobError
-from training_job.inputs import Inputs
+from training_job import device
+from training_job.errors import EXIT_INVALID_INPUT, ModelError, TrainingJobError
+from training_job.trainer import model_file, networks
+from training_job.trainer.datasets import npz
+from training_job.trainer.preprocessing import Preprocessor
 
 _BATCH = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A network that scores examples. `classes` is empty where the model folder does not name them."""
+    """A network that scores examples. `classes` is empty if the model folder does not name them."""
 
     network: Any
-    inputs: Inputs | None
+    preprocessor: Preprocessor | None
     classes: tuple[str, ...]
     device: Any
 
     def scores(self, x: Any) -> Any:  # noqa: ANN401 - arrays
-        """Return each class's probability, float32 (N, classes), for raw examples (N, …).
+        """Return the probability of each class, float32 (N, classes), for raw examples (N, …).
 
         Raises:
-            ModelError: The examples do not have the shape that the model takes.
+            ModelError: There are no examples, or they do not have the shape that the model takes.
         """
         x = np.asarray(x)
         parts = [self._batch(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
@@ -51,11 +52,15 @@ class Model:
         return np.concatenate(parts)
 
     def predict(self, x: Any) -> Any:  # noqa: ANN401 - arrays
-        """Return the number of the likeliest class for each example, int64 (N,)."""
+        """Return the number of the likeliest class for each raw example (N, …), int64 (N,).
+
+        Raises:
+            ModelError: See `scores`.
+        """
         return self.scores(x).argmax(axis=1)
 
     def _batch(self, x: Any) -> Any:  # noqa: ANN401 - arrays
-        batch = _as_it_is(x) if self.inputs is None else self.inputs.prepare(x)
+        batch = _as_float32(x) if self.preprocessor is None else self.preprocessor.prepare(x)
         with chainer.using_config("train", False), chainer.no_backprop_mode():  # noqa: FBT003 - Chainer's signature
             try:
                 logits = self.network(self.device.send(batch))
@@ -66,28 +71,30 @@ class Model:
             return chainer.get_device("@numpy").send(chainer.functions.softmax(logits).array)
 
 
-def _as_it_is(x: Any) -> Any:  # noqa: ANN401 - arrays
+def _as_float32(x: Any) -> Any:  # noqa: ANN401 - arrays
     if x.dtype == np.uint8:
         return x.astype(np.float32) / 255
     return x.astype(np.float32)
 
 
 def load_model(folder: Path, *, network: str | None = None, gpu: int | None = device.CPU) -> Model:
-    """Load a model folder by its model.json, or, where `network` says `FILE.py:Class`, a script's own network.
+    """Load a model folder by its model.json or, if `network` is `FILE.py:Class`, a script's own network.
+
+    `gpu` is -1 for the CPU, and None for the first GPU if there is one.
 
     Raises:
         ModelError: Something is missing, damaged, or does not fit.
-        DeviceError: The GPU asked for is not there.
+        DeviceError: The requested GPU is not available.
     """
-    place = device.choose(gpu)
+    target = device.choose(gpu)
     if network is None:
         description, chain = model_file.load(folder)
-        inputs, classes = description.inputs, description.classes
+        preprocessor, classes = description.preprocessor, description.classes
     else:
-        chain, inputs, classes = _script_network(network), None, ()
+        chain, preprocessor, classes = _script_network(network), None, ()
         model_file.load_weights(folder / model_file.WEIGHTS, chain)
-    chain.to_device(place)
-    return Model(network=chain, inputs=inputs, classes=classes, device=place)
+    chain.to_device(target)
+    return Model(network=chain, preprocessor=preprocessor, classes=classes, device=target)
 
 
 def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -103,12 +110,12 @@ def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print `{"count": …, "accuracy": …}` for the examples in a .npz. Returns the exit code."""
+    """Print `{"count": …, "accuracy": …}` for the examples in a .npz. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training_job.score", description="Score examples with a model.")
     parser.add_argument("--model", type=Path, required=True, help="folder with model.npz, and model.json")
     parser.add_argument("--data", type=Path, required=True, help=".npz with x and y")
-    parser.add_argument("--network", help="FILE.py:Class, where the model is a script's own network")
-    parser.add_argument("--networks", type=Path, help="a file of networks, where model.json names one of it")
+    parser.add_argument("--network", help="FILE.py:Class, if the model is a script's own network")
+    parser.add_argument("--networks", type=Path, help="the file of the network that model.json names")
     parser.add_argument("--gpu_id", "-g", type=int, default=device.CPU, help="-1 is the CPU, the default")
     options = parser.parse_args(argv)
     try:
@@ -118,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = load_model(options.model, network=options.network, gpu=options.gpu_id).predict(table.x)
     except TrainingJobError as error:
         print(f"training_job.score: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        return REFUSED
+        return EXIT_INVALID_INPUT
     accuracy = float(np.mean(found == table.y))
     print(json.dumps({"count": len(table), "accuracy": round(accuracy, 6)}))  # noqa: T201 - the command's output
     return 0

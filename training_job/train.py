@@ -1,9 +1,9 @@
-"""`python -m training_job.train`: trains on dropped data where no script was dropped.
+"""`python -m training_job.train`: trains on dropped data if no script was dropped.
 
-Writes to the output folder `model.npz`, `model.json` (see `training_job.model_file`) and `metrics.json` of the best
-epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
-where `onnx` is installed. Ends with 65, and writes nothing, where the data cannot be trained on or the GPU asked for
-is not there. In a job that is started again it goes on from its last checkpoint.
+Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`) and `metrics.json` of the
+best epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
+if `onnx` is installed. Exits with 65, and writes nothing, if the data cannot be trained on or the requested GPU is not
+available. A job that is started again continues from its last checkpoint.
 """
 
 import argparse
@@ -19,40 +19,42 @@ from typing import Any
 import chainer
 import numpy as np
 
-from training_job import checkpoints, device, evaluation, metrics, model_file, networks, onnx_file, plots, ranks
+from training_job import checkpoints, device, metrics, mpi_env
+from training_job.atomic_write import open_atomic, write_json
 from training_job.checkpoints import Store
-from training_job.datasets import Split, load
-from training_job.errors import REFUSED, DatasetError, DeviceError, TrainingJobError
-from training_job.files import write_json, written
-from training_job.inputs import Inputs, inputs_for
-from training_job.progress import ProgressBar
-from training_job.train_options import parse
-from training_job.training import Epoch, Options, Result, Trainer
+from training_job.errors import EXIT_INVALID_INPUT, DatasetError, DeviceError, TrainingJobError
+from training_job.trainer import evaluation, model_file, networks, onnx_file, plots
+from training_job.trainer.datasets.finder import load
+from training_job.trainer.datasets.table import Split
+from training_job.trainer.loop import Epoch, Options, Result, Trainer
+from training_job.trainer.options import parse
+from training_job.trainer.preprocessing import Preprocessor, choose_preprocessor
+from training_job.trainer.progress import ProgressBar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the arguments say. Returns the exit code."""
+    """Train as the arguments say. Return the exit code: 65 if the data, the network or the GPU cannot be used."""
     options = parse(argv)
-    if ranks.rank() > 0:
-        _say(f"rank {ranks.rank()} has nothing to do: the built-in trainer trains in rank 0 alone")
+    if mpi_env.rank() > 0:
+        _say(f"rank {mpi_env.rank()} has nothing to do: the built-in trainer trains in rank 0 alone")
         return 0
     try:
         _run(options)
     except TrainingJobError as error:
         metrics.failure(str(error), refused=True)
         print(f"training_job.train: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-        return REFUSED
+        return EXIT_INVALID_INPUT
     return 0
 
 
 def _run(options: argparse.Namespace) -> None:
-    place = device.choose(options.gpu_id)
-    if options.mixed and isinstance(place, chainer.backend.CpuDevice):
+    target = device.choose(options.gpu_id)
+    if options.mixed and isinstance(target, chainer.backend.CpuDevice):
         raise DeviceError("--mixed needs a GPU: a CPU computes in float32")
     source = _networks_file(options.networks)
     split = load(_data_folder(options), seed=options.seed)
-    inputs = inputs_for(split.train.x)
-    description = _description(options, split, inputs, source)
+    preprocessor = choose_preprocessor(split.train.x)
+    description = _description(options, split, preprocessor, source)
     random.seed(options.seed)
     np.random.seed(options.seed)  # noqa: NPY002 - what Chainer's initialisers and dropout draw from
     with chainer.using_config("dtype", chainer.mixed16 if options.mixed else np.float32):
@@ -60,17 +62,17 @@ def _run(options: argparse.Namespace) -> None:
     if options.resume is not None:
         model_file.load_weights(options.resume / model_file.WEIGHTS, network)
     _say(
-        f"{description.architecture} on {place}: {len(split.train)} examples to train on, {len(split.held_out)} held "
+        f"{description.architecture} on {target}: {len(split.train)} examples to train on, {len(split.held_out)} held "
         f"out, {len(split.train.classes)} classes"
     )
     bar = ProgressBar(options.epochs)
-    trainer = Trainer(network, split, inputs, _training_options(options), place, store=_store(), watch=bar.show)
+    trainer = Trainer(network, split, preprocessor, _training_options(options), target, store=_store(), watch=bar.show)
     result = trainer.run(_reporter(options.epochs, bar))
     _write(options.output_dir, description, result, split, source)
 
 
 def _networks_file(named: Path | None) -> Path | None:
-    """Load the user's networks; return their file, if there is one."""
+    """Load the user's networks; return their file, or None if there is none."""
     path = named or Path(networks.FILE)
     if named is None and not path.is_file():
         return None
@@ -79,17 +81,17 @@ def _networks_file(named: Path | None) -> Path | None:
 
 
 def _description(
-    options: argparse.Namespace, split: Split, inputs: Inputs, source: Path | None
+    options: argparse.Namespace, split: Split, preprocessor: Preprocessor, source: Path | None
 ) -> model_file.Description:
-    name = options.network or ("cnn" if _suits_cnn(inputs.network_shape) else "mlp")
-    chosen: dict[str, Any] = {"inputs": list(inputs.network_shape), "classes": len(split.train.classes)}
+    name = options.network or ("cnn" if _suits_cnn(preprocessor.network_shape) else "mlp")
+    chosen: dict[str, Any] = {"inputs": list(preprocessor.network_shape), "classes": len(split.train.classes)}
     chosen |= {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
     chosen |= dict(options.option)
     is_own = source is not None and name not in networks.BUILT_IN
     return model_file.Description(
         architecture=name,
         options=chosen,
-        inputs=inputs,
+        preprocessor=preprocessor,
         classes=split.train.classes,
         networks=networks.FILE if is_own else None,
     )
@@ -123,7 +125,7 @@ def _store() -> Store | None:
 
 
 def _suits_cnn(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and min(shape[1:]) >= 16  # noqa: PLR2004 - what networks.Cnn takes
+    return len(shape) == 3 and min(shape[1:]) >= 16  # noqa: PLR2004 - the pictures that networks.Cnn accepts
 
 
 def _reporter(epochs: int, bar: ProgressBar) -> Callable[[Epoch], None]:
@@ -143,17 +145,17 @@ def _write(
     folder: Path, description: model_file.Description, result: Result, split: Split, source: Path | None
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    counts = evaluation.confusion_matrix(result.network, split.held_out, description.inputs)
+    counts = evaluation.confusion_matrix(result.network, split.held_out, description.preprocessor)
     plots.confusion_matrix(counts, description.classes, folder / "confusion_matrix.png")
     plots.curves(result.epochs, result.best.number, folder / "curves.png")
-    with written(folder / "last.npz") as stream:
+    with open_atomic(folder / "last.npz") as stream:
         np.savez_compressed(stream, **result.last)
     if description.networks is not None and source is not None:
         content = source.read_bytes()
-        with written(folder / description.networks) as stream:
+        with open_atomic(folder / description.networks) as stream:
             stream.write(content)
     if onnx_file.is_possible():
-        problem = onnx_file.write(folder, result.network, description.inputs)
+        problem = onnx_file.write(folder, result.network, description.preprocessor)
         if problem is not None:
             _say(f"no {onnx_file.NAME}: {problem}")
     model_file.save(folder, description, result.network)

@@ -33,7 +33,7 @@ def _data(device: int) -> tuple[Any, Any]:
 
 
 def _network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
-    from training_job import networks
+    from training_job.trainer import networks
 
     options = {"inputs": [WIDTHS[0]], "hidden": WIDTHS[1:]} if name == "mlp" else {"inputs": [1, 28, 28], "dropout": 0}
     return networks.build(name, {**options, "classes": CLASSES})
@@ -43,19 +43,19 @@ def _kedja(network: str, device: int) -> Pass:
     import numpy as np
 
     from training_job import device as devices
-    from training_job.datasets import Split, Table
-    from training_job.inputs import Inputs
-    from training_job.training import Options, Trainer
+    from training_job.trainer.datasets.table import Split, Table
+    from training_job.trainer.loop import Options, Trainer
+    from training_job.trainer.preprocessing import Preprocessor
 
     x, y = _data(device)
     names = tuple(str(number) for number in range(CLASSES))
     train = Table(x=x, y=y, source="random", classes=names)
     shape = (784,) if network == "mlp" else (1, 28, 28)
     one, zero = np.array([1], np.float32), np.array([0], np.float32)
-    inputs = Inputs(shape=(784,), network_shape=shape, mean=zero, scale=one)
+    preprocessor = Preprocessor(shape=(784,), network_shape=shape, mean=zero, scale=one)
     options = Options(epochs=1, batch_size=BATCH, schedule="constant", learning_rate=0.001, shift=0)
     split = Split(train=train, held_out=train.take(slice(0, 10)))
-    trainer = Trainer(_network(network), split, inputs, options, devices.choose(device))
+    trainer = Trainer(_network(network), split, preprocessor, options, devices.choose(device))
 
     def one_pass() -> None:
         trainer.run(lambda _: None)
@@ -165,7 +165,7 @@ def main(name: str, network: str, device: int) -> None:
     """Be one contestant: a pass for each line that comes in, its seconds and its processors' seconds out."""
     if name not in WITH_TORCH:
         sys.path.insert(0, str(ROOT))
-        import training_job  # noqa: F401 - mends Chainer
+        import training_job  # noqa: F401 - patches Chainer
 
     resident = functools.partial(_pytorch, resident=True)
     makers: dict[str, Callable[[str, int], Pass]] = {

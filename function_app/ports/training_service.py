@@ -1,7 +1,7 @@
 """The port to whatever runs jobs and keeps models: Azure ML in a cloud, a local runner on one machine.
 
-Implementations: `function_app.azure.ml_service` and `local_azure.training`. `tests/contract/test_training_service.py`
-holds both to what is written here.
+Implementations: `function_app.azure.ml_service` and `local_azure.training.service`.
+`tests/contract/test_training_service.py` holds both to what is written here.
 """
 
 import enum

@@ -35,7 +35,7 @@ def up(context: typer.Context) -> None:
         typer.echo("error: the local stack is not installed with this command: use a checkout of Kedja.", err=True)
         raise typer.Exit(Exit.FAILED)
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    words = [sys.executable, "-m", "local_azure.up", *context.args]
+    words = [sys.executable, "-m", "local_azure.stack.supervisor", *context.args]
     os.execve(sys.executable, words, {**os.environ, "PYTHONPATH": path})  # noqa: S606 - replaces this process, so that the stack gets Ctrl-C
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.chainer_suite import expected, families, shards, sides
 from tests.chainer_suite.run import VERSION
-from training_job import gpu
+from training_job.launcher import gpu_preflight
 
 MARKERS = "gpu and not multi_gpu and not cudnn and not slow and not ideep and not chainerx"
 _NO_SECOND_GPU = ("cudaErrorInvalidDevice", "TypeError: an integer is required")
@@ -94,7 +94,7 @@ def _report(paths: Sequence[Path]) -> tuple[list[str], int]:
                 counts[outcome] += 1
                 failed[families.of(test), expected.reason(test, message) or f"UNEXPLAINED: {message}"] += 1
     unexplained = sum(count for (_, why), count in failed.items() if why.startswith("UNEXPLAINED"))
-    report = [f"# Chainer's own GPU tests ({VERSION}) with `training_job.compat`", ""]
+    report = [f"# Chainer's own GPU tests ({VERSION}) with `training_job.hooks.compat`", ""]
     report += [f"{dt.datetime.now(dt.UTC):%Y-%m-%d}. Markers: `{MARKERS}`.", ""]
     report += [f"- test files: {', '.join(f'{count} {end}' for end, count in sorted(ends.items()))}"]
     report += [f"- tests: {', '.join(f'{count:,} {outcome}' for outcome, count in sorted(counts.items()))}"]
@@ -118,7 +118,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--compare-only", action="store_true", help="run nothing, report on what is there")
     parser.add_argument("--work", type=Path, default=sides.ROOT / ".kedja/chainer-suite", help="results")
     options = parser.parse_args()
-    if not options.compare_only and gpu.visible() == 0:
+    if not options.compare_only and gpu_preflight.visible_gpus() == 0:
         parser.error("no GPU can be used here")
     return options
 

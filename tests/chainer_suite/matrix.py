@@ -15,10 +15,8 @@ from pathlib import Path
 
 from tests.chainer_suite import sides
 
-_TESTS = tuple(
-    f"tests/unit/training_job/test_{name}.py"
-    for name in ("callers", "compat", "compat_mends", "compat_old_python", "import_hook", "numpy_names")
-)
+_HOOKS = "tests/unit/training_job/hooks"
+_TESTS = (f"{_HOOKS}/compat", f"{_HOOKS}/test_import_hook.py")
 _SHOWN = ("numpy", "scipy", "protobuf", "setuptools", "onnx")
 
 
@@ -58,7 +56,7 @@ PAIRS = tuple(
 def main() -> int:
     """Run the pairs one after the other, print and maybe write the report. Returns the exit code."""
     options = _parse()
-    lines = [f"# Kedja's tests of `training_job.compat` ({dt.datetime.now(dt.UTC):%Y-%m-%d}, CPU)", ""]
+    lines = [f"# Kedja's tests of `training_job.hooks.compat` ({dt.datetime.now(dt.UTC):%Y-%m-%d}, CPU)", ""]
     lines += [f"| Python | {' | '.join(_SHOWN)} | result |", f"|{'---|' * (len(_SHOWN) + 2)}"]
     codes = []
     for pair in PAIRS:

@@ -81,7 +81,7 @@ def _run_all(wanted: list[shards.Shard], pythons: dict[sides.Side, Path], source
 def _report(
     wanted: list[shards.Shard], pythons: dict[sides.Side, Path], work: Path
 ) -> tuple[list[str], list[Difference]]:
-    lines = [f"# Chainer's own tests ({VERSION}, CPU), unmended and with `training_job.compat`", ""]
+    lines = [f"# Chainer's own tests ({VERSION}, CPU), unmended and with `training_job.hooks.compat`", ""]
     lines += [f"{dt.datetime.now(dt.UTC):%Y-%m-%d}. Markers: `{shards.MARKERS}`.", ""]
     lines += [f"- {side.name}: {_versions(python)}" for side, python in pythons.items()]
     differences: list[Difference] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-_COMPAT = (ROOT / "training_job/compat", ROOT / "training_job/import_hook.py")
+_COMPAT = (ROOT / "training_job/hooks/compat", ROOT / "training_job/hooks/import_hook.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Side:
         """Return the environment variables of a test run. The mended side gets what `launch` gives a script."""
         paths = [str(HERE)]
         if self.is_mended:
-            paths += [str(ROOT / "training_job/compat/startup"), str(ROOT)]
+            paths += [str(ROOT / "training_job/hooks/compat/startup"), str(ROOT)]
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("KEDJA_", "MLFLOW_", "PYTHON"))}
         return kept | {
             "PYTHONPATH": os.pathsep.join(paths),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from local_azure.azurite import running_azurite
+from local_azure.storage.azurite import running_azurite
 from tests.contract.backend import CONTAINERS, Backend
 
 _FOLDER = f"{Path(__file__).parent}{os.sep}"

@@ -15,8 +15,8 @@ from attrs import frozen
 from azure.storage.blob import BlobServiceClient
 
 from function_app.ports.training_service import RECEIPT_TAG, BlobFolder, Job, JobRequest, JobStatus
-from local_azure.mlflow_server import running_mlflow
-from local_azure.training import LocalTrainingService, connect
+from local_azure.training.mlflow_server import running_mlflow
+from local_azure.training.service import LocalTrainingService, connect
 
 _ROOT = Path(__file__).parents[2]
 _COMPUTE = "gpu-cluster"
@@ -137,7 +137,7 @@ def runner(folder: Path, storage: str, mlflow: str, *options: str) -> Iterator[s
     with (folder / "runner.log").open("ab") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "local_azure.training_runner", "--state", str(folder / "training")),
+                *(sys.executable, "-m", "local_azure.training.job_runner", "--state", str(folder / "training")),
                 *("--blob", storage, "--mlflow", mlflow, "--python", sys.executable, *options),
             ],
             cwd=_ROOT,

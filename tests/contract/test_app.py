@@ -18,7 +18,7 @@ INDEX = """
 import asyncio, json, logging, sys
 from pathlib import Path
 
-from local_azure.worker import Worker
+from local_azure.functions_host.worker import Worker
 
 
 async def main():

@@ -24,15 +24,15 @@ import asyncio, json, sys
 from pathlib import Path
 
 import httpx
-from local_azure.http_front import HttpFront, HttpTrigger
-from local_azure.worker import Worker
+from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
+from local_azure.functions_host.worker import Worker
 
 
 async def main():
     worker = await Worker.start(Path(sys.argv[1]))
     lazy = "fastapi" not in sys.modules and "function_app.container" not in sys.modules
     trigger = HttpTrigger.of(worker.function("http_api"), "")
-    transport = httpx.ASGITransport(HttpFront(worker, [trigger], homepage=False))
+    transport = httpx.ASGITransport(HttpDispatcher(worker, [trigger], homepage=False))
     answers = []
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7071") as client:
         for request in json.loads(sys.argv[2]):
@@ -65,7 +65,7 @@ def start(requests: list[dict[str, Any]], folder: Path, **settings: str) -> subp
         "PYTHONPATH": str(ROOT),
         "PYTHON_SCRIPT_FILE_NAME": "app.py",
         "KedjaStorage": STORAGE,
-        "KEDJA_TRAINING_SERVICE": "local_azure.training:connect",
+        "KEDJA_TRAINING_SERVICE": "local_azure.training.service:connect",
         "KEDJA_LOCAL_TRAINING": str(folder),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
         **settings,

@@ -24,8 +24,8 @@ import httpx
 from function_app.azure.storage import StorageAccount
 from function_app.store.journal import Entry, Journal
 from function_app.store.receipts import utc_now
-from local_azure.http_front import HttpFront, HttpTrigger
-from local_azure.worker import Worker
+from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
+from local_azure.functions_host.worker import Worker
 
 
 def write(journal):
@@ -43,7 +43,7 @@ async def timed(request):
 async def main():
     worker = await Worker.start(Path(sys.argv[1]))
     trigger = HttpTrigger.of(worker.function("http_api"), "")
-    transport = httpx.ASGITransport(HttpFront(worker, [trigger], homepage=False))
+    transport = httpx.ASGITransport(HttpDispatcher(worker, [trigger], homepage=False))
     storage = StorageAccount.connect(os.environ, None, prefix="KedjaStorage")
     journal = Journal(storage.blobs, utc_now)
     told = {}
@@ -78,7 +78,7 @@ def told(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
         "PYTHON_SCRIPT_FILE_NAME": "app.py",
         "KedjaStorage": azurite,
         "KEDJA_AUTH": "local",
-        "KEDJA_TRAINING_SERVICE": "local_azure.training:connect",
+        "KEDJA_TRAINING_SERVICE": "local_azure.training.service:connect",
         "KEDJA_LOCAL_TRAINING": str(tmp_path_factory.mktemp("training")),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
     }

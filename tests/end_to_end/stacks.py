@@ -20,8 +20,8 @@ from attrs import frozen
 from filelock import FileLock
 
 from local_azure.errors import LocalAzureError
-from local_azure.stack import Ports, Stack
-from local_azure.up import ROOT, interrupted_once, running
+from local_azure.stack.stack import Ports, Stack
+from local_azure.stack.supervisor import ROOT, raise_interrupt_once, running
 
 TIMING = {"copy_check": 1.0, "upload_check": 1.0, "busy_check": 2.0}
 """Looks again sooner than in Azure; everything else is as there."""
@@ -157,5 +157,5 @@ def serve(kind: StackKind, state: Path) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    interrupted_once()
+    raise_interrupt_once()
     serve({kind.name: kind for kind in (SHARED, ALONE)}[sys.argv[1]], Path(sys.argv[2]))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local_azure.up import ROOT
+from local_azure.stack.supervisor import ROOT
 from tests.end_to_end.world import World
 
 type Kedja = Callable[..., subprocess.CompletedProcess[str]]

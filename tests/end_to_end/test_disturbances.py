@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local_azure.job_store import DATABASE, JobStore
+from local_azure.training.job_store import DATABASE, JobStore
 from tests.end_to_end.drops import SCRIPT, one
 from tests.end_to_end.stacks import QUIET
 from tests.end_to_end.world import Hold, World, until

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_azure.up import ROOT
+from local_azure.stack.supervisor import ROOT
 from tests.end_to_end.faults import planted
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.job_killer import KIND

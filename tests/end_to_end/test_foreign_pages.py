@@ -21,8 +21,8 @@ from attrs import define, frozen
 from azure.storage.blob import BlobServiceClient, generate_account_sas
 from playwright.sync_api import Browser, Page
 
-from local_azure.azurite import ACCOUNT_KEY, ACCOUNT_NAME
-from local_azure.stack import Stack
+from local_azure.credentials import ACCOUNT_KEY, ACCOUNT_NAME
+from local_azure.stack.stack import Stack
 from tests.end_to_end.world import World, until
 
 NAME = f"{ACCOUNT_NAME}.foreign.example"

@@ -17,7 +17,7 @@ from attrs import frozen
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
-from local_azure.azurite import AzuriteAccount, running_azurite
+from local_azure.storage.azurite import AzuriteAccount, running_azurite
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE = 10  # seconds

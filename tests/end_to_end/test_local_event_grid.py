@@ -35,8 +35,8 @@ from azure.eventgrid import EventGridEvent, EventGridPublisherClient, generate_s
 from azure.storage.blob import BlobBlock, BlobSasPermissions, BlobServiceClient, ContentSettings, generate_blob_sas
 from azure.storage.queue import QueueClient, QueueServiceClient
 
-from local_azure.azurite import AzuriteAccount, running_azurite
-from local_azure.event_grid_key import LOCAL_KEY
+from local_azure.credentials import TOPIC_KEY
+from local_azure.storage.azurite import AzuriteAccount, running_azurite
 
 pytestmark = pytest.mark.xdist_group("event-grid")
 
@@ -111,7 +111,7 @@ def stack(azurite: AzuriteAccount, tmp_path_factory: pytest.TempPathFactory) -> 
     upstream = f"http://127.0.0.1:{azurite.blob_port}"
     with (
         program("local_azure.event_grid", "--state", str(state), "--storage", azurite.connection_string) as (_, grid),
-        program("local_azure.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (process, front),
+        program("local_azure.storage.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (process, front),
     ):
         account = attrs.evolve(azurite, blob_port=port_of(front))
         yield Stack(account, azurite, psutil.Process(process.pid), grid, state)
@@ -249,8 +249,8 @@ def test_a_large_blob_passes_in_pieces(stack: Stack) -> None:
 
 def test_the_real_client_publishes_with_key_and_token_in_both_schemas(stack: Stack) -> None:
     endpoint = f"{stack.grid}/topics/workspace/api/events"
-    token = generate_sas(endpoint, LOCAL_KEY, datetime.now(UTC) + timedelta(hours=1))
-    for credential in (AzureKeyCredential(LOCAL_KEY), AzureSasCredential(token)):
+    token = generate_sas(endpoint, TOPIC_KEY, datetime.now(UTC) + timedelta(hours=1))
+    for credential in (AzureKeyCredential(TOPIC_KEY), AzureSasCredential(token)):
         with EventGridPublisherClient(endpoint, credential) as client:
             client.send(EventGridEvent.from_dict(RUN_EVENT))
             client.send([EventGridEvent.from_dict(RUN_EVENT | {"id": "other"})])
@@ -301,7 +301,7 @@ def test_a_webhook_that_subscribed_gets_what_was_published_while_everything_was_
             destination = {"endpointType": "WebHook", "properties": {"endpointUrl": f"http://127.0.0.1:{port}/"}}
             made = httpx.put(f"{grid}/topics/kedja/subscriptions/mine", json={"destination": destination})
             assert made.status_code == 201, made.text
-        with EventGridPublisherClient(f"{grid}/topics/kedja/api/events", AzureKeyCredential(LOCAL_KEY)) as client:
+        with EventGridPublisherClient(f"{grid}/topics/kedja/api/events", AzureKeyCredential(TOPIC_KEY)) as client:
             client.send([event])
         wait_for(lambda: httpx.get(f"{grid}/topics/kedja/subscriptions").json()[0]["deliveries"]["failed"] >= 1)
     with hook(port) as (_, received), program("local_azure.event_grid", *arguments):
@@ -320,7 +320,10 @@ def test_events_of_the_last_uploads_are_flushed_at_the_end(azurite: AzuriteAccou
     arguments = ("--state", str(tmp_path / "state"), "--storage", azurite.connection_string)
     with program("local_azure.event_grid", *arguments) as (_, grid):
         upstream = f"http://127.0.0.1:{azurite.blob_port}"
-        with program("local_azure.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (_process, front):
+        with program("local_azure.storage.storage_proxy", "--upstream", upstream, "--event-grid", grid) as (
+            _process,
+            front,
+        ):
             account = attrs.evolve(azurite, blob_port=port_of(front))
             with BlobServiceClient.from_connection_string(account.connection_string) as blobs:
                 for number in range(20):
@@ -332,7 +335,7 @@ def test_events_of_the_last_uploads_are_flushed_at_the_end(azurite: AzuriteAccou
         queue.clear_messages()
 
 
-@pytest.mark.parametrize("module", ["local_azure.event_grid", "local_azure.storage_proxy"])
+@pytest.mark.parametrize("module", ["local_azure.event_grid", "local_azure.storage.storage_proxy"])
 def test_a_port_in_use_is_said_in_one_line(module: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

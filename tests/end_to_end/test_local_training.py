@@ -17,9 +17,9 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from function_app.ports.training_service import RECEIPT_TAG, JobRequest, JobStatus
-from local_azure.azurite import running_azurite
-from local_azure.mlflow_server import running_mlflow
-from local_azure.training import LocalTrainingService, connect
+from local_azure.storage.azurite import running_azurite
+from local_azure.training.mlflow_server import running_mlflow
+from local_azure.training.service import LocalTrainingService, connect
 from tests.contract.local_backend import free_port, runner
 
 pytestmark = pytest.mark.xdist_group("local-training")
@@ -310,4 +310,4 @@ def test_a_second_runner_on_the_same_folder_is_refused(
         eventually(lambda: service.computes()[0].state == "Running")
         with runner(tmp_path, storage, mlflow) as second:
             assert second.wait(30) == 1
-    assert "Another training runner works in" in (tmp_path / "runner.log").read_text()
+    assert "Another training runner uses" in (tmp_path / "runner.log").read_text()

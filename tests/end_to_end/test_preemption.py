@@ -5,7 +5,7 @@ import re
 
 import psutil
 
-from local_azure.job_folder import JOBS
+from local_azure.training.job_folder import JOBS
 from tests.end_to_end.drops import one
 from tests.end_to_end.world import Hold, World, until
 
@@ -85,7 +85,7 @@ def test_a_script_that_is_killed_goes_on_from_its_checkpoint(world: World, hold:
     told = epochs(log_of(world, last["job"]))
     assert told[0] in (3, 4)
     assert told[-1] == EPOCHS
-    assert "going on from the checkpoint" in log_of(world, last["job"])
+    assert "continuing from the checkpoint" in log_of(world, last["job"])
     assert world.versions("preempted") == ["1"]
     assert world.receiver.wait_for("Kedja.ModelRegistered", "preempted", timeout=30)
     kinds = [event["type"].removeprefix("Kedja.") for event in {e["id"]: e for e in world.events("preempted")}.values()]

@@ -13,15 +13,15 @@ from pathlib import Path
 import psutil
 from azure.storage.blob import BlobServiceClient
 
-from local_azure.azurite import AzuriteAccount
-from local_azure.stack import Ports
-from local_azure.up import ROOT
+from local_azure.stack.stack import Ports
+from local_azure.stack.supervisor import ROOT
+from local_azure.storage.azurite import AzuriteAccount
 from tests.end_to_end.stacks import free_stack_ports
 
 
 def options(ports: Ports, state: Path) -> list[str]:
     flags = [word for name, port in ports.named().items() for word in (f"--{name.replace('_', '-')}-port", str(port))]
-    return [sys.executable, "-m", "local_azure.up", "--state", str(state), "--quiet-period", "1", *flags]
+    return [sys.executable, "-m", "local_azure.stack.supervisor", "--state", str(state), "--quiet-period", "1", *flags]
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from attrs import define, field, frozen
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient
 
-from local_azure.stack import Stack, answers
-from local_azure.webhook_receiver import WebhookReceiver
+from local_azure.stack.stack import Stack, answers
+from local_azure.stack.webhook_receiver import WebhookReceiver
 from tests.end_to_end.stacks import QUIET, TIMERS
 
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})

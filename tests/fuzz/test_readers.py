@@ -19,9 +19,9 @@ from tests.fuzz import inputs
 from tests.fuzz.archive_inputs import archive_bytes
 from tests.fuzz.array_inputs import npy_arrays, saved
 from tests.fuzz.budget import fuzz, outcome
-from training_job import archives
-from training_job.datasets import load
 from training_job.errors import ArchiveError, DatasetError
+from training_job.launcher import archives
+from training_job.trainer.datasets.finder import load
 
 # A warning of NumPy's or Pillow's about hostile data is a line in the job's log, and no crash.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -48,7 +48,7 @@ def test_dropped_archives(tmp_path: Path) -> None:
         suffix, archive, others = drop
         written(data, {f"drop{suffix}": archive, **others})
         before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-        folder = outcome(ArchiveError, lambda: archives.unpacked(data, target))
+        folder = outcome(ArchiveError, lambda: archives.unpack(data, target))
         if isinstance(folder, ArchiveError):
             assert len(str(folder)) < 20_000
         else:

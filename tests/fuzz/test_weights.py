@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.fuzz import inputs
 from tests.fuzz.array_inputs import npy_arrays
 from tests.fuzz.budget import fuzz, outcome
-from training_job import model_file, networks
 from training_job.errors import ModelError
+from training_job.trainer import model_file, networks
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

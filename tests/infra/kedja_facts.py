@@ -72,9 +72,9 @@ def connections() -> set[str]:
 @cache
 def local_subscriptions() -> dict[str, Any]:
     """Return the event subscriptions of the stack on one machine."""
-    topics: dict[str, Any] = json.loads((ROOT / "local_azure" / "subscriptions.json").read_text(encoding="utf-8"))[
-        "topics"
-    ]
+    topics: dict[str, Any] = json.loads(
+        (ROOT / "local_azure" / "event_grid" / "subscriptions.json").read_text(encoding="utf-8")
+    )["topics"]
     return topics
 
 

@@ -138,7 +138,7 @@ def test_on_a_gpu_a_failure_needs_a_reason(tmp_path: Path) -> None:
 def test_without_a_gpu_its_tests_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
 ) -> None:
-    mocker.patch("training_job.gpu.visible", return_value=0)
+    mocker.patch("training_job.launcher.gpu_preflight.visible_gpus", return_value=0)
     monkeypatch.setattr("sys.argv", ["gpu", "--source", "chainer"])
     with pytest.raises(SystemExit):
         gpu.main()

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from local_azure.up import ROOT
+from local_azure.stack.supervisor import ROOT
 from tests.end_to_end.faults import planted
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local_azure.up import ROOT, interrupted_once
+from local_azure.stack.supervisor import ROOT, raise_interrupt_once
 from tests.end_to_end.faults import planted, recovery
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.report import story_of, table_of
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 where the oracle found anything that it should not."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    interrupted_once()
+    raise_interrupt_once()
     began = time.monotonic()
     with ExitStack() as stack:
         state = options.state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kedja-faults-")))

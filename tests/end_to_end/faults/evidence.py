@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 from azure.storage.queue import QueueClient
 
-from local_azure.azurite import AzuriteAccount
+from local_azure.storage.azurite import AzuriteAccount
 
 QUEUES = ("blob-events", "settled-drops", "run-events")
 FINAL = frozenset({"registered", "not_registered", "rejected", "failed", "canceled", "superseded"})

@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 
-from local_azure import functions_host
+from local_azure.functions_host import host
 
 _PARTS = (
     "function_app.triggers",
@@ -25,7 +25,7 @@ def serve_for_ever() -> int:
     while True:
         child = os.fork()
         if child == 0:
-            status = functions_host.main()
+            status = host.main()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)

@@ -10,8 +10,8 @@ from collections import Counter
 from attrs import define, field
 
 from function_app.errors import TrainingServiceUnavailable
-from local_azure.job_process import is_alive
-from local_azure.job_store import JobState, JobStore, ProcessId, StoredJob
+from local_azure.training.job_process import is_alive
+from local_azure.training.job_store import JobState, JobStore, ProcessId, StoredJob
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.schedule import seed_in
 

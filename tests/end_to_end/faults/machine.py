@@ -15,12 +15,12 @@ from attrs import define, field
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from local_azure.component import Component
-from local_azure.event_grid_key import LOCAL_KEY
-from local_azure.job_store import DATABASE, JobStore
-from local_azure.stack import Ports, Stack
-from local_azure.storage_proxy import StorageProxy, create_app, upstream_client
-from local_azure.up import ROOT
+from local_azure.credentials import TOPIC_KEY
+from local_azure.stack.managed_process import ManagedProcess
+from local_azure.stack.stack import Ports, Stack
+from local_azure.stack.supervisor import ROOT
+from local_azure.storage.storage_proxy import StorageProxy, create_app, upstream_client
+from local_azure.training.job_store import DATABASE, JobStore
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.door import Door, EventDoor, Gate, open_door, serving
 from tests.end_to_end.faults.inner_ports import InnerPorts, free_ports, url_of
@@ -43,7 +43,7 @@ class Machine:
     parts: Parts
     board: Board
     gate: Gate = field(factory=Gate, init=False)
-    components: dict[str, Component] = field(factory=dict, init=False)
+    processes: dict[str, ManagedProcess] = field(factory=dict, init=False)
     _stopping: threading.Event = field(factory=threading.Event, init=False)
     _watchers: list[threading.Thread] = field(factory=list, init=False)
     _azurite_kills: asyncio.Lock = field(factory=asyncio.Lock, init=False)
@@ -86,7 +86,7 @@ class Machine:
         blobs = create_app(
             upstream=url_of(ports.azurite),
             event_grid=self.stack.event_grid_url,
-            key=LOCAL_KEY,
+            key=TOPIC_KEY,
             public_endpoint=url_of(ports.blob),
             middleware=[Middleware(lambda app: self._door(app, Place.BLOBS))],
         )
@@ -117,16 +117,16 @@ class Machine:
     # --- the processes
 
     def start(self) -> None:
-        for component in self.parts.storage():
-            self._start(component)
-            component.wait_until_healthy()
+        for process in self.parts.storage():
+            self._start(process)
+            process.wait_until_healthy()
         self.stack.provision()
         (self.stack.state / "mlflow").mkdir(parents=True, exist_ok=True)
         services = self.parts.services()
-        for component in services:
-            self._start(component)
-        for component in services:
-            component.wait_until_healthy()
+        for process in services:
+            self._start(process)
+        for process in services:
+            process.wait_until_healthy()
         store = JobStore(self.stack.state / "training" / DATABASE)
         killer = JobKiller(store=store, board=self.board, stopping=self._stopping)
         self._watchers = [
@@ -136,24 +136,24 @@ class Machine:
         for thread in self._watchers:
             thread.start()
 
-    def _start(self, component: Component) -> None:
-        component.start_timeout = START_TIMEOUT
-        self.components[component.name] = component
-        component.start()
+    def _start(self, process: ManagedProcess) -> None:
+        process.start_timeout = START_TIMEOUT
+        self.processes[process.name] = process
+        process.start()
 
     def _watch(self) -> None:
         """Start again what has died, at once, as the platform does in Azure."""
         while not self._stopping.wait(_POLL):
-            for component in self.components.values():
-                if not component.is_running and not self._stopping.is_set():
-                    component.start()
+            for process in self.processes.values():
+                if not process.is_running and not self._stopping.is_set():
+                    process.start()
 
     def stop(self) -> None:
         self._stopping.set()
         for thread in self._watchers:  # or one starts again what is stopped here
             thread.join()
-        for component in reversed(self.components.values()):
-            kill_group(component)
+        for process in reversed(self.processes.values()):
+            kill_group(process)
 
     async def _kill(self, kind: str, port: int) -> None:
         if kind == "kill Azurite":
@@ -170,10 +170,10 @@ class Machine:
             await asyncio.to_thread(self._kill_caller, port)
 
     def _restart(self, name: str) -> None:
-        component = self.components[name]
+        process = self.processes[name]
         self.kill(name)
         deadline = time.monotonic() + 60
-        while not (component.is_running and component.healthy()) and time.monotonic() < deadline:
+        while not (process.is_running and process.healthy()) and time.monotonic() < deadline:
             time.sleep(_POLL)
 
     def kill(self, name: str) -> None:
@@ -181,7 +181,7 @@ class Machine:
         if name in HOSTS:
             _kill(self._host(name))
         else:
-            kill_group(self.components[name])
+            kill_group(self.processes[name])
 
     def _kill_caller(self, port: int) -> None:
         """Kill the functions host whose request this is; where another part made it, the first host."""
@@ -191,18 +191,18 @@ class Machine:
     def _host(self, name: str) -> psutil.Process | None:
         """Return a host's process: the one that another forked, where that is how it was started."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.components[name].pid)
+            process = psutil.Process(self.processes[name].pid)
             children = process.children()
             return children[0] if children else process if self.parts.pace.host_module != SHORT.host_module else None
         return None
 
 
-def kill_group(component: Component) -> None:
+def kill_group(process: ManagedProcess) -> None:
     """`kill -9` a process and those of its group: jobs have groups of their own."""
-    if component.pid is not None and component.is_running:
+    if process.pid is not None and process.is_running:
         with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-            os.killpg(component.pid, signal.SIGKILL)
-        component.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
 
 
 def _kill(process: psutil.Process | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from local_azure.webhook_receiver import WebhookReceiver
+from local_azure.stack.webhook_receiver import WebhookReceiver
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.evidence import FINAL, Evidence, Version
 from tests.end_to_end.faults.job_killer import KIND

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from local_azure.queue_listener import REAL_LEASE
+from local_azure.functions_host.queue_listener import REAL_LEASE
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from local_azure import azurite, mlflow_server
-from local_azure.azurite import AzuriteAccount
-from local_azure.component import Component
-from local_azure.event_grid_key import LOCAL_KEY
-from local_azure.stack import Stack, answers
+from local_azure.credentials import TOPIC_KEY
+from local_azure.stack.managed_process import ManagedProcess
+from local_azure.stack.stack import Stack, answers
+from local_azure.storage import azurite
+from local_azure.storage.azurite import AzuriteAccount
+from local_azure.training import mlflow_server
 from tests.end_to_end.faults.inner_ports import InnerPorts, listens, url_of
 from tests.end_to_end.faults.pace import Pace
 
@@ -48,10 +49,10 @@ class Parts:
     def host_urls(self) -> Sequence[str]:
         return self.stack.functions_url, f"http://127.0.0.1:{self.inner.host}"
 
-    def storage(self) -> list[Component]:
+    def storage(self) -> list[ManagedProcess]:
         ports, inner = self.stack.ports, self.inner
         return [
-            Component(
+            ManagedProcess(
                 name="azurite",
                 command=azurite.command(
                     self.stack.state / "azurite",
@@ -72,9 +73,9 @@ class Parts:
             ),
         ]
 
-    def services(self) -> list[Component]:
+    def services(self) -> list[ManagedProcess]:
         ports, inner, state = self.stack.ports, self.inner, self.stack.state
-        mlflow = Component(
+        mlflow = ManagedProcess(
             name="mlflow",
             command=mlflow_server.command(state / "mlflow", inner.mlflow),
             log=self._log("mlflow"),
@@ -83,10 +84,10 @@ class Parts:
         )
         runner = self._python(
             "training-runner",
-            "local_azure.training_runner",
+            "local_azure.training.job_runner",
             *("--state", str(state / "training"), "--blob", self.plain.connection_string),
             *("--mlflow", self.stack.mlflow_url, "--python", str(self.stack.training_python)),
-            *("--event-grid", self.stack.event_grid_url, "--event-grid-key", LOCAL_KEY),
+            *("--event-grid", self.stack.event_grid_url, "--event-grid-key", TOPIC_KEY),
             *("--concurrency", str(self.jobs_at_once), "--grace", "2"),
             port=None,
         )
@@ -116,8 +117,8 @@ class Parts:
     def _log(self, name: str) -> Path:
         return self.stack.state / "logs" / f"{name}.log"
 
-    def _python(self, name: str, module: str, *arguments: str, port: int | None) -> Component:
-        return Component(
+    def _python(self, name: str, module: str, *arguments: str, port: int | None) -> ManagedProcess:
+        return ManagedProcess(
             name=name,
             command=[sys.executable, "-m", module, *arguments],
             log=self._log(name),

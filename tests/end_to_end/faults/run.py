@@ -13,7 +13,7 @@ import httpx
 from attrs import define, field, frozen
 from azure.storage.blob import BlobServiceClient
 
-from local_azure.up import ROOT
+from local_azure.stack.supervisor import ROOT
 from tests.end_to_end.faults.board import Board
 from tests.end_to_end.faults.evidence import Evidence
 from tests.end_to_end.faults.machine import Machine

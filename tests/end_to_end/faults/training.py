@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
 from function_app.ports.training_service import Job, JobRequest, ModelRegistration, TrainingService
-from local_azure import training
+from local_azure.training import service
 
 SHOWN_WITHOUT_TAGS = 299
 """The door's answer for a job whose tags somebody has taken away."""
@@ -34,7 +34,7 @@ _CHANGES: Mapping[str, str] = {
 def connect(environ: Mapping[str, str]) -> TrainingService:
     """Return the local training service, with the door in front of it."""
     http = httpx.Client(base_url=environ["KEDJA_FAULTS_DOOR"], timeout=120, trust_env=False)
-    return cast("TrainingService", TrainingBehindADoor(service=training.connect(environ), http=http))
+    return cast("TrainingService", TrainingBehindADoor(service=service.connect(environ), http=http))
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,7 @@ from function_app.azure import mlflow
 from function_app.azure.mlflow import MOST_METRICS, series_of
 from function_app.http.metric_views import MOST_VALUES, JobMetrics
 from function_app.ports.metrics import MetricPoint, RunSeries
-from local_azure.mlflow_client import LARGEST_ANSWER, MlflowClient, MlflowRefused
+from local_azure.training.mlflow_client import MAX_RESPONSE_BYTES, MlflowClient, MlflowRefused
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLISECONDS = int(AT.timestamp() * 1000)
@@ -140,7 +140,7 @@ def test_an_answer_of_mlflows_that_is_too_long_is_not_read() -> None:
 
     def body() -> Iterator[bytes]:
         nonlocal read
-        for _ in range(LARGEST_ANSWER // 1000):
+        for _ in range(MAX_RESPONSE_BYTES // 1000):
             read += 1 << 20
             yield b" " * (1 << 20)
 
@@ -150,4 +150,4 @@ def test_an_answer_of_mlflows_that_is_too_long_is_not_read() -> None:
     with pytest.raises(MlflowRefused, match="more than 16777216 bytes"):
         client.series("r")
     client.close()
-    assert read <= LARGEST_ANSWER + (2 << 20)
+    assert read <= MAX_RESPONSE_BYTES + (2 << 20)

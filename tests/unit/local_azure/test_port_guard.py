@@ -17,13 +17,17 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message
 from uvicorn.server import ServerState
 
-from local_azure import event_grid, functions_host, mlflow_server, storage_proxy, webhook_receiver
+from local_azure.event_grid import server
+from local_azure.functions_host import host
 from local_azure.http_server import config_for
 from local_azure.port_guard import GuardedProtocol, PortGuard, page_origins, refusal
-from local_azure.stack import Ports, Stack
+from local_azure.stack import webhook_receiver
+from local_azure.stack.stack import Ports, Stack
+from local_azure.storage import azurite, storage_proxy
+from local_azure.training import mlflow_server
 from tests.unit.http_client import Client
 
-GUARD = Path(functions_host.__file__).with_name("azurite_guard.cjs")
+GUARD = Path(azurite.__file__).with_name("azurite_guard.cjs")
 TABLE = json.loads(Path(__file__).with_name("port_guard_cases.json").read_text())
 PAGES = TABLE["pages"]
 PAGE, FOREIGN = PAGES[0], "http://127.0.0.1:8888"
@@ -166,7 +170,7 @@ def served(mocker: MockerFixture) -> Callable[[], ASGIApp]:
     """Let nothing listen; return what gives the app that uvicorn was to serve."""
     listener = mocker.MagicMock()
     listener.getsockname.return_value = ("127.0.0.1", 7071)
-    for module in (event_grid, storage_proxy):
+    for module in (server, storage_proxy):
         mocker.patch.object(module, "listen", return_value=listener)
     run = mocker.patch.object(uvicorn.Server, "run", autospec=True)
 
@@ -183,9 +187,9 @@ def test_whatever_is_served_is_guarded() -> None:
 
 
 def test_event_grid_serves_no_page(served: Callable[[], ASGIApp], mocker: MockerFixture) -> None:
-    mocker.patch.object(event_grid, "make_parts")
-    mocker.patch.object(event_grid, "create_app", return_value=answer)
-    assert event_grid.main(["--port", "0"]) == 0
+    mocker.patch.object(server, "make_parts")
+    mocker.patch.object(server, "create_app", return_value=answer)
+    assert server.main(["--port", "0"]) == 0
     assert is_guarded(served(), page=None)
     assert not is_guarded(served(), page=PAGE)
 
@@ -205,13 +209,13 @@ def test_the_functions_host_serves_its_own_page(mocker: MockerFixture) -> None:
     class Stop(Exception):
         """Ends the host as it would begin to serve."""
 
-    server = mocker.patch.object(functions_host, "_Server", side_effect=Stop)
+    started = mocker.patch.object(host, "_Server", side_effect=Stop)
     listener = mocker.MagicMock()
     listener.getsockname.return_value = ("127.0.0.1", 7071)
-    host = mocker.MagicMock(app=lambda: answer)
+    functions_host = mocker.MagicMock(app=lambda: answer)
     with pytest.raises(Stop):
-        functions_host._serve(host, listener, lambda: None, mocker.MagicMock(), 5).send(None)
-    assert is_guarded(server.call_args.args[0].app, page=PAGE)
+        host._serve(functions_host, listener, lambda: None, mocker.MagicMock(), 5).send(None)
+    assert is_guarded(started.call_args.args[0].app, page=PAGE)
 
 
 def test_mlflow_serves_its_own_page(mocker: MockerFixture, tmp_path: Path) -> None:
@@ -230,14 +234,14 @@ def test_mlflow_serves_its_own_page(mocker: MockerFixture, tmp_path: Path) -> No
 
 
 def test_mlflow_finds_the_guard_wherever_it_is_started() -> None:
-    folder = str(Path(mlflow_server.__file__).parents[1])
+    folder = str(Path(mlflow_server.__file__).parents[2])
     assert mlflow_server.environment("x", {})["PYTHONPATH"] == folder
     assert mlflow_server.environment("x", {"PYTHONPATH": "/other"})["PYTHONPATH"] == f"{folder}:/other"
 
 
 def test_the_stack_tells_storage_which_pages_upload(tmp_path: Path) -> None:
     stack = Stack(root=tmp_path, state=tmp_path, ports=Ports(functions=7000), training_python=tmp_path)
-    commands = {part.name: list(part.command) for part in stack.storage_components()}
+    commands = {part.name: list(part.command) for part in stack.storage_processes()}
     pages = ["http://127.0.0.1:7000", "http://localhost:7000"]
     assert [
         commands["storage-proxy"][at + 1] for at, word in enumerate(commands["storage-proxy"]) if word == "--page"

@@ -1,4 +1,4 @@
-"""What a job's tests share. They run in the environment that a job trains in, without the service's own conftest.
+"""Fixtures of the tests of training_job, which run in the environment of jobs, without the service's conftest.
 
 `.venv-training/bin/python -m pytest --confcutdir=tests/unit/training_job tests/unit/training_job`
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import training_job  # noqa: F401 - mends Chainer before any test imports it
+import training_job  # noqa: F401 - patches Chainer before any test imports it
 from tests.generated import pytest_collection_modifyitems
 from tests.unit.training_job.drops import Drop
 

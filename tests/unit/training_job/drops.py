@@ -1,4 +1,4 @@
-"""Drops to launch in tests, and what is left of them."""
+"""Drops to launch in tests, and the results of a launch."""
 
 import base64
 import hashlib

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from training_job.mlflow_http import Connection, MlflowHttp
+from training_job.tracking.mlflow_http import Connection, MlflowHttp
 
 RUN = "f6aaaf197752474a953fb62e8ecdac0e"
 

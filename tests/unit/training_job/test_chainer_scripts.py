@@ -1,4 +1,4 @@
-"""Scripts that import Chainer, in the ways that people write them, through `launch`."""
+"""Typical scripts that import Chainer, run through `launch`."""
 
 from tests.unit.training_job.drops import Drop
 

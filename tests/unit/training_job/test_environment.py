@@ -1,4 +1,4 @@
-"""The image that jobs on Azure ML run in, as its files say it. tests/end_to_end installs the packages."""
+"""The files of the image that jobs on Azure ML run in. tests/end_to_end installs the packages."""
 
 import re
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training_job.drops import Drop, entry, manifest_of
-from training_job import archives, launch
+from training_job import launch
+from training_job.launcher import archives
 
 
 def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
@@ -279,7 +280,7 @@ def test_an_error_that_nobody_foresaw_is_in_the_manifest(drop: Drop, monkeypatch
     drop.write()
     monkeypatch.chdir(drop.root)
     monkeypatch.setenv("KEDJA_METRICS", "")  # main sets it
-    monkeypatch.setattr(archives, "unpacked", fail)
+    monkeypatch.setattr(archives, "unpack", fail)
     assert launch.main(drop.command("python", "train.py")[3:]) == 1
     written = manifest_of(drop.root)
     assert (written["result"], written["exit_code"]) == ("failed", 1)
@@ -295,7 +296,7 @@ def test_an_mlflow_that_fails_is_one_warning(drop: Drop) -> None:
         MLFLOW_RUN_ID="x",
     )
     assert (ended.code, ended.metrics) == (0, {"a": 1.0})
-    assert ended.errors.count("do not reach MLflow") == 1
+    assert ended.errors.count("cannot be sent to MLflow") == 1
 
 
 def test_code_is_the_folder_that_a_script_runs_from(drop: Drop) -> None:

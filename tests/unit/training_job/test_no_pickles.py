@@ -1,4 +1,4 @@
-"""No pickle is ever loaded: hostile ones are planted wherever a file of arrays is read, and none of them runs."""
+"""Pickles are never loaded: hostile ones in every file of arrays that is read do not run."""
 
 import ast
 import io
@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import training_job
-from training_job import checkpoints, dropped_datasets, model_file
-from training_job.datasets import load
+from training_job import checkpoints
 from training_job.errors import DatasetError, ModelError, TrainingJobError
+from training_job.hooks import dataset_hooks
+from training_job.trainer import model_file
+from training_job.trainer.datasets.finder import load
 
 SOURCES = sorted(Path(training_job.__file__).parent.rglob("*.py"))
 LOADERS = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
@@ -124,7 +126,7 @@ def test_in_a_batch_of_cifar(tmp_path: Path, trace: Path, wrap: Callable[[object
     path = tmp_path / "data_batch_1"
     path.write_bytes(pickle.dumps(wrap(Hostile(trace)), protocol=2))
     with pytest.raises(TrainingJobError, match="is no batch of CIFAR"):
-        dropped_datasets._load(path)
+        dataset_hooks._load(path)
     assert not trace.exists()
 
 
@@ -140,5 +142,5 @@ def test_numpy_is_told_each_time_and_only_cifar_reads_pickles() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 modules = [alias.name for alias in node.names] + [getattr(node, "module", None)]
                 unpicklers += [source.name for module in modules if module in LOADERS]
-    assert unpicklers == ["dropped_datasets.py"]
+    assert unpicklers == ["dataset_hooks.py"]
     assert len(SOURCES) > 40

@@ -1,4 +1,4 @@
-"""Scripts and data of odd names, on the node as in storage."""
+"""Scripts and data with unusual names, on the node as in storage."""
 
 import pytest
 

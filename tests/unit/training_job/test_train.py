@@ -1,4 +1,4 @@
-"""The built-in trainer's options, and how it goes on after it was ended."""
+"""The built-in trainer's options, and how it continues after an interruption."""
 
 import io
 import json
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from tests.unit.training_job.drops import ROOT, Drop
-from training_job import networks, plots, score, train
+from training_job import score, train
 from training_job.errors import ModelError
-from training_job.training import SCHEDULES, Epoch
+from training_job.trainer import networks, plots
+from training_job.trainer.loop import SCHEDULES, Epoch
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ HOLD = """
     import os, select, signal
     import chainer
     from training_job import checkpoints
-    from training_job.progress import ProgressBar
+    from training_job.trainer.progress import ProgressBar
 
     class Unused(chainer.Chain):
         pass
@@ -231,7 +232,7 @@ HOLD = """
     def hold(bar, number, done):
         if str(number) != os.environ.get("HOLD_AT"):
             return
-        checkpoints._MOST_OF_TIME = 0
+        checkpoints._MIN_TRAINING_RATIO = 0
         if done > 0.2:
             signal.set_wakeup_fd(wake)
             print("held", flush=True)

@@ -25,7 +25,7 @@ def test_up_becomes_the_local_stack_with_the_same_options(run: Run, mocker: Mock
     run("up", "--blob-port", "11000", "--help")
     program, words, environment = become.call_args.args
     assert program == sys.executable
-    assert words[1:] == ["-m", "local_azure.up", "--blob-port", "11000", "--help"]
+    assert words[1:] == ["-m", "local_azure.stack.supervisor", "--blob-port", "11000", "--help"]
     assert environment["PYTHONPATH"]
 
 

@@ -1,0 +1,1 @@
+"""A local Event Grid: topics, subscriptions, and deliveries to queues and webhooks."""

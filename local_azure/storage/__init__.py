@@ -1,0 +1,1 @@
+"""The local storage account: Azurite, and a proxy that adds the events it lacks."""

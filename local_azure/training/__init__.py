@@ -1,0 +1,1 @@
+"""A local training service: jobs as processes, with MLflow for metrics and models."""

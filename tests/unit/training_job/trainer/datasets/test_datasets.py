@@ -1,0 +1,287 @@
+import gzip
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training_job.errors import DatasetError
+from training_job.trainer.datasets.finder import load
+from training_job.trainer.datasets.table import hold_out, make_table
+
+
+def table_of(count: int = 20, classes: int = 2) -> tuple[Any, Any]:
+    return np.arange(count * 3, dtype=np.float32).reshape(count, 3), np.arange(count) % classes
+
+
+def save_npz(folder: Path, name: str = "data.npz", **arrays: Any) -> Path:  # noqa: ANN401 - arrays
+    path = folder / name
+    np.savez(path, **arrays)
+    return path
+
+
+def idx(array: Any, kind: int = 8) -> bytes:  # noqa: ANN401 - an array
+    content: bytes = array.tobytes()
+    return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + content
+
+
+def save_idx(folder: Path, part: str, count: int, *, packed: bool) -> None:
+    x: Any = np.arange(count * 6, dtype=np.uint8).reshape(count, 2, 3)
+    y: Any = (np.arange(count) % 2).astype(np.uint8)
+    for name, array in ((f"{part}-images-idx3-ubyte", x), (f"{part}-labels-idx1-ubyte", y)):
+        content = idx(array)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content)) if packed else (folder / name).write_bytes(content)
+
+
+def test_an_archive_is_split_by_class(tmp_path: Path) -> None:
+    x, y = table_of(50, 5)
+    save_npz(tmp_path, x=x, y=y)
+    split = load(tmp_path)
+    assert (split.train.x.shape, split.train.x.dtype, split.train.y.dtype) == ((40, 3), np.float32, np.int32)
+    assert split.train.classes == ("0", "1", "2", "3", "4")
+    assert np.bincount(split.held_out.y).tolist() == [2] * 5
+    seen = np.concatenate([split.train.x, split.held_out.x])
+    assert sorted(seen[:, 0].tolist()) == x[:, 0].tolist()
+
+
+def test_the_split_is_the_same_for_a_seed(tmp_path: Path) -> None:
+    x, y = table_of(50, 5)
+    save_npz(tmp_path, x=x, y=y)
+    first, same, other = (load(tmp_path, seed=seed).held_out.x.tolist() for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("x_train", "y_train")])
+def test_test_data_of_an_archive_is_held_out(tmp_path: Path, names: tuple[str, str]) -> None:
+    x, y = table_of()
+    save_npz(tmp_path, **{names[0]: x, names[1]: y, "x_test": x[:5], "y_test": y[:5]})
+    split = load(tmp_path)
+    assert (len(split.train), len(split.held_out)) == (20, 5)
+
+
+def test_a_file_is_as_good_as_its_folder(tmp_path: Path) -> None:
+    x, y = table_of()
+    assert len(load(save_npz(tmp_path, x=x, y=y)).train) == 16
+
+
+def test_train_and_test_archives(tmp_path: Path) -> None:
+    x, y = table_of()
+    save_npz(tmp_path, "train.npz", x=x, y=y)
+    save_npz(tmp_path, "test.npz", x=x[:4], y=y[:4])
+    split = load(tmp_path)
+    assert (len(split.train), len(split.held_out)) == (20, 4)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_pairs(tmp_path: Path, packed: bool) -> None:  # noqa: FBT001 - a parameter
+    save_idx(tmp_path, "train", 10, packed=packed)
+    save_idx(tmp_path, "t10k", 4, packed=packed)
+    split = load(tmp_path)
+    assert (split.train.x.shape, split.train.x.dtype, split.held_out.x.shape) == ((10, 2, 3), np.uint8, (4, 2, 3))
+    assert split.train.x[1].tolist() == [[6, 7, 8], [9, 10, 11]]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_csv(tmp_path: Path, packed: bool) -> None:  # noqa: FBT001 - a parameter
+    text = "a,b,label\r\n" + "".join(f"{i},{i / 2},{i % 2}\r\n" for i in range(10))
+    path = tmp_path / ("data.csv.gz" if packed else "data.csv")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    split = load(tmp_path)
+    assert (split.train.x.shape, split.held_out.x.shape) == ((8, 2), (2, 2))
+
+
+def test_csv_with_class_names(tmp_path: Path) -> None:
+    (tmp_path / "iris.csv").write_text("a,kind\n" + "1,setosa\n2,virginica\n" * 5)
+    split = load(tmp_path)
+    assert split.train.classes == ("setosa", "virginica")
+    assert set(split.train.x[split.train.y == 1].ravel().tolist()) == {2.0}
+
+
+def save_pictures(folder: Path, mode: str = "L", size: tuple[int, int] = (4, 3)) -> None:
+    for label, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True)
+        for index in range(5):
+            Image.new(mode, size, 100 * label if mode == "L" else (100 * label, 0, 0)).save(
+                folder / name / f"{index}.png"
+            )
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("L", (3, 4)), ("RGB", (3, 3, 4))])
+def test_folders_of_pictures(tmp_path: Path, mode: str, shape: tuple[int, ...]) -> None:
+    save_pictures(tmp_path, mode)
+    (tmp_path / "_SUCCESS").touch()
+    split = load(tmp_path)
+    assert (split.train.classes, split.train.x.shape) == (("cat", "dog"), (8, *shape))
+    assert split.train.x[split.train.y == 1].max() == 100
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_pictures_of_more_than_8_bits_are_refused(tmp_path: Path, mode: str) -> None:
+    save_pictures(tmp_path)
+    Image.new(mode, (4, 3), 300).save(tmp_path / "dog/1.tif")
+    with pytest.raises(DatasetError, match=rf"dog/1\.tif is a picture of Pillow's mode '{mode}': 8 bits a value"):
+        load(tmp_path)
+
+
+def test_folders_of_pictures_to_train_and_to_test(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "train")
+    save_pictures(tmp_path / "test")
+    split = load(tmp_path)
+    assert (len(split.train), len(split.held_out)) == (10, 10)
+
+
+def test_pictures_with_channels_last_are_turned() -> None:
+    table = make_table(np.zeros((4, 8, 6, 3), np.uint8), [0, 1, 0, 1], source="x.npz")
+    assert table.x.shape == (4, 3, 8, 6)
+
+
+X, Y = table_of(8)
+BAD_ARRAYS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "no arrays": ({"a": X}, "data.npz holds a: arrays x and y are expected"),
+    "text": ({"x": X.astype(str), "y": Y}, "'x' of data.npz holds <U32: numbers are expected"),
+    "pickle": ({"x": X.astype(object), "y": Y}, "'x' of data.npz holds pickled Python objects"),
+    "nan": ({"x": np.where(X == 10, np.nan, X), "y": Y}, "'x' of data.npz holds nan in row 3 at (1,)"),
+    "infinite": ({"x": np.where(X == 10, np.inf, X), "y": Y}, "'x' of data.npz holds inf in row 3 at (1,)"),
+    "too big": ({"x": np.where(X == 10, 1e300, X.astype(float)), "y": Y}, "'x' of data.npz holds inf in row 3"),
+    "lengths": ({"x": X, "y": Y[:7]}, "'x' of data.npz has 8 examples and 'y' of data.npz has 7"),
+    "flat": ({"x": X[:, 0], "y": Y}, "'x' of data.npz has shape (8,)"),
+    "empty": ({"x": X[:0], "y": Y[:0]}, "'x' of data.npz has shape (0, 3)"),
+    "one class": ({"x": X, "y": Y * 0}, "data.npz holds one class only (0)"),
+    "gap": ({"x": X, "y": Y * 2}, "data.npz has no example of class 1, but of 2"),
+    "from one": ({"x": X, "y": Y + 1}, "data.npz has no example of class 0, but of 2: number the classes 0 to 1"),
+    "negative": ({"x": X, "y": Y - 1}, "'y' of data.npz holds the label -1 in row 0"),
+    "fraction": ({"x": X, "y": Y + 0.5}, "'y' of data.npz holds the label 0.5 in row 0"),
+    "nan label": ({"x": X, "y": np.where(Y == 1, np.nan, Y)}, "'y' of data.npz holds the label nan in row 1"),
+    "one hot": ({"x": X, "y": np.eye(2)[Y]}, "'y' of data.npz has shape (8, 2): one label"),
+    "text label": ({"x": X, "y": Y.astype(str)}, "'y' of data.npz holds <U21: whole numbers"),
+    "lone test": ({"x": X, "y": Y, "x_test": X}, "data.npz holds x_test alone"),
+    "test shape": ({"x": X, "y": Y, "x_test": X[:, :2], "y_test": Y}, "an example of data.npz has shape (2,)"),
+    "test class": ({"x": X, "y": Y, "x_test": X, "y_test": Y * 2}, "data.npz has class 2, which data.npz does not"),
+    "one of a class": ({"x": X[:3], "y": [0, 0, 1]}, "class 1 of data.npz has one example"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays_are_named(tmp_path: Path, name: str) -> None:
+    arrays, message = BAD_ARRAYS[name]
+    save_npz(tmp_path, **arrays)
+    with pytest.raises(DatasetError) as raised:
+        load(tmp_path)
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+
+
+IDX_X = idx(np.zeros((4, 2, 3), np.uint8))
+IDX_Y = idx(np.arange(4, dtype=np.uint8) % 2)
+TRAIN_X, TRAIN_Y = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+BAD_FILES: Mapping[str, tuple[Mapping[str, bytes], str]] = {
+    "nothing": ({}, "the data holds nothing"),
+    "unknown": ({"a.txt": b""}, "the data holds a.txt: one .npz"),
+    "two archives": ({"a.npz": b"", "b.npz": b""}, "the data holds 2 .npz files"),
+    "no archive": ({"a.npz": b"junk"}, "a.npz is no .npz archive"),
+    "no idx": ({TRAIN_X: b"junk", TRAIN_Y: IDX_Y}, f"{TRAIN_X} is no IDX file"),
+    "short idx": ({TRAIN_X: IDX_X[:-1], TRAIN_Y: IDX_Y}, f"{TRAIN_X} has 39 bytes; its header says (4, 2, 3)"),
+    "idx header": ({TRAIN_X: IDX_X[:9], TRAIN_Y: IDX_Y}, f"{TRAIN_X} is truncated"),
+    "idx alone": ({TRAIN_X: IDX_X}, f"{TRAIN_X} is there, but no train-labels file"),
+    "idx twice": ({TRAIN_X: IDX_X, TRAIN_X + ".gz": b"", TRAIN_Y: IDX_Y}, f"{TRAIN_X} and {TRAIN_X}.gz are there"),
+    "idx no gzip": ({TRAIN_X + ".gz": b"junk", TRAIN_Y: IDX_Y}, f"{TRAIN_X}.gz cannot be unpacked"),
+    "short gzip": ({TRAIN_X + ".gz": gzip.compress(IDX_X)[:-9], TRAIN_Y: IDX_Y}, f"{TRAIN_X}.gz cannot be unpacked"),
+    "only test": ({"t10k-images-idx3-ubyte": IDX_X, "t10k-labels-idx1-ubyte": IDX_Y}, "there are IDX files to test"),
+    "csv cell": ({"a.csv": b"p,q,label\n1,2,0\n3,x,1\n"}, "line 3 of a.csv has 'x' in column 'q'"),
+    "csv gap": ({"a.csv": b"p,q,label\n1,2,0\n3,,1\n"}, "line 3 of a.csv has '' in column 'q'"),
+    "csv nan": ({"a.csv": b"p,label\n1,0\nnan,1\n"}, "'values' of a.csv holds nan in row 1"),
+    "csv short row": ({"a.csv": b"p,q,label\n1,2,0\n3,1\n"}, "line 3 of a.csv has 2 values; its header names 3"),
+    "csv short rows": ({"a.csv": b"p,q,label\n1,2\n3,1\n"}, "a.csv has 2 values in each row and 3 names"),
+    "csv no header": ({"a.csv": b"1,0\n2,1\n"}, "a.csv has no header"),
+    "csv no rows": ({"a.csv": b"p,label\n"}, "a.csv has a header and no rows"),
+    "csv one column": ({"a.csv": b"label\n1\n"}, "a.csv has 1 column(s)"),
+    "csv label": ({"a.csv": b"p,label\n1,0\n2,cat\n"}, "line 3 of a.csv has the label 'cat' in column 'label'"),
+    "csv bytes": ({"a.csv": b"p,label\n1,\xff\n"}, "a.csv is no UTF-8 text: byte 10"),
+    "csv gzip": ({"a.csv.gz": b"p,label\n"}, "a.csv.gz cannot be unpacked"),
+    "no picture": ({"cat/a.png": b"junk", "dog/a.png": b""}, "cat/a.png cannot be read as a picture"),
+    "empty class": ({"cat/a.txt": b""}, "folder cat holds no picture"),
+    "no classes": ({"train/a.png": b"", "test/a.png": b""}, "train holds no folder of pictures"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_named(tmp_path: Path, name: str) -> None:
+    files, message = BAD_FILES[name]
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(DatasetError) as raised:
+        load(tmp_path)
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_a_truncated_archive(tmp_path: Path, cut: float) -> None:
+    path = save_npz(tmp_path, x=X, y=Y)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
+    with pytest.raises(DatasetError, match=r"data\.npz is no \.npz archive, or is truncated"):
+        load(tmp_path)
+
+
+def test_a_damaged_archive(tmp_path: Path) -> None:
+    path = save_npz(tmp_path, x=np.zeros((100, 100)), y=np.arange(100) % 2)
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"'x' of data\.npz is damaged or truncated"):
+        load(tmp_path)
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return exec, ("raise SystemExit('it was run')",)
+
+    save_npz(tmp_path, x=np.array([Bomb()]), y=[0])
+    with pytest.raises(DatasetError, match="never loaded"):
+        load(tmp_path)
+
+
+def test_pictures_of_two_sizes(tmp_path: Path) -> None:
+    save_pictures(tmp_path)
+    Image.new("L", (5, 5)).save(tmp_path / "dog/0.png")
+    with pytest.raises(DatasetError, match=r"dog/0\.png is 5x5 and the first picture is 4x3"):
+        load(tmp_path)
+
+
+def test_a_truncated_picture(tmp_path: Path) -> None:
+    save_pictures(tmp_path, size=(40, 30))
+    path = tmp_path / "dog/0.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=r"dog/0\.png cannot be read as a picture"):
+        load(tmp_path)
+
+
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="does not exist"):
+        load(tmp_path / "no")
+
+
+def test_a_small_class_is_held_out_too() -> None:
+    split = hold_out(make_table(np.zeros((12, 1)), [0] * 10 + [1] * 2, source="x"))
+    assert np.bincount(split.held_out.y).tolist() == [2, 1]
+
+
+def test_data_may_lie_one_folder_deeper(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (4, 3), number).save(tmp_path / "pictures" / name / f"{number}.png")
+    assert load(tmp_path).train.classes == ("a", "b")
+
+
+def test_a_folder_of_pictures_alone_is_one_class(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Image.new("L", (4, 3)).save(tmp_path / "a" / "0.png")
+    with pytest.raises(DatasetError, match="holds one class only"):
+        load(tmp_path)

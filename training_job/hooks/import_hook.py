@@ -1,0 +1,77 @@
+"""Patches modules when they are imported."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import NamedTuple
+
+Patcher = Callable[[ModuleType], contextlib.AbstractContextManager[None]]
+"""Takes the module that is being imported. Entered before its code runs, left afterwards."""
+
+
+class Patch(NamedTuple):
+    """A patch of one module."""
+
+    module: str
+    """The full name of the module whose import applies the patch."""
+    symptom: str
+    """What does not work without the patch."""
+    since: str
+    """The version that introduced the problem."""
+    fix: str
+    """What the patch does."""
+    apply: Patcher
+
+
+class PatchFinder(MetaPathFinder):
+    """Wraps the specs that other finders return for the modules of `patches`."""
+
+    def __init__(self, patches: Iterable[Patch]) -> None:
+        self._patchers: dict[str, list[Patcher]] = {}
+        for patch in patches:
+            self._patchers.setdefault(patch.module, []).append(patch.apply)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the other finders' spec with a patching loader, or None for a module without patches."""
+        patchers = self._patchers.get(fullname)
+        if patchers is None:
+            return None
+        for finder in sys.meta_path:
+            if finder is self:
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                _wrap(spec, patchers)
+                return spec
+        return None
+
+
+def _wrap(spec: ModuleSpec, patchers: Sequence[Patcher]) -> None:
+    """Run the patchers around the execution of the module.
+
+    The loader object stays the same, as `inspect` and `pkgutil` use it, so the method is set on the instance. A loader
+    of a path-based finder belongs to one module only.
+    """
+    loader = spec.loader
+    if loader is None:
+        return
+    run_module = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        with contextlib.ExitStack() as stack:
+            for patcher in patchers:
+                stack.enter_context(patcher(module))
+            run_module(module)
+
+    loader.exec_module = exec_module  # type: ignore[method-assign]
+
+
+def install(finder: MetaPathFinder) -> None:
+    """Put the finder before all others. Installing the same finder again has no effect."""
+    if finder not in sys.meta_path:
+        sys.meta_path.insert(0, finder)

@@ -1,0 +1,19 @@
+"""Hooks that are installed in every Python process of a job, before the script runs."""
+
+import sys
+from types import TracebackType
+
+from training_job import metrics
+from training_job.hooks import azureml_v1
+
+
+def install() -> None:
+    """Serve `azureml.core`, and report the exception that ends the process to `launch`."""
+    azureml_v1.install()
+    show = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        show(kind, error, traceback)
+        metrics.failure(f"{kind.__name__}: {error}")
+
+    sys.excepthook = excepthook

@@ -1,0 +1,169 @@
+"""Reads the records of the script's processes (see `training_job.metrics`) and sends them to the job's MLflow run.
+
+A separate thread sends them in batches. If MLflow cannot be reached, the job continues: a warning is logged once, and
+sending is tried again periodically and at the end. Records that MLflow refuses are skipped with a warning. The last
+values are in the manifest in any case.
+
+The command's arguments are sent as parameters when the script has ended, except for names that the script has logged
+itself: a parameter can be written once, and the script's own `mlflow.log_param` must not fail.
+"""
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from training_job.tracking.client import Metric
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 1.0
+_RETRY_SECONDS = 30.0
+_BATCH = 1000  # MLflow's limit for one request: https://mlflow.org/docs/latest/rest-api.html#log-batch
+_PARAMS, _TAGS = 100, 100
+
+
+@dataclass
+class Records:
+    """The records so far: metrics in order, tags, and the last reported failure."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    failure: str | None = None
+    refused: bool = False
+
+    def latest(self) -> dict[str, float]:
+        """Return the last value of each metric, without those that are nan or infinite."""
+        values = {metric.name: metric.value for metric in self.metrics}
+        return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+class Reader:
+    """Reads the growing file of records. Invalid lines are skipped, with one warning."""
+
+    def __init__(self, file: Path) -> None:
+        self.records = Records()
+        self._file = file
+        self._offset = 0
+        self._warned = False
+
+    def read(self) -> None:
+        """Read the complete lines that were added since the last call."""
+        try:
+            with self._file.open("rb") as stream:
+                stream.seek(self._offset)
+                content = stream.read()
+        except FileNotFoundError:
+            return
+        end = content.rfind(b"\n") + 1
+        self._offset += end
+        for line in content[:end].splitlines():
+            try:
+                self._take(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+                if not self._warned:
+                    logger.warning("a line in KEDJA_METRICS is no record and is skipped: %.200r", line)
+                self._warned = True
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        if "metric" in record:
+            step, at = record.get("step"), record.get("time")
+            self.records.metrics.append(
+                Metric(
+                    name=str(record["metric"]),
+                    value=float(record["value"]),
+                    step=0 if step is None else int(step),
+                    time=int(time.time() * 1000) if at is None else int(at),
+                )
+            )
+        elif "tag" in record:
+            self.records.tags[str(record["tag"])] = str(record["value"])
+        elif "failure" in record:
+            self.records.failure = str(record["failure"])
+            self.records.refused = bool(record.get("refused", False))
+        else:
+            raise KeyError("metric")
+
+
+class Sink(Protocol):
+    """Receives the records of a run."""
+
+    def send(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
+        """Send one batch. Any exception means that it was not received."""
+
+    def send_parameters(self, parameters: Mapping[str, str]) -> None:
+        """Send the parameters that the run does not have yet. Any exception means that they were not received."""
+
+
+class RunLog:
+    """Forwards the records of a job to a sink, from `start` to `close`."""
+
+    def __init__(self, file: Path, sink: Sink | None) -> None:
+        self._reader = Reader(file)
+        self._sink = sink
+        self._sent = 0
+        self._params: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
+        self._sent_tags: dict[str, str] = {}
+        self._next_try = 0.0
+        self._warned = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    @property
+    def records(self) -> Records:
+        """The records that have been read so far."""
+        return self._reader.records
+
+    def start(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Start the thread. `tags` are sent first, `params` at the end."""
+        self._params = dict(list(params.items())[:_PARAMS])
+        self._tags = dict(tags)
+        self._thread.start()
+
+    def drain(self) -> Records:
+        """Stop the thread, read the remaining records, and return all of them."""
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._reader.read()
+        return self.records
+
+    def close(self) -> None:
+        """Read the records that were added since `drain`, and send all that have not been sent."""
+        self._reader.read()
+        self._next_try = 0.0
+        self._flush(parameters=self._params)
+
+    def _follow(self) -> None:
+        while not self._ended.wait(_POLL_SECONDS):
+            self._reader.read()
+            self._flush()
+
+    def _flush(self, parameters: Mapping[str, str] | None = None) -> None:
+        if self._sink is None or time.monotonic() < self._next_try:
+            return
+        metrics = self.records.metrics
+        try:
+            while self._sent < len(metrics) or self._new_tags():
+                batch = metrics[self._sent : self._sent + _BATCH - _TAGS]
+                tags = dict(list(self._new_tags().items())[:_TAGS])
+                self._sink.send(batch, tags)
+                self._sent += len(batch)
+                self._sent_tags |= tags
+            if parameters:
+                self._sink.send_parameters(parameters)
+        except Exception as error:  # noqa: BLE001 - no job may fail because of the server
+            self._next_try = time.monotonic() + _RETRY_SECONDS
+            if not self._warned:
+                logger.warning("metrics cannot be sent to MLflow, and the job continues without: %s", error)
+            self._warned = True
+
+    def _new_tags(self) -> dict[str, str]:
+        wanted = self._tags | self.records.tags
+        return {name: value for name, value in wanted.items() if self._sent_tags.get(name) != value}
