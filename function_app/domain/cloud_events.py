@@ -52,5 +52,5 @@ class Publisher(Protocol):
 
         Raises:
             PublishingFailed: where they were not accepted, or not all.
-            AnnouncementsRefused: where all were accepted but those that the topic will not take as they are.
+            EventsRejected: where all were accepted but those that the topic will not take as they are.
         """

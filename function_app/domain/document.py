@@ -38,4 +38,4 @@ class Document(BaseModel):
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
             what_to_do = "Restore an earlier version of this blob."
-            raise Unreadable(f"{container}/{name} is no {cls.__name__.lower()}: {reason}. {what_to_do}") from error
+            raise Unreadable(f"{container}/{name} cannot be read: {reason}. {what_to_do}") from error

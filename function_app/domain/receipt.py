@@ -255,7 +255,7 @@ class Receipt(Document):
         """Return the receipt in its next status, or as it is where nothing is new.
 
         Raises:
-            IllegalMove: where the status cannot follow the present one.
+            IllegalTransition: where the status cannot follow the present one.
         """
         if status == self.status and reason == self.reason:
             return self

@@ -35,7 +35,7 @@ class ScriptArchives:
         """Return the drop with what its archives hold, or with the reason why one is refused.
 
         Raises:
-            ChangedMeanwhile: where one is no longer what was listed.
+            SourceChanged: where one is no longer what was listed.
         """
         archives = [file for file in drop.scripts if is_top_archive(file.name)]
         if not archives:
@@ -52,7 +52,7 @@ class ScriptArchives:
         """Write what the drop's archives hold into its snapshot; what is there already is left.
 
         Raises:
-            ChangedMeanwhile: as `opened`.
+            SourceChanged: as `opened`.
         """
         if not drop.unpacked:
             return

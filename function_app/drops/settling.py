@@ -157,8 +157,8 @@ class Settler:
         identifies a request that wants one attempt in any case: what it claims says so, and is not claimed again.
 
         Raises:
-            NothingNew: where nothing was written since the experiment's latest drop, and it was not asked for.
-            ChangedMeanwhile, CopyUnderWay, ReceiptBusy: look again later.
+            NoNewFiles: where nothing was written since the experiment's latest drop, and it was not asked for.
+            SourceChanged, CopyPending, ReceiptBusy: look again later.
         """
         check_not_deleting(self.blobs, drop.experiment)
         if isinstance(spec, InvalidJobSpec):

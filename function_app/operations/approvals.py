@@ -62,7 +62,7 @@ class ApprovalService:
         """Take the drop up again, as it was asked for, if what lies there is still that drop.
 
         Raises:
-            ChangedMeanwhile, CopyUnderWay, ReceiptBusy, TrainingServiceUnavailable: look again later.
+            SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnavailable: look again later.
         """
         receipt = self.receipts.find(request.experiment, request.drop)
         if receipt is None:

@@ -83,7 +83,7 @@ class JobCommands:
             NotFound: where nothing was dropped.
             RoleMissing: where the caller may not set a key.
             ModelNotShared: if the model is another experiment's.
-            ChangedMeanwhile, CopyUnderWay: try again.
+            SourceChanged, CopyPending: try again.
         """
         drop, spec = self._drop(request, code=code)
         forced = (identity or secrets.token_hex(32)) if force else None

@@ -89,7 +89,7 @@ class Approvals:
         """Return the SHA-256, in hex, of the code that a drop brings; None where it brings none, or none is asked for.
 
         Raises:
-            ChangedMeanwhile: where a script is no longer what was listed.
+            SourceChanged: where a script is no longer what was listed.
         """
         code = dict(_code_of(spec))
         if not self.required or not (drop.scripts or code):

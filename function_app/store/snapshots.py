@@ -142,8 +142,8 @@ class Snapshots:
         """Copy the scripts, server-side, each as it was when the drop was listed.
 
         Raises:
-            ChangedMeanwhile: where one is no longer what was listed.
-            CopyUnderWay: where storage has not finished yet.
+            SourceChanged: where one is no longer what was listed.
+            CopyPending: where storage has not finished yet.
         """
         prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
         there = {item.name: item for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}

@@ -1,4 +1,4 @@
-"""Each move that MOVES allows is one that some way of a drop makes: the table has no line that nobody walks."""
+"""Each move that TRANSITIONS allows is one that some way of a drop makes: the table has no line that nobody walks."""
 
 import itertools
 from collections.abc import Callable

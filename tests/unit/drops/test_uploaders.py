@@ -17,7 +17,7 @@ class Records:
     links: dict[tuple[str, str], tuple[str, datetime]] = field(factory=dict)
     asked: list[str] = field(factory=list)
 
-    def of(self, experiment: str) -> Links:
+    def latest_links(self, experiment: str) -> Links:
         self.asked.append(experiment)
         return self.links
 

@@ -87,7 +87,7 @@ class TestDrops:
     def test_of_one_experiment_of_very_many_are_read_part_by_part(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 20)
+        monkeypatch.setattr("function_app.http.paging.receipts.MAX_LIST_PAGE", 20)
         monkeypatch.setattr("function_app.http.paging.receipts._READS", (5, 20, 20))
         index(world, "secret", 200, age=0)
         index(world, "mine", 30, age=20_000)

@@ -79,7 +79,7 @@ def test_the_lease_of_a_host_that_was_killed_is_waited_for_with_longer_and_longe
 
 def test_one_that_cannot_be_read_says_where_it_is(champions: Champions, blobs: MemoryBlobs) -> None:
     blobs.upload(naming.MODELS, naming.champion_blob("digits"), b"{")
-    with pytest.raises(Unreadable, match=r"models/digits/champion\.json is no champion: Invalid JSON"):
+    with pytest.raises(Unreadable, match=r"models/digits/champion\.json cannot be read: Invalid JSON"):
         champions.challenge(champion("1", 10), None)
 
 

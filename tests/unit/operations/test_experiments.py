@@ -17,8 +17,8 @@ from tests.unit.interleaving import Meanwhile, host
 from tests.unit.simulation import World
 from tests.unit.ways import reconcile, rest, wait
 
-IN_FLIGHT = Timing().max_function_runtime
-LATER = IN_FLIGHT + 60
+MAX_FUNCTION_RUNTIME = Timing().max_function_runtime
+LATER = MAX_FUNCTION_RUNTIME + 60
 
 
 def train(world: World, times: int = 2) -> None:
@@ -60,7 +60,7 @@ CHAMPION = ["digits/2/manifest.json", "digits/2/model.npz", "digits/champion.jso
 def test_the_grace_is_as_long_as_a_function_may_run() -> None:
     host_json = json.loads(Path("host.json").read_text())
 
-    assert host_json["functionTimeout"] == f"0{timedelta(seconds=IN_FLIGHT)}"
+    assert host_json["functionTimeout"] == f"0{timedelta(seconds=MAX_FUNCTION_RUNTIME)}"
 
 
 class TestDelete:
@@ -109,7 +109,7 @@ class TestDelete:
         train(world)
         before = remains(world)
         delete(world)
-        world.clock.advance(IN_FLIGHT - 60)
+        world.clock.advance(MAX_FUNCTION_RUNTIME - 60)
         world.reconcile()
 
         assert set(remains(world)) == {*before, ".deleting/digits"}

@@ -254,18 +254,18 @@ class TestIsolation:
         world.blobs.upload(container, name, b"{")
         rounds(world)
         assert world.receipt("zzz").status is Status.REGISTERED
-        assert f"{place} is no {'champion' if 'champion' in place else 'latest'}: Invalid JSON" in caplog.text
+        assert f"{place} cannot be read: Invalid JSON" in caplog.text
 
     @pytest.mark.parametrize("broken", range(5))
     def test_of_a_part_of_the_round(
         self, world: World, broken: int, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
     ) -> None:
         parts = [
-            (Reconciler, "_open"),
-            (Reconciler, "_places"),
-            (Reconciler, "_strays"),
+            (Reconciler, "_open_receipts"),
+            (Reconciler, "_slots"),
+            (Reconciler, "_orphan_jobs"),
             (StaleMarkers, "send_again"),
-            (ApprovalService, "carry_on"),
+            (ApprovalService, "reconcile"),
         ]
         fails = parts.pop(broken)
         spies = [mocker.spy(*part) for part in parts]
@@ -304,7 +304,7 @@ class TestIsolation:
         queued = [world.receipt(folder) for folder in ("yyy", "zzz")]
         assert [receipt.status for receipt in queued] == [Status.QUEUED, Status.QUEUED]
         world.kedja.submitter.turns.admission.adopt({str(receipt.job): receipt.name for receipt in queued})
-        repaired = mocker.spy(JobQueue, "repair")
+        repaired = mocker.spy(JobQueue, "reconcile")
         world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", break_down))
         world.reconcile()
         assert [world.receipt(folder).status for folder in ("yyy", "zzz")] == [Status.SUBMITTING, Status.STARTING]

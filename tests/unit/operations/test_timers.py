@@ -103,7 +103,7 @@ class TestWalk:
         world.drop("scripts/digits/train.py", SCRIPT, times=0)
         world.training.unavailable = True
         began = world.clock()
-        monkeypatch.setattr(Experiments, "carry_on", lambda *_: world.clock.advance(600))
+        monkeypatch.setattr(Experiments, "reconcile", lambda *_: world.clock.advance(600))
         world.clock.advance(300)
         world.kedja.walk.run(id="a round")
 

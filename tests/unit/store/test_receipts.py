@@ -47,7 +47,7 @@ class TestLoad:
 
     def test_fails_where_something_else_lies_in_its_place(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         blobs.upload(naming.RECEIPTS, f"digits/{DROP}.json", b"{}")
-        with pytest.raises(Unreadable, match="is no receipt"):
+        with pytest.raises(Unreadable, match="cannot be read"):
             receipts.load("digits", DROP)
 
 

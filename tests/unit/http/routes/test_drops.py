@@ -162,7 +162,7 @@ def test_a_long_list_is_read_in_parts(world: World, drop: str) -> None:
 def test_a_token_tells_a_limited_caller_nothing_of_others(
     world: World, drop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 2)
+    monkeypatch.setattr("function_app.http.paging.receipts.MAX_LIST_PAGE", 2)
     make_receipts(world, drop, 5)
     for count in range(5):  # one between each two of them
         other = world.receipt("digits").with_(
@@ -230,7 +230,7 @@ def test_ten_thousand_receipts_are_listed_and_filtered_in_three_calls(world: Wor
 def test_an_experiment_of_very_many_is_read_by_time(
     world: World, client: Client, drop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("function_app.http.paging.receipts.MOST_LISTED", 3)
+    monkeypatch.setattr("function_app.http.paging.receipts.MAX_LIST_PAGE", 3)
     make_receipts(world, drop, 7)
     seen, after = [], ""
     while True:
