@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from function_app.errors import BlobNotFound, Unreadable
-from function_app.ports.storage import Blobs
+from function_app.errors import Unreadable
+from function_app.ports.storage import Blobs, read_if_there
 
 
 class Document(BaseModel):
@@ -29,9 +29,8 @@ class Document(BaseModel):
         Raises:
             Unreadable: where what lies there is no such document.
         """
-        try:
-            blob = blobs.read(container, name)
-        except BlobNotFound:
+        blob = read_if_there(blobs, container, name)
+        if blob is None:
             return None
         try:
             return cls.from_bytes(blob.data), blob.etag

@@ -9,6 +9,7 @@ from function_app.errors import BlobNotFound
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from function_app.ports.storage import Blobs
+from function_app.store.snapshots import SourceChanged
 
 SPEC_LIMIT = 256 * 1024
 """Bytes of job.yaml that are read; the parser refuses a longer one."""
@@ -43,16 +44,22 @@ class DroppedSpecs:
         return spec.with_conda_file(text)
 
     def _text(self, drop: Drop, name: str) -> bytes | None:
-        """Return a file that decides about the job; None where there is none."""
+        """Return a file that decides about the job, or None if the drop has none.
+
+        Raises:
+            SourceChanged: it was listed, and is not there.
+        """
         if any(file.name == name for one in drop.unpacked for file in one.files):
             content = self.archives.read(drop, name)
             return content[: SPEC_LIMIT + 1] if content is not None else None
-        if name == naming.JOB_YAML and drop.job_yaml is None:
+        is_listed = drop.job_yaml is not None if name == naming.JOB_YAML else name in {one.name for one in drop.scripts}
+        if not is_listed:
             return None
+        place = f"{drop.folder}/{name}"
         try:
-            return self.blobs.read(naming.SCRIPTS, f"{drop.folder}/{name}", limit=SPEC_LIMIT + 1).data
-        except BlobNotFound:
-            return None
+            return self.blobs.read(naming.SCRIPTS, place, limit=SPEC_LIMIT + 1).data
+        except BlobNotFound as error:
+            raise SourceChanged(f"{naming.SCRIPTS}/{place} changed while its drop was being read.") from error
 
 
 def canonical_of_invalid(drop: Drop) -> str:

@@ -94,11 +94,9 @@ class JobQueue:
         experiment, _, drop = name.partition("/")
         try:
             receipt = self.receipts.find(experiment, drop)
-            if receipt is None:
-                return self.receipts.is_deleted(experiment, drop)
         except Unreadable:
             return True  # nothing can be done for its job, and the others go on
-        return receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
+        return receipt is None or receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
     def _goes_on(self, receipt: Receipt) -> bool:
         """Return whether the receipt's job has begun and not ended, also by what was written since it was read."""

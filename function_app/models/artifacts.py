@@ -14,10 +14,9 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import Artifact
-from function_app.errors import BlobNotFound
 from function_app.models.job_result import MANIFEST as RESULT
 from function_app.models.job_result import JobResult
-from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, ensure_copied, iter_pages
+from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, ensure_copied, iter_pages, read_if_there
 from function_app.ports.training_service import BlobFolder
 
 MODEL_MANIFEST = "manifest.json"
@@ -56,10 +55,8 @@ class ModelManifest(Document):
     @classmethod
     def read(cls, blobs: Blobs, model: str, version: str) -> Self | None:
         """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
-        try:
-            return cls.from_bytes(blobs.read(naming.MODELS, cls.blob(model, version)).data)
-        except BlobNotFound:
-            return None
+        blob = read_if_there(blobs, naming.MODELS, cls.blob(model, version))
+        return cls.from_bytes(blob.data) if blob else None
 
     @staticmethod
     def blob(model: str, version: str) -> str:

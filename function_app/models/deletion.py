@@ -7,7 +7,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
-from function_app.errors import BlobNotFound, PreconditionFailed
+from function_app.errors import BlobNotFound, PreconditionFailed, StorageUnavailable
 from function_app.models.artifacts import MODEL_MANIFEST
 from function_app.models.champion import Champions
 from function_app.ports.storage import Blobs, iter_pages
@@ -93,8 +93,10 @@ class Deleter:
                 self.blobs.delete(naming.MODELS, manifest)
                 present = self.blobs.read(naming.MODELS, name).data
                 self.blobs.replace(naming.MODELS, name, present, lease=lease)
-        except BlobNotFound:  # no version has become the champion yet
-            self.blobs.delete(naming.MODELS, manifest)
+        except BlobNotFound as error:
+            if self.champions.find(model) is not None:
+                raise StorageUnavailable(f"{naming.MODELS}/{name} was not found, and is there.") from error
+            self.blobs.delete(naming.MODELS, manifest)  # no version has become the champion yet
         return True
 
     def delete_snapshot(self, experiment: str, drop: str) -> None:

@@ -9,9 +9,9 @@ from attrs import frozen
 from pydantic import AfterValidator, ValidationError
 
 from function_app.domain.document import Document
-from function_app.errors import BlobNotFound, KedjaError
+from function_app.errors import KedjaError
 from function_app.models.result_document import Malformed, OutputFile, read_result
-from function_app.ports.storage import Blobs
+from function_app.ports.storage import Blobs, read_if_there
 from function_app.ports.training_service import BlobFolder
 
 MANIFEST = ".kedja-manifest.json"
@@ -79,11 +79,11 @@ class JobResult:
         name = f"{outputs.prefix}{MANIFEST}"
         try:
             with _reading:
-                data = blobs.read(outputs.container, name, limit=LIMIT + 1).data
-                document = read_result(data, _Ending.model_fields, limit=LIMIT, metric=metric, files=files)
+                blob = read_if_there(blobs, outputs.container, name, limit=LIMIT + 1)
+                if blob is None:
+                    return None
+                document = read_result(blob.data, _Ending.model_fields, limit=LIMIT, metric=metric, files=files)
             ending = _Ending.model_validate(document.values)
-        except BlobNotFound:
-            return None
         except Malformed as error:
             raise UnreadableResult(f"{outputs.container}/{name} is no result of a job: {error}.") from error
         except ValidationError as error:

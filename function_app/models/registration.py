@@ -4,7 +4,6 @@ Everything here runs under a lease on the receipt, and every step finds what an 
 """
 
 import contextlib
-import functools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -156,9 +155,7 @@ class Registrar:
         Else nothing stays of what an earlier call began: its version is archived, and its copies are deleted.
         """
         copied = receipt.model
-        read = functools.partial(ModelManifest.read, self.blobs)
-        # Looked for twice: storage may miss a blob once, and without it the version goes.
-        manifest = read(copied.model, copied.version) or read(copied.model, copied.version) if copied else None
+        manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
         if copied and manifest:
             total = manifest.metrics_total or len(manifest.metrics)
             result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)

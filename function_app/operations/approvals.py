@@ -94,11 +94,7 @@ class ApprovalService:
                 self._send(_request(pending, again=False))
         elif receipt and receipt.status in RETRIED_BY_DROP and receipt.followed_by is None and not allowed:
             return  # it was dropped again: here is which digest it takes
-        elif note.age > timedelta(
-            seconds=self.timing.max_function_runtime
-        ) and (  # else its receipt may be about to come
-            receipt or self.receipts.is_deleted(pending.experiment, pending.drop)
-        ):
+        elif note.age > timedelta(seconds=self.timing.max_function_runtime):  # else its receipt may be about to come
             self.approvals.clear_pending(pending, etag=note.etag)
 
     def _take(self, receipt: Receipt) -> Receipt | None:

@@ -4,6 +4,7 @@
 tests use, to what is written here. Every call may raise StorageUnavailable.
 """
 
+import contextlib
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,6 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
 from attrs import frozen
+
+from function_app.errors import BlobNotFound
 
 
 class CopyStatus(enum.StrEnum):
@@ -218,3 +221,14 @@ def iter_pages_items(
         token = page.token
         if token is None:
             return
+
+
+def read_if_there(blobs: Blobs, container: str, name: str, *, limit: int | None = None) -> Blob | None:
+    """Return a blob, or its first `limit` bytes; None only if it was not found twice.
+
+    A single answer "not found" decides nothing: storage may give it for a blob that is there.
+    """
+    for _ in range(2):
+        with contextlib.suppress(BlobNotFound):
+            return blobs.read(container, name, limit=limit)
+    return None

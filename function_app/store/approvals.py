@@ -20,7 +20,7 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile, Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
-from function_app.ports.storage import Blobs, iter_pages, iter_pages_items
+from function_app.ports.storage import Blobs, iter_pages, iter_pages_items, read_if_there
 from function_app.store.receipts import Clock, utc_now
 from function_app.store.snapshots import SourceChanged
 
@@ -109,9 +109,10 @@ class Approvals:
         return self.find(pending.digest) is not None
 
     def find(self, digest: str) -> Approval | None:
+        blob = read_if_there(self.blobs, naming.RECEIPTS, _blob(digest))
         try:
-            found = Approval.from_bytes(self.blobs.read(naming.RECEIPTS, _blob(digest)).data)
-        except (BlobNotFound, ValidationError):
+            found = Approval.from_bytes(blob.data if blob else b"")
+        except ValidationError:
             return None
         return found if found.digest == digest else None
 

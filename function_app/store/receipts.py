@@ -89,10 +89,6 @@ class Receipts:
         except NotFound:
             return None
 
-    def is_deleted(self, experiment: str, drop: str) -> bool:
-        """Return whether there is no such receipt. It is looked for twice: storage may miss a blob once."""
-        return self.find(experiment, drop) is None and self.find(experiment, drop) is None
-
     def of_job(self, job: str) -> Receipt | None:
         """Return the receipt that has an attempt of this name, or None if there is none."""
         parts = naming.JOB_NAME.fullmatch(job)

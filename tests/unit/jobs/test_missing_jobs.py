@@ -7,7 +7,7 @@ from attrs import evolve
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.errors import JobRefused, TrainingServiceUnavailable, WorkspaceNotFound
+from function_app.errors import JobRefused, StorageUnavailable, TrainingServiceUnavailable, WorkspaceNotFound
 from function_app.jobs.missing_jobs import is_missing
 from function_app.operations.service import Kedja
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus
@@ -351,6 +351,38 @@ class TestStorage:
         world.blobs.missed_once = {manifest}
         rounds(world, 1)
         assert (world.receipt().status, len(world.training.current())) == (Status.REGISTERED, 1)
+
+    def test_that_misses_job_yaml_once_trains_nothing_with_the_defaults(self, world: World) -> None:
+        world.drop("scripts/digits/job.yaml", b"comand: python train.py\n")
+        world.drop_digits()
+        world.blobs.missed_once = {(naming.SCRIPTS, "digits/job.yaml")}
+        world.rest()
+        assert (world.receipt().status, world.training.jobs) == (Status.REJECTED, {})
+
+    def test_that_misses_the_result_of_a_failed_job_once_trains_it_no_second_time(self) -> None:
+        world = World.make(max_preemptions=5)
+        job = submitted(world, JobStatus.RUNNING)
+        folder = world.training.outputs(job.name)
+        world.blobs.missed_once = {(folder.container, f"{folder.prefix}.kedja-manifest.json")}
+        world.run_job(job.name, exit_code=3)
+        assert (world.receipt().status, len(world.receipt().attempts)) == (Status.FAILED, 1)
+
+    def test_that_misses_an_approval_once_rejects_nothing(self) -> None:
+        world = World.make(approvals="required")
+        world.drop_digits()
+        world.rest()
+        digest = str(world.receipt().received.code_sha256)
+        world.kedja.approver.approve(digest, by="ada", note=None)
+        world.blobs.missed_once = {(naming.RECEIPTS, f".approvals/{digest}.json")}
+        world.rest()
+        assert world.receipt().status is Status.SUBMITTED
+
+    def test_that_misses_the_champion_once_deletes_nothing_of_it(self, world: World) -> None:
+        world.run_job(submitted(world).name)
+        world.blobs.missed_once = {(naming.MODELS, naming.champion_blob("digits"))}
+        with pytest.raises(StorageUnavailable):
+            world.kedja.experiments.remover.delete_version("digits", "1")
+        assert (naming.MODELS, "digits/1/manifest.json") in world.blobs.stored
 
 
 def _die() -> None:
