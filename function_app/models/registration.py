@@ -121,7 +121,7 @@ class Registrar:
             options = self._options(current)
             if options is None:
                 return self._refused(current, lease, UNKNOWN, truncate_metrics({}))
-            reason = f"The training service knows no job {attempt.job} any more; its model was not all copied."
+            reason = f"The training service no longer knows the job {attempt.job}. Its model was not copied completely."
             gone = self.receipts.clock()
             current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
             return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")

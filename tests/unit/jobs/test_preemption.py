@@ -83,7 +83,7 @@ def test_one_that_is_killed_again_and_again_has_failed() -> None:
         killed(world)
     receipt = world.receipt()
     assert (receipt.status, len(receipt.attempts), world.live_jobs()) == (Status.FAILED, 3, [])
-    assert str(receipt.reason).startswith("Killed 3 times in a row, last because the job was killed")
+    assert str(receipt.reason).startswith("Killed 3 times in a row; the last time, the job was killed")
     assert "last checkpoint" in str(receipt.what_to_do)
     assert world.publisher.types().count("Kedja.JobFailed") == 1
     assert world.opened() == []

@@ -126,7 +126,7 @@ def test_a_job_that_waits_for_a_node_says_so(submitted: World) -> None:
     submitted.training.move(job(submitted), JobStatus.STARTING)
     submitted.rest()
     receipt = submitted.receipt()
-    assert (receipt.status, receipt.reason) == (Status.STARTING, "The training service says: Starting.")
+    assert (receipt.status, receipt.reason) == (Status.STARTING, "The training service reports: Starting.")
 
 
 def test_a_preempted_job_starts_again(submitted: World) -> None:
@@ -154,7 +154,7 @@ def test_a_job_that_ends_before_its_cancel_comes_registers_nothing(submitted: Wo
     submitted.kedja.watcher.sync(name)
     receipt = submitted.receipt()
     assert (receipt.status, submitted.training.versions) == (Status.CANCELED, [])
-    assert "had completed before" in str(receipt.reason)
+    assert "had already completed" in str(receipt.reason)
 
 
 class TestForeign:
