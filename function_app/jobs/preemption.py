@@ -37,7 +37,7 @@ def killed_reason(job: Job, result: JobResult | None, spec: Mapping[str, Any]) -
     if result.result != "failed" or result.signal != "SIGKILL" or result.out_of_memory:
         return None
     # When one rank fails, mpirun kills all the others; `launch` reports which one failed.
-    if result.reason is not None and result.reason.startswith("rank "):
+    if result.failed_rank is not None:
         return None
     return "the script's process was killed by SIGKILL from outside"
 

@@ -1,12 +1,13 @@
 """A job's own word on how it ended: `outputs/.kedja-manifest.json`, which `training_job.launch` writes last."""
 
 import itertools
+import re
 import threading
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from attrs import frozen
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, ValidationError, model_validator
 
 from function_app.domain.document import Document
 from function_app.errors import KedjaError
@@ -29,6 +30,7 @@ METRICS_CARRIED = 100
 LONGEST_METRIC = 255
 """Characters of a metric's name that is carried: what a gate may name."""
 LONGEST_REASON = 2000
+_FAILED_RANK = re.compile(r"rank (\d{1,6}) ended with ")
 
 Reason = Annotated[str, AfterValidator(lambda text: text[:LONGEST_REASON])]
 
@@ -47,6 +49,15 @@ class _Ending(Document):
     exit_code: int | None = None
     signal: Reason | None = None
     out_of_memory: bool = False
+    failed_rank: int | None = None
+
+    @model_validator(mode="after")
+    def _failed_rank_of_earlier_releases(self) -> Self:
+        """Take the rank from the reason, where jobs wrote it before release 0.2.0."""
+        found = _FAILED_RANK.match(self.reason or "")
+        if self.failed_rank is not None or found is None or "failed_rank" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"failed_rank": int(found[1])})
 
 
 @frozen(kw_only=True)
@@ -61,6 +72,8 @@ class JobResult:
     exit_code: int | None = None
     signal: str | None = None
     out_of_memory: bool = False
+    failed_rank: int | None = None
+    """The rank whose failure had mpirun end the first."""
     metrics: Mapping[str, float] = {}
     metrics_total: int = 0
     files: Mapping[str, OutputFile] = {}
