@@ -3,15 +3,18 @@
 from attrs import frozen
 
 from function_app.domain.drop import Drop
+from function_app.domain.receipt import WaitingFor
 
 
 @frozen(kw_only=True)
 class WaitingPlan:
-    """Something is missing that may still come."""
+    """Something is missing that may still come: `what` in words. `digest` is that of the code to be approved."""
 
     drop: Drop
     what: str
     what_to_do: str
+    waiting_for: WaitingFor = WaitingFor.FILES
+    digest: str | None = None
 
 
 @frozen(kw_only=True)

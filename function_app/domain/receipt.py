@@ -47,6 +47,16 @@ class Status(enum.StrEnum):
     """A newer drop of the experiment took its place before its job had started."""
 
 
+class WaitingFor(enum.StrEnum):
+    """What a `waiting` receipt waits for. `reason` says it in words."""
+
+    FILES = "files"
+    """A script, data, or the file that announces that all are there: an event reports it."""
+    COMPUTE = "compute"
+    APPROVAL = "approval"
+    TRAINING_SERVICE = "training-service"
+
+
 _S = Status
 _WITH_JOB = (_S.STARTING, _S.RUNNING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED)
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
@@ -195,6 +205,7 @@ class Receipt(Document):
     status: Status
     reason: str | None = None
     what_to_do: str | None = None
+    waiting_for: WaitingFor | None = None
     received_at: datetime
     updated_at: datetime
     newest_upload: datetime
@@ -242,6 +253,13 @@ class Receipt(Document):
     def job(self) -> str | None:
         return self.attempts[-1].job if self.attempts else None
 
+    @property
+    def waits_for(self) -> WaitingFor | None:
+        """What the receipt waits for, None if it does not wait. Before release 0.2.0 receipts said it in words."""
+        if self.status is not Status.WAITING:
+            return None
+        return self.waiting_for or _in_words(self.reason or "")
+
     def has_job(self, job: str) -> bool:
         """Return whether one of its attempts is this job."""
         return any(attempt.job == job for attempt in self.attempts)
@@ -250,7 +268,12 @@ class Receipt(Document):
         return type(self).model_validate({**dict(self), **changes})
 
     def with_status(
-        self, status: Status, at: datetime, reason: str | None = None, what_to_do: str | None = None
+        self,
+        status: Status,
+        at: datetime,
+        reason: str | None = None,
+        what_to_do: str | None = None,
+        waiting_for: WaitingFor | None = None,
     ) -> Self:
         """Return the receipt in its next status, or as it is where nothing is new.
 
@@ -265,6 +288,7 @@ class Receipt(Document):
             status=status,
             reason=reason,
             what_to_do=what_to_do,
+            waiting_for=waiting_for,
             updated_at=at,
             history=(*self.history, StatusChange(status=status, at=at, reason=reason)),
         )
@@ -309,6 +333,15 @@ class Receipt(Document):
     def with_attention(self, note: str) -> Self:
         """Return the receipt with a note that somebody should see. Its status stays what it is."""
         return self.with_(attention=(*self.attention, note)[-ATTENTION_LISTED:])
+
+
+def _in_words(reason: str) -> WaitingFor:
+    """Return what a receipt of a release before 0.2.0 waits for."""
+    if reason == "training service":
+        return WaitingFor.TRAINING_SERVICE
+    if reason.startswith("compute "):
+        return WaitingFor.COMPUTE
+    return WaitingFor.APPROVAL if reason.startswith("approval of ") else WaitingFor.FILES
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as announcing

@@ -80,7 +80,7 @@ def with_plan(receipt: Receipt, plan: WaitingPlan | RejectedPlan, now: datetime)
     if receipt.status is Status.SUPERSEDED:  # dropped again, it is the newest
         receipt = receipt.with_(superseded_by=None, followed_by=None)
     if isinstance(plan, WaitingPlan):
-        return receipt.with_status(Status.WAITING, now, plan.what, plan.what_to_do)
+        return receipt.with_status(Status.WAITING, now, plan.what, plan.what_to_do, plan.waiting_for)
     if receipt.status is Status.REJECTED and receipt.reason == plan.reason:
         return receipt
     rejected = receipt.with_status(Status.REJECTED, now, plan.reason, plan.what_to_do)

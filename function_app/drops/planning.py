@@ -9,7 +9,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DroppedFile
+from function_app.domain.receipt import DroppedFile, WaitingFor
 from function_app.drops import path_rules
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.training_service import TrainingService
@@ -129,6 +129,7 @@ class Planner:
             return WaitingPlan(
                 drop=drop,
                 what=f"compute {wanted}",
+                waiting_for=WaitingFor.COMPUTE,
                 what_to_do=f"The compute {wanted!r} does not exist. Deploy infra/ with at least one node, or name one "
                 f"of {', '.join(known) or '(none exists)'} in job.yaml: compute.",
             )

@@ -10,7 +10,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DropContents, Receipt, Status
+from function_app.domain.receipt import DropContents, Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import (
     claim_attempt,
     drop_order,
@@ -34,7 +34,7 @@ from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
 from function_app.ports.storage import Blobs
-from function_app.store.approvals import REASON, Approvals, PendingApproval
+from function_app.store.approvals import Approvals, PendingApproval
 from function_app.store.deletions import check_not_deleting, deleted_until
 from function_app.store.latest_drop import LatestDrop
 from function_app.store.receipts import ReceiptBusy, Receipts
@@ -206,7 +206,13 @@ class Settler:
             f"Have somebody who may run code look at it and approve the digest {code}: POST /api/approvals "
             f'{{"digest": "{code}"}}. The drop goes on at once then.'
         )
-        return WaitingPlan(drop=drop, what=f"{REASON}{code}", what_to_do=what_to_do)
+        return WaitingPlan(
+            drop=drop,
+            what=f"approval of {code}",
+            what_to_do=what_to_do,
+            waiting_for=WaitingFor.APPROVAL,
+            digest=code,
+        )
 
     def _check_that_something_came(self, drop: Drop, latest: LatestDrop | None) -> None:
         # Whatever was written before the second of the latest listing was on it.
@@ -321,7 +327,7 @@ class Settler:
             return written
         if (
             isinstance(plan, WaitingPlan)
-            and outage.is_compute(plan.what)
+            and plan.waiting_for is WaitingFor.COMPUTE
             and next_attempt_reason(receipt, newest, force=force, at=now)
         ):
             raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, and there is no {plan.what} now.")
@@ -346,10 +352,9 @@ class Settler:
 
 def _named(receipt: Receipt, plan: Plan) -> Receipt:
     """Return the receipt with the digest that it waits for, which an ETag that counts may have changed."""
-    if not isinstance(plan, WaitingPlan) or not plan.what.startswith(REASON):
+    if not isinstance(plan, WaitingPlan) or plan.digest is None:
         return receipt
-    digest = plan.what.removeprefix(REASON)
-    return receipt.with_(received=receipt.received.model_copy(update={"code_sha256": digest}))
+    return receipt.with_(received=receipt.received.model_copy(update={"code_sha256": plan.digest}))
 
 
 def _check_snapshot(current: Receipt, read: Receipt) -> None:

@@ -4,28 +4,19 @@ from datetime import datetime, timedelta
 
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import Receipt, Status
+from function_app.domain.receipt import Receipt, Status, WaitingFor
 from function_app.errors import AppNotAllowed, TrainingServiceUnavailable
 from function_app.timing import Timing
-
-REASON = "training service"
-"""The reason on the receipt of a drop that waits for the service."""
 
 
 def needs_polling(receipt: Receipt) -> bool:
     """Return whether a receipt waits for something that no event reports: each round of `reconcile` checks it."""
-    reason = receipt.reason or ""
-    return receipt.status is Status.WAITING and (reason == REASON or is_compute(reason))
+    return receipt.waits_for in (WaitingFor.COMPUTE, WaitingFor.TRAINING_SERVICE)
 
 
 def waits_for_event(receipt: Receipt) -> bool:
     """Return whether a receipt waits for something that an event reports: `reconcile` need not check it."""
     return receipt.status is Status.WAITING and not needs_polling(receipt) and not receipt.outbox
-
-
-def is_compute(what: str) -> bool:
-    """Return whether a drop waits for a compute that does not exist."""
-    return what.startswith("compute ")
 
 
 def outage_reason(error: TrainingServiceUnavailable, timing: Timing) -> str:
@@ -42,7 +33,7 @@ def plan(
     """
     since = now
     if receipt is not None:
-        if receipt.status is not Status.WAITING or receipt.reason != REASON:
+        if receipt.waits_for is not WaitingFor.TRAINING_SERVICE:
             return None
         since = receipt.history[-1].at
     until = since + timedelta(seconds=timing.outage_deadline)
@@ -56,7 +47,8 @@ def plan(
     minutes = f"{timing.max_outage_check / 60:g}"
     return WaitingPlan(
         drop=drop,
-        what=REASON,
+        what="training service",
+        waiting_for=WaitingFor.TRAINING_SERVICE,
         what_to_do=f"{first} Kedja asks the service again at least every {minutes} minutes "
         f"until {until:%Y-%m-%d %H:%M} UTC. /api/health shows whether the service answers.",
     )

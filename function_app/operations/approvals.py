@@ -7,13 +7,13 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status
+from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status, WaitingFor
 from function_app.drops import deferral
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.settling import Settler
 from function_app.operations.rounds import isolate_errors
 from function_app.ports.storage import Blobs, Queues
-from function_app.store.approvals import REASON, Approval, Approvals, PendingApproval, PendingNote
+from function_app.store.approvals import Approval, Approvals, PendingApproval, PendingNote
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots
 from function_app.timing import Timing
@@ -91,7 +91,8 @@ class ApprovalService:
         pending = note.pending
         receipt = self.receipts.find(pending.experiment, pending.drop)
         allowed = self.approvals.allows(pending.digest)
-        if receipt and receipt.status is Status.WAITING and receipt.reason == f"{REASON}{pending.digest}":
+        waits = receipt and receipt.waits_for is WaitingFor.APPROVAL
+        if receipt and waits and receipt.received.code_sha256 == pending.digest:
             if allowed:
                 # Every round sends a message, so deferred ones would accumulate.
                 self._send(_request(pending, again=False))

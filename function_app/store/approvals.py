@@ -28,8 +28,6 @@ FOLDER = ".approvals/"
 """Where approvals lie in the container `receipts`, which no writer of scripts may write."""
 PENDING = ".awaiting-approval/"
 """`<digest>/<experiment>/<drop>`: drops that wait for an approval."""
-REASON = "approval of "
-"""How the reason of a receipt begins that waits for one; the digest follows."""
 LARGEST = 20 << 20
 """Bytes of a script that is read. A larger one counts by its ETag, so that writing it again takes a new approval."""
 _PLACES = ("kedja.arguments.", "inputs.", "search_space.")
