@@ -103,4 +103,4 @@ def test_a_broken_document_opens_for_nobody(
     blobs.upload(naming.RECEIPTS, ".keys/0123456789ab.json", b"{}")
 
     assert keys.find(f"kedja_0123456789ab_{'a' * 43}") is None
-    assert "receipts/.keys/0123456789ab.json is no key" in caplog.text
+    assert "receipts/.keys/0123456789ab.json is not a valid key" in caplog.text

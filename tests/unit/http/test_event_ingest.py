@@ -329,7 +329,9 @@ class TestTrainingRequested:
         for count in (21, 5000):
             answer = post(client, [CLOUD, *self.events(count)], BATCH)
             assert answer.status_code == HTTPStatus.BAD_REQUEST
-            assert f"The body has {count} events Kedja.TrainingRequested; at most 20" in answer.json()["detail"]
+            assert (
+                f"The body has {count} events of type Kedja.TrainingRequested, more than 20" in answer.json()["detail"]
+            )
         assert validated.call_count == 0
         assert (world.queues.messages, world.blobs.names_in(naming.SNAPSHOTS)) == ([], [])
 

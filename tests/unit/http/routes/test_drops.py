@@ -108,7 +108,7 @@ def test_a_beginning_of_several_ids_is_not_enough(world: World, client: Client, 
     answer = client.get(f"/api/drops/digits/{drop[:8]}")
 
     assert answer.status_code == HTTPStatus.NOT_FOUND
-    assert "several" in answer.json()["detail"]
+    assert "Several" in answer.json()["detail"]
 
 
 def make_receipts(world: World, drop: str, number: int) -> None:

@@ -180,7 +180,7 @@ class TestChampion:
 
         refused = client.post("/api/models/team-b/champion/rollback")  # before it is the owner's
         assert refused.status_code == HTTPStatus.CONFLICT
-        assert "not yours" in refused.json()["detail"]
+        assert "not from an experiment of yours" in refused.json()["detail"]
         assert champion(shared, "team-b").version == "2"
 
     def test_of_the_owner_is_not_seen_by_another(self, shared: World) -> None:
