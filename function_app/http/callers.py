@@ -30,7 +30,7 @@ class Role(enum.StrEnum):
     """What a caller may do."""
 
     DATA = "data"
-    """Read everything, and submit, cancel and retry jobs of the dropped scripts."""
+    """Read what the service has, and submit, cancel and retry jobs of the dropped scripts."""
     CODE = "code"
     """Also decide which code runs, and pause the service."""
 

@@ -86,7 +86,7 @@ def test_an_expired_key_does_not_open(keys: ApiKeys, clock: VirtualClock) -> Non
     text, _ = keys.create("nightly", Role.DATA, expires=clock() + timedelta(seconds=30))
 
     assert keys.find(text) is not None
-    clock.advance(30)  # and while it is remembered, too
+    clock.advance(30)  # the result is cached, too
     assert keys.find(text) is None
 
 

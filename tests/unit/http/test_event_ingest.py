@@ -237,7 +237,7 @@ def test_a_key_in_an_address_is_not_logged(world: World, caplog: pytest.LogCaptu
 
 
 def digits(world: World) -> None:
-    """Files that no event tells of."""
+    """Files for which no event arrives."""
     world.drop("scripts/digits/train.py", times=0)
     world.drop("data/digits/digits.npz", times=0)
 
