@@ -1,4 +1,4 @@
-"""A plan: what a drop is ready for, or what stands against it."""
+"""A plan: whether a drop is ready for a job, and if not, why."""
 
 from attrs import frozen
 
@@ -7,7 +7,7 @@ from function_app.domain.drop import Drop
 
 @frozen(kw_only=True)
 class WaitingPlan:
-    """Something is missing that may still come."""
+    """Something is missing that may still arrive."""
 
     drop: Drop
     what: str
@@ -16,7 +16,7 @@ class WaitingPlan:
 
 @frozen(kw_only=True)
 class RejectedPlan:
-    """It can never work as it is."""
+    """The drop can never work as it is."""
 
     drop: Drop
     reason: str
@@ -25,7 +25,7 @@ class RejectedPlan:
 
 @frozen(kw_only=True)
 class ReadyPlan:
-    """Everything is there. `entry_script` is None for the built-in trainer and for a command of the user's own."""
+    """Everything is there. `entry_script` is None for the built-in trainer and for the user's own command."""
 
     drop: Drop
     entry_script: str | None
