@@ -119,7 +119,7 @@ def test_a_result_that_is_no_result_is_told(submitted: World) -> None:
     submitted.blobs.upload("azureml", f"ExperimentRun/dcid.{name}/outputs/.kedja-manifest.json", b"nonsense")
     submitted.training.move(name, JobStatus.FAILED)
     submitted.rest()
-    assert "is no result of a job" in str(submitted.receipt().reason)
+    assert "is not a job's result" in str(submitted.receipt().reason)
 
 
 def test_a_job_that_waits_for_a_node_says_so(submitted: World) -> None:

@@ -163,7 +163,7 @@ class TestChampion:
             "PUT", "/api/models/team-b/champion", json={"version": "2"}
         )
         assert refused.status_code == HTTPStatus.CONFLICT
-        assert "not yours to replace" in refused.json()["detail"]
+        assert "may not replace" in refused.json()["detail"]
         assert champion(shared, "team-b").version == "3"
 
     def test_is_not_promoted_by_another_if_there_is_none(self, shared: World) -> None:
