@@ -248,7 +248,7 @@ def test_to_cancel_the_killed_attempt_names_the_one_that_goes_on(submitted: Worl
     first = killed(submitted)
     second = submitted.receipt().job
 
-    with pytest.raises(Refused, match=f"goes on as {second}"):
+    with pytest.raises(Refused, match=f"continues as {second}"):
         submitted.kedja.jobs.cancel(first)
 
 

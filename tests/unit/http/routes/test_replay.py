@@ -90,7 +90,7 @@ def test_a_second_replay_does_nothing(world: World, client: Client) -> None:
     again = replay(client, *ids)
     assert again["replayed"] == []
     assert {one["id"] for one in again["left"]} == set(ids)
-    assert "replayed already" in again["left"][0]["reason"]
+    assert "already replayed" in again["left"][0]["reason"]
     assert world.queues.messages == messages
 
 
