@@ -400,7 +400,7 @@ class TestModels:
     def test_registration_gives_up_in_the_end(self, azure: AzureMLBackend, name: str) -> None:
         azure.service.submit(azure.job(name))
         azure.plane.answer(400, method="PUT", times=5, message="Asset paths cannot be updated.")
-        with pytest.raises(TrainingServiceUnavailable, match="version numbers"):
+        with pytest.raises(TrainingServiceUnavailable, match="next version number"):
             azure.service.register_model(registration(name, name))
 
     def test_the_version_points_to_the_jobs_artifact(self, azure: AzureMLBackend, name: str) -> None:
@@ -440,7 +440,7 @@ class TestMetricSeries:
         azure.plane.jobs.run(name, metrics={f"metric {number}": 0.5 for number in range(200)})
         assert len(azure.service.metrics(name)) == 200
         monkeypatch.setattr(ml_workspace, "LARGEST_ANSWER", 10_000)
-        with pytest.raises(TrainingServiceError, match="its answer has more than 10000 bytes"):
+        with pytest.raises(TrainingServiceError, match="its response has more than 10000 bytes"):
             azure.service.metric_series(name)
 
 

@@ -16,7 +16,8 @@ from attrs import define, field, frozen
 from azure.storage.blob import BlobBlock, BlobServiceClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from function_app.azure.storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
+from function_app.azure.storage import AzureBlobs, AzureQueues, StorageAccount
+from function_app.azure.storage_lease import HeldLease
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
 from function_app.ports.storage import Blobs, CopyStatus, Permission, Queues, iter_pages, iter_pages_items
 from tests.unit.memory import MemoryBlobs, MemoryLease, MemoryQueues, VirtualClock
