@@ -1,6 +1,6 @@
 """The base of JSON documents in storage, on queues and in events."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +17,17 @@ class Document(BaseModel):
     def to_bytes(self) -> bytes:
         """Return the document as indented JSON, since people read it in storage."""
         return self.model_dump_json(indent=2, exclude_none=True).encode()
+
+    def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
+        """Return the document with these fields changed, each checked as when it is read.
+
+        Raises:
+            TypeError: there is no such field.
+            ValidationError: a field cannot have this value.
+        """
+        if unknown := changes.keys() - type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}.")
+        return self.model_validate({**dict(self), **changes})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

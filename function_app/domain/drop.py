@@ -8,8 +8,8 @@ from typing import Self
 from attrs import define, evolve, field, frozen
 
 from function_app.domain import naming
+from function_app.domain.contents import ArchiveContents, DroppedFile
 from function_app.domain.document import Document
-from function_app.domain.receipt import ArchiveContents, DroppedFile
 from function_app.ports.storage import BlobItem, Blobs, CopyStatus, iter_pages_items
 
 UPLOAD_LIFETIME = timedelta(hours=24)

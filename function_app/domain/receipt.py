@@ -5,15 +5,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType, OutgoingEvent
+from function_app.domain.contents import DropContents
 from function_app.domain.document import Document
 from function_app.errors import KedjaError
 
-FILES_LISTED = 100
-"""Max files of each kind that a receipt names; the snapshot's manifest names all."""
+if TYPE_CHECKING:
+    from function_app.domain.receipt_changes import AttemptChanges, ReceiptChanges
+
 REPEATS_LISTED = 20
 ATTENTION_LISTED = 10
 UNKNOWN = "unknown"
@@ -91,62 +93,6 @@ one with the newer file is the later."""
 
 class IllegalTransition(KedjaError):
     """A receipt cannot change from its status to the new one: another call changed it first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DroppedFile:
-    """A file of a drop. `size` is in bytes, `md5` in Base64; without an MD5 its ETag stands for its content.
-
-    Not a `Document`: a drop may have 100,000 of these, and a model's instance takes five times as much memory.
-    """
-
-    name: str
-    size: int
-    etag: str
-    md5: str | None = None
-
-    def identity(self) -> tuple[str, int, str]:
-        """Return what the drop's id is derived from: name, size, and MD5 or ETag."""
-        return self.name, self.size, self.md5 or self.etag
-
-
-class ArchiveContents(Document):
-    """An unpacked archive among the scripts: number of files, their size in bytes, and the folder that was removed."""
-
-    name: str
-    files: int
-    size: int
-    folder: str | None = None
-
-
-class MissingFiles(Document):
-    """Files of the previous drop that no longer exist: `<container>/<name>` of the first hundred."""
-
-    count: int
-    files: tuple[str, ...]
-
-
-class DropContents(Document):
-    """The contents of a drop: counts, total size in bytes, and its first hundred files."""
-
-    scripts: int
-    data: int
-    size: int
-    manifest: str
-    scripts_sha256: str
-    data_sha256: str
-    """Hashes over each file's name, size and content hash: the lineage of the model."""
-    script_files: tuple[DroppedFile, ...] = ()
-    data_files: tuple[DroppedFile, ...] = ()
-    job_yaml: DroppedFile | None = None
-    """The `job.yaml` among the scripts, which is in neither count: the drop's id includes what it says."""
-    counted_by_etag: int = 0
-    """Number of files without Content-MD5: writing them again, even unchanged, makes another drop."""
-    archives: tuple[ArchiveContents, ...] = ()
-    """Unpacked archives among the scripts."""
-    gone: MissingFiles | None = None
-    code_sha256: str | None = None
-    """Hash over the drop's code, if approval is required: an approval names this hash."""
 
 
 class StatusChange(Document):
@@ -260,9 +206,9 @@ class Receipt(Document):
         """Return whether one of its attempts is this job."""
         return any(attempt.job == job for attempt in self.attempts)
 
-    def with_(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
-        """Return the receipt with changed fields."""
-        return type(self).model_validate({**dict(self), **changes})
+    def replace(self, **changes: Unpack["ReceiptChanges"]) -> Self:  # type: ignore[override] # mypy checks each field
+        """Return the receipt with these fields changed. Raises as `Document.replace`."""
+        return super().replace(**changes)
 
     def with_status(
         self,
@@ -281,7 +227,7 @@ class Receipt(Document):
             return self
         if status != self.status and status not in TRANSITIONS[self.status]:
             raise IllegalTransition(f"The receipt {self.name} is {self.status}: it cannot become {status}.")
-        return self.with_(
+        return self.replace(
             status=status,
             reason=reason,
             what_to_do=what_to_do,
@@ -290,7 +236,7 @@ class Receipt(Document):
             history=(*self.history, StatusChange(status=status, at=at, reason=reason)),
         )
 
-    def with_attempt(self, **changes: Any) -> Self:  # noqa: ANN401 - as with_
+    def with_attempt(self, **changes: Unpack["AttemptChanges"]) -> Self:
         """Return the receipt with changes to its last attempt.
 
         Raises:
@@ -298,8 +244,8 @@ class Receipt(Document):
         """
         if not self.attempts:
             raise IllegalTransition(f"The receipt {self.name} has no attempt yet.")
-        last = Attempt.model_validate({**dict(self.attempts[-1]), **changes})
-        return self.with_(attempts=(*self.attempts[:-1], last))
+        last = self.attempts[-1].replace(**changes)
+        return self.replace(attempts=(*self.attempts[:-1], last))
 
     def with_event(self, kind: EventType, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
         """Return the receipt with an event in its outbox. Its id is derived from the drop, the attempt and the type."""
@@ -324,16 +270,16 @@ class Receipt(Document):
             data={key: _plain(value) for key, value in {**facts, **data}.items() if value is not None},
         )
         waiting = (one for one in self.outbox if one.id != announcement.id)
-        return self.with_(outbox=(*waiting, announcement))
+        return self.replace(outbox=(*waiting, announcement))
 
     def without_events(self, sent: Sequence[OutgoingEvent]) -> Self:
         """Return the receipt without published events in its outbox."""
         ids = {one.id for one in sent}
-        return self.with_(outbox=tuple(one for one in self.outbox if one.id not in ids))
+        return self.replace(outbox=tuple(one for one in self.outbox if one.id not in ids))
 
     def with_attention(self, note: str) -> Self:
         """Return the receipt with a note that somebody should see. Its status stays the same."""
-        return self.with_(attention=(*self.attention, note)[-ATTENTION_LISTED:])
+        return self.replace(attention=(*self.attention, note)[-ATTENTION_LISTED:])
 
 
 def _in_words(reason: str) -> WaitingFor:

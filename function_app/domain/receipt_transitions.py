@@ -42,14 +42,14 @@ def claim_attempt(
     """Return the receipt with its next attempt, for a drop whose listing and newest file count from now on."""
     order = drop_order(drop.now)
     claimed = with_retry(receipt, why, order, now, options, request=request)
-    return claimed.with_(listed=order, newest_upload=drop.newest or receipt.newest_upload)
+    return claimed.replace(listed=order, newest_upload=drop.newest or receipt.newest_upload)
 
 
 def with_retry(
     receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions, *, request: str | None = None
 ) -> Receipt:
     """Return the receipt with its next attempt, at this `order` among drops. `request` is the id of the request."""
-    following = _with_next(receipt, why, order, now, options).with_(
+    following = _with_next(receipt, why, order, now, options).replace(
         preemptions=0, model=None, forgotten=(), superseded_by=None, followed_by=None
     )
     return following.with_attempt(request=request)
@@ -58,7 +58,7 @@ def with_retry(
 def with_resumed_attempt(receipt: Receipt, why: str, now: datetime) -> Receipt:
     """Return the receipt with an attempt that resumes a killed one, with the same order among drops."""
     options = receipt.attempt.options if receipt.attempt else None
-    return _with_next(receipt, why, receipt.sequence, now, options).with_(preemptions=receipt.preemptions + 1)
+    return _with_next(receipt, why, receipt.sequence, now, options).replace(preemptions=receipt.preemptions + 1)
 
 
 def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions | None) -> Receipt:
@@ -72,13 +72,13 @@ def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: A
         options=options,
     )
     moved = receipt.with_status(Status.SUBMITTING, now, None if number == 1 else why)
-    return moved.with_(attempts=(*receipt.attempts, attempt), sequence=order)
+    return moved.replace(attempts=(*receipt.attempts, attempt), sequence=order)
 
 
 def with_plan(receipt: Receipt, plan: WaitingPlan | RejectedPlan, now: datetime) -> Receipt:
     """Return the receipt with the plan's result: what it waits for, or why it is rejected."""
     if receipt.status is Status.SUPERSEDED:  # it was dropped again, so it is the newest
-        receipt = receipt.with_(superseded_by=None, followed_by=None)
+        receipt = receipt.replace(superseded_by=None, followed_by=None)
     if isinstance(plan, WaitingPlan):
         return receipt.with_status(Status.WAITING, now, plan.what, plan.what_to_do, plan.waiting_for)
     if receipt.status is Status.REJECTED and receipt.reason == plan.reason:
@@ -101,14 +101,16 @@ def with_repeat(receipt: Receipt, trigger: str, drop: Drop, now: datetime, *, re
     if refused:
         done = f"{done}, and it will not be submitted again: {refused.removesuffix('.')}"
     repeat = RepeatedDrop(at=now, trigger=trigger, outcome=f"The same content was dropped again; {done}.")
-    return with_listing(receipt.with_(repeats=(*receipt.repeats, repeat)[-REPEATS_LISTED:]), drop)
+    return with_listing(receipt.replace(repeats=(*receipt.repeats, repeat)[-REPEATS_LISTED:]), drop)
 
 
 def with_listing(receipt: Receipt, drop: Drop) -> Receipt:
     """Return the receipt updated to the present listing, if files were written since the last."""
     newest, listed = drop.newest or drop.now, drop_order(drop.now)
     if newest > receipt.newest_upload:
-        return receipt.with_(newest_upload=newest, sequence=listed, listed=listed)
+        return receipt.replace(newest_upload=newest, sequence=listed, listed=listed)
     if drop_order(newest) >= receipt.listed_until:
-        return receipt.with_(listed=listed)  # the newest file may have been written in the same second as that listing
+        return receipt.replace(
+            listed=listed
+        )  # the newest file may have been written in the same second as that listing
     return receipt

@@ -13,8 +13,8 @@ from dataclasses import replace
 from attrs import evolve, frozen
 
 from function_app.domain import naming
+from function_app.domain.contents import DroppedFile
 from function_app.domain.drop import Drop, Unpacked
-from function_app.domain.receipt import DroppedFile
 from function_app.drops import archive_reader
 from function_app.drops.archive_reader import LARGEST, ArchiveRefused, is_archive
 from function_app.drops.path_rules import parent_folders

@@ -48,7 +48,7 @@ def defer[R: DeferrableMessage](request: R, reason: Exception, now: datetime, ti
     since = request.since or now
     if now - since > timedelta(seconds=timing.outage_deadline):
         raise reason
-    following = request.model_copy(update={"tries": request.tries + 1, "since": since})
+    following = request.replace(tries=request.tries + 1, since=since)
     name = request.model_dump_json(exclude={"tries", "since"})
     return following, retry_delay(reason, request.tries, of=name, timing=timing)
 

@@ -97,7 +97,7 @@ class Intake:
             if delivery == 1 or not self._made_by(request.marker, message):
                 return False
             created = None
-        self.enqueue(request.model_copy(update={"since": request.since or created}), delay=delay)
+        self.enqueue(request.replace(since=request.since or created), delay=delay)
         return True
 
     def look_again(self, folder: str, *, trigger: str, run: str) -> None:
@@ -118,7 +118,7 @@ class Intake:
             blob = self.blobs.read(naming.RECEIPTS, request.marker)
             marker = PendingSettle.from_bytes(blob.data)
             since = min(request.since, marker.request.since or request.since)
-            told = marker.model_copy(update={"request": marker.request.model_copy(update={"since": since})})
+            told = marker.replace(request=marker.request.replace(since=since))
             self.blobs.replace(naming.RECEIPTS, request.marker, told.to_bytes(), etag=blob.etag)
         except (BlobNotFound, PreconditionFailed):
             return  # that settling has begun
@@ -134,7 +134,7 @@ class Intake:
             return request
         self.blobs.delete(naming.RECEIPTS, request.marker)
         known = [since for since in (request.since, marker.request.since) if since is not None]
-        return request.model_copy(update={"since": min(known, default=None)})
+        return request.replace(since=min(known, default=None))
 
     def enqueue(self, request: SettleMessage, *, delay: float) -> None:
         """Put a settle request on the queue, regardless of markers."""

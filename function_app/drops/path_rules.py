@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from function_app.domain import naming
+from function_app.domain.contents import DroppedFile
 from function_app.domain.drop import Drop
-from function_app.domain.receipt import DroppedFile
 
 LONGEST_PART = 255
 """Max bytes of a file's or folder's name on the file systems of nodes."""

@@ -7,9 +7,10 @@ from pathlib import PurePosixPath
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.contents import DroppedFile
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DroppedFile, WaitingFor
+from function_app.domain.receipt import WaitingFor
 from function_app.drops import path_rules
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.training_service import TrainingService

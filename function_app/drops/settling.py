@@ -8,9 +8,10 @@ from datetime import timedelta
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.contents import DropContents
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DropContents, Receipt, Status, WaitingFor
+from function_app.domain.receipt import Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import (
     claim_attempt,
     drop_order,
@@ -79,7 +80,7 @@ class Settler:
         request = self.intake.consume_marker(request)
         if self.blobs.get(naming.RECEIPTS, naming.PAUSED_BLOB) is not None:
             # The time of the pause does not count as waiting for files.
-            paused = request.model_copy(update={"since": None})
+            paused = request.replace(since=None)
             self.intake.postpone(paused, message=message, delay=self.timing.paused_check)
             return None
         if request.experiment == naming.ROOT_EXPERIMENT:
@@ -99,7 +100,7 @@ class Settler:
         except deferral.TRANSIENT_ERRORS as reason:
             logger.info("%s", reason)
             delay = deferral.retry_delay(reason, request.tries, of=request.marker, timing=self.timing)
-            self.intake.postpone(request.model_copy(update={"tries": request.tries + 1}), message=message, delay=delay)
+            self.intake.postpone(request.replace(tries=request.tries + 1), message=message, delay=delay)
         return None
 
     def _process_during_outage(self, drop: Drop, spec: JobSpec | InvalidJobSpec, request: SettleMessage) -> Receipt:
@@ -257,7 +258,7 @@ class Settler:
         # Before the receipt, so that `reconcile` finds it if this is killed; `process_drop` sets it again later.
         self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         if isinstance(plan, ReadyPlan):
-            receipt = receipt.with_(spec=self.submitter.redacted_document(plan, spec, drop_id))
+            receipt = receipt.replace(spec=self.submitter.redacted_document(plan, spec, drop_id))
             options = spec.kedja.attempt_options
             return self.receipts.create(claim_attempt(receipt, "first drop", drop, now, options, request=force))
         return self.receipts.create(with_plan(receipt, plan, now))
@@ -275,7 +276,7 @@ class Settler:
         )
         drop, latest = (whole[0], whole[1]()) if whole else (None, None)
         gone = self.snapshots.missing_files(latest.drop, drop) if drop and latest and latest.drop != drop_id else None
-        return received.model_copy(update={"code_sha256": code, "gone": gone})
+        return received.replace(code_sha256=code, gone=gone)
 
     def _keep_scripts(self, drop: Drop, drop_id: str) -> None:
         self.snapshots.copy_scripts(drop, drop_id)
@@ -313,7 +314,7 @@ class Settler:
                     return current
                 _check_snapshot(current, receipt)
                 claimed = claim_attempt(current, why, drop, now, spec.kedja.attempt_options, request=force)
-                return claimed.with_(received=described, uploaded_by=came_from, spec=shown)
+                return claimed.replace(received=described, uploaded_by=came_from, spec=shown)
 
             return self.receipts.change(receipt, claim_once)
         answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (
@@ -356,7 +357,7 @@ def _named(receipt: Receipt, plan: Plan) -> Receipt:
     """Return the receipt with the digest that it waits for, which may have changed with the ETag of a large script."""
     if not isinstance(plan, WaitingPlan) or plan.digest is None:
         return receipt
-    return receipt.with_(received=receipt.received.model_copy(update={"code_sha256": plan.digest}))
+    return receipt.replace(received=receipt.received.replace(code_sha256=plan.digest))
 
 
 def _check_snapshot(current: Receipt, read: Receipt) -> None:

@@ -118,7 +118,7 @@ class JobView(BaseModel):
 
 def _told(attempt: Attempt) -> Attempt:
     """Return an attempt without the identity of the request that claimed it."""
-    return attempt.model_copy(update={"request": None})
+    return attempt.replace(request=None)
 
 
 class DryRunView(BaseModel):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from function_app.domain.receipt import Receipt, Status
+from function_app.domain.receipt_changes import AttemptChanges
 from function_app.errors import JobNotFound, TrainingServiceError
 from function_app.ports.training_service import Job, TrainingService
 from function_app.store.receipts import Receipts
@@ -94,5 +95,5 @@ class MissingJobs:
         if attempt.gone is None or reopened is None:
             return found
         reason = "The training service has found its job again."
-        changes = {"ended": None, "error": None, "reopened": attempt.reopened + 1}
+        changes: AttemptChanges = {"ended": None, "error": None, "reopened": attempt.reopened + 1}
         return found.with_status(reopened, self.receipts.clock(), reason).with_attempt(**changes)

@@ -13,6 +13,7 @@ from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import EventType
 from function_app.domain.plan import ReadyPlan
 from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.domain.receipt_changes import AttemptChanges
 from function_app.errors import (
     AppNotAllowed,
     JobConflict,
@@ -85,7 +86,7 @@ class Submitter:
     def _submitted(self, receipt: Receipt, document: Mapping[str, Any], job: Job) -> Receipt:
         spec = redact_secrets(document)
         receipt = self.receipts.change(
-            receipt, lambda now: mark_submitted(now, job, self.receipts.clock()).with_(spec=spec)
+            receipt, lambda now: mark_submitted(now, job, self.receipts.clock()).replace(spec=spec)
         )
         if receipt.job != job.name or receipt.status in _UNWANTED:
             self.cancel(job.name, receipt)
@@ -247,6 +248,6 @@ def mark_submitted(receipt: Receipt, job: Job, now: datetime) -> Receipt:
     # Queued: by a host that saw no slot while another host took one.
     if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:
         return receipt
-    facts = {"links": dict(job.links), "status": job.detail, "unreadable_since": None}
+    facts: AttemptChanges = {"links": dict(job.links), "status": job.detail, "unreadable_since": None}
     submitted = receipt.with_status(Status.SUBMITTED, now).with_attempt(**facts)
     return submitted.with_event(EventType.JOB_SUBMITTED, now, links=dict(job.links))

@@ -59,12 +59,12 @@ class Supersession:
             return older
 
         def edit(current: Receipt) -> Receipt:
-            followed = current.with_(followed_by=newer.drop)
+            followed = current.replace(followed_by=newer.drop)
             if current.status is not Status.WAITING or not _is_of_newer_files(newer, current):
                 return followed
             return followed.with_status(
                 Status.SUPERSEDED, self.receipts.clock(), f"The newer drop {newer.drop[:16]} replaced it."
-            ).with_(superseded_by=newer.drop)
+            ).replace(superseded_by=newer.drop)
 
         older = self.receipts.change(older, edit)
         if older.status is Status.SUPERSEDED:
@@ -85,7 +85,7 @@ class Supersession:
                 status = Status.SUPERSEDED
             now = self.receipts.clock()
             reason = f"The newer drop {newer.drop[:16]} replaced it before its job started."
-            moved = current.with_status(status, now, reason).with_(superseded_by=newer.drop, followed_by=newer.drop)
+            moved = current.with_status(status, now, reason).replace(superseded_by=newer.drop, followed_by=newer.drop)
             if current.status is not Status.QUEUED:
                 return moved
             return moved.with_event(EventType.JOB_CANCELED, now, superseded_by=newer.drop)

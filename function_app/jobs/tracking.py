@@ -5,7 +5,6 @@ An event about a run only says that the job is worth reading again: events come 
 
 import logging
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -15,6 +14,7 @@ from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import EventType
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.domain.receipt_changes import AttemptChanges
 from function_app.domain.receipt_transitions import with_resumed_attempt
 from function_app.errors import JobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.jobs.job_queue import JobQueue
@@ -183,11 +183,12 @@ class JobTracker:
         if receipt.job != job.name or receipt.status not in going:
             return receipt
         told = receipt.attempt.without_node if receipt.attempt else None
-        facts = {"status": job.detail, "started": job.started, "links": dict(job.links)}
+        facts: AttemptChanges = {"status": job.detail, "started": job.started, "links": dict(job.links)}
         if status is receipt.status and told:
             return receipt.with_attempt(**facts)  # the note about the missing node stays until the job has one
         reason = f"The training service reports: {job.detail}." if status is Status.STARTING else None
-        return receipt.with_status(status, self.receipts.clock(), reason).with_attempt(**facts, without_node=None)
+        facts["without_node"] = None
+        return receipt.with_status(status, self.receipts.clock(), reason).with_attempt(**facts)
 
     def _completed(self, receipt: Receipt, job: Job) -> Receipt:
         if _is_over(receipt, job.name) or receipt.status is Status.CANCELING:
@@ -216,14 +217,15 @@ class JobTracker:
             return self.receipts.change(receipt, lambda now: self._canceled(now, job))
         return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, {}))
 
-    def _preempted(self, receipt: Receipt, job: Job, why: str, facts: Mapping[str, object]) -> Receipt:
+    def _preempted(self, receipt: Receipt, job: Job, why: str, facts: AttemptChanges) -> Receipt:
         """Return the receipt of a killed job with its next attempt, or as failed if it was killed too often."""
         if _is_over(receipt, job.name):
             return receipt
         if receipt.status is Status.CANCELING:
             return self._canceled(receipt, job)
         now = self.receipts.clock()
-        receipt = receipt.with_attempt(**{**_facts(job), "error": why, **facts})
+        changes: AttemptChanges = {**_facts(job), "error": why, **facts}
+        receipt = receipt.with_attempt(**changes)
         if receipt.preemptions < self.max_preemptions:
             return with_resumed_attempt(receipt, f"preempted: {why}", now)
         reason = f"Killed {receipt.preemptions + 1} times in a row; the last time, {why}."
@@ -240,22 +242,19 @@ class JobTracker:
         tail = self._log_tail(job)
         why = killed_reason(job, result, receipt.spec) if self.max_preemptions and problem is None else None
         if why is not None:
-            facts = {"log_tail": tail, "exit_code": result.exit_code if result else None}
+            facts: AttemptChanges = {"log_tail": tail, "exit_code": result.exit_code if result else None}
             return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, facts))
         reason, what_to_do = _explained(job, result, problem)
-        now = self.receipts.clock()
+        now, exit_code = self.receipts.clock(), result.exit_code if result else None
+        ended: AttemptChanges = {**_facts(job), "error": reason, "exit_code": exit_code, "log_tail": tail}
+        measured = truncate_metrics(result.metrics, total=result.metrics_total) if result else truncate_metrics({})
 
         def edit(current: Receipt) -> Receipt:
             if _is_over(current, job.name):
                 return current
-            failed = current.with_status(Status.FAILED, now, reason, what_to_do).with_attempt(
-                **_facts(job),
-                error=reason,
-                exit_code=result.exit_code if result else None,
-                log_tail=tail,
-                **(truncate_metrics(result.metrics, total=result.metrics_total) if result else truncate_metrics({})),
-            )
-            return failed.with_event(EventType.JOB_FAILED, now, exit_code=result.exit_code if result else None)
+            failed = current.with_status(Status.FAILED, now, reason, what_to_do)
+            failed = failed.with_attempt(**ended).with_attempt(**measured)
+            return failed.with_event(EventType.JOB_FAILED, now, exit_code=exit_code)
 
         return self.receipts.change(receipt, edit)
 
@@ -276,7 +275,7 @@ def _is_over(receipt: Receipt, job: str | None) -> bool:
     return receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
 
-def _facts(job: Job) -> dict[str, object]:
+def _facts(job: Job) -> AttemptChanges:
     return {"status": job.detail, "started": job.started, "ended": job.ended, "links": dict(job.links)}
 
 

@@ -116,12 +116,8 @@ class Champion(Document):
             {**dict(before), "metrics": first, "until": self.since, "withdrawn": withdrawn}
         )
         terms = {"owner": before.owner, "gate": before.gate} if self.owner is None else {}
-        return self.model_copy(
-            update={
-                **terms,
-                "sequence": max(self.sequence, before.sequence),
-                "history": (*before.history, tenure)[-HISTORY:],
-            }
+        return self.replace(
+            **terms, sequence=max(self.sequence, before.sequence), history=(*before.history, tenure)[-HISTORY:]
         )
 
     def rollback_candidates(self) -> Iterator[ChampionTerm]:
@@ -186,7 +182,7 @@ class Champions:
         def marked(present: Champion | None) -> Champion | None:
             if present is None or present.owner is not None:
                 return None
-            return present.model_copy(update={"owner": owner, "gate": gate})
+            return present.replace(owner=owner, gate=gate)
 
         return self._change(model, marked)
 
@@ -287,7 +283,7 @@ class Champions:
 def _with_metric(challenger: Champion, name: str, measured: Mapping[str, float]) -> Champion:
     """Return the challenger with the metric that the next challenger is compared by as its first."""
     metrics = {name: measured[name], **challenger.metrics}
-    return challenger.model_copy(update={"metrics": dict(islice(metrics.items(), METRICS_CARRIED))})
+    return challenger.replace(metrics=dict(islice(metrics.items(), METRICS_CARRIED)))
 
 
 def _check_replaceable[C: (Champion, Champion | None)](

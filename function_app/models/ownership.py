@@ -230,7 +230,7 @@ class Owners:
         if found is None:
             raise NotFound(f"There is no model {model!r}.")
         others = tuple(dict.fromkeys(one for one in allowed if one != found.owner))
-        changed = found.model_copy(update={"allowed": others, "by": by})
+        changed = found.replace(allowed=others, by=by)
         try:
             if is_current(etag):
                 return changed, self._store(changed, etag)

@@ -14,7 +14,8 @@ from attrs import field, frozen
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType
-from function_app.domain.receipt import FILES_LISTED, Artifact, Receipt, RegisteredModel, Status
+from function_app.domain.contents import FILES_LISTED
+from function_app.domain.receipt import Artifact, Receipt, RegisteredModel, Status
 from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
 from function_app.jobspec.kedja_block import RegisterOptions, register_options
 from function_app.models.artifacts import Artifacts, ModelManifest
@@ -197,8 +198,8 @@ class Registrar:
             )
         target = naming.model_prefix(model.model, model.version)
         progress = self.artifacts.copy(outputs, target, keep_alive=work.lease.renew)
-        model = model.model_copy(update={"copied": progress.copied, "files": progress.total})
-        receipt = self.receipts.change(work.receipt, lambda now: now.with_(model=model), lease=work.lease)
+        model = model.replace(copied=progress.copied, files=progress.total)
+        receipt = self.receipts.change(work.receipt, lambda now: now.replace(model=model), lease=work.lease)
         verify = self.artifacts.verify_copies
         artifacts = verify(outputs, target, work.result, keep_alive=work.lease.renew) if progress.done else []
         if not artifacts:
@@ -266,18 +267,16 @@ class Registrar:
         is_champion = work.claim.is_allowed and self.champions.challenge(
             challenger, work.options.when, measured=work.result.metrics
         )
-        done = model.model_copy(
-            update={
-                "champion": is_champion,
-                "copied": len(artifacts),
-                "files": len(artifacts),
-                "size": sum(file.size for file in artifacts),
-                "artifacts": tuple(artifacts[:FILES_LISTED]),
-            }
+        done = model.replace(
+            champion=is_champion,
+            copied=len(artifacts),
+            files=len(artifacts),
+            size=sum(file.size for file in artifacts),
+            artifacts=tuple(artifacts[:FILES_LISTED]),
         )
 
         def edit(current: Receipt) -> Receipt:
-            registered = current.with_status(Status.REGISTERED, now).with_(model=done)
+            registered = current.with_status(Status.REGISTERED, now).replace(model=done)
             registered = registered.with_attempt(**work.measured, exit_code=work.result.exit_code)
             return registered.with_event(
                 EventType.MODEL_REGISTERED,
@@ -304,7 +303,7 @@ class Registrar:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
-            refused = current.with_(model=None).with_status(Status.NOT_REGISTERED, now, reason, what_to_do)
+            refused = current.replace(model=None).with_status(Status.NOT_REGISTERED, now, reason, what_to_do)
             return refused.with_attempt(**measured).with_event(EventType.MODEL_NOT_REGISTERED, now, **measured)
 
         return self.receipts.publish_outbox(self.receipts.change(receipt, edit, lease=lease), lease=lease)

@@ -67,7 +67,7 @@ class ApprovalService:
         receipt = self.receipts.find(request.experiment, request.drop)
         if receipt is None:
             if request.tries < MAX_LOOKUPS:
-                self._send(request.model_copy(update={"tries": request.tries + 1}), self.timing.approval_check)
+                self._send(request.replace(tries=request.tries + 1), self.timing.approval_check)
             return None  # `reconcile` resumes the drop, or deletes its note
         taken = self._take(receipt)  # whatever its status: the host may have been killed after the claim
         if taken is None or taken.status is not Status.WAITING:

@@ -146,7 +146,7 @@ class Experiments:
             )
         # Making the plan may have taken a while, in which drops were still accepted.
         now = self.blobs.page(naming.RECEIPTS, naming.deleting_blob(experiment), size=1).now
-        deletion = plan.deletion.model_copy(update={"state": DeletionState.DELETING, "at": now})
+        deletion = plan.deletion.replace(state=DeletionState.DELETING, at=now)
         try:
             self.blobs.create(naming.RECEIPTS, naming.deleting_blob(experiment), deletion.to_bytes())
         except PreconditionFailed:
@@ -191,7 +191,7 @@ class Experiments:
         self._finish(deletion, etag)
 
     def _finish(self, deletion: Deletion, etag: str) -> None:
-        done = deletion.model_copy(update={"state": DeletionState.DELETED, "done_at": self.receipts.clock()})
+        done = deletion.replace(state=DeletionState.DELETED, done_at=self.receipts.clock())
         try:
             self.blobs.create(naming.RECEIPTS, done.audit, done.to_bytes(), metadata=done.metadata)
         except PreconditionFailed:
@@ -227,7 +227,7 @@ class Experiments:
             if one.key not in stay and not self.remover.delete_version(
                 *one.key
             ):  # it became the champion in the meantime
-                kept.append(one.model_copy(update={"why": "It is the model's champion."}))
+                kept.append(one.replace(why="It is the model's champion."))
         following = _with(known, kept)
         return following, self._write(known, following, etag)
 

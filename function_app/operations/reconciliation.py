@@ -101,7 +101,7 @@ class Reconciler:
                 last = f"{experiment}/{drop}"
                 break
         if last != cursor.opened:
-            self._keep(cursor.model_copy(update={"opened": last}))
+            self._keep(cursor.replace(opened=last))
         return going
 
     def _receipt(self, experiment: str, drop: str, run: str, looked_at: set[str]) -> Receipt | None:

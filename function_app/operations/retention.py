@@ -246,7 +246,7 @@ class Retention:
                 self.remover.delete_snapshot(receipt.experiment, receipt.drop)
                 gone.append(SNAPSHOT)
             parts = {*receipt.forgotten, *([MODEL] if due.versions else []), *([SNAPSHOT] if due.snapshot else [])}
-            self.receipts.change(receipt, lambda now: now.with_(forgotten=tuple(sorted(parts))), lease=lease)
+            self.receipts.change(receipt, lambda now: now.replace(forgotten=tuple(sorted(parts))), lease=lease)
         if due.whole:
             receipt, etag = self.receipts.read(receipt.experiment, receipt.drop)
             if MODEL in receipt.forgotten or not receipt.model:

@@ -62,6 +62,6 @@ class StaleMarkers:
         if is_due:
             # The marker stays: settling deletes it. A duplicate message does no harm.
             self.intake.enqueue(marker.request, delay=0)
-            noted = marker.model_copy(update={"sent": marker.sent + 1, "sent_at": now})
+            noted = marker.replace(sent=marker.sent + 1, sent_at=now)
             with contextlib.suppress(PreconditionFailed):  # settling has begun
                 self.blobs.replace(naming.RECEIPTS, item.name, noted.to_bytes(), etag=blob.etag)

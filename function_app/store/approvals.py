@@ -15,9 +15,10 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app.domain import naming
+from function_app.domain.contents import DroppedFile
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop
-from function_app.domain.receipt import DroppedFile, Receipt
+from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.storage import Blobs, iter_pages, iter_pages_items, read_if_there

@@ -108,13 +108,13 @@ class Deletion(Document):
     def with_receipts(self, more: Iterable[DeletedReceipt]) -> Self:
         """Return the deletion with receipts to delete now; a receipt that is already recorded is updated."""
         told = {one.drop: one for one in (*self.receipts, *more)}
-        return self.model_copy(update={"receipts": tuple(told.values())})
+        return self.replace(receipts=tuple(told.values()))
 
     def with_models(self, gone: Iterable[DeletedModel], kept: Iterable[DeletedModel]) -> Self:
         """Return the deletion with model versions to delete now (`gone`) and to keep."""
         stay = {one.key: one for one in (*self.kept, *kept)}
         told = {one.key: one for one in (*self.models, *gone) if one.key not in stay}
-        return self.model_copy(update={"models": tuple(told.values()), "kept": tuple(stay.values())})
+        return self.replace(models=tuple(told.values()), kept=tuple(stay.values()))
 
 
 def is_deleting(blobs: Blobs, experiment: str) -> bool:

@@ -72,4 +72,4 @@ class LatestDrop(Document):
         if self.order >= new.order:
             return self.model_copy(update=known)
         follows = self.follows if self.drop == new.drop else self.drop
-        return new.model_copy(update={**known, "follows": follows})
+        return new.replace(**known, follows=follows)

@@ -136,7 +136,7 @@ class Receipts:
             changed = edit(current)
             if changed == current:
                 return current
-            changed = changed.with_(updated_at=self.clock())
+            changed = changed.replace(updated_at=self.clock())
             name = naming.receipt_blob(receipt.experiment, receipt.drop)
             try:
                 self.blobs.replace(

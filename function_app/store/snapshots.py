@@ -9,9 +9,10 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.attempt import AttemptOptions
+from function_app.domain.contents import FILES_LISTED, DropContents, DroppedFile, MissingFiles
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop, Manifest
-from function_app.domain.receipt import FILES_LISTED, DropContents, DroppedFile, MissingFiles, Receipt
+from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, stored_spec

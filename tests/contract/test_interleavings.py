@@ -196,7 +196,7 @@ def test_a_drop_again_after_a_failure_that_two_hosts_see(stage: Stage) -> None:
     (receipt,) = stage.receipts()
     assert receipt.status is Status.FAILED
     assert stage.take(fast).status is Status.FAILED  # an event that came twice is no drop
-    later = receipt.with_(newest_upload=receipt.newest_upload.replace(year=2020))
+    later = receipt.replace(newest_upload=receipt.newest_upload.replace(year=2020))
     fast.receipts.change(receipt, lambda _: later)  # what is written again within a second has the same time
 
     slow = stage.host(training=lambda port: Meanwhile(port, "computes", lambda: stage.take(fast)))
@@ -230,4 +230,4 @@ def test_an_older_job_that_ends_last_is_no_champion(stage: Stage) -> None:
 
 def _older(receipt: Receipt) -> Receipt:
     """Return the receipt as if it had been taken a minute ago: the storage's clock counts seconds."""
-    return receipt.with_(sequence=receipt.sequence - 60).with_attempt(sequence=receipt.sequence - 60)
+    return receipt.replace(sequence=receipt.sequence - 60).with_attempt(sequence=receipt.sequence - 60)

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from function_app.domain.attempt import Attempt
-from function_app.domain.receipt import DropContents, Receipt, Status
+from function_app.domain.contents import DropContents
+from function_app.domain.receipt import Receipt, Status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

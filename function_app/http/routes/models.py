@@ -289,7 +289,7 @@ def _shown(caller: Caller, champion: Champion) -> Champion:
     hidden = {"request": None}
     seen = [tenure.model_copy(update=hidden) for tenure in champion.history if _sees(caller, tenure.receipt)]
     owner = champion.owner if champion.owner and caller.can_see(champion.owner) else None
-    return champion.model_copy(update={**hidden, "history": tuple(seen), "owner": owner})
+    return champion.replace(**hidden, history=tuple(seen), owner=owner)
 
 
 def _sees(caller: Caller, receipt: str) -> bool:

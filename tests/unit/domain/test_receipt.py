@@ -3,8 +3,11 @@ from itertools import product
 
 import pytest
 
+from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType
+from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, NOT_STARTED, TRANSITIONS, IllegalTransition, Receipt, Status
+from function_app.domain.receipt_changes import AttemptChanges, ReceiptChanges
 from tests.unit.sample_receipt import NOW, make
 
 LATER = datetime(2026, 1, 2, tzinfo=UTC)
@@ -44,7 +47,7 @@ def test_the_same_status_for_another_reason_is_a_line_of_the_history() -> None:
 def test_survives_its_json() -> None:
     receipt = (
         make()
-        .with_(spec={"inputs": {"lr": 0.1}, "list": [1, "a", True]})
+        .replace(spec={"inputs": {"lr": 0.1}, "list": [1, "a", True]})
         .with_attempt(metrics={"accuracy": 0.5, "loss": float("inf")}, log_tail=("a", "b"))
     )
     receipt = receipt.with_event(EventType.JOB_SUBMITTED, NOW, links={"mlflow": "u"})
@@ -56,9 +59,18 @@ def test_keys_of_a_newer_release_are_no_error() -> None:
     assert Receipt.from_bytes(data.encode()) == make()
 
 
+@pytest.mark.parametrize(("document", "changes"), [(Receipt, ReceiptChanges), (Attempt, AttemptChanges)])
+def test_what_may_be_changed_are_the_fields(document: type[Document], changes: type) -> None:
+    assert {*document.model_fields} == {*changes.__annotations__}
+
+
 def test_changes_are_checked() -> None:
     with pytest.raises(ValueError, match="sequence"):
-        make().with_(sequence="many")
+        make().replace(sequence="many")  # type: ignore[arg-type] # mypy checks it as well
+    with pytest.raises(TypeError, match="Receipt has no field statsu, x"):
+        make().replace(statsu=Status.FAILED, x=1)  # type: ignore[call-arg] # as above
+    with pytest.raises(TypeError, match="Attempt has no field ending"):
+        make().with_attempt(ending=NOW)  # type: ignore[call-arg] # as above
     with pytest.raises(IllegalTransition, match="no attempt"):
         make(attempts=0).with_attempt(exit_code=1)
 

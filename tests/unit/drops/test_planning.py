@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from function_app.domain.contents import DroppedFile
 from function_app.domain.drop import Drop
 from function_app.domain.plan import ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DroppedFile
 from function_app.drops.planning import Planner, detect_data_format
 from function_app.jobspec.schema import JobSpec, parse_job_yaml
 from tests.unit.memory_training import MemoryTraining

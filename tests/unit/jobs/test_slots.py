@@ -22,7 +22,7 @@ def queued(experiment: str, order: int) -> QueueEntry:
 
 
 def receipt(experiment: str, number: int) -> Receipt:
-    made = make(Status.SUBMITTING, attempts=1).with_(experiment=experiment, drop=f"{number:04}")
+    made = make(Status.SUBMITTING, attempts=1).replace(experiment=experiment, drop=f"{number:04}")
     return made.with_attempt(job=f"{experiment}-{number}-1", sequence=number)
 
 

@@ -132,7 +132,7 @@ def test_an_attempt_that_another_release_submitted_is_still_this_attempt(world: 
     receipt, (request,) = world.receipt(), world.training.requests.values()
     assert receipt.job is not None
     world.training.requests[receipt.job] = type(request)(name=request.name, document={"compute": "other"})
-    earlier = receipt.with_(status=Status.SUBMITTING)
+    earlier = receipt.replace(status=Status.SUBMITTING)
     name = naming.receipt_blob("digits", receipt.drop)
     world.blobs.replace(naming.RECEIPTS, name, earlier.to_bytes())
     world.kedja.submitter.submit(earlier)
@@ -150,7 +150,7 @@ def test_a_foreign_job_of_the_same_name_is_a_conflict(world: World) -> None:
     world.training.jobs[receipt.job] = type(job)(
         name=job.name, status=job.status, detail="", experiment="digits", tags={"kedja_receipt": "other/one"}
     )
-    earlier = receipt.with_(status=Status.SUBMITTING)
+    earlier = receipt.replace(status=Status.SUBMITTING)
     world.blobs.replace(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop), earlier.to_bytes())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.REJECTED

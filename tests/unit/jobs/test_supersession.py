@@ -17,7 +17,7 @@ def supersession(world: World) -> Supersession:
 
 def receipt(world: World, letter: str, sequence: int, status: Status, *, opened: bool = True) -> Receipt:
     made = make(status, attempts=0 if status is Status.WAITING else 1)
-    made = made.with_(drop=letter * 64, sequence=sequence)
+    made = made.replace(drop=letter * 64, sequence=sequence)
     if made.attempts:
         made = made.with_attempt(job=f"digits-{letter}")
     world.kedja.receipts.create(made)
@@ -132,7 +132,7 @@ def test_an_older_drop_that_is_retried_takes_no_place_of_a_newer_one(
 ) -> None:
     dropped_later = receipt(world, "b", 2, newer)
     later = dropped_later.newest_upload + timedelta(seconds=60)
-    world.kedja.receipts.change(dropped_later, lambda now: now.with_(newest_upload=later))
+    world.kedja.receipts.change(dropped_later, lambda now: now.replace(newest_upload=later))
     supersession.promote_to_latest(world.kedja.receipts.load("digits", "b" * 64), supersede=True)
     if newer is Status.SUBMITTED:
         job(world, "b", JobStatus.STARTING)

@@ -1,7 +1,7 @@
 """Files that users deleted: the next drop is without them, and its receipt says so."""
 
 from function_app.domain import naming
-from function_app.domain.receipt import MissingFiles
+from function_app.domain.contents import MissingFiles
 from tests.unit.simulation import World
 
 

@@ -72,8 +72,8 @@ class TestChange:
         def edit(now: Receipt) -> Receipt:
             seen.append(now.sequence)
             if len(seen) < 3:
-                receipts.change(receipt, lambda current: current.with_(sequence=current.sequence + 1))
-            return now.with_(folder="mine")
+                receipts.change(receipt, lambda current: current.replace(sequence=current.sequence + 1))
+            return now.replace(folder="mine")
 
         changed = receipts.change(receipt, edit)
         assert (seen, changed.sequence, changed.folder) == ([1, 2, 3], 3, "mine")
@@ -84,8 +84,8 @@ class TestChange:
 
         def edit(now: Receipt) -> Receipt:
             tries.append(1)
-            receipts.change(receipt, lambda current: current.with_(sequence=current.sequence + 1))
-            return now.with_(folder="mine")
+            receipts.change(receipt, lambda current: current.replace(sequence=current.sequence + 1))
+            return now.replace(folder="mine")
 
         with pytest.raises(ReceiptBusy):
             receipts.change(receipt, edit)
@@ -96,9 +96,9 @@ class TestChange:
         with blobs.lease(naming.RECEIPTS, f"digits/{DROP}.json", 60) as lease:
             before = len(blobs.calls)
             with pytest.raises(ReceiptBusy, match="locked while a registration is in progress"):
-                receipts.change(receipt, lambda now: now.with_(folder="other's"))
+                receipts.change(receipt, lambda now: now.replace(folder="other's"))
             assert len(blobs.calls) - before < 5
-            assert receipts.change(receipt, lambda now: now.with_(folder="mine"), lease=lease).folder == "mine"
+            assert receipts.change(receipt, lambda now: now.replace(folder="mine"), lease=lease).folder == "mine"
 
     def test_fails_where_it_was_deleted(self, receipts: Receipts) -> None:
         with pytest.raises(NotFound):
@@ -174,7 +174,7 @@ class TestFlush:
 
     def test_closes_what_is_final(self, receipts: Receipts) -> None:
         for status, closed in ((Status.RUNNING, False), (Status.COMPLETED, False), (Status.FAILED, True)):
-            receipt = receipts.create(make(status).with_(drop=f"{status}"))
+            receipt = receipts.create(make(status).replace(drop=f"{status}"))
             receipts.set_open_mark("digits", receipt.drop)
             receipts.publish_outbox(receipt)
             assert (("digits", receipt.drop) not in list(receipts.list_open())) == closed
@@ -183,7 +183,7 @@ class TestFlush:
 class TestLatest:
     def test_moves_forward_only(self, receipts: Receipts) -> None:
         assert receipts.latest("digits") is None
-        first, second = (make().with_(drop=str(number) * 64, sequence=number) for number in (1, 2))
+        first, second = (make().replace(drop=str(number) * 64, sequence=number) for number in (1, 2))
         assert receipts.advance(first).drop == first.drop
         assert receipts.advance(second).follows == first.drop
         assert receipts.advance(first).drop == second.drop
@@ -194,33 +194,33 @@ class TestLatest:
     def test_of_two_in_one_second_is_always_the_same(self, receipts: Receipts) -> None:
         for order in ("ab", "ba"):
             for letter in order:
-                receipts.advance(make().with_(drop=letter * 64, experiment=order))
+                receipts.advance(make().replace(drop=letter * 64, experiment=order))
             latest = receipts.latest(order)
             assert latest is not None
             assert latest.drop == "b" * 64
 
     def test_of_two_in_one_second_the_one_that_has_the_newer_file_is_later(self, receipts: Receipts) -> None:
         older, newer = (
-            make().with_(drop="b" * 64),
-            make().with_(drop="a" * 64, newest_upload=NOW + timedelta(seconds=1)),
+            make().replace(drop="b" * 64),
+            make().replace(drop="a" * 64, newest_upload=NOW + timedelta(seconds=1)),
         )
         for order in ("on", "no"):
             for one in (older, newer) if order == "on" else (newer, older):
-                receipts.advance(one.with_(experiment=order))
+                receipts.advance(one.replace(experiment=order))
             latest = receipts.latest(order)
             assert latest is not None
             assert latest.newest_upload == newer.newest_upload
 
     def test_dropped_again_still_follows_what_it_followed(self, receipts: Receipts) -> None:
-        first, second = (make().with_(drop=str(number) * 64, sequence=number) for number in (1, 2))
+        first, second = (make().replace(drop=str(number) * 64, sequence=number) for number in (1, 2))
         receipts.advance(first)
         receipts.advance(second)
-        assert receipts.advance(second.with_(sequence=9)).follows == first.drop
+        assert receipts.advance(second.replace(sequence=9)).follows == first.drop
 
 
 def test_pages_are_newest_first(receipts: Receipts) -> None:
     for day in range(5):
-        receipts.create(make().with_(drop=str(day) * 64, received_at=NOW + timedelta(days=day)))
+        receipts.create(make().replace(drop=str(day) * 64, received_at=NOW + timedelta(days=day)))
     first, token = receipts.page(size=3)
     second, end = receipts.page(size=3, token=token)
     assert [one.drop[0] for one in [*first, *second]] == ["4", "3", "2", "1", "0"]

@@ -102,7 +102,7 @@ def test_an_unknown_drop_is_not_found(client: Client, drop: str, path: str) -> N
 
 
 def test_a_beginning_of_several_ids_is_not_enough(world: World, client: Client, drop: str) -> None:
-    receipt = world.receipt().with_(drop=drop[:10] + "0" * 54)
+    receipt = world.receipt().replace(drop=drop[:10] + "0" * 54)
     world.kedja.receipts.create(receipt)
 
     answer = client.get(f"/api/drops/digits/{drop[:8]}")
@@ -113,7 +113,7 @@ def test_a_beginning_of_several_ids_is_not_enough(world: World, client: Client, 
 
 def make_receipts(world: World, drop: str, number: int) -> None:
     for count in range(number):
-        fresh = world.receipt("digits").with_(
+        fresh = world.receipt("digits").replace(
             experiment="many", drop=f"{count:064x}", received_at=world.clock() + timedelta(seconds=count)
         )
         world.kedja.receipts.create(fresh)
@@ -135,7 +135,7 @@ def test_pages_follow_each_other_without_a_gap(world: World, client: Client, dro
 def test_what_comes_meanwhile_moves_nothing(world: World, client: Client, drop: str) -> None:
     make_receipts(world, drop, 4)
     first = client.get_json("/api/drops?experiment=many&limit=2")
-    newer = world.receipt("digits").with_(experiment="many", drop="f" * 64, received_at=world.clock() + timedelta(1))
+    newer = world.receipt("digits").replace(experiment="many", drop="f" * 64, received_at=world.clock() + timedelta(1))
     world.kedja.receipts.create(newer)
 
     second = client.get_json(f"/api/drops?experiment=many&limit=2&after={first['next']}")
@@ -165,10 +165,10 @@ def test_a_token_tells_a_limited_caller_nothing_of_others(
     monkeypatch.setattr("function_app.http.paging.receipts.MAX_LIST_PAGE", 2)
     make_receipts(world, drop, 5)
     for count in range(5):  # one between every two of them
-        other = world.receipt("digits").with_(
+        other = world.receipt("digits").replace(
             drop=f"{count:064x}", received_at=world.clock() + timedelta(seconds=count)
         )
-        world.kedja.receipts.create(other.with_(experiment="secret"))
+        world.kedja.receipts.create(other.replace(experiment="secret"))
     client = limited(world, Role.DATA, "many")
     seen, after = [], ""
     while True:
