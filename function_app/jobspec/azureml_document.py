@@ -1,7 +1,7 @@
-"""From a job spec and the drop it belongs to: the complete document that a training service gets.
+"""Builds the complete document for the training service from a job spec and its drop.
 
-Format: Azure ML's command-job and sweep-job YAML as plain JSON values, without `code` (the service's adapter puts the
-release's `training_job` there) and without a path that a loader would look for on its own machine.
+Format: Azure ML's command-job and sweep-job YAML as plain JSON values, without `code` (the service's adapter adds the
+release's `training_job`) and without paths that a loader would look for on its own machine.
 """
 
 import shlex
@@ -14,13 +14,13 @@ from function_app.jobspec.placeholders import quote
 from function_app.jobspec.schema import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
 
 CHECKPOINTS_OUTPUT = "kedja_checkpoints"
-"""Where `training_job.launch` keeps what a restart goes on from."""
+"""The output where `training_job.launch` keeps the checkpoints that a restart resumes from."""
 _LAUNCH = "python -m training_job.launch"
 _TRAIN = "python -m training_job.train"
 _SHOWN_OF_DROP = 8
 
 
-def job_document(  # noqa: PLR0913 (a document has many parts, and each is named where it is called)
+def job_document(  # noqa: PLR0913 (a document has many parts, and callers pass each by name)
     spec: JobSpec,
     *,
     experiment: str,
@@ -40,14 +40,14 @@ def job_document(  # noqa: PLR0913 (a document has many parts, and each is named
         experiment: the slug of the experiment, which names it in the training service.
         folder: the experiment's folder in the container of data.
         drop: the drop's id.
-        entry_script: the script to run, relative to `spec.work.code`; None for the built-in trainer, or where the spec
-            has a command of its own.
+        entry_script: the script to run, relative to `spec.work.code`; None for the built-in trainer, or if the spec
+            has its own command.
         has_data: whether the job has the input `data`.
-        compute: where a job runs that names no compute.
-        environment: what a job runs in that names no environment, as azureml:<name>:<version>.
-        tags: Kedja's own; they win over the user's.
-        goes_on: whether a job that is killed is to go on from its last checkpoint in the drop's next attempt. A sweep
-            never does, as its trials would share their checkpoints.
+        compute: the default compute.
+        environment: the default environment, as azureml:<name>:<version>.
+        tags: Kedja's own tags; they override the user's.
+        goes_on: whether a killed job resumes from its last checkpoint in the drop's next attempt. Sweeps never do, as
+            their trials would share the checkpoints.
     """
     if spec.conda_path is not None:
         raise ValueError(f"{spec.conda_path} has not been read: call with_conda_file first")
@@ -74,7 +74,7 @@ def job_document(  # noqa: PLR0913 (a document has many parts, and each is named
 
 
 def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes_on: bool = False) -> str:
-    """Return the command line: `training_job.launch` around the script, the trainer or the user's own command."""
+    """Return the command line: `training_job.launch` with the script, the trainer or the user's own command."""
     parts = [_LAUNCH, "--snapshot", quote(f"${{{{inputs.{SCRIPTS_INPUT}}}}}")]
     data = quote(f"${{{{inputs.{DATA_INPUT}}}}}")
     if has_data:
@@ -95,7 +95,7 @@ def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes
 
 
 def _argv(arguments: Mapping[str, Argument]) -> list[str]:
-    """Return the words for `arguments`: `epochs: 10` is `--epochs 10`, `verbose: true` is `--verbose`."""
+    """Return the words on the command line: `--epochs 10` for `epochs: 10`, `--verbose` for `verbose: true`."""
     words: list[str] = []
     for name, value in arguments.items():
         if value is False:
@@ -108,7 +108,7 @@ def _argv(arguments: Mapping[str, Argument]) -> list[str]:
 
 def _work(work: Trial, command: str, environment: str) -> dict[str, Any]:
     values = work.model_dump(mode="json", exclude_none=True, include={"environment_variables", "distribution"})
-    # Empty lists would mean something to conda: no channels, instead of its own.
+    # To conda, an empty list of channels means none, instead of its default ones.
     values |= work.model_dump(mode="json", exclude_defaults=True, include={"environment"})
     resources = work.resources.model_dump(exclude_none=True, exclude_defaults=True)
     return _filled({"environment": environment, **values, "command": command, "resources": resources})
@@ -133,7 +133,7 @@ def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data:
 
 
 def _checkpoints(experiment: str, drop: str) -> dict[str, Any]:
-    """Return an output at a fixed place: mounted, it shows what an earlier attempt left there."""
+    """Return an output in a fixed folder: when it is mounted, it holds the checkpoints of earlier attempts."""
     place = f"{naming.CHECKPOINTS_DATASTORE}/paths/{naming.checkpoints_prefix(experiment, drop)}"
     return {
         CHECKPOINTS_OUTPUT: {"type": "uri_folder", "mode": "rw_mount", "path": f"azureml://datastores/{place}"},
@@ -141,5 +141,5 @@ def _checkpoints(experiment: str, drop: str) -> dict[str, Any]:
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that say something."""
+    """Return the values without None and empty mappings."""
     return {key: value for key, value in values.items() if value is not None and value != {}}

@@ -1,4 +1,4 @@
-"""The blocks that make up a job: what goes in, what comes out, where it runs, how wide and how long."""
+"""The blocks of a job: its inputs and outputs, compute, resources, distribution and limits."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -16,13 +16,13 @@ from function_app.jobspec.fields import (
     validator,
 )
 
-_FOREIGN = "a job reads its drop alone: inputs.data and inputs.scripts, whose places Kedja sets"
+_FOREIGN = "a job reads only its drop: inputs.data and inputs.scripts, whose paths Kedja sets"
 _NO_PLACE = "Kedja decides where outputs are kept"
 _OWN_COMPUTES = ("local", "serverless")
 
 
 class FolderInput(SpecModel):
-    """How one of Kedja's own inputs, `data` and `scripts`, reaches the node."""
+    """How the node gets one of Kedja's own inputs, `data` or `scripts`."""
 
     refused_keys: ClassVar[dict[str, str]] = {"path": _FOREIGN, "datastore": _FOREIGN, "path_on_compute": _FOREIGN}
 
@@ -34,11 +34,11 @@ Input = Annotated[
     Annotated[CommandValue, Tag("text")] | Annotated[FolderInput, Tag("mapping")],
     Discriminator(shape),
 ]
-"""A literal, or one of Kedja's own folders."""
+"""A literal, or one of Kedja's own folder inputs."""
 
 
 class Output(SpecModel):
-    """A folder or file that the job writes beside `./outputs`."""
+    """A folder or file that the job writes in addition to `./outputs`."""
 
     refused_keys: ClassVar[dict[str, str]] = dict.fromkeys(("path", "name", "version"), _NO_PLACE)
 
@@ -47,13 +47,13 @@ class Output(SpecModel):
 
 
 class Resources(SpecModel):
-    """How many nodes, and how much shared memory on each."""
+    """The number of nodes, and the shared memory of each."""
 
     refused_keys: ClassVar[dict[str, str]] = {
-        "docker_args": "it would reach past the container",
-        "instance_type": "the cluster decides the size of its nodes; name another in compute",
-        "locations": "the cluster decides where its nodes are",
-        "max_instance_count": "the cluster decides how far it scales",
+        "docker_args": "it would reach outside the container",
+        "instance_type": "the cluster sets the size of its nodes; name another cluster in compute",
+        "locations": "the cluster sets where its nodes are",
+        "max_instance_count": "the cluster sets how far it scales",
         "properties": "it is for computes that Kedja does not use",
     }
 
@@ -69,7 +69,7 @@ class Mpi(SpecModel):
 
 
 class PyTorch(SpecModel):
-    """Processes that find each other the way torch.distributed wants."""
+    """Processes that find each other through torch.distributed."""
 
     type: Literal["pytorch"]
     process_count_per_instance: Count = 1
@@ -87,7 +87,7 @@ Distribution = Annotated[Mpi | PyTorch | TensorFlow, Field(discriminator="type")
 
 
 class Limits(SpecModel):
-    """When a job or a sweep is ended, and how many trials a sweep has."""
+    """The time limits of jobs and sweeps, and the number of trials of a sweep."""
 
     timeout: Seconds | None = None
     max_total_trials: Count | None = None
@@ -96,7 +96,7 @@ class Limits(SpecModel):
 
 
 class QueueSettings(SpecModel):
-    """How the job stands in Azure ML's queue."""
+    """The job's tier and priority in Azure ML's queue."""
 
     job_tier: Literal["spot", "basic", "standard", "premium"] | None = None
     priority: Literal["low", "medium", "high"] | None = None
@@ -105,7 +105,7 @@ class QueueSettings(SpecModel):
 def _compute_problem(name: str) -> str | None:
     if name.lower() in _OWN_COMPUTES:
         refused = f"{redacted_repr(name)} is refused"
-        return f"{refused}: a job runs on a cluster, neither on the service's machine nor serverless"
+        return f"{refused}: a job runs on a cluster, not on the service's machine and not serverless"
     return None
 
 
@@ -127,7 +127,7 @@ VariableName = Annotated[Identifier, validator(_variable_problem)]
 
 def _tag_problem(name: str) -> str | None:
     return (
-        f"{redacted_repr(name)} is refused: names that begin with kedja_ are Kedja's"
+        f"{redacted_repr(name)} is refused: names that begin with kedja_ are reserved"
         if name.startswith("kedja_")
         else None
     )
@@ -136,5 +136,5 @@ def _tag_problem(name: str) -> str | None:
 TagName = Annotated[str, Field(min_length=1, max_length=100), validator(_tag_problem)]
 
 MOST_TAGS = 48
-"""Azure ML takes 50 with names of up to 100 characters, and two are Kedja's
+"""Max tags: Azure ML allows 50, with names of up to 100 characters, and Kedja sets two
 (https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity)."""

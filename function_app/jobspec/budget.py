@@ -1,7 +1,6 @@
-"""How much work one reading of a job spec may make of what is wrong with it.
+"""Limits the work that validating one job spec may spend on its mistakes.
 
-A text may hold thousands of mistakes, of which `InvalidJobSpec.SHOWN` are told: what is made of each of the others
-would be thrown away.
+A text may have thousands of mistakes, of which only `InvalidJobSpec.SHOWN` are reported: work on the rest is wasted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,16 +10,16 @@ from contextvars import ContextVar
 from attrs import define
 
 PROBLEMS = 200
-"""Problems that are made; the others are counted."""
+"""Max problems that are created; the others are only counted."""
 SUGGESTIONS = 10
-"""Words for which a near one is looked for: each takes the time of hundreds of values."""
+"""Max words for which a similar one is searched: each takes as long as hundreds of values."""
 SHOWN = 5 * PROBLEMS
-"""Values that are put into messages. Those that come first are in the problems that are made."""
+"""Max values that are put into messages. The first of them are in the problems that are created."""
 
 
 @define
 class Budget:
-    """What is left of it. `dropped` is how many problems were found and not made."""
+    """The remaining budget. `dropped` is the number of problems that were found but not created."""
 
     suggestions: float = float("inf")
     shown: float = float("inf")
@@ -28,7 +27,7 @@ class Budget:
     dropped: int = 0
 
     def suggests(self) -> bool:
-        """Return whether one more suggestion may be looked for."""
+        """Return whether one more suggestion may be searched."""
         self.suggestions -= 1
         return self.suggestions >= 0
 
@@ -38,7 +37,7 @@ class Budget:
         return self.shown >= 0
 
     def first[P](self, problems: Sequence[P]) -> Sequence[P]:
-        """Return the problems that are made."""
+        """Return the problems to create; count the others as dropped."""
         kept = problems[: self.problems]
         self.dropped += len(problems) - len(kept)
         return kept
@@ -49,13 +48,13 @@ _budget: ContextVar[Budget] = ContextVar("budget", default=_UNLIMITED)
 
 
 def budget() -> Budget:
-    """Return the budget of the reading under way; outside of any it has no end."""
+    """Return the budget of the present validation; outside one it is unlimited."""
     return _budget.get()
 
 
 @contextmanager
 def limited() -> Iterator[Budget]:
-    """Begin a reading."""
+    """Run a validation with a limited budget."""
     token = _budget.set(Budget(suggestions=SUGGESTIONS, shown=SHOWN, problems=PROBLEMS))
     try:
         yield _budget.get()

@@ -1,4 +1,4 @@
-"""What the models of the job spec are made of: their base, and the kinds of text and number that occur in it."""
+"""Building blocks of the job spec's models: their base class, and their types of strings and numbers."""
 
 import difflib
 import json
@@ -23,17 +23,17 @@ from function_app.jobspec.budget import budget
 from function_app.jobspec.problem import Path
 
 REFUSED = "kedja_refused"
-"""The type of pydantic error whose message is ready to be shown."""
+"""The type of pydantic errors whose messages are shown as they are."""
 
 REQUIRED = "kedja_required"
-"""The same, about a key that is not there."""
+"""The same, for a missing key."""
 
 type Scalar = bool | int | float | str
 type Number = int | float
 
 
 class SpecModel(BaseModel):
-    """Base of the spec's models: frozen, of exact types, and with a word about each key that it does not know."""
+    """Base of the spec's models: frozen, strict about types, and with a message about each unknown key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=False)
 
@@ -42,7 +42,7 @@ class SpecModel(BaseModel):
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
-        """Return the keys as they are written."""
+        """Return the keys as written in job.yaml."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 
     @model_validator(mode="wrap")
@@ -50,7 +50,7 @@ class SpecModel(BaseModel):
     def _read_keys(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(value, dict):
             known = cls.keys()
-            # A key with nothing behind it, such as `kedja:` with every line below commented out, is a key left out.
+            # A key without a value, such as `kedja:` with every line below commented out, counts as omitted.
             value = {key: item for key, item in value.items() if item is not None or key not in known}
         try:
             return handler(value)
@@ -71,7 +71,7 @@ class SpecModel(BaseModel):
 
 
 def did_you_mean(written: str, allowed: Iterable[str]) -> str:
-    """Return `; did you mean at_least?`, or a full stop where no allowed word is near."""
+    """Return `; did you mean at_least?`, or a period if no allowed word is similar."""
     if len(written) > _LONGEST_WORD or not budget().suggests():
         return "."
     near = difflib.get_close_matches(written, list(allowed), n=1)
@@ -79,22 +79,30 @@ def did_you_mean(written: str, allowed: Iterable[str]) -> str:
 
 
 def refusal(path: Path, message: str, kind: LiteralString = REFUSED) -> InitErrorDetails:
-    """Return the pydantic error for the value at `path` below the one that is being validated."""
-    # The message is an argument, since braces in a template would be replaced.
+    """Return the pydantic error for the value at `path` below the one being validated."""
+    # The message is an argument, as braces in a template would be replaced.
     error = PydanticCustomError(kind, "{message}", {"message": message})
     return InitErrorDetails(type=error, loc=path, input=None)
 
 
 def raise_refusals(refusals: Iterable[tuple[Path, str]], required: Iterable[Path] = ()) -> None:
-    """Raise one ValidationError with all of them, and with the keys that are required and not there, if any."""
+    """Raise one error for all refusals and missing required keys, if there are any.
+
+    Raises:
+        ValidationError: There is at least one.
+    """
     details = [refusal(path, message) for path, message in refusals]
-    details += [refusal(path, "is required, and not there", REQUIRED) for path in required]
+    details += [refusal(path, "is required, but missing", REQUIRED) for path in required]
     if details:
         raise ValidationError.from_exception_data("job", details)
 
 
 def refuse(message: str) -> NoReturn:
-    """Refuse the value that is being validated."""
+    """Refuse the value that is being validated.
+
+    Raises:
+        PydanticCustomError: Always, with the message.
+    """
     raise PydanticCustomError(REFUSED, "{message}", {"message": message})
 
 
@@ -105,7 +113,7 @@ def _again(item: Any) -> InitErrorDetails:  # noqa: ANN401 (pydantic's ErrorDeta
 
 
 def validator[T](test: Callable[[T], str | None]) -> AfterValidator:
-    """Return a validator that refuses what `test` has a message for."""
+    """Return a validator that refuses values for which `test` returns a message."""
 
     def check(value: T) -> T:
         message = test(value)
@@ -117,7 +125,7 @@ def validator[T](test: Callable[[T], str | None]) -> AfterValidator:
 
 
 def pattern(pattern: str, wanted: str) -> AfterValidator:
-    """Return a validator that wants the whole text to match; `wanted` says in words what that is."""
+    """Return a validator that requires the whole string to match; `wanted` describes the pattern in a message."""
     compiled = re.compile(pattern, re.ASCII)
 
     def problem(value: str) -> str | None:
@@ -132,20 +140,20 @@ _SECRETS = re.compile(
     (?<=password=)[^;&\s"]+ | (?<=pwd=)[^;&\s"]+ | (?<=token=)[^;&\s"]+ | (?<=secret=)[^;&\s"]+""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""What stands in an address or a connection string for somebody to get in with."""
+"""Credentials in an address or a connection string."""
 
 
 _LONGEST_WORD = 100
 _LOOKED_AT = 300
-"""Characters of a text in which secrets are looked for, before the first 60 are shown."""
+"""Characters of a string that are searched for secrets, before the first 60 are shown."""
 
 
 def redacted_repr(value: object) -> str:
-    """Return a scalar as JSON, without what looks like a secret, cut to 60 characters; anything else by its kind."""
+    """Return a scalar as JSON, without what looks like a secret, cut to 60 characters; for other values, their kind."""
     if not budget().shows():
         return "…"
     if isinstance(value, str) and len(value) > _LOOKED_AT:
-        value = f"{value[:_LOOKED_AT]}@"  # what is cut off may be the sign after a password
+        value = f"{value[:_LOOKED_AT]}@"  # the part that is cut off may hold the @ after a password
     match value:
         case None:
             return "nothing"
@@ -159,17 +167,17 @@ def redacted_repr(value: object) -> str:
 
 
 def shape(value: object) -> str:
-    """Return which member of a union a value is meant for: "mapping" or "text"."""
+    """Return which member of a union a value belongs to: "mapping" or "text"."""
     return "mapping" if isinstance(value, dict | SpecModel) else "text"
 
 
 def _as_text(value: object) -> object:
-    """Turn numbers and truth values to text, as they are written in JSON."""
+    """Convert numbers and booleans to strings, as in JSON."""
     return json.dumps(value) if isinstance(value, bool | int | float) else value
 
 
 def _drop_path(value: str) -> str:
-    """Return the path without `./` and doubled slashes; refuse one that could lead out of the drop."""
+    """Return the path without `./` and double slashes; refuse a path that could lead outside the drop."""
     message = _path_problem(value)
     if message:
         refuse(message)
@@ -185,9 +193,9 @@ def _path_problem(value: str) -> str | None:
     elif value.startswith("/"):
         reason = "is an ARM id" if value.lower().startswith("/subscriptions/") else "is absolute"
     elif ".." in value.split("/"):
-        reason = "leads out of the drop"
+        reason = "leads outside the drop"
     elif value.startswith("~") or any(part in value for part in ("\\", ":", "\t", "\n", "\r", "${{")):
-        reason = "begins with ~, or holds a backslash, a colon, a tab, a line break or ${{"
+        reason = "begins with ~, or contains a backslash, a colon, a tab, a line break or ${{"
     return f"{redacted_repr(value)} {reason}; give a path inside the drop, such as src/train.py" if reason else None
 
 
@@ -207,17 +215,17 @@ def _expandable(value: str) -> str | None:
     found = re.search(r"[^\w ./:=,@%+-]", value)
     if found:
         return (
-            f"{redacted_repr(value)} holds {redacted_repr(found.group())}; text that is put into the command may hold "
-            "letters, digits, spaces and any of _ . / : = , @ % + - alone"
+            f"{redacted_repr(value)} contains {redacted_repr(found.group())}; text that is put into the command may "
+            "contain only letters, digits, spaces and _ . / : = , @ % + -"
         )
     return None
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
-"""Text; numbers and truth values are taken as they are written."""
+"""Text; numbers and booleans are taken as written."""
 
 DropPath = Annotated[str, AfterValidator(_drop_path)]
-"""A relative path inside the drop, normalised."""
+"""A relative path inside the drop, normalized."""
 
 OutputPath = Annotated[DropPath, AfterValidator(_output_path)]
 """A path below `outputs/`."""
@@ -226,10 +234,10 @@ Line = Annotated[str, Field(min_length=1, max_length=255), pattern(r"[^\t\n\r]*"
 """One line of text."""
 
 LiteralValue = Annotated[Scalar, BeforeValidator(_literal)]
-"""A number, text, true or false, of its own type."""
+"""A number, text, true or false, which keeps its type."""
 
 CommandValue = Annotated[LiteralValue, validator(lambda value: _expandable(value) if isinstance(value, str) else None)]
-"""A literal that Azure ML puts into the command line as it is, so that its text must mean nothing to a shell."""
+"""A literal that Azure ML puts into the command line unquoted, so it must not contain shell syntax."""
 
 Identifier = Annotated[str, pattern(r"[A-Za-z_][A-Za-z0-9_]{0,254}", "a name of letters, digits and underscores")]
 """The name of an input, output, hyperparameter or environment variable."""

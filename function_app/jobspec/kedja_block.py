@@ -1,4 +1,4 @@
-"""The `kedja` block of the job spec: what Azure ML's own keys have no word for."""
+"""The `kedja` block of the job spec: options for which Azure ML has no keys."""
 
 import posixpath
 from typing import Annotated, ClassVar, Literal, Self
@@ -27,24 +27,24 @@ _LONGEST_LIST = 1000
 
 
 def _argument(value: object) -> object:
-    """Return the value with a list turned to a tuple; refuse what cannot stand on a command line."""
+    """Return the value, a list as a tuple; refuse values that cannot be put on a command line."""
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
-        refuse("is an empty list; give a value, or leave the key out")
+        refuse("is an empty list; give a value, or omit the key")
     if len(items) > _LONGEST_LIST:
         refuse(f"is a list of more than {_LONGEST_LIST} values")
     for item in items:
         if not isinstance(item, bool | int | float | str):
             refuse(f"expected a number, text, true, false or a list of numbers and texts, found {redacted_repr(item)}")
         if isinstance(item, bool) and item is not value:
-            refuse("holds true or false in a list, where only numbers and texts can stand")
+            refuse("contains true or false in a list, where only numbers and texts are allowed")
         if isinstance(item, str) and len(item) > _LONGEST_ARGUMENT:
-            refuse(f"holds a text of more than {_LONGEST_ARGUMENT} characters")
+            refuse(f"contains a text of more than {_LONGEST_ARGUMENT} characters")
     return tuple(value) if isinstance(value, list) else value
 
 
 Argument = Annotated[Scalar | tuple[Scalar, ...], BeforeValidator(_argument)]
-"""What follows a flag on the command line, once or several times; true is the flag alone, false is no flag."""
+"""The values after a flag on the command line; true is the flag alone, false is no flag."""
 
 ArgumentName = Annotated[
     str,
@@ -61,7 +61,7 @@ def _file_problem(name: str) -> str | None:
     if posixpath.dirname(name):
         return f"{redacted_repr(name)} is a path; give the name of a file"
     if is_ignored(name):
-        return f"{redacted_repr(name)} is hidden or temporary, so it is never seen; give another name, such as _SUCCESS"
+        return f"{redacted_repr(name)} is hidden or temporary, so Kedja ignores it; give another name, such as _SUCCESS"
     return None
 
 
@@ -69,7 +69,7 @@ FileName = Annotated[DropPath, validator(_file_problem)]
 
 
 class GateConditions(SpecModel):
-    """What a model must show to be registered; all that is given must hold."""
+    """The conditions for a model to be registered; all that are given must hold."""
 
     metric: Line
     goal: Literal["maximize", "minimize"] | None = None
@@ -82,9 +82,9 @@ class GateConditions(SpecModel):
         if self.at_least is None and self.at_most is None and self.better_than is None:
             raise_refusals([((), "needs at_least, at_most or better_than")])
         if self.better_than and self.goal is None:
-            raise_refusals([(("better_than",), "needs goal: maximize or goal: minimize beside it")])
+            raise_refusals([(("better_than",), "also needs goal: maximize or goal: minimize")])
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
-            raise_refusals([(("at_least",), f"is more than at_most, which is {self.at_most}; nothing could pass")])
+            raise_refusals([(("at_least",), f"is more than at_most, which is {self.at_most}; no value could pass")])
         return self
 
 
@@ -97,7 +97,7 @@ class RegisterOptions(SpecModel):
 
 
 class DropOptions(SpecModel):
-    """When a drop counts as complete. `max_wait` is in seconds, and the service's own where it is None."""
+    """When a drop counts as complete. `max_wait` is in seconds; None is the service's default."""
 
     wait_for: FileName | None = None
     supersede: bool = True
@@ -105,9 +105,9 @@ class DropOptions(SpecModel):
 
 
 class KedjaOptions(SpecModel):
-    """Kedja's own block, which Azure ML never sees."""
+    """Kedja's own block, which is not passed on to Azure ML."""
 
-    refused_keys: ClassVar[dict[str, str]] = {"command": "it stands at the top of the file, not under kedja"}
+    refused_keys: ClassVar[dict[str, str]] = {"command": "it belongs at the top level of the file, not under kedja"}
 
     entry_script: ScriptPath | None = None
     arguments: dict[ArgumentName, Argument] = Field(default_factory=dict)
@@ -117,7 +117,7 @@ class KedjaOptions(SpecModel):
 
     @property
     def attempt_options(self) -> AttemptOptions:
-        """What an attempt keeps of this."""
+        """The options that an attempt keeps."""
         registration = self.registration.model_dump(mode="json", exclude_none=True)
         return AttemptOptions(registration=registration, supersede=self.drop.supersede)
 
@@ -126,6 +126,6 @@ def register_options(options: AttemptOptions) -> RegisterOptions:
     """Return what an attempt is to register.
 
     Raises:
-        ValidationError: a newer release wrote something that this one does not know.
+        ValidationError: A newer release wrote options that this one does not know.
     """
     return RegisterOptions.model_validate(dict(options.registration))

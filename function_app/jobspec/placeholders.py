@@ -1,4 +1,4 @@
-"""The `${{…}}` in commands and arguments, which Azure ML fills in when the job starts."""
+"""The placeholders `${{…}}` in commands and arguments, which Azure ML fills in when the job starts."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 _OPENING, _CLOSING = "${{", "}}"
 _LISTED = 20
-"""How many of the names that there are a message lists."""
+"""Max existing names that a message lists."""
 _SHOWN = 60
 _PLACEHOLDER = re.compile(r"\$\{\{\s*((inputs|outputs|search_space)\.([A-Za-z_][A-Za-z0-9_]*))\s*\}\}", re.ASCII)
 
@@ -18,25 +18,38 @@ def is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.fullmatch(text))
 
 
+def is_free_text(value: object) -> bool:
+    """Return whether the value has text that is neither a number nor a single placeholder."""
+    if isinstance(value, tuple):
+        return any(map(is_free_text, value))
+    if not isinstance(value, str) or is_placeholder(value):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
+
+
 @frozen
 class Placeholders:
-    """What placeholders may name: `known` has the names under `inputs`, `outputs` and `search_space`."""
+    """Checks placeholders: `known` has the names that exist under `inputs`, `outputs` and `search_space`."""
 
     known: Mapping[str, Collection[str]]
     _listed: dict[str, str] = field(factory=dict, init=False)
 
     def problems(self, text: str) -> Iterator[str]:
-        """Yield what is wrong with each placeholder that names nothing."""
+        """Yield a message for each placeholder that is malformed or unknown."""
         for written in _placeholders(text):
             found = _PLACEHOLDER.fullmatch(written)
             if not found:
                 allowed = "${{inputs.…}}, ${{outputs.…}} or ${{search_space.…}}"
                 yield f"{written[:_SHOWN]} is not {allowed}"
             elif found[3] not in self.known[found[2]]:
-                yield f"{written[:_SHOWN]} names nothing; under {found[2]} there is: {self._list(found[2])}"
+                yield f"{written[:_SHOWN]} does not exist; {found[2]} has: {self._list(found[2])}"
 
     def _list(self, kind: str) -> str:
-        """Return the names of a kind, some of many; they are put in order once."""
+        """Return the names of a kind, the first of them if there are many; they are sorted once."""
         if kind not in self._listed:
             names = sorted(self.known[kind])
             more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
@@ -45,7 +58,7 @@ class Placeholders:
 
 
 def _placeholders(text: str) -> Iterator[str]:
-    """Yield what stands between the signs, which are its first and last. One without an end ends the search."""
+    """Yield each `${{…}}` with its delimiters. The search ends at a placeholder that is not closed."""
     begin = text.find(_OPENING)
     while begin >= 0 and (end := text.find(_CLOSING, begin + len(_OPENING))) >= 0:
         yield text[begin : end + len(_CLOSING)]
@@ -53,10 +66,10 @@ def _placeholders(text: str) -> Iterator[str]:
 
 
 def quote(text: str) -> str:
-    """Quote text as one word of a shell line, with its placeholders left to be filled in.
+    """Quote text as one word of a shell line, and leave its placeholders to be filled in.
 
-    A placeholder stands in double quotes, so that a value with a space stays in its word. What Azure ML puts there is
-    a path of its own or a value that `job_fields.CommandValue` has checked: nothing in it means anything to a shell.
+    A placeholder is put in double quotes, so that a value with a space stays in its word. Azure ML fills in a path of
+    its own or a value that `fields.CommandValue` has checked, so it contains no shell syntax.
     """
     words = []
     end = 0

@@ -1,4 +1,4 @@
-"""What is wrong with a job file, and where it stands there."""
+"""Problems of a job file, with their positions."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from attrs import field, frozen
 from function_app.errors import KedjaError
 
 type Path = tuple[str | int, ...]
-"""The way to a value: keys of mappings and indexes of lists, from the top."""
+"""The path to a value: keys of mappings and indexes of lists, from the top."""
 
 _PLAIN_KEY = re.compile(r"[\w$-]{1,80}", re.ASCII)
 _LONGEST_KEY = 80
@@ -17,7 +17,7 @@ _LONGEST_KEY = 80
 
 @frozen
 class SourcePosition:
-    """A place in a text. Both numbers count from 1."""
+    """A position in a text. Both numbers count from 1."""
 
     line: int
     column: int
@@ -25,7 +25,7 @@ class SourcePosition:
 
 @frozen
 class SpecProblem:
-    """One thing that is wrong. `line` and `column` are None where there is no text, as in a request's JSON."""
+    """One problem. `line` and `column` are None if there is no text, as for a request's JSON."""
 
     line: int | None
     column: int | None
@@ -40,12 +40,12 @@ class SpecProblem:
 
 @frozen
 class SourceMap:
-    """Where each value stands in the text it came from. All are equal, for a place is no part of what a file says."""
+    """The position of each value in its text. All maps are equal, as positions do not change what a file means."""
 
     positions: Mapping[Path, SourcePosition] = field(factory=dict, eq=False)
 
     def problem(self, path: Path, message: str) -> SpecProblem:
-        """Return a problem with the value at `path`, or at the nearest one above it that stands in the text."""
+        """Return a problem at the position of the value at `path`, or of its nearest parent that has one."""
         for length in range(len(path), -1, -1):
             position = self.positions.get(path[:length])
             if position:
@@ -64,9 +64,9 @@ def _shown(key: str) -> str:
 
 
 class InvalidJobSpec(KedjaError):
-    """A job.yaml, or a request with its keys, that is refused. Each problem stands in `problems`.
+    """A job.yaml, or a request with its keys, is refused. `problems` has each problem.
 
-    Of very many the first `SHOWN` stand there, and how many more there are: `more` counts those that are not given.
+    If there are very many, it has the first `SHOWN` and the number of the rest, including `more` that are not given.
     """
 
     SHOWN = 50

@@ -1,8 +1,8 @@
-"""Addresses that a job.yaml may name: hosts of the public internet, by https alone.
+"""Addresses that a job.yaml may contain: hosts of the public internet, by https only.
 
-An environment is built outside of the job, by the workspace, so an address in it is looked up from there. What stands
-here keeps it from machines that only the workspace's network sees, such as 169.254.169.254, which gives out tokens.
-A name of the public DNS may still point to a private address: only an outbound rule of the network keeps from that.
+An environment is built outside the job, by the workspace, so its addresses are resolved there. These checks protect
+machines that only the workspace's network can reach, such as 169.254.169.254, which issues tokens. A name in the public
+DNS may still point to a private address: only an outbound rule of the network protects against that.
 """
 
 import ipaddress
@@ -23,34 +23,34 @@ _PRIVATE_TLDS = (
     "invalid",
     "arpa",
 )
-"""Last parts of names that no public DNS has."""
+"""Top-level domains that do not exist in the public DNS."""
 
 
 def host_problem(host: str) -> str | None:
-    """Return why a host is not one of the public internet, or None where it may be."""
+    """Return why a host is not one of the public internet, or None if it may be."""
     name = host.lower().rstrip(".")
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         pass
     else:
-        return "is an address in numbers; name a host of the public internet"
+        return "is a numeric address; name a host of the public internet"
     if not _NAME.fullmatch(name) or name.rpartition(".")[2] in _PRIVATE_TLDS:
-        return "is no host of the public internet"
+        return "is not a host of the public internet"
     return None
 
 
 def url_problem(url: str) -> str | None:
-    """Return why an address is refused, or None where it may be used."""
+    """Return why an address is refused, or None if it may be used."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return "is no address"
+        return "is not an address"
     if parts.scheme != "https":
         return "is not https"
     if parts.username is not None or parts.password is not None:
-        return "holds a user or a password, which everyone who sees the job would see"
+        return "contains a user or a password, which everyone who sees the job would see"
     if port not in (None, 443):
         return "names a port"
     return host_problem(host or "")

@@ -1,9 +1,9 @@
-"""What a job.yaml, or a request with its keys, may say: an allow-list.
+"""The keys that a job.yaml, or a request with its keys, may have: an allow-list.
 
 The keys are those of Azure ML's command-job and sweep-job YAML (`azure.ai.ml._schema.job.command_job`,
 `azure.ai.ml._schema._sweep.sweep_job`; https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-command
-and …-sweep) and the `kedja` block. Azure ML's own loader never sees a user's text, since it reads files of the machine
-that it runs on. docs/job-yaml.md describes each key for users.
+and …-sweep) and the `kedja` block. A user's text is never passed to Azure ML's own loader, which reads files of the
+machine that it runs on. docs/job-yaml.md describes each key for users.
 """
 
 import json
@@ -41,7 +41,7 @@ from function_app.jobspec.fields import (
     redacted_repr,
 )
 from function_app.jobspec.kedja_block import KedjaOptions
-from function_app.jobspec.placeholders import Placeholders, is_placeholder
+from function_app.jobspec.placeholders import Placeholders, is_free_text
 from function_app.jobspec.problem import InvalidJobSpec, Path, SourceMap, SpecProblem
 from function_app.jobspec.sweep import Choice, EarlyTermination, Hyperparameter, Objective, RandomSampling, Sampling
 from function_app.jobspec.validation import read_json, read_yaml
@@ -55,13 +55,14 @@ _SWEEP_KEYS = ("trial", "search_space", "objective", "sampling_algorithm", "earl
 _CODE_KEYS = ("command", "code", "environment", "environment_variables")
 
 _MOST_LOST = 100
-"""Placeholders that name nothing of which problems are made: there may be one in every few characters."""
+"""Max problems with unknown placeholders: a text may have one in every few characters."""
 _SERVICE_SETS = "the service sets it"
 _IDENTITY = "jobs run as the cluster's identity"
+_NO_ACCESS = "a job gives no access to its node"
 
 
 class Trial(SpecModel):
-    """What runs: the keys that a command job has at its top and a sweep job under `trial`."""
+    """What runs: the keys that a command job has at its top level, and a sweep job under `trial`."""
 
     command: Annotated[str, Field(min_length=1, max_length=32_768)] | None = None
     code: DropPath = "."
@@ -72,15 +73,15 @@ class Trial(SpecModel):
 
 
 class JobSpec(Trial):
-    """A job as its user wants it. What is None, or not there, gets Kedja's default."""
+    """A job as its user specifies it. What is None or missing gets Kedja's default."""
 
     refused_keys: ClassVar[dict[str, str]] = {
         "name": "Kedja names jobs; display_name is what people see",
         "identity": _IDENTITY,
-        "services": "a job opens no doors to its node",
-        "job_service": "a job opens no doors to its node",
+        "services": _NO_ACCESS,
+        "job_service": _NO_ACCESS,
         "properties": "Kedja keeps the job's lineage there; use tags",
-        "component": "write the command out",
+        "component": "write out the command",
         "parent_job_name": _SERVICE_SETS,
         "id": _SERVICE_SETS,
         "status": _SERVICE_SETS,
@@ -110,7 +111,7 @@ class JobSpec(Trial):
 
     @property
     def work(self) -> Trial:
-        """What runs, whichever type the job has."""
+        """What runs, for either type of job."""
         return self.trial if self.type == "sweep" else self
 
     @property
@@ -119,27 +120,27 @@ class JobSpec(Trial):
         return self.kedja.data == "required"
 
     def folder_input(self, name: str) -> FolderInput:
-        """Return how the input `data` or `scripts` reaches the node."""
+        """Return how the node gets the input `data` or `scripts`."""
         given = self.inputs.get(name)
         return given if isinstance(given, FolderInput) else FolderInput()
 
     def in_code(self, names: Iterable[str]) -> list[str]:
-        """Return the files of a drop that lie in the job's code folder, by names relative to it."""
+        """Return the files of a drop that are in the job's code folder, by names relative to it."""
         folder = "" if self.work.code == "." else f"{self.work.code}/"
         return [name.removeprefix(folder) for name in names if name.startswith(folder)]
 
     @property
     def conda_path(self) -> str | None:
-        """The conda file's path in the drop, where the environment names one that has not been read yet."""
+        """The conda file's path in the drop, if the environment names one that has not been read yet."""
         environment = self.work.environment
         path = environment.conda_file if isinstance(environment, InlineEnvironment) else None
         return path if isinstance(path, str) else None
 
     def with_conda_file(self, text: str | bytes) -> Self:
-        """Return the spec with the conda file written out, so that nothing points to a file any more.
+        """Return the spec with the conda file's contents inline, so that it no longer refers to a file.
 
         Raises:
-            InvalidJobSpec: with each problem of the conda file, in the conda file's lines.
+            InvalidJobSpec: The conda file has problems, given with its lines.
         """
         environment = self.work.environment
         if not isinstance(environment, InlineEnvironment):
@@ -151,28 +152,28 @@ class JobSpec(Trial):
         )
 
     def check_experiment(self, folder: str) -> None:
-        """Raise InvalidJobSpec where the file of a folder names another experiment."""
+        """Raise InvalidJobSpec if the job.yaml of a folder names another experiment."""
         if self.experiment_name not in (None, folder, slug(folder)):
             other = f"{redacted_repr(self.experiment_name)} is another experiment"
-            message = f"{other}; write {redacted_repr(folder)}, or leave the key out"
+            message = f"{other}; write {redacted_repr(folder)}, or omit the key"
             raise InvalidJobSpec([self._places.problem(("experiment_name",), message)])
 
     def unknown_compute(self, known: Collection[str]) -> SpecProblem | None:
-        """Return the problem with a compute that is not among those that exist."""
+        """Return the problem with a compute that does not exist, or None."""
         if self.compute_name is None or self.compute_name in known:
             return None
         message = f"{redacted_repr(self.compute_name)} does not exist{did_you_mean(self.compute_name, known)}"
         return self._places.problem(("compute",), f"{message} Allowed: {', '.join(sorted(known)) or '(none exists)'}")
 
     def to_json(self) -> str:
-        """Return all that the spec says, as JSON that `parse_job_json` takes, with defaults left out."""
+        """Return the whole spec as JSON for `parse_job_json`, without defaults."""
         return _json(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
     def canonical(self) -> str:
-        """Return the spec as JSON for a drop's id: the same for two specs that ask for the same training.
+        """Return the spec as JSON for a drop's id: the same for two specs of the same training.
 
-        Keys are sorted and defaults are left out. So are `experiment_name` (the folder says it), `display_name`,
-        `description`, `tags` and `$schema` (they are for reading), and `kedja.drop` (it is about intake).
+        Keys are sorted and defaults are omitted. So are `experiment_name` (the folder has it), `display_name`,
+        `description`, `tags` and `$schema` (they are for readers), and `kedja.drop` (it is about intake).
         """
         values = self.model_dump(
             mode="json",
@@ -187,8 +188,8 @@ class JobSpec(Trial):
     def code_keys(self) -> tuple[str, ...]:
         """Return the keys, dotted, that only a caller with the role `code` may set in a request.
 
-        They decide which code runs, or give it text that could point it elsewhere. Numbers, truth values and
-        placeholders may come from anyone who may start the script.
+        They decide which code runs, or pass it text that could refer it elsewhere. Numbers, booleans and placeholders
+        may come from anyone who may start the script.
         """
         return tuple(self._code_keys())
 
@@ -199,29 +200,29 @@ class JobSpec(Trial):
             yield "kedja.entry_script"
         yield from (f"kedja.register.{key}" for key in sorted(self.kedja.registration.model_fields_set))
         for name, argument in self.kedja.arguments.items():
-            if _is_free_text(argument):
+            if is_free_text(argument):
                 yield f"kedja.arguments.{name}"
         for name, value in self.inputs.items():
-            if _is_free_text(value):
+            if is_free_text(value):
                 yield f"inputs.{name}"
         for name, parameter in (self.search_space or {}).items():
-            if isinstance(parameter, Choice) and _is_free_text(parameter.values):
+            if isinstance(parameter, Choice) and is_free_text(parameter.values):
                 yield f"search_space.{name}.values"
 
     @field_validator("outputs", mode="before")
     @classmethod
     def _empty_outputs(cls, value: object) -> object:
-        """Take `outputs: {model: }` for `{model: {}}`, as `az ml` does."""
+        """Read `outputs: {model: }` as `{model: {}}`, as `az ml` does."""
         return {key: {} if item is None else item for key, item in value.items()} if isinstance(value, dict) else value
 
     @field_validator("inputs", mode="after")
     @classmethod
     def _own_inputs(cls, value: dict[str, Input]) -> dict[str, Input]:
-        """Hold folders and names together; leave out what says no more than the default."""
+        """Check that `data` and `scripts`, and no others, are folders; omit those that are the default."""
         raise_refusals(
-            ((name,), "is Kedja's own input; it takes a mapping with mode, and nothing else")
+            ((name,), "is Kedja's own input; its value is a mapping that may only have mode and type")
             if name in (DATA_INPUT, SCRIPTS_INPUT)
-            else ((name,), "must be a number, text, true or false; the job's folders are inputs.data and .scripts")
+            else ((name,), "must be a number, text, true or false; only inputs.data and inputs.scripts are folders")
             for name, item in value.items()
             if isinstance(item, FolderInput) != (name in (DATA_INPUT, SCRIPTS_INPUT))
         )
@@ -241,7 +242,7 @@ class JobSpec(Trial):
         given: list[Path] = [(key,) for key in _SWEEP_KEYS if key in self.model_fields_set]
         given += [("limits", key) for key in sorted(self.limits.model_fields_set - {"timeout"})]
         for path in given:
-            yield path, "is for sweeps alone; write type: sweep, or leave the key out"
+            yield path, "is only for sweeps; write type: sweep, or omit the key"
 
     def _missing_in_sweep(self) -> Iterator[Path]:
         yield from ((key,) for key in ("search_space", "objective") if key not in self.model_fields_set)
@@ -250,14 +251,14 @@ class JobSpec(Trial):
 
     def _sweep_problems(self) -> Iterator[tuple[Path, str]]:
         for key in sorted(self.model_fields_set & (set(Trial.model_fields) - {"resources"})):
-            yield (key,), "stands under trial in a sweep"
+            yield (key,), "belongs under trial in a sweep"
         total = self.limits.max_total_trials
         if total is not None and (self.limits.max_concurrent_trials or 1) > total:
             yield ("limits", "max_concurrent_trials"), f"is more than max_total_trials, which is {total}"
         if self.sampling_algorithm.type == "grid":
             for name, parameter in (self.search_space or {}).items():
                 if not isinstance(parameter, Choice):
-                    yield ("search_space", name, "type"), "must be choice where the sampling algorithm is grid"
+                    yield ("search_space", name, "type"), "must be choice if the sampling algorithm is grid"
 
     def _lost_placeholders(self) -> Iterator[tuple[Path, str]]:
         placeholders = Placeholders(
@@ -281,27 +282,14 @@ def _json(values: object) -> str:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _is_free_text(value: object) -> bool:
-    """Return whether there is text in the value that is neither a number nor one placeholder."""
-    if isinstance(value, tuple):
-        return any(map(_is_free_text, value))
-    if not isinstance(value, str) or is_placeholder(value):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return True
-    return False
-
-
 def parse_job_yaml(text: str | bytes) -> JobSpec:
-    """Parse the text of a job.yaml; an empty one asks for every default.
+    """Parse the text of a job.yaml; an empty one means every default.
 
     Raises:
-        InvalidJobSpec: with every problem, each with its line and column.
+        InvalidJobSpec: The text has problems, given with line and column.
     """
     spec, places = read_yaml(JobSpec, text, _TEXT_PATHS)
-    spec._places = places  # noqa: SLF001 (frozen fields stay as they are; this is where the text had them)
+    spec._places = places  # noqa: SLF001 (a private attribute, as the model's fields are frozen)
     return spec
 
 
@@ -309,17 +297,17 @@ def parse_job_json(values: Mapping[str, object]) -> JobSpec:
     """Parse the body of a request, which has the keys of a job.yaml.
 
     Raises:
-        InvalidJobSpec: with every problem, each with its key.
+        InvalidJobSpec: The body has problems, given with their keys.
     """
     spec, _ = read_json(JobSpec, values)
     return spec
 
 
 def stored_spec(values: Mapping[str, object]) -> JobSpec:
-    """Parse what `to_json` wrote, however much it is: a conda file is written out in it.
+    """Parse the output of `to_json`, of any size: it may include a conda file.
 
     Raises:
-        InvalidJobSpec: as `parse_job_json`.
+        InvalidJobSpec: As `parse_job_json`.
     """
     spec, _ = read_json(JobSpec, values, most=math.inf)
     return spec

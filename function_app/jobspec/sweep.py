@@ -1,4 +1,4 @@
-"""The keys of the job spec that only a sweep has: what is varied, how, towards what, and when a trial is given up.
+"""The keys of the job spec that only a sweep has: search space, sampling, objective and early termination.
 
 Keys and allowed values are those of Azure ML's sweep-job YAML (`azure.ai.ml._schema._sweep`).
 """
@@ -39,7 +39,7 @@ class QUniform(Uniform):
 
 
 class Normal(SpecModel):
-    """A value of a normal distribution; of `lognormal`, its logarithm is."""
+    """A normally distributed value; for `lognormal`, its logarithm is normally distributed."""
 
     type: Literal["normal", "lognormal"]
     mu: Number
@@ -64,7 +64,7 @@ Hyperparameter = Annotated[Choice | Uniform | QUniform | Normal | QNormal | Rand
 
 
 class Objective(SpecModel):
-    """The metric that tells which trial is best."""
+    """The metric that decides which trial is best."""
 
     goal: Literal["maximize", "minimize"]
     primary_metric: Line
@@ -85,7 +85,7 @@ class GridSampling(SpecModel):
 
 
 class BayesianSampling(SpecModel):
-    """Values picked by what earlier trials gave."""
+    """Values chosen by the results of earlier trials."""
 
     type: Literal["bayesian"]
 
@@ -114,7 +114,7 @@ class Bandit(_Policy):
     @model_validator(mode="after")
     def _one_slack(self) -> Self:
         if (self.slack_factor is None) == (self.slack_amount is None):
-            raise_refusals([((), "needs one of slack_factor and slack_amount")])
+            raise_refusals([((), "needs either slack_factor or slack_amount")])
         return self
 
 
@@ -125,7 +125,7 @@ class MedianStopping(_Policy):
 
 
 class TruncationSelection(_Policy):
-    """End the worst trials, a percentage of them at a time."""
+    """End a percentage of the worst trials at each interval."""
 
     type: Literal["truncation_selection"]
     truncation_percentage: Annotated[int, Field(ge=1, le=99)]

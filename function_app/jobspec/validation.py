@@ -1,4 +1,4 @@
-"""From YAML text or JSON values to a model, with every problem told at once: its place, its key, what is allowed."""
+"""Parses YAML text or JSON values into a model, and reports all problems at once: position, key, allowed values."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -26,16 +26,16 @@ _EXPECTED = {
 _LONGEST_KEY = 80
 _VARIABLES = "environment_variables"
 _ALLOWED = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
-"""Errors about a word that is not in a list, and where pydantic keeps the list."""
+"""Errors about a value that is not in a list, with the key of pydantic's context that has the list."""
 
 
 def read_yaml[M: BaseModel](model: type[M], text: str | bytes, as_written: re.Pattern[str]) -> tuple[M, SourceMap]:
     """Parse and validate a YAML text; an empty one is an empty mapping.
 
-    Numbers and truth values at paths that match `as_written` (dotted) are taken as the text that stands there.
+    Numbers and booleans at (dotted) paths that match `as_written` are taken as the text in the file.
 
     Raises:
-        InvalidJobSpec: with line and column of each problem.
+        InvalidJobSpec: The text has problems, given with line and column.
     """
     document = parse_yaml(text)
     values = {} if document.values is None else document.values
@@ -48,10 +48,10 @@ def read_yaml[M: BaseModel](model: type[M], text: str | bytes, as_written: re.Pa
 def read_json[M: BaseModel](
     model: type[M], values: Mapping[str, object], *, most: float = MAX_VALUES
 ) -> tuple[M, SourceMap]:
-    """Validate the values of a JSON document, of which there may be so many. The problems have no line.
+    """Validate the values of a JSON document, at most `most` of them. The problems have no line.
 
     Raises:
-        InvalidJobSpec: with the path of each problem.
+        InvalidJobSpec: The document has problems, given with their keys.
     """
     places = SourceMap()
     if _are_more(values, most):
@@ -69,13 +69,13 @@ def _validated[M: BaseModel](model: type[M], values: object, places: SourceMap) 
         except ValidationError as error:
             items = budget.first(error.errors(include_url=False))
             found = [places.problem(_path(item, values), _message(item)) for item in items]
-            # One value of a wrong kind may fail several ways; each is told once, in the order of the file.
+            # A wrong value may cause the same problem several times; each is reported once, in the order of the file.
             unique = sorted(set(found), key=lambda problem: (problem.line or 0, problem.column or 0, problem.key))
             raise InvalidJobSpec(unique, more=budget.dropped) from error
 
 
 def _are_more(values: object, most: float) -> bool:
-    """Return whether there are more values, lists and mappings among them, without looking at more than these."""
+    """Return whether there are more than `most` values, including lists and mappings; stop counting there."""
     left: list[object] = [values]
     count = 0
     while left:
@@ -94,9 +94,9 @@ def _are_more(values: object, most: float) -> bool:
 
 
 def _unusable(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what no job can hold, wherever it stands below `path`."""
+    """Yield a message for each value below `path` that a job cannot have."""
     if len(path) > MAX_DEPTH:
-        yield path, f"nested more than {MAX_DEPTH} deep"
+        yield path, f"nested more than {MAX_DEPTH} levels deep"
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str) or scalar_problem(key):
@@ -107,7 +107,7 @@ def _unusable(value: object, path: Path) -> Iterator[tuple[Path, str]]:
         for index, item in enumerate(value):
             yield from _unusable(item, (*path, index))
     elif value is not None and not isinstance(value, bool | int | float | str):
-        yield path, f"{type(value).__name__} is no JSON value"
+        yield path, f"{type(value).__name__} is not a JSON value"
     elif message := scalar_problem(value):
         yield path, message
 
@@ -119,7 +119,7 @@ def _at(values: Any, path: Path) -> Any:  # noqa: ANN401 (plain values of any sh
 
 
 def _path(item: Any, values: object) -> Path:  # noqa: ANN401 (pydantic's ErrorDetails)
-    """Return the error's location without the names that pydantic puts in for the members of a union."""
+    """Return the error's location without the names that pydantic inserts for members of a union."""
     kind, location = item["type"], item["loc"]
     if kind == REQUIRED:
         return tuple(location)
@@ -139,13 +139,13 @@ def _path(item: Any, values: object) -> Path:  # noqa: ANN401 (pydantic's ErrorD
 def _message(item: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails, whose ctx holds anything)
     kind, value = item["type"], item["input"]
     if _VARIABLES in item["loc"] and isinstance(value, str | int | float):
-        value = "…"  # a secret, maybe: the problem is told on a receipt
+        value = "…"  # it may be a secret, and the problem is shown on a receipt
     if kind in (REFUSED, REQUIRED):
         message = item["msg"]
     elif kind in ("missing", "union_tag_not_found"):
-        message = "is required, and not there"
+        message = "is required, but missing"
     elif value is None:
-        message = "is empty; give it a value, or leave the key out"
+        message = "is empty; give it a value, or omit the key"
     elif kind in _ALLOWED:
         written = item["ctx"].get("tag", value)
         allowed = re.findall(r"'([^']*)'", item["ctx"][_ALLOWED[kind]])
@@ -158,7 +158,7 @@ def _message(item: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails, whose 
     elif kind in ("too_long", "string_too_long"):
         message = f"is too long; it may have at most {item['ctx']['max_length']}"
     else:
-        # What is left are bounds: "Input should be greater than or equal to 1".
+        # Only bounds are left: "Input should be greater than or equal to 1".
         message = f"{item['msg'].replace('Input should', 'must')}, found {redacted_repr(value)}"
     return str(message)
 
@@ -171,5 +171,5 @@ def _hint(kind: str, value: object) -> str:
     except ValueError:
         return ""
     if "e" in value.lower() and "." not in value:
-        return "; YAML takes that for text, so write it with a point, such as 1.0e-3"
-    return "; leave the quotes out"
+        return "; YAML reads this as text, so write it with a decimal point, such as 1.0e-3"
+    return "; remove the quotes"

@@ -1,8 +1,8 @@
-"""YAML text to plain values, with the place of each.
+"""Parses YAML text into plain values, with the position of each.
 
-It reads what `az ml` reads (YAML 1.1, as PyYAML does), and less of it: no anchors, aliases, tags, duplicate keys, or
-keys that are not text. Two readings of YAML 1.1 that nobody means are left out: `12:30` and `2026-01-31` stay text.
-The text is read event by event by libyaml, which stops at the first thing that is not allowed.
+It reads a subset of what `az ml` reads (YAML 1.1, as PyYAML does): no anchors, aliases, tags, duplicate keys, or keys
+that are not text. Two surprising rules of YAML 1.1 are left out: `12:30` and `2026-01-31` stay text. libyaml reads the
+text event by event, and reading stops at the first thing that is not allowed.
 """
 
 import math
@@ -18,24 +18,23 @@ from function_app.jobspec.problem import InvalidJobSpec, Path, SourceMap, Source
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
-"""Values in a document, lists and mappings among them: each costs time, above all where it is wrong."""
+"""Max values in a document, including lists and mappings: each costs time, above all if it is wrong."""
 _LARGEST_INT = 2**63 - 1
 
-# YAML's printable characters (YAML 1.2, production 1), which leave out lone surrogates too.
+# Everything but YAML's printable characters (YAML 1.2, production 1), which also exclude lone surrogates.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TAG = "tag:yaml.org,2002:"
 _UNREADABLE = object()
-"""What stands for a number that Python does not read."""
-_NO_NUMBER = "not valid YAML: a number that cannot be read; put it in quotes if it is text"
+"""Stands for a number that Python cannot read."""
 
 
 @frozen
 class YamlDocument:
-    """A parsed text. `values` holds dict, list, str, int, float, bool and None alone.
+    """A parsed text. `values` consists only of dict, list, str, int, float, bool and None.
 
-    `written` has the source text of each number and truth value, so that `1.10` need not become `1.1` where text is
-    wanted. `places` knows where each key or list item begins.
+    `written` has the source text of each number and boolean, so that `1.10` does not become `1.1` if text is expected.
+    `places` has the position of each key and list item.
     """
 
     values: object
@@ -47,7 +46,7 @@ def parse_yaml(text: str | bytes) -> YamlDocument:
     """Parse one YAML document of at most `MAX_BYTES`; an empty text gives None.
 
     Raises:
-        InvalidJobSpec: with line and column of each problem.
+        InvalidJobSpec: The text has problems, given with line and column.
     """
     decoded = _decode(text)
     reader = _Reader(yaml.CSafeLoader(decoded))
@@ -63,10 +62,10 @@ def parse_yaml(text: str | bytes) -> YamlDocument:
 
 
 def scalar_problem(value: object) -> str | None:
-    """Return why a plain value cannot stand in a job, or None where it can."""
+    """Return why a job cannot have a plain value, or None if it can."""
     match value:
         case str() if found := _NOT_PRINTABLE.search(value):
-            return f"holds the character U+{ord(found.group()):04X}, which is not allowed"
+            return f"contains the character U+{ord(found.group()):04X}, which is not allowed"
         case bool():
             return None
         case int() if abs(value) > _LARGEST_INT:
@@ -107,17 +106,17 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> SpecProblem:
     if mark is None:
         return SpecProblem(None, None, "", message)
     lines = _LINE_BREAK.split(text)
-    if mark.line >= len(lines):  # libyaml takes the end of a text for the beginning of one more line
+    if mark.line >= len(lines):  # libyaml counts the end of a text as the beginning of one more line
         return SpecProblem(len(lines), len(lines[-1]) + 1, "", message)
     return _at(mark, message)
 
 
 @define
 class _Reader:
-    """Turns events into plain values, and keeps what it meets on the way."""
+    """Converts events to plain values, and collects their positions, source texts and problems."""
 
     loader: Any
-    """A `yaml.CSafeLoader`, of which PyYAML's stubs know little."""
+    """A `yaml.CSafeLoader`, for which PyYAML's stubs are incomplete."""
     positions: dict[Path, SourcePosition] = Factory(dict)
     written: dict[Path, str] = Factory(dict)
     problems: list[SpecProblem] = Factory(list)
@@ -125,7 +124,11 @@ class _Reader:
     count: int = 0
 
     def read_document(self) -> object:
-        """Return what the text says, None where it is empty."""
+        """Return the document's value, or None if the text is empty.
+
+        Raises:
+            InvalidJobSpec: Something is not allowed, so that reading stops.
+        """
         values = None
         self._next()  # the stream's start
         if not isinstance(self._next(), yaml.StreamEndEvent):  # a document's start
@@ -140,19 +143,19 @@ class _Reader:
         return self.loader.get_event()
 
     def _node(self) -> Any:  # noqa: ANN401 (as the loader)
-        """Return the event that begins the next value or key, or ends the list or mapping that it would stand in."""
+        """Return the event that begins the next value or key, or ends its list or mapping."""
         event = self._next()
         if isinstance(event, yaml.CollectionEndEvent):
             return event
-        refused = None  # without the name: a password may begin with such a sign
+        refused = None  # without the name: a password may begin with such a character
         if isinstance(event, yaml.AliasEvent):
             refused = "an alias (*) is not allowed; write the value out, or put it in quotes"
         elif event.anchor is not None:
             refused = "an anchor (&) is not allowed; write each value out, or put it in quotes"
         elif event.tag is not None:
-            refused = "a tag (!) is not allowed; leave it out, or put the value in quotes"
+            refused = "a tag (!) is not allowed; remove it, or put the value in quotes"
         elif self.depth == MAX_DEPTH:
-            refused = f"nested more than {MAX_DEPTH} deep"
+            refused = f"nested more than {MAX_DEPTH} levels deep"
         elif self.count == MAX_VALUES:
             refused = f"there are more than {MAX_VALUES} values"
         if refused:
@@ -177,10 +180,10 @@ class _Reader:
         return values
 
     def _mapping(self, path: Path) -> dict[str, object]:
-        """Read the entries whose key can be used; of the others, the problem with it is kept."""
+        """Read the entries with valid keys; record a problem for each other entry."""
         values: dict[str, object] = {}
         while not isinstance(event := self._node(), yaml.CollectionEndEvent):
-            self.count -= 1  # a key is counted with its value
+            self.count -= 1  # a key and its value count as one
             key = self._key(event, path)
             value = self._node()
             if key is None:
@@ -190,7 +193,7 @@ class _Reader:
         return values
 
     def _key(self, event: Any, path: Path) -> str | None:  # noqa: ANN401 (as the loader)
-        """Return a key, or None where it cannot be used."""
+        """Return a key, or None if it is not valid."""
         is_scalar = isinstance(event, yaml.ScalarEvent)
         key = self._plain(event) if is_scalar else None
         if not isinstance(key, str):
@@ -199,7 +202,7 @@ class _Reader:
             self._refuse(path, event, f"a key must be text, and {written} not; put it in quotes")
         elif (*path, key) in self.positions:
             first = self.positions[(*path, key)].line
-            self._refuse((*path, key), event, f"stands twice; the first is in line {first}")
+            self._refuse((*path, key), event, f"is a duplicate; the first is in line {first}")
         elif message := scalar_problem(key):
             self._refuse(path, event, f"a key {message}")
         else:
@@ -208,7 +211,7 @@ class _Reader:
         return None
 
     def _pass_over(self, event: Any) -> None:  # noqa: ANN401 (as the loader)
-        """Read to the end of a value that is not wanted."""
+        """Skip to the end of a value."""
         if not isinstance(event, yaml.CollectionStartEvent):
             return
         self.depth += 1

@@ -78,7 +78,7 @@ def test_a_path_leads_out_of_the_drop(key: str, path: str) -> None:
 @pytest.mark.parametrize("key", ["path", "datastore", "path_on_compute"])
 @pytest.mark.parametrize("name", ["data", "scripts"])
 def test_an_input_names_its_own_place(name: str, key: str) -> None:
-    assert "a job reads its drop alone" in refused(f"inputs.{name}", {key: "azureml://datastores/x/paths/y"})
+    assert "a job reads only its drop" in refused(f"inputs.{name}", {key: "azureml://datastores/x/paths/y"})
 
 
 def test_an_input_of_its_own_is_a_folder() -> None:

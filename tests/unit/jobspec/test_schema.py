@@ -69,13 +69,13 @@ def test_a_misspelt_key_names_line_column_and_what_is_allowed() -> None:
 def test_every_problem_is_told_in_the_order_of_the_file() -> None:
     assert refusals("compute: local\nlimits: {timeout: '10'}\nkedja: {data: nune, x: 1}\ncode: ../up\n") == [
         (
-            'line 1, column 1: compute: "local" is refused: a job runs on a cluster, neither on the service\'s machine '
-            "nor serverless"
+            'line 1, column 1: compute: "local" is refused: a job runs on a cluster, not on the service\'s machine '
+            "and not serverless"
         ),
-        'line 2, column 10: limits.timeout: expected a whole number, found "10"; leave the quotes out',
+        'line 2, column 10: limits.timeout: expected a whole number, found "10"; remove the quotes',
         'line 3, column 9: kedja.data: "nune" is not allowed; did you mean none? Allowed: required, none',
         "line 3, column 21: kedja.x: unknown key. Allowed: arguments, data, drop, entry_script, register",
-        'line 4, column 1: code: "../up" leads out of the drop; give a path inside the drop, such as src/train.py',
+        'line 4, column 1: code: "../up" leads outside the drop; give a path inside the drop, such as src/train.py',
     ]
 
 
@@ -91,33 +91,33 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         (
             "kedja: {register: {when: {metric: a, at_least: 1e-3}}}",
             "kedja.register.when.at_least",
-            'expected a number, found "1e-3"; YAML takes that for text, so write it with a point, such as 1.0e-3',
+            'found "1e-3"; YAML reads this as text, so write it with a decimal point, such as 1.0e-3',
         ),
         ("kedja: {register: {when: {metric: a}}}", "kedja.register.when", "needs at_least, at_most or better_than"),
-        ("kedja: {register: {when: {at_least: 1}}}", "kedja.register.when.metric", "is required, and not there"),
+        ("kedja: {register: {when: {at_least: 1}}}", "kedja.register.when.metric", "is required, but missing"),
         (
             "kedja: {register: {when: {metric: a, better_than: champion}}}",
             "kedja.register.when.better_than",
-            "needs goal: maximize or goal: minimize beside it",
+            "also needs goal: maximize or goal: minimize",
         ),
         ("kedja: {register: {path: model.npz}}", "kedja.register.path", '"model.npz" is not below outputs/'),
         ("kedja: {entry_script: run.sh}", "kedja.entry_script", '"run.sh" is not a Python file (.py)'),
-        ("kedja: {arguments: {x: []}}", "kedja.arguments.x", "is an empty list; give a value, or leave the key out"),
-        ("kedja: {arguments: {x: [true]}}", "kedja.arguments.x", "holds true or false in a list"),
+        ("kedja: {arguments: {x: []}}", "kedja.arguments.x", "is an empty list; give a value, or omit the key"),
+        ("kedja: {arguments: {x: [true]}}", "kedja.arguments.x", "contains true or false in a list"),
         ("kedja: {arguments: {x: {}}}", "kedja.arguments.x", "expected a number, text, true, false or a list"),
         ("kedja: {arguments: {x: [" + "1," * 1001 + "]}}", "kedja.arguments.x", "a list of more than 1000 values"),
         ("kedja: {arguments: {x: " + "y" * 4097 + "}}", "kedja.arguments.x", "a text of more than 4096 characters"),
         ("kedja: {arguments: {'a b': 1}}", 'kedja.arguments."a b"', "is not the name of an option"),
-        ("tags: {kedja_receipt: x}", "tags.kedja_receipt", "names that begin with kedja_ are Kedja's"),
+        ("tags: {kedja_receipt: x}", "tags.kedja_receipt", "names that begin with kedja_ are reserved"),
         ("tags: {" + "a" * 101 + ": x}", "tags." + '"' + "a" * 80 + '"', "at most 100"),
         ("tags: {" + ", ".join(f"a{n}: x" for n in range(49)) + "}", "tags", "at most 48"),
-        ("tags: {a: }", "tags.a", "is empty; give it a value, or leave the key out"),
+        ("tags: {a: }", "tags.a", "is empty; give it a value, or omit the key"),
         ("tags: {a: [1]}", "tags.a", "expected text, found a list"),
         ("environment_variables: {KEDJA_DATA: /}", "environment_variables.KEDJA_DATA", "is set by the service"),
         ("environment: chainer", "environment", '"chainer" is not an environment: azureml:<name>:<version>'),
-        ("environment: {conda_file: c.yml}", "environment.image", "is required, and not there"),
+        ("environment: {conda_file: c.yml}", "environment.image", "is required, but missing"),
         ("environment: {image: 'http://x/y'}", "environment.image", "is not the name of a container image"),
-        ("environment: {image: x, build: {path: .}}", "environment.build", "is refused: Kedja builds no images"),
+        ("environment: {image: x, build: {path: .}}", "environment.build", "is refused: Kedja does not build images"),
         (
             "environment: {image: x, conda_file: {dependencies: [a, {pip: [b, 3]}]}}",
             "environment.conda_file.dependencies[1].pip[1]",
@@ -129,29 +129,33 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         ("compute: azureml:/subscriptions/x", "compute", "is not the name of a compute"),
         ("name: x", "name", "is refused: Kedja names jobs"),
         ("identity: {type: managed}", "identity", "is refused: jobs run as the cluster's identity"),
-        ("services: {}", "services", "is refused: a job opens no doors to its node"),
-        ("resources: {docker_args: --privileged}", "resources.docker_args", "is refused: it would reach past"),
+        ("services: {}", "services", "is refused: a job gives no access to its node"),
+        ("resources: {docker_args: --privileged}", "resources.docker_args", "is refused: it would reach outside"),
         ("resources: {shm_size: 8 GB}", "resources.shm_size", "is not a size such as 8g"),
         ("distribution: {type: ray}", "distribution.type", '"ray" is not allowed. Allowed: mpi, pytorch, tensorflow'),
         ("distribution: mpi", "distribution", 'expected a mapping (key: value), found "mpi"'),
-        ("distribution: {}", "distribution.type", "is required, and not there"),
+        ("distribution: {}", "distribution.type", "is required, but missing"),
         ("command: ''", "command", "is too short; it must have at least 1"),
         ("distribution: {type: mpi, worker_count: 1}", "distribution.worker_count", "unknown key. Allowed: process_"),
-        ("inputs: {x: {path: 'azureml://datastores/a/paths/b'}}", "inputs.x.path", "is refused: a job reads its drop"),
+        (
+            "inputs: {x: {path: 'azureml://datastores/a/paths/b'}}",
+            "inputs.x.path",
+            "is refused: a job reads only its drop",
+        ),
         ("inputs: {x: {type: uri_folder}}", "inputs.x", "must be a number, text, true or false"),
-        ("inputs: {data: {path: a}}", "inputs.data.path", "is refused: a job reads its drop alone"),
+        ("inputs: {data: {path: a}}", "inputs.data.path", "is refused: a job reads only its drop"),
         ("inputs: {data: abc}", "inputs.data", "is Kedja's own input"),
         ("inputs: {data: {mode: direct}}", "inputs.data.mode", '"direct" is not allowed'),
-        ("inputs: {x: '$(id)'}", "inputs.x", '"$(id)" holds "$"'),
+        ("inputs: {x: '$(id)'}", "inputs.x", '"$(id)" contains "$"'),
         ("inputs: {x-y: 1}", "inputs.x-y", "is not a name of letters, digits and underscores"),
         ("outputs: {m: {path: 'azureml://x'}}", "outputs.m.path", "is refused: Kedja decides where outputs are kept"),
         ("outputs: {m: {mode: direct}}", "outputs.m.mode", '"direct" is not allowed'),
-        ("command: 'cat ${{inputs.nope}}'", "command", "names nothing; under inputs there is: data, scripts"),
+        ("command: 'cat ${{inputs.nope}}'", "command", "does not exist; inputs has: data, scripts"),
         ("command: 'cat ${{secrets.x}}'", "command", "${{secrets.x}} is not ${{inputs.…}}"),
-        ("kedja: {data: none, arguments: {d: '${{inputs.data}}'}}", "kedja.arguments.d", "there is: scripts"),
+        ("kedja: {data: none, arguments: {d: '${{inputs.data}}'}}", "kedja.arguments.d", "inputs has: scripts"),
         ("search_space: {}", "search_space", "is too short; it must have at least 1"),
-        ("search_space: {a: {type: randint, upper: 3}}", "search_space", "is for sweeps alone"),
-        ("limits: {max_total_trials: 3}", "limits.max_total_trials", "is for sweeps alone"),
+        ("search_space: {a: {type: randint, upper: 3}}", "search_space", "is only for sweeps"),
+        ("limits: {max_total_trials: 3}", "limits.max_total_trials", "is only for sweeps"),
         ("- 1", "", "expected a mapping (key: value), found a list"),
         ("just text", "", 'expected a mapping (key: value), found "just text"'),
     ],
@@ -196,7 +200,7 @@ def test_no_path_leads_out_of_the_drop(path: str) -> None:
 
 @pytest.mark.parametrize("name", [".done", "done.tmp"])
 def test_no_drop_waits_for_a_file_that_is_never_seen(name: str) -> None:
-    with pytest.raises(InvalidJobSpec, match=r"kedja\.drop\.wait_for.*never seen"):
+    with pytest.raises(InvalidJobSpec, match=r"kedja\.drop\.wait_for.*Kedja ignores it"):
         parse_job_json({"kedja": {"drop": {"wait_for": name}}})
 
 
@@ -222,16 +226,16 @@ def test_a_sweep_is_read() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key", "message"),
     [
-        ("objective:", "#", "objective", "is required, and not there"),
-        ("limits: {max_total_trials: 4}", "", "limits.max_total_trials", "is required, and not there"),
+        ("objective:", "#", "objective", "is required, but missing"),
+        ("limits: {max_total_trials: 4}", "", "limits.max_total_trials", "is required, but missing"),
         ("trials: 4", "trials: 4, max_concurrent_trials: 5", "limits.max_concurrent_trials", "is more than"),
-        ("trial: {", "command: x\ntrial: {", "command", "stands under trial in a sweep"),
-        ("search_space.lr", "search_space.lt", "trial.command", "names nothing; under search_space there is: lr, unit"),
+        ("trial: {", "command: x\ntrial: {", "command", "belongs under trial in a sweep"),
+        ("search_space.lr", "search_space.lt", "trial.command", "does not exist; search_space has: lr, unit"),
         ("max_value: -2", "max_value: -7", "search_space.lr.max_value", "must be more than min_value, which is -6.9"),
         ("loguniform", "loguniforn", "search_space.lr.type", "did you mean loguniform?"),
-        ("[100, 500]", "[100, 'a;b']", "search_space.unit.values[1]", '"a;b" holds ";"'),
+        ("[100, 500]", "[100, 'a;b']", "search_space.unit.values[1]", '"a;b" contains ";"'),
         ("limits:", "sampling_algorithm: grid\nlimits:", "search_space.lr.type", "must be choice"),
-        ("limits:", "early_termination: {type: bandit}\nlimits:", "early_termination", "needs one of slack_factor"),
+        ("limits:", "early_termination: {type: bandit}\nlimits:", "early_termination", "needs either slack_factor"),
     ],
 )
 def test_a_sweep_is_checked(old: str, new: str, key: str, message: str) -> None:
@@ -248,7 +252,7 @@ def test_a_request_names_its_keys_without_lines() -> None:
     assert [str(problem) for problem in caught.value.problems] == ["inputs.x: must be a finite number"]
     with pytest.raises(InvalidJobSpec, match=r"^limits\.timeout: expected a whole number"):
         parse_job_json({"limits": {"timeout": "10"}})
-    with pytest.raises(InvalidJobSpec, match="is no JSON value"):
+    with pytest.raises(InvalidJobSpec, match="is not a JSON value"):
         parse_job_json({"tags": {"a": object()}})
     with pytest.raises(InvalidJobSpec, match="U\\+D800"):
         parse_job_json({"description": "\ud800"})
@@ -264,7 +268,7 @@ def test_a_deep_request_is_refused() -> None:
     value: dict[str, object] = {}
     for _ in range(5000):
         value = {"a": value}
-    with pytest.raises(InvalidJobSpec, match="nested more than 32 deep"):
+    with pytest.raises(InvalidJobSpec, match="nested more than 32 levels deep"):
         parse_job_json(value)
 
 
