@@ -1,4 +1,4 @@
-"""The container: puts the service together over the storage, the training service and the topic that settings name."""
+"""The container: assembles the service from the storage, the training service and the topic that settings name."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -56,7 +56,7 @@ def assemble(
     account_url: str,
     clock: Clock = utc_now,
 ) -> Kedja:
-    """Return the service over the given ports."""
+    """Return the service on top of the given ports."""
     return _Parts(
         settings=settings,
         blobs=blobs,
@@ -69,10 +69,10 @@ def assemble(
 
 
 def connect(environ: Mapping[str, str]) -> Kedja:
-    """Return the service, connected to what the environment names.
+    """Return the service, connected to the resources that the environment names.
 
     Raises:
-        InvalidSettings: something is missing or wrong; the message names it.
+        InvalidSettings: a setting is missing or wrong; the message names it.
     """
     settings = Settings.read(environ)
     credential = None if environ.get(STORAGE) else connections.credential(settings)
@@ -88,9 +88,9 @@ def connect(environ: Mapping[str, str]) -> Kedja:
     )
 
 
-@frozen(kw_only=True, slots=False)  # slots have no place for cached properties
+@frozen(kw_only=True, slots=False)  # cached properties do not work with slots
 class _Parts:
-    """Each part of the service, made when the first of those that use it is made."""
+    """The parts of the service, each created when another part first needs it."""
 
     settings: Settings
     blobs: Blobs

@@ -1,10 +1,10 @@
-"""The one error family of the service."""
+"""The errors of the service."""
 
 
 class KedjaError(Exception):
-    """Base of every error that `function_app` raises on purpose.
+    """Base class of every error that `function_app` raises on purpose.
 
-    The message names the thing, the value and what to do, in words a user can act on.
+    The message names the thing, the value and what the user can do.
     """
 
 
@@ -15,7 +15,7 @@ class TrainingServiceError(KedjaError):
 class TrainingServiceUnavailable(TrainingServiceError):
     """Throttled, timed out or down: the same call may succeed later.
 
-    `retry_after` is in seconds, and None where the service named no time.
+    `retry_after` is in seconds, or None if the service gave no time.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -28,30 +28,30 @@ class JobNotFound(TrainingServiceError):
 
 
 class JobConflict(TrainingServiceError):
-    """A job of this name exists and is another one: its content differs."""
+    """A job with this name exists, but its content differs."""
 
 
 class JobRefused(TrainingServiceError):
-    """The service will never accept this job as it is."""
+    """The training service will never accept this job as it is."""
 
 
 class ModelRefused(TrainingServiceError):
-    """The service will never accept this model version as it is."""
+    """The training service will never accept this model version as it is."""
 
 
 class ComputeRefused(TrainingServiceError):
-    """The service will never accept this compute as it is."""
+    """The training service will never accept this compute as it is."""
 
 
 class AppNotAllowed(TrainingServiceUnavailable):
-    """The app's own identity is not accepted, or lacks a role for this: the message says what to give it.
+    """The app's own identity is not accepted or lacks a role; the message says which role to assign.
 
-    A role that was just given counts after some minutes, so the same call may succeed later.
+    A new role assignment takes effect after some minutes, so the same call may succeed later.
     """
 
 
 class WorkspaceNotFound(TrainingServiceUnavailable):
-    """The training service is set up wrongly or was deleted: nothing is said about any job in it."""
+    """The training service is misconfigured or was deleted; this says nothing about any job in it."""
 
 
 class StorageError(KedjaError):
@@ -67,27 +67,27 @@ class BlobNotFound(StorageError):
 
 
 class PreconditionFailed(StorageError):
-    """The blob changed, exists already, or is leased to someone else: read it again."""
+    """The blob changed, exists already, or is leased by another client: read it again."""
 
 
 class Unreadable(KedjaError):
-    """What lies in a document's place is no such document."""
+    """A stored blob is not a document of the expected kind."""
 
 
 class InvalidEvent(KedjaError):
-    """An event that cannot be understood."""
+    """The event is malformed."""
 
 
 class Refused(KedjaError):
-    """The state of the thing does not allow it."""
+    """The request is not possible in the current state."""
 
 
 class RoleMissing(Refused):
-    """The caller is known, and has not the role that this takes."""
+    """The caller is known, but lacks the required role."""
 
 
 class Unauthenticated(KedjaError):
-    """Nobody knows who calls."""
+    """The caller is unknown."""
 
 
 class NotFound(KedjaError):

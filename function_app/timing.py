@@ -1,4 +1,4 @@
-"""Timing: how long the service waits, retries and works. Production, local stacks and tests read this one value."""
+"""Timing: how long the service waits, retries and works, in production, local stacks and tests."""
 
 import json
 from typing import Any, Self
@@ -9,9 +9,9 @@ from function_app.errors import InvalidSettings
 
 SETTING = "KEDJA_TIMING"
 LEASE_RANGE = (15, 60)
-"""What Azure Storage grants for a lease, in seconds."""
+"""Min and max duration of a lease in Azure Storage, in seconds."""
 _MAX_SECONDS = 36_500 * 86_400
-"""A century: with longer times no date can be calculated."""
+"""A century: longer times overflow dates."""
 
 
 @frozen(kw_only=True)
@@ -19,31 +19,31 @@ class Timing:
     """Durations in seconds. The defaults suit production; KEDJA_TIMING shortens them for tests and local stacks."""
 
     storage_retry: float = 15.0
-    """Base delay before the storage client repeats a failed request; jitter and increment base are a fifth of it."""
+    """Base delay before the storage client repeats a failed request; jitter and increment base are a fifth of this."""
     first_retry: float = 5.0
-    """Max delay before the first retry of a submission or a look at a job; it doubles with each further try."""
+    """Max delay before the first retry of a submission or a check of a job; it doubles with each retry."""
     max_retry: float = 300.0
     """Max delay before any such retry."""
 
     paused_check: float = 60.0
-    """Interval between looks at a folder while intake is paused or its experiment is being deleted."""
+    """Interval between checks of a folder while intake is paused or its experiment is being deleted."""
     copy_check: float = 5.0
-    """Min delay before the next look if a copy is in progress or another host writes the receipt."""
+    """Min delay before the next check if a copy is in progress or another host is writing the receipt."""
     outage_check: float = 30.0
-    """Min delay before the next look at a folder if the training service is unavailable; it doubles each time."""
+    """Min delay before the next check of a folder if the training service is unavailable; it doubles each time."""
     max_outage_check: float = 600.0
-    """Max delay before that look."""
+    """Max delay before that check."""
     busy_check: float = 15.0
-    """Delay before the next look at a job if another host is registering its model."""
+    """Delay before the next check of a job if another host is registering its model."""
     upload_check: float = 10.0
-    """Interval between looks at a completed job's outputs until all are uploaded."""
+    """Interval between checks of a completed job's outputs until all are uploaded."""
     approval_check: float = 10.0
-    """Interval between looks for the receipt of an approved drop if that is not written yet."""
+    """Interval between checks for the receipt of an approved drop until it is written."""
 
     outage_deadline: float = 86_400.0
     """How long a drop or a submission waits for the training service, and a message for whatever blocks it."""
     look_deadline: float = 86_400.0
-    """How long messages repeat the look at a job; after that only `reconcile` does."""
+    """How long messages repeat the check of a job; after that only `reconcile` checks it."""
     upload_deadline: float = 600.0
     """How long after its completion a job's outputs may be uploaded."""
 
@@ -53,50 +53,50 @@ class Timing:
     """Age at which a held lease is renewed; at most a quarter of `lease` leaves time for retries."""
 
     max_function_runtime: float = 600.0
-    """How long a function may run (`functionTimeout` in host.json): what began earlier than that has ended."""
+    """How long a function may run (`functionTimeout` in host.json): whatever began earlier has ended."""
     max_request_runtime: float = 540.0
-    """How long an HTTP request with an Idempotency-Key may run; an older one was killed and may be repeated.
+    """How long an HTTP request with an Idempotency-Key may run; an older request was killed and may be repeated.
 
-    Less than a function's time; in Azure the load balancer ends a request after four minutes.
+    Shorter than `max_function_runtime`; in Azure the load balancer ends a request after four minutes.
     """
     max_copy_runtime: float = 240.0
-    """How long one registration call starts copies of artifacts; the next call continues."""
+    """How long one registration call may keep starting copies of artifacts; the next call continues."""
 
     lost_submission: float = 240.0
-    """Age at which a claimed attempt without a job is taken for lost."""
+    """Age at which a claimed attempt without a job counts as lost."""
     missing_job: float = 900.0
-    """How long the training service must not know a job that was seen before it is taken for deleted."""
+    """How long a job that was seen must be unknown to the training service before it counts as deleted."""
     unreadable_snapshot: float = 900.0
-    """How long a snapshot must be unreadable before the submission that needs it ends."""
+    """How long a snapshot must be unreadable before the submission that needs it fails."""
     reconcile_round: float = 480.0
-    """A round of `reconcile` or `tidy` begins nothing after this time; what a round consists of adds up to less."""
+    """A round of `reconcile` or `tidy` starts no work after this time; the limits of its parts add up to less."""
     open_round: float = 120.0
-    """A round looks at no further open receipt after this time; the next round continues there."""
+    """A round checks no further open receipt after this time; the next round continues there."""
     place_round: float = 60.0
-    """A round looks at no further receipt that waits for a place after this time."""
+    """A round checks no further queued receipt after this time."""
     marker_round: float = 60.0
-    """A round looks at no further marker after this time."""
+    """A round checks no further marker after this time."""
     stray_round: float = 60.0
-    """A round looks at no further job without an open receipt after this time."""
+    """A round checks no further job without an open receipt after this time."""
     deletion_round: float = 120.0
-    """A round begins no further batch of deletions after this time."""
+    """A round starts no further batch of deletions after this time."""
     retention_round: float = 60.0
     """A round applies retention to no further experiment after this time."""
     retention_pause: float = 3600.0
     """Pause between two passes of retention over all experiments."""
     approval_round: float = 60.0
-    """A round looks at no further drop that waits for an approval after this time."""
+    """A round checks no further drop that waits for an approval after this time."""
     walk_round: float = 120.0
-    """A round of `walk` begins no further page of experiments after this time; the next round continues there."""
+    """A round of `walk` starts no further page of experiments after this time; the next round continues there."""
     max_walk_round: float = 300.0
-    """A round of `walk` begins no further folder of its page after this time."""
+    """A round of `walk` starts no further folder of its page after this time."""
 
     @classmethod
     def read(cls, text: str | None) -> Self:
         """Return the defaults, changed by a JSON object of field names to seconds.
 
         Raises:
-            InvalidSettings: naming the field, its value and what it may be.
+            InvalidSettings: a value is wrong; the message names the field, its value and what is allowed.
         """
         if not text:
             return cls()

@@ -1,4 +1,4 @@
-"""The triggers: each a few lines over the core."""
+"""The triggers of the Functions app. Each passes its event to the service."""
 
 import functools
 import logging
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The worker's root logger is at INFO, where azure-core writes several lines for every call to storage.
+# The worker's root logger is at INFO, a level at which azure-core writes several lines for every call to storage.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 @functools.cache
 def kedja() -> "Kedja":
-    """Return the service, connected once, when the first trigger needs it: indexing stays fast."""
-    from function_app.container import connect  # noqa: PLC0415 - its libraries take several times as long as indexing
+    """Return the service. It connects when the first trigger needs it, so that indexing stays fast."""
+    from function_app.container import connect  # noqa: PLC0415 - its imports take several times as long as indexing
 
     return connect(os.environ)
 
@@ -36,25 +36,25 @@ app = func.AsgiFunctionApp(
 
 @app.queue_trigger(arg_name="message", queue_name=naming.BLOB_EVENTS, connection=STORAGE)
 def on_blob_event(message: func.QueueMessage) -> None:
-    """A file was dropped: schedule a look at its experiment."""
+    """Schedule a check of the experiment that a file was dropped into."""
     kedja().on_blob_event(message.get_body(), message=str(message.id), delivery=message.dequeue_count or 1)
 
 
 @app.queue_trigger(arg_name="message", queue_name=naming.SETTLED_DROPS, connection=STORAGE)
 def on_settled(message: func.QueueMessage) -> None:
-    """A folder has been quiet: take it as a drop."""
+    """Process a folder as a drop once it has not changed for the quiet period."""
     kedja().on_settled(message.get_body(), message=str(message.id))
 
 
 @app.queue_trigger(arg_name="message", queue_name=naming.RUN_EVENTS, connection=STORAGE)
 def on_run_event(message: func.QueueMessage) -> None:
-    """A job changed: look at it."""
+    """Check a job whose status changed."""
     kedja().on_run_event(message.get_body())
 
 
 @app.event_grid_trigger(arg_name="event")
 def receive_event(event: func.EventGridEvent) -> None:
-    """Another system's subscription brought an event: put it on the queue that its kind belongs to."""
+    """Put an event from another system's subscription on the queue for its type."""
     kedja().entrance.ingest(
         {
             "id": event.id,
@@ -70,7 +70,7 @@ def receive_event(event: func.EventGridEvent) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
 def reconcile(timer: func.TimerRequest) -> None:
-    """Find what was lost on the way."""
+    """Recover from lost messages and interrupted work."""
     if timer.past_due:
         logger.warning("Reconciliation is late.")
     kedja().reconciler.run(id=datetime.now(UTC).isoformat())
@@ -78,7 +78,7 @@ def reconcile(timer: func.TimerRequest) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
 def walk(timer: func.TimerRequest) -> None:
-    """Look for files that no event told of."""
+    """Find dropped files for which no event arrived."""
     if timer.past_due:
         logger.warning("The walk over the experiments is late.")
     kedja().walk.run(id=datetime.now(UTC).isoformat())
@@ -86,7 +86,7 @@ def walk(timer: func.TimerRequest) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
 def tidy(timer: func.TimerRequest) -> None:
-    """Go on with deletions, and let go of what was kept for long enough."""
+    """Continue deletions, and apply retention."""
     if timer.past_due:
         logger.warning("Deletions and retention are late.")
     kedja().housekeeping.run()
@@ -94,17 +94,17 @@ def tidy(timer: func.TimerRequest) -> None:
 
 @app.queue_trigger(arg_name="message", queue_name=f"{naming.BLOB_EVENTS}-poison", connection=STORAGE)
 def on_blob_event_poison(message: func.QueueMessage) -> None:
-    """An event failed ten times: keep it."""
+    """Keep a blob event that failed ten times."""
     kedja().on_poison(naming.BLOB_EVENTS, message.get_body(), message=str(message.id))
 
 
 @app.queue_trigger(arg_name="message", queue_name=f"{naming.SETTLED_DROPS}-poison", connection=STORAGE)
 def on_settled_poison(message: func.QueueMessage) -> None:
-    """A look at a folder failed ten times: keep it."""
+    """Keep a message about a folder that failed ten times."""
     kedja().on_poison(naming.SETTLED_DROPS, message.get_body(), message=str(message.id))
 
 
 @app.queue_trigger(arg_name="message", queue_name=f"{naming.RUN_EVENTS}-poison", connection=STORAGE)
 def on_run_event_poison(message: func.QueueMessage) -> None:
-    """A look at a job failed ten times: keep it."""
+    """Keep a message about a job that failed ten times."""
     kedja().on_poison(naming.RUN_EVENTS, message.get_body(), message=str(message.id))

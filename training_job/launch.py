@@ -143,7 +143,9 @@ def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
     if end.out_of_memory:
         return replace(result, reason="the script was killed because the node's memory ran out")
     if end.signal is not None:
-        return replace(result, reason=_failure_of_another_rank(job) or f"the script was ended by {end.signal}")
+        rank, failure = _failure_of_another_rank(job)
+        reason = f"the script was ended by {end.signal}" if rank is None else f"rank {rank} ended with {failure}"
+        return replace(result, reason=reason, failed_rank=rank)
     if records.failure is None:
         return replace(result, reason=f"the script ended with exit code {end.exit_code}")
     if records.refused and end.exit_code == EXIT_INVALID_INPUT:
@@ -154,14 +156,14 @@ def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
     return replace(result, out_of_memory=lack, reason=f"the script ended with {records.failure}")
 
 
-def _failure_of_another_rank(job: Job) -> str | None:
-    """Return why another rank of this node failed, or None. mpirun then ends the other ranks with a signal."""
+def _failure_of_another_rank(job: Job) -> tuple[int | None, str]:
+    """Return another rank of this node that failed, or None, and why. mpirun then ends the others with a signal."""
     for rank in range(1, mpi_env.size()):
         reader = Reader(job.records(rank))
         reader.read()
         if reader.records.failure is not None:
-            return f"rank {rank} ended with {reader.records.failure}"
-    return None
+            return rank, reader.records.failure
+    return None, ""
 
 
 def _environment(job: Job, data: Path | None) -> dict[str, str]:

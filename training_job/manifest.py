@@ -28,13 +28,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a job ended, and why in one line. `exit_code` is what `launch` ends with."""
+    """How a job ended, and why in one line. `exit_code` is what `launch` ends with.
+
+    `failed_rank` is the rank whose failure had mpirun end this one, which is the first.
+    """
 
     outcome: Outcome
     exit_code: int
     reason: str | None = None
     signal: str | None = None
     out_of_memory: bool = False
+    failed_rank: int | None = None
 
 
 def write(outputs: Path, result: Result, metrics: Mapping[str, float]) -> None:
@@ -46,6 +50,7 @@ def write(outputs: Path, result: Result, metrics: Mapping[str, float]) -> None:
         "exit_code": result.exit_code,
         "signal": result.signal,
         "out_of_memory": result.out_of_memory,
+        "failed_rank": result.failed_rank,
         "metrics": dict(metrics),
         "files": list(_entries(outputs)),
     }

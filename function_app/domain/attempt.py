@@ -7,14 +7,14 @@ from typing import Any
 from function_app.domain.document import Document
 
 REMEMBERED = timedelta(days=1)
-"""How long a request is recognized if it is sent again with its idempotency key."""
+"""How long a request is recognized if it is sent again with the same idempotency key."""
 
 
 class AttemptOptions(Document):
-    """What job.yaml asked for when the attempt was claimed: no later step needs the snapshot for it."""
+    """The options in job.yaml when the attempt was claimed: no later step has to read the snapshot for them."""
 
     registration: Mapping[str, Any] = {}
-    """`kedja: register` as it is written there, which an older release need not understand."""
+    """`kedja: register` as written in job.yaml, so that older releases can read it."""
     supersede: bool = True
 
 
@@ -27,28 +27,28 @@ class Attempt(Document):
     claimed: datetime
     sequence: int
     options: AttemptOptions | None = None
-    """None if an earlier release claimed it: then the snapshot says."""
+    """None if an earlier release claimed the attempt: the snapshot has them."""
     started: datetime | None = None
     ended: datetime | None = None
     status: str | None = None
-    """The service's own word; None until the job was seen."""
+    """The training service's own status; None until the job was seen."""
     links: Mapping[str, str] = {}
     exit_code: int | None = None
     error: str | None = None
     log_tail: tuple[str, ...] = ()
     metrics: Mapping[str, float] = {}
     metrics_total: int | None = None
-    """How many metrics the job has, of which a hundred stand here at most."""
+    """How many metrics the job has; at most a hundred are kept here."""
     request: str | None = None
-    """What identifies the request that claimed it, so that a repeat of that claims no other."""
+    """The id of the request that claimed the attempt, so that a repeat claims no other."""
     without_node: datetime | None = None
-    """When the receipt was told that the job gets no node."""
+    """When the receipt was updated to say that the job gets no node."""
     missing_since: datetime | None = None
-    """Since when the training service does not know the job, and `misses`: how often it said so."""
+    """Since when the training service has not known the job; `misses` is how often it has said so."""
     misses: int = 0
     gone: datetime | None = None
-    """When the job was taken for deleted."""
+    """When the job was declared deleted."""
     reopened: int = 0
     """How often the job was seen again after that."""
     unreadable_since: datetime | None = None
-    """Since when the snapshot cannot be read that the job is to be made of."""
+    """Since when the snapshot that the job is created from cannot be read."""

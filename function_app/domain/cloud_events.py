@@ -1,4 +1,4 @@
-"""Announcements: the CloudEvents that tell other systems what happened. `docs/events.md` has their schemas."""
+"""The CloudEvents that Kedja publishes to other systems. `docs/events.md` has their schemas."""
 
 import enum
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class EventType(enum.StrEnum):
 
 
 class OutgoingEvent(Document):
-    """An event that is to be published. The same happening always has the same id, so a repeat can be told."""
+    """An event to publish. The same occurrence always has the same id, so receivers can recognize a repeat."""
 
     id: str
     type: EventType
@@ -37,7 +37,7 @@ class PublishingFailed(KedjaError):
 
 
 class EventsRejected(KedjaError):
-    """The topic accepts some events not as they are (`refused`); all others were accepted."""
+    """The topic refuses some events (`refused`), and would refuse them again; it accepted all others."""
 
     def __init__(self, message: str, refused: Sequence[OutgoingEvent]) -> None:
         super().__init__(message)
@@ -45,12 +45,12 @@ class EventsRejected(KedjaError):
 
 
 class Publisher(Protocol):
-    """Sends announcements."""
+    """Publishes events."""
 
     def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
-        """Send them all.
+        """Publish the events.
 
         Raises:
-            PublishingFailed: where they were not accepted, or not all.
-            EventsRejected: where all were accepted but those that the topic will not take as they are.
+            PublishingFailed: They were not accepted, or not all.
+            EventsRejected: All were accepted except those that the topic refuses for good.
         """

@@ -1,4 +1,4 @@
-"""What JSON documents in storage, on queues and in events have in common."""
+"""The base of JSON documents in storage, on queues and in events."""
 
 from typing import Self
 
@@ -9,9 +9,9 @@ from function_app.ports.storage import Blobs, read_if_there
 
 
 class Document(BaseModel):
-    """An immutable JSON document. Keys that a newer release added are kept out of the way of an older one."""
+    """An immutable JSON document. Keys that a newer release added are ignored."""
 
-    # JSON has no NaN, and metrics of a training that diverged do: they are written as text, and read back as numbers.
+    # JSON has no NaN, but metrics of a diverged training may be NaN: written as strings, and read back as numbers.
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
     def to_bytes(self) -> bytes:
@@ -20,14 +20,15 @@ class Document(BaseModel):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
+        """Return the document from JSON."""
         return cls.model_validate_json(data)
 
     @classmethod
     def read_document(cls, blobs: Blobs, container: str, name: str) -> tuple[Self, str] | None:
-        """Return the document in a blob, and the blob's ETag, or None where there is none.
+        """Return the document in a blob, and the blob's ETag, or None if there is no such blob.
 
         Raises:
-            Unreadable: where what lies there is no such document.
+            Unreadable: The blob holds no such document.
         """
         blob = read_if_there(blobs, container, name)
         if blob is None:

@@ -1,4 +1,4 @@
-"""A drop: what lies in an experiment's folders at one moment."""
+"""A drop: the files in an experiment's folders at one moment."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -13,13 +13,13 @@ from function_app.domain.receipt import ArchiveContents, DroppedFile
 from function_app.ports.storage import BlobItem, Blobs, CopyStatus, iter_pages_items
 
 UPLOAD_LIFETIME = timedelta(hours=24)
-"""An upload without an end is taken for abandoned after this time."""
+"""An upload that has not ended after this time counts as abandoned."""
 
 _MARKERS = ("hdi_isfolder",)
 
 
 class Manifest(Document):
-    """`manifest.json` of a snapshot: every file of a drop, for the job to check what it trains on."""
+    """`manifest.json` of a snapshot: every file of a drop, so that the job can check what it trains on."""
 
     version: int = 1
     experiment: str
@@ -29,16 +29,16 @@ class Manifest(Document):
     entry_script: str | None
     ignored: tuple[str, ...]
     archives: tuple[ArchiveContents, ...] = ()
-    """Those that some of the scripts were unpacked from."""
+    """The archives that some of the scripts were unpacked from."""
 
     def to_bytes(self) -> bytes:
-        """Return the manifest as JSON, with null for what there is not: a job reads every key."""
+        """Return the manifest as JSON, with null for missing values: a job reads every key."""
         return self.model_dump_json(indent=2).encode()
 
 
 @frozen(kw_only=True)
 class Unpacked:
-    """What an archive among the scripts holds, by the names that the job sees; `folder` was taken off these."""
+    """The files of an archive among the scripts, by the names that the job sees, without the archive's `folder`."""
 
     archive: DroppedFile
     folder: str
@@ -46,6 +46,7 @@ class Unpacked:
 
     @property
     def contents(self) -> ArchiveContents:
+        """The archive's summary for receipts and manifests."""
         size = sum(file.size for file in self.files)
         return ArchiveContents(name=self.archive.name, files=len(self.files), size=size, folder=self.folder or None)
 
@@ -66,9 +67,9 @@ class Drop:
     newest: datetime | None
     uploading: Sequence[str]
     newest_names: Collection[str]
-    """Names of the files that none is newer than."""
+    """Names of the newest files."""
     unpacked: Sequence[Unpacked] = ()
-    """What archives among the scripts hold, once `script_archives` has looked."""
+    """The archives among the scripts, once `drops.archives` has unpacked them."""
     refusal: tuple[str, str] | None = None
     """Why an archive is refused, and what to do."""
 
@@ -96,7 +97,7 @@ class Drop:
 
     @classmethod
     def of_root_file(cls, name: str, found: Iterable[tuple[str, BlobItem]], *, now: datetime) -> Self:
-        """Return the drop that a file outside of any folder makes, for its refusal."""
+        """Return the drop of a file outside any folder, which is to be rejected."""
         files = dict(found)
         return cls(
             experiment=naming.ROOT_EXPERIMENT,
@@ -112,7 +113,7 @@ class Drop:
 
     @property
     def job_scripts(self) -> Sequence[DroppedFile]:
-        """The scripts that the job finds: those dropped as files, and those unpacked."""
+        """The scripts that the job sees: those dropped as files, and those unpacked."""
         if not self.unpacked:
             return self.scripts
         archives = {one.archive.name for one in self.unpacked}
@@ -122,10 +123,11 @@ class Drop:
 
     @property
     def is_empty(self) -> bool:
+        """Whether there are no files."""
         return not (self.scripts or self.data or self.job_yaml)
 
     def seconds_until_quiet(self, quiet_period: float) -> float:
-        """Return how long to wait before the folder may be taken for complete; 0 where it may now."""
+        """Return how long to wait before the folder counts as complete; 0 if it does now."""
         if self.uploading:
             return max(1.0, quiet_period)
         if self.newest is None:
@@ -137,7 +139,7 @@ class Drop:
         return self._with(data=())
 
     def without(self, name: str) -> Self:
-        """Return the drop without a file that only says that the others are complete."""
+        """Return the drop without its marker file, which only says that the others are complete."""
         return self._with(
             data=[file for file in self.data if file.name != name],
             scripts=[file for file in self.scripts if file.name != name],
@@ -147,7 +149,7 @@ class Drop:
         return evolve(self, data=data, scripts=self.scripts if scripts is None else scripts)
 
     def is_completed_by(self, name: str) -> bool:
-        """Return whether a file of this name is there and not older than any other, so that it speaks for them."""
+        """Return whether there is a file of this name that is at least as new as all others."""
         return name in self.newest_names
 
     def id(self, spec: str) -> str:
@@ -155,6 +157,7 @@ class Drop:
         return naming.drop_id((file.identity() for file in self.scripts), (file.identity() for file in self.data), spec)
 
     def manifest(self, drop: str, entry_script: str | None, *, ignored: Iterable[str] = ()) -> Manifest:
+        """Return the manifest of the drop's snapshot."""
         return Manifest(
             experiment=self.experiment,
             drop=drop,
@@ -167,7 +170,7 @@ class Drop:
 
 
 def newest_upload(blobs: Blobs, container: str, folder: str) -> datetime | None:
-    """Return when the last file of a folder was written, or None where it has none. It keeps none of them."""
+    """Return when the newest file of a folder was written, or None if it has no files. It keeps no file in memory."""
     newest: datetime | None = None
     for page in iter_pages_items(blobs, container, f"{folder}/"):
         for _, item in _kept(page.items, folder):
@@ -178,7 +181,7 @@ def newest_upload(blobs: Blobs, container: str, folder: str) -> datetime | None:
 
 @define(kw_only=True)
 class FolderListing:
-    """What lies in a folder of one container. A folder may have 100,000 files, so each is kept once."""
+    """The files in a folder of one container. A folder may have 100,000 files, so each is kept only once."""
 
     container: str
     now: datetime
@@ -189,6 +192,7 @@ class FolderListing:
 
     @classmethod
     def at(cls, blobs: Blobs, container: str, folder: str) -> Self:
+        """List a folder."""
         pages = iter_pages_items(blobs, container, f"{folder}/", uncommitted=True)
         first = next(pages)
         look = cls(container=container, now=first.now)
@@ -198,6 +202,7 @@ class FolderListing:
         return look
 
     def add(self, name: str, item: BlobItem) -> None:
+        """Add a file by its name relative to the folder."""
         if _uploading(item):
             self.uploading.append((name, item.modified))
             return

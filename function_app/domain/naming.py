@@ -1,4 +1,4 @@
-"""Names that the service, its storage and its infrastructure agree on, and those derived from what is dropped."""
+"""Names that the service, its storage and its infrastructure share, and names derived from drops."""
 
 import fnmatch
 import hashlib
@@ -23,36 +23,36 @@ QUEUES = (BLOB_EVENTS, SETTLED_DROPS, RUN_EVENTS)
 DATA_DATASTORE = "kedja_data"
 SNAPSHOTS_DATASTORE = "kedja_snapshots"
 CHECKPOINTS_DATASTORE = "workspaceblobstore"
-"""The workspace's own: a job's identity may write nothing else."""
+"""The workspace's own datastore: a job's identity may write to no other."""
 CHECKPOINTS = "kedja-checkpoints"
-"""The folder in it."""
+"""The folder in CHECKPOINTS_DATASTORE."""
 
 JOB_YAML = "job.yaml"
 """The job spec among an experiment's scripts."""
 
 ROOT_EXPERIMENT = "_root"
-"""Where receipts of files lie that were dropped outside of any experiment's folder."""
+"""The experiment of receipts for files that were dropped outside any folder."""
 
 SLUG_LIMIT = 40
 
 IGNORED = (".*", "~*", "*~", "*.tmp", "*.temp", "*.part", "*.partial", "*.swp", "__pycache__")
-"""Patterns (fnmatch, on each part of a path) of files that no one means to drop."""
+"""Patterns (fnmatch, on each part of a path) of files that nobody drops on purpose."""
 
 
 _IGNORED = re.compile("|".join(map(fnmatch.translate, IGNORED)))
 
 
 def is_ignored(path: str) -> bool:
-    """Return whether a path is one that no one means to drop: hidden, temporary, or a folder's marker."""
+    """Return whether a path is ignored: hidden, temporary, or a folder's marker."""
     parts = path.split("/")
     return not parts[-1] or any(map(_IGNORED.match, parts))
 
 
 def slug(folder: str) -> str:
-    """Return the experiment's name made from a folder's: `[a-z0-9-]`, at most 40 characters and a hash of six.
+    """Return the experiment's name for a folder: `[a-z0-9-]`, at most 40 characters and a hash of six.
 
-    The hash is there when anything had to change, so that two folders share a slug only where one is called as the
-    other's slug is.
+    The hash is added if the folder's name had to change, so two folders share a slug only if the name of one is the
+    slug of the other.
     """
     ascii_text = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
     text = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:SLUG_LIMIT].strip("-")
@@ -63,10 +63,10 @@ def slug(folder: str) -> str:
 
 
 def drop_id(scripts: Iterable[tuple[str, int, str]], data: Iterable[tuple[str, int, str]], spec: str) -> str:
-    """Return the SHA-256, in hex, of what a drop consists of.
+    """Return the SHA-256, in hex, of a drop's contents.
 
-    Each file is (name, size in bytes, Content-MD5 or ETag); `spec` is the canonical job spec. Nothing about the
-    environment is part of it, or an upgrade would train everything again.
+    Each file is (name, size in bytes, Content-MD5 or ETag); `spec` is the canonical job spec. The default environment
+    is not part of it, or an upgrade would train everything again.
     """
     digest = hashlib.sha256()
     for kind, files in (("scripts", scripts), ("data", data)):
@@ -77,31 +77,35 @@ def drop_id(scripts: Iterable[tuple[str, int, str]], data: Iterable[tuple[str, i
 
 
 JOB_NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-(?P<drop>[0-9a-f]{16})-(?P<number>[0-9]{1,6})")
-"""What `job_name` makes."""
+"""What `job_name` returns."""
 
 
 def job_name(experiment: str, drop: str, attempt: int) -> str:
-    """Return `<slug>-<first 16 of the drop id>-<attempt>`, unique in a workspace and at most 67 characters long."""
+    """Return `<slug>-<first 16 digits of the drop id>-<attempt>`: unique in a workspace, at most 67 characters."""
     return f"{experiment}-{drop[:16]}-{attempt}"
 
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-"""What a model may be called."""
+"""Allowed names of models."""
 
 
 def receipt_blob(experiment: str, drop: str) -> str:
+    """Return the blob of a receipt."""
     return f"{experiment}/{drop}.json"
 
 
 def latest_blob(experiment: str) -> str:
+    """Return the blob that names an experiment's latest drop."""
     return f"{experiment}/latest.json"
 
 
 def settling_blob(experiment: str) -> str:
+    """Return the marker of an experiment whose folder is settling."""
     return f".settling/{experiment}"
 
 
 def open_blob(experiment: str, drop: str) -> str:
+    """Return the mark of a receipt that is not final."""
     return f".open/{experiment}/{drop}"
 
 
@@ -111,34 +115,36 @@ def by_time_blob(received: datetime, experiment: str, drop: str) -> str:
 
 
 def poison_blob(queue: str, message: str) -> str:
+    """Return the blob that keeps a poison message."""
     return f".poison/{queue}/{message}.json"
 
 
 REQUESTS = ".requests/"
-"""Where the container `snapshots` has the job specs that events ask for, until they are answered."""
+"""Prefix, in the container `snapshots`, of job specs that events request, until these are handled."""
 
 
 def requests_prefix(experiment: str) -> str:
+    """Return the prefix of an experiment's requested job specs."""
     return f"{REQUESTS}{experiment}/"
 
 
 def deleting_blob(experiment: str) -> str:
-    """Return what stands for a deletion under way."""
+    """Return the mark of a deletion in progress."""
     return f".deleting/{experiment}"
 
 
 def deleted_blob(experiment: str, at: datetime) -> str:
-    """Return where it is told, for good, what was deleted of an experiment; names sort oldest first."""
+    """Return the blob of the permanent record of what a deletion removed; names sort oldest first."""
     return f".deleted/{experiment}/{at:%Y%m%dT%H%M%SZ}.json"
 
 
 def attempts_blob(experiment: str, drop: str) -> str:
-    """Return what stays of a deleted receipt: how many attempts it had, so that a job's name is never used again."""
+    """Return the blob that keeps how many attempts a deleted receipt had, so that no job name is used twice."""
     return f".attempts/{experiment}/{drop}"
 
 
 def retired_blob(experiment: str, at: datetime) -> str:
-    """Return where it is told what went because its time was over."""
+    """Return the blob of the record of what retention deleted."""
     return f".retired/{experiment}/{at:%Y%m%dT%H%M%SZ}.json"
 
 
@@ -146,21 +152,25 @@ PAUSED_BLOB = ".paused"
 
 
 def snapshot_prefix(experiment: str, drop: str) -> str:
+    """Return the prefix of a drop's snapshot."""
     return f"{experiment}/{drop}/"
 
 
 def checkpoints_prefix(experiment: str, drop: str) -> str:
-    """Return the folder in CHECKPOINTS_DATASTORE that every attempt of a drop goes on from."""
+    """Return the folder in CHECKPOINTS_DATASTORE that every attempt of a drop resumes from."""
     return f"{CHECKPOINTS}/{experiment}/{drop}/"
 
 
 def model_prefix(model: str, version: str) -> str:
+    """Return the prefix of a model version's files."""
     return f"{model}/{version}/"
 
 
 def champion_blob(model: str) -> str:
+    """Return the blob that names a model's champion."""
     return f"{model}/champion.json"
 
 
 def owner_blob(model: str) -> str:
+    """Return the blob that names a model's owner."""
     return f"{model}/owner.json"

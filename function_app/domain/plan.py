@@ -1,22 +1,25 @@
-"""A plan: what a drop is ready for, or what stands against it."""
+"""A plan: whether a drop is ready for a job, and if not, why."""
 
 from attrs import frozen
 
 from function_app.domain.drop import Drop
+from function_app.domain.receipt import WaitingFor
 
 
 @frozen(kw_only=True)
 class WaitingPlan:
-    """Something is missing that may still come."""
+    """Something is missing that may still arrive: `what` says it in words. `digest` is that of code to approve."""
 
     drop: Drop
     what: str
     what_to_do: str
+    waiting_for: WaitingFor = WaitingFor.FILES
+    digest: str | None = None
 
 
 @frozen(kw_only=True)
 class RejectedPlan:
-    """It can never work as it is."""
+    """The drop can never work as it is."""
 
     drop: Drop
     reason: str
@@ -25,7 +28,7 @@ class RejectedPlan:
 
 @frozen(kw_only=True)
 class ReadyPlan:
-    """Everything is there. `entry_script` is None for the built-in trainer and for a command of the user's own."""
+    """Everything is there. `entry_script` is None for the built-in trainer and for the user's own command."""
 
     drop: Drop
     entry_script: str | None

@@ -1,4 +1,4 @@
-"""The receipt: the answer to a drop, in the place where the person who dropped it looks.
+"""The receipt: what Kedja reports about a drop to the person who dropped it.
 
 A receipt is a value. `function_app.store.receipts` keeps it in storage.
 """
@@ -16,7 +16,7 @@ from function_app.domain.document import Document
 from function_app.errors import KedjaError
 
 FILES_LISTED = 100
-"""How many files a receipt names by itself; the manifest in the snapshot names all."""
+"""Max files of each kind that a receipt names; the snapshot's manifest names all."""
 
 REPEATS_LISTED = 20
 ATTENTION_LISTED = 10
@@ -25,18 +25,18 @@ UNKNOWN = "unknown"
 
 
 class Status(enum.StrEnum):
-    """Where a drop is on its way."""
+    """The state of a drop."""
 
     WAITING = "waiting"
-    """For the thing that `reason` names."""
+    """Something is missing, which `reason` names."""
     QUEUED = "queued"
-    """Ready, and so many jobs go on that it waits for its turn."""
+    """Ready, but the limit of concurrent jobs is reached."""
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
     STARTING = "starting"
     RUNNING = "running"
     COMPLETED = "completed"
-    """The job is done; its model is being registered and copied."""
+    """The job has completed; its model is being registered and copied."""
     REGISTERED = "registered"
     REJECTED = "rejected"
     FAILED = "failed"
@@ -44,7 +44,17 @@ class Status(enum.StrEnum):
     CANCELED = "canceled"
     NOT_REGISTERED = "not_registered"
     SUPERSEDED = "superseded"
-    """A newer drop of the experiment took its place before its job had started."""
+    """A newer drop of the experiment replaced it before its job started."""
+
+
+class WaitingFor(enum.StrEnum):
+    """What a `waiting` receipt waits for. `reason` says it in words."""
+
+    FILES = "files"
+    """A script, data, or the file that announces that all are there: an event reports it."""
+    COMPUTE = "compute"
+    APPROVAL = "approval"
+    TRAINING_SERVICE = "training-service"
 
 
 _S = Status
@@ -53,13 +63,13 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     _S.WAITING: frozenset({_S.SUBMITTING, _S.REJECTED, _S.SUPERSEDED}),
     _S.QUEUED: frozenset({_S.SUBMITTING, _S.SUBMITTED, _S.SUPERSEDED, _S.CANCELED}),
     _S.SUBMITTING: frozenset({_S.QUEUED, _S.SUBMITTED, _S.REJECTED, _S.FAILED, _S.CANCELING}),
-    # Back to submitting: the job was killed or lost its node, and goes on as the next attempt.
+    # Back to submitting: the job was killed or lost its node, and is resumed as the next attempt.
     _S.SUBMITTED: frozenset({*_WITH_JOB, _S.SUBMITTING}),
     _S.STARTING: frozenset({*_WITH_JOB, _S.SUBMITTING}) - {_S.STARTING},
     _S.RUNNING: frozenset({_S.STARTING, _S.COMPLETED, _S.FAILED, _S.CANCELING, _S.CANCELED, _S.SUBMITTING}),
     _S.COMPLETED: frozenset({_S.REGISTERED, _S.NOT_REGISTERED}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.SUPERSEDED, _S.FAILED}),
-    # Back to submitted, and below to completed: the service knows the job again that it did not know.
+    # Back to submitted, and below to completed: the service knows the job again after it did not.
     _S.FAILED: frozenset({_S.SUBMITTING, _S.SUBMITTED}),
     _S.CANCELED: frozenset({_S.SUBMITTING}),
     _S.SUPERSEDED: frozenset({_S.WAITING, _S.REJECTED, _S.SUBMITTING}),
@@ -67,32 +77,32 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     _S.NOT_REGISTERED: frozenset({_S.SUBMITTING, _S.COMPLETED}),
     _S.REGISTERED: frozenset({_S.SUBMITTING}),
 }
-"""Which status may follow which. `docs/design.md` draws it."""
+"""Which status may follow which. `docs/design.md` has a diagram."""
 
 FINAL = frozenset({_S.REGISTERED, _S.NOT_REGISTERED, _S.REJECTED, _S.FAILED, _S.CANCELED, _S.SUPERSEDED})
-"""Nothing happens to these any more unless someone asks."""
+"""These no longer change unless somebody asks for it."""
 
 NOT_STARTED = frozenset({_S.WAITING, _S.QUEUED, _S.SUBMITTING, _S.SUBMITTED, _S.STARTING})
-"""A newer drop may take the place of these."""
+"""A newer drop may supersede these."""
 
 RETRIED_BY_DROP = frozenset({_S.FAILED, _S.CANCELED, _S.SUPERSEDED, _S.REJECTED})
-"""Dropping the same content again claims the next attempt of these."""
+"""If the same content is dropped again, these get their next attempt."""
 
 
 Order = tuple[int, datetime, str]
-"""A drop's place among others of its experiment: sequence, newest file, id. Of two listings in the same second the one
-that has the newer file is the later."""
+"""A drop's place among others of its experiment: sequence, newest file, id. Of two listings in the same second, the
+one with the newer file is the later."""
 
 
 class IllegalTransition(KedjaError):
-    """A receipt cannot go from the one status to the other: someone else was faster."""
+    """A receipt cannot change from its status to the new one: another call changed it first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DroppedFile:
-    """A file of a drop. `size` in bytes, `md5` in Base64; without one the file counts by its ETag.
+    """A file of a drop. `size` is in bytes, `md5` in Base64; without an MD5 its ETag stands for its content.
 
-    No `Document`: a drop may have 100,000 of these, and a model's instance takes five times as much memory.
+    Not a `Document`: a drop may have 100,000 of these, and a model's instance takes five times as much memory.
     """
 
     name: str
@@ -101,11 +111,12 @@ class DroppedFile:
     md5: str | None = None
 
     def identity(self) -> tuple[str, int, str]:
+        """Return what the drop's id is derived from: name, size, and MD5 or ETag."""
         return self.name, self.size, self.md5 or self.etag
 
 
 class ArchiveContents(Document):
-    """What an archive among the scripts was unpacked to: files, their size in bytes, the folder taken off them."""
+    """An unpacked archive among the scripts: number of files, their size in bytes, and the folder that was removed."""
 
     name: str
     files: int
@@ -114,14 +125,14 @@ class ArchiveContents(Document):
 
 
 class MissingFiles(Document):
-    """Files of the drop before that are no longer there: `<container>/<name>` of the first hundred."""
+    """Files of the previous drop that no longer exist: `<container>/<name>` of the first hundred."""
 
     count: int
     files: tuple[str, ...]
 
 
 class DropContents(Document):
-    """What a drop consisted of: counts, total size in bytes, and its first hundred files."""
+    """The contents of a drop: counts, total size in bytes, and its first hundred files."""
 
     scripts: int
     data: int
@@ -129,22 +140,22 @@ class DropContents(Document):
     manifest: str
     scripts_sha256: str
     data_sha256: str
-    """Hashes over each file's name, size and content hash: the lineage of what comes of them."""
+    """Hashes over each file's name, size and content hash: the lineage of the model."""
     script_files: tuple[DroppedFile, ...] = ()
     data_files: tuple[DroppedFile, ...] = ()
     job_yaml: DroppedFile | None = None
-    """The `job.yaml` among the scripts, which is counted with neither: the drop's id has what it says."""
+    """The `job.yaml` among the scripts, which is in neither count: the drop's id includes what it says."""
     counted_by_etag: int = 0
-    """Files without Content-MD5: writing them again, even unchanged, makes another drop."""
+    """Number of files without Content-MD5: writing them again, even unchanged, makes another drop."""
     archives: tuple[ArchiveContents, ...] = ()
-    """Archives among the scripts, as they were unpacked."""
+    """Unpacked archives among the scripts."""
     gone: MissingFiles | None = None
     code_sha256: str | None = None
-    """Hash over the code that the drop brings, where an approval is required: what an approval names."""
+    """Hash over the drop's code, if approval is required: an approval names this hash."""
 
 
 class StatusChange(Document):
-    """A line of the status history."""
+    """An entry of the status history."""
 
     status: Status
     at: datetime
@@ -161,9 +172,9 @@ class RepeatedDrop(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A file that the job made and that was copied to `models`. `size` in bytes, `sha256` in hex.
+    """A file of the job's outputs that was copied to `models`. `size` is in bytes, `sha256` in hex.
 
-    No `Document`, as `DroppedFile` is none.
+    Not a `Document`, for the same reason as `DroppedFile`.
     """
 
     path: str
@@ -172,7 +183,7 @@ class Artifact:
 
 
 class RegisteredModel(Document):
-    """The model version that came of the drop, and where its files are."""
+    """The model version that was trained on the drop, and where its files are."""
 
     model: str
     version: str
@@ -185,7 +196,7 @@ class RegisteredModel(Document):
 
 
 class Receipt(Document):
-    """What was received, what was decided and why, and what came of it."""
+    """What was received, what was decided and why, and the result."""
 
     version: int = 1
     experiment: str
@@ -195,24 +206,25 @@ class Receipt(Document):
     status: Status
     reason: str | None = None
     what_to_do: str | None = None
+    waiting_for: WaitingFor | None = None
     received_at: datetime
     updated_at: datetime
     newest_upload: datetime
     listed: int | None = None
-    """The second of the storage's clock in which its files were listed last."""
+    """When its files were last listed, in seconds of the storage's clock."""
     trigger: str
     uploaded_by: tuple[str, ...] = (UNKNOWN,)
-    """Who uploaded its files, where the way they came tells; `unknown` is among them where one's does not."""
+    """Who uploaded its files, as far as known; includes `unknown` if any file's uploader is not."""
     received: DropContents
     spec: Mapping[str, Any] = {}
     attempts: tuple[Attempt, ...] = ()
     attempts_before: int = 0
-    """How many attempts an earlier receipt of the same content had, which was deleted."""
+    """How many attempts a deleted receipt of the same content had."""
     preemptions: int = 0
-    """How many attempts before the last one were killed in a row."""
+    """How many attempts in a row were killed before the last one."""
     model: RegisteredModel | None = None
     forgotten: tuple[str, ...] = ()
-    """What was deleted since, its time being over: `model`, `snapshot`."""
+    """What retention has deleted since: `model`, `snapshot`."""
     followed_by: str | None = None
     superseded_by: str | None = None
     attention: tuple[str, ...] = ()
@@ -222,40 +234,56 @@ class Receipt(Document):
 
     @property
     def name(self) -> str:
-        """`<experiment>/<drop>`, what a job's tag points back to."""
+        """`<experiment>/<drop>`, which a job's tag refers to."""
         return f"{self.experiment}/{self.drop}"
 
     @property
     def order(self) -> Order:
+        """The drop's place among others of its experiment."""
         return self.sequence, self.newest_upload, self.drop
 
     @property
     def listed_until(self) -> int:
-        """The second of the storage's clock before which all that was written of its files has been listed."""
+        """The second of the storage's clock before which all written files have been listed."""
         return self.sequence if self.listed is None else self.listed
 
     @property
     def attempt(self) -> Attempt | None:
+        """The last attempt, or None if there is none yet."""
         return self.attempts[-1] if self.attempts else None
 
     @property
     def job(self) -> str | None:
+        """The job of the last attempt, or None if there is none yet."""
         return self.attempts[-1].job if self.attempts else None
+
+    @property
+    def waits_for(self) -> WaitingFor | None:
+        """What the receipt waits for, None if it does not wait. Before release 0.2.0 receipts said it in words."""
+        if self.status is not Status.WAITING:
+            return None
+        return self.waiting_for or _in_words(self.reason or "")
 
     def has_job(self, job: str) -> bool:
         """Return whether one of its attempts is this job."""
         return any(attempt.job == job for attempt in self.attempts)
 
     def with_(self, **changes: Any) -> Self:  # noqa: ANN401 - pydantic checks each against its field
+        """Return the receipt with changed fields."""
         return type(self).model_validate({**dict(self), **changes})
 
     def with_status(
-        self, status: Status, at: datetime, reason: str | None = None, what_to_do: str | None = None
+        self,
+        status: Status,
+        at: datetime,
+        reason: str | None = None,
+        what_to_do: str | None = None,
+        waiting_for: WaitingFor | None = None,
     ) -> Self:
-        """Return the receipt in its next status, or as it is where nothing is new.
+        """Return the receipt with its next status, or unchanged if status and reason are the same.
 
         Raises:
-            IllegalTransition: where the status cannot follow the present one.
+            IllegalTransition: The status cannot follow the present one.
         """
         if status == self.status and reason == self.reason:
             return self
@@ -265,19 +293,24 @@ class Receipt(Document):
             status=status,
             reason=reason,
             what_to_do=what_to_do,
+            waiting_for=waiting_for,
             updated_at=at,
             history=(*self.history, StatusChange(status=status, at=at, reason=reason)),
         )
 
     def with_attempt(self, **changes: Any) -> Self:  # noqa: ANN401 - as with_
-        """Return the receipt with changes to its last attempt."""
+        """Return the receipt with changes to its last attempt.
+
+        Raises:
+            IllegalTransition: The receipt has no attempt.
+        """
         if not self.attempts:
             raise IllegalTransition(f"The receipt {self.name} has no attempt yet.")
         last = Attempt.model_validate({**dict(self.attempts[-1]), **changes})
         return self.with_(attempts=(*self.attempts[:-1], last))
 
     def with_event(self, kind: EventType, at: datetime, **data: Any) -> Self:  # noqa: ANN401 - event data is JSON
-        """Return the receipt with an event in its outbox. Its id follows from the drop, the attempt and the type."""
+        """Return the receipt with an event in its outbox. Its id is derived from the drop, the attempt and the type."""
         number = self.attempts[-1].number if self.attempts else 0
         reopened = f".{self.attempts[-1].reopened}" if self.attempts and self.attempts[-1].reopened else ""
         facts = {
@@ -302,17 +335,26 @@ class Receipt(Document):
         return self.with_(outbox=(*waiting, announcement))
 
     def without_events(self, sent: Sequence[OutgoingEvent]) -> Self:
-        """Return the receipt with events gone from its outbox that were published."""
+        """Return the receipt without published events in its outbox."""
         ids = {one.id for one in sent}
         return self.with_(outbox=tuple(one for one in self.outbox if one.id not in ids))
 
     def with_attention(self, note: str) -> Self:
-        """Return the receipt with a note that somebody should see. Its status stays what it is."""
+        """Return the receipt with a note that somebody should see. Its status stays the same."""
         return self.with_(attention=(*self.attention, note)[-ATTENTION_LISTED:])
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - as announcing
-    """Return a value as JSON has it, which knows no NaN and no infinity: those become text."""
+def _in_words(reason: str) -> WaitingFor:
+    """Return what a receipt of a release before 0.2.0 waits for."""
+    if reason == "training service":
+        return WaitingFor.TRAINING_SERVICE
+    if reason.startswith("compute "):
+        return WaitingFor.COMPUTE
+    return WaitingFor.APPROVAL if reason.startswith("approval of ") else WaitingFor.FILES
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - event data is JSON
+    """Return a JSON value; NaN and infinity, which JSON does not have, become strings."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

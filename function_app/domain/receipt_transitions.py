@@ -1,4 +1,4 @@
-"""Answers: what a drop writes on its receipt."""
+"""Transitions of a receipt: how drops, retries and plans change it."""
 
 from datetime import datetime
 
@@ -11,14 +11,14 @@ from function_app.domain.receipt import FINAL, REPEATS_LISTED, RETRIED_BY_DROP, 
 
 
 def drop_order(now: datetime) -> int:
-    """Return the order of a drop among others of its experiment: the storage's clock, in seconds."""
+    """Return a drop's sequence among others of its experiment: the storage's clock in seconds."""
     return int(now.timestamp())
 
 
 def next_attempt_reason(receipt: Receipt, newest: datetime, *, force: str | None, at: datetime) -> str | None:
-    """Return why the next attempt is to be claimed for content whose newest file is this old; None where it is not.
+    """Return why to claim the next attempt for content whose newest file is of the time `newest`; None if not.
 
-    `force` identifies a request that wants one in any case, `at` this time.
+    `force` is the id of a request that wants an attempt in any case, `at` the present time.
     """
     if force and receipt.status in FINAL and not came_of(receipt, force, at):
         return "forced"
@@ -30,7 +30,7 @@ def next_attempt_reason(receipt: Receipt, newest: datetime, *, force: str | None
 
 
 def came_of(receipt: Receipt, request: str | None, now: datetime) -> bool:
-    """Return whether the same request has claimed an attempt already. It is recognized as long as its key is."""
+    """Return whether the same request has claimed an attempt already, within the lifetime of its idempotency key."""
     return request is not None and any(
         attempt.request == request and now - attempt.claimed < REMEMBERED for attempt in receipt.attempts
     )
@@ -39,7 +39,7 @@ def came_of(receipt: Receipt, request: str | None, now: datetime) -> bool:
 def claim_attempt(
     receipt: Receipt, why: str, drop: Drop, now: datetime, options: AttemptOptions, *, request: str | None = None
 ) -> Receipt:
-    """Return the receipt with its next attempt, for a drop: what that brings with it counts from now on."""
+    """Return the receipt with its next attempt, for a drop whose listing and newest file count from now on."""
     order = drop_order(drop.now)
     claimed = with_retry(receipt, why, order, now, options, request=request)
     return claimed.with_(listed=order, newest_upload=drop.newest or receipt.newest_upload)
@@ -48,7 +48,7 @@ def claim_attempt(
 def with_retry(
     receipt: Receipt, why: str, order: int, now: datetime, options: AttemptOptions, *, request: str | None = None
 ) -> Receipt:
-    """Return the receipt with its next attempt, in this place among other drops. `request` is who claims it."""
+    """Return the receipt with its next attempt, at this `order` among drops. `request` is the id of the request."""
     following = _with_next(receipt, why, order, now, options).with_(
         preemptions=0, model=None, forgotten=(), superseded_by=None, followed_by=None
     )
@@ -56,7 +56,7 @@ def with_retry(
 
 
 def with_resumed_attempt(receipt: Receipt, why: str, now: datetime) -> Receipt:
-    """Return the receipt with the attempt that goes on where a killed one was: in its place among other drops."""
+    """Return the receipt with an attempt that resumes a killed one, with the same order among drops."""
     options = receipt.attempt.options if receipt.attempt else None
     return _with_next(receipt, why, receipt.sequence, now, options).with_(preemptions=receipt.preemptions + 1)
 
@@ -76,11 +76,11 @@ def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: A
 
 
 def with_plan(receipt: Receipt, plan: WaitingPlan | RejectedPlan, now: datetime) -> Receipt:
-    """Return the receipt with what the plan says: waiting for what, or rejected and why."""
-    if receipt.status is Status.SUPERSEDED:  # dropped again, it is the newest
+    """Return the receipt with the plan's result: what it waits for, or why it is rejected."""
+    if receipt.status is Status.SUPERSEDED:  # it was dropped again, so it is the newest
         receipt = receipt.with_(superseded_by=None, followed_by=None)
     if isinstance(plan, WaitingPlan):
-        return receipt.with_status(Status.WAITING, now, plan.what, plan.what_to_do)
+        return receipt.with_status(Status.WAITING, now, plan.what, plan.what_to_do, plan.waiting_for)
     if receipt.status is Status.REJECTED and receipt.reason == plan.reason:
         return receipt
     rejected = receipt.with_status(Status.REJECTED, now, plan.reason, plan.what_to_do)
@@ -88,27 +88,27 @@ def with_plan(receipt: Receipt, plan: WaitingPlan | RejectedPlan, now: datetime)
 
 
 def with_repeat(receipt: Receipt, trigger: str, drop: Drop, now: datetime, *, refused: str | None = None) -> Receipt:
-    """Return the receipt with a note that the same content came again, and what has been done about it already.
+    """Return the receipt with a note that the same content was dropped again, and what its state is.
 
-    `refused` says why it is not submitted again, although it would be its turn.
+    `refused` is why it is not submitted again, although it otherwise would be.
     """
     newest = drop.newest or drop.now
     if newest <= receipt.newest_upload:
-        return with_listing(receipt, drop)  # no one dropped anything: an event came twice
+        return with_listing(receipt, drop)  # nobody dropped anything: an event came twice
     done = f"job {receipt.job} is {receipt.status}" if receipt.job else f"it is {receipt.status}"
     if receipt.model:
-        done = f"job {receipt.job} made model {receipt.model.model} version {receipt.model.version}"
+        done = f"job {receipt.job} trained version {receipt.model.version} of model {receipt.model.model}"
     if refused:
-        done = f"{done}, and it is not submitted again: {refused.removesuffix('.')}"
+        done = f"{done}, and it will not be submitted again: {refused.removesuffix('.')}"
     repeat = RepeatedDrop(at=now, trigger=trigger, outcome=f"The same content was dropped again; {done}.")
     return with_listing(receipt.with_(repeats=(*receipt.repeats, repeat)[-REPEATS_LISTED:]), drop)
 
 
 def with_listing(receipt: Receipt, drop: Drop) -> Receipt:
-    """Return the receipt as the one of what lies there now, where that was written since."""
+    """Return the receipt updated to the present listing, if files were written since the last."""
     newest, listed = drop.newest or drop.now, drop_order(drop.now)
     if newest > receipt.newest_upload:
         return receipt.with_(newest_upload=newest, sequence=listed, listed=listed)
     if drop_order(newest) >= receipt.listed_until:
-        return receipt.with_(listed=listed)  # it may have been written after that listing, in the same second
+        return receipt.with_(listed=listed)  # the newest file may have been written in the same second as that listing
     return receipt

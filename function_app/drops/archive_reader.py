@@ -1,7 +1,7 @@
-"""Reads archives that somebody dropped, in bounded memory, and takes each for hostile.
+"""Read dropped archives in bounded memory; every archive may be hostile.
 
-Only plain files come out of one, each whole and of a bounded size, under a name that stays in its folder. What is
-counted is what was read, as an archive's own figures can lie. The first member that is refused is named.
+Only complete regular files are extracted, of bounded size and with a name inside of their folder. Limits count the
+bytes actually read, since the sizes in an archive can be false. The error names the first member that is refused.
 """
 
 import bz2
@@ -23,33 +23,32 @@ from function_app.errors import KedjaError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LARGEST = 20 << 20
-"""Bytes of an archive, and of a file in it."""
+"""Max bytes of an archive, and of a file in it."""
 MOST_BYTES = 100 << 20
-"""Bytes that an archive unpacks to."""
+"""Max bytes that an archive may unpack to."""
 MOST_RATIO = 100
 FREE_BYTES = 8 << 20
 """An archive may unpack to MOST_RATIO times its own size, and to this much in any case."""
 MOST_FILES = 1000
 MOST_MEMBERS = 20_000
-"""Files and folders, with those that nobody means to drop, such as .git/."""
+"""Max files and folders, including ignored ones such as .git/."""
 MOST_HEADER = 1 << 20
-"""Bytes of a tar between two members: tarfile keeps a member's header, with its comments, in memory."""
+"""Max bytes of a tar between two members: tarfile keeps a member's header, with its comments, in memory."""
 MOST_MEMORY = 80 << 20
-"""Bytes that xz may use: `xz -9` asks for 65 MiB, and a hostile header for gigabytes."""
+"""Max bytes of memory for xz: `xz -9` needs 65 MiB, and a hostile header may request gigabytes."""
 
 _BLOCK = 64 << 10
-_TOO_MUCH = "there is too much in it"
 _DIRECTORY_ENTRY = b"PK\1\2"
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNIX_KINDS = (0, 0o04, 0o10)
-"""A member's type where the archive was made on Unix: not said, folder, file."""
+"""Allowed member types in archives made on Unix: unspecified, folder, file."""
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    OSError,  # bz2 and gzip raise it; there is no file behind it
+    OSError,  # bz2 and gzip raise it; no file is read here
     NotImplementedError,
     RuntimeError,
     ValueError,
@@ -59,17 +58,17 @@ _DAMAGED = (
 
 
 class ArchiveRefused(KedjaError):
-    """An archive that is not unpacked; the message names it, the member and the reason."""
+    """The archive is not unpacked; the message names it, the member and the reason."""
 
 
 class _Source(Protocol):
     def read(self, size: int, /) -> bytes:
-        """Return up to so many bytes; none at the end."""
+        """Return at most `size` bytes; none at the end."""
 
 
 @define
 class _Budget:
-    """What an archive may still hold."""
+    """The limits of an archive, and what has been read of it."""
 
     name: str
     most: int
@@ -81,16 +80,16 @@ class _Budget:
         self.read += len(data)
         if self.read > self.most:
             raise self.refused(
-                f"it unpacks to more than {self.most} bytes: {MOST_RATIO} times its size, {FREE_BYTES} in any case and "
-                f"{MOST_BYTES} at most are taken"
+                f"it unpacks to more than {self.most} bytes (the limit is {MOST_RATIO} times its size, but at least "
+                f"{FREE_BYTES} and at most {MOST_BYTES})"
             )
         return data
 
     def place(self, member: str) -> str | None:
-        """Return the name that a member gets, or None where nobody means to drop it."""
+        """Return the normalized path of a member, or None if it is ignored."""
         self.members += 1
         if self.members > MOST_MEMBERS:
-            raise self.refused(f"{_TOO_MUCH}: more than {MOST_MEMBERS} files and folders")
+            raise self.refused(f"it contains more than {MOST_MEMBERS} files and folders")
         path = member.removesuffix("/")
         while path.startswith("./"):
             path = path[2:]
@@ -104,10 +103,10 @@ class _Budget:
         return None if naming.is_ignored(path) else path
 
     def content(self, member: str, source: _Source, *, counts: bool) -> bytes:
-        """Return a file's bytes. `counts` says that they were not counted as they came."""
+        """Return a file's bytes. `counts`: count them here, since the source does not."""
         self.files += 1
         if self.files > MOST_FILES:
-            raise self.refused(f"{_TOO_MUCH}: more than {MOST_FILES} files")
+            raise self.refused(f"it contains more than {MOST_FILES} files")
         content = bytearray()
         while block := source.read(_BLOCK):
             content += self.take(block) if counts else block
@@ -120,15 +119,15 @@ class _Budget:
 
 
 def is_archive(name: str) -> bool:
-    """Return whether a file is called like an archive that is read."""
+    """Return whether a file has the name of a supported archive."""
     return name.lower().endswith(SUFFIXES)
 
 
 def iter_files(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of each file, in the archive's order, without those that nobody means to drop.
+    """Yield path and content of each file that is not ignored, in the archive's order.
 
     Raises:
-        ArchiveRefused: where the archive is damaged, or something in it is refused.
+        ArchiveRefused: the archive is damaged or too large, or a member is not allowed.
     """
     budget = _Budget(name=name, most=min(MOST_BYTES, max(FREE_BYTES, MOST_RATIO * len(data))))
     if len(data) > LARGEST:
@@ -142,30 +141,30 @@ def _damage(budget: _Budget) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        raise budget.refused(f"it is damaged, or of a kind that is not read ({error})") from error
+        raise budget.refused(f"it is damaged, or in an unsupported format ({error})") from error
 
 
 def _zip_files(data: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
-    # zipfile reads the whole directory at once; each entry of it begins with these bytes.
+    # zipfile reads the whole directory at once; each of its entries begins with these bytes.
     if data.count(_DIRECTORY_ENTRY) > 2 * MOST_MEMBERS:
-        raise budget.refused(f"{_TOO_MUCH}: more than {MOST_MEMBERS} files and folders")
+        raise budget.refused(f"it contains more than {MOST_MEMBERS} files and folders")
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         for member in opened.infolist():
             path = budget.place(member.orig_filename)
             if path is None or member.is_dir():
                 continue
             if member.external_attr >> 28 not in _UNIX_KINDS:
-                raise budget.refused(f"{path!r} is a link or a device, and only files are taken")
+                raise budget.refused(f"{path!r} is a link or a device; only regular files are allowed")
             if member.flag_bits & 1:
                 raise budget.refused(f"{path!r} is encrypted")
             if member.compress_type not in _ZIP_METHODS:
-                raise budget.refused(f"{path!r} is compressed in a way that is not read; deflate is")
+                raise budget.refused(f"{path!r} uses an unsupported compression method; use deflate")
             with opened.open(member) as source:
                 yield path, budget.content(path, source, counts=True)
 
 
 def _tar_files(name: str, data: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
-    # As a stream: tarfile never goes back, so that no header can send it in circles, and headers are counted too.
+    # As a stream: tarfile never seeks back, so that no header can cause a loop, and headers are counted too.
     counted = CountingStream(_unpacked(name.lower(), data), budget)
     with tarfile.open(fileobj=cast("IO[bytes]", counted), mode="r|", errors="surrogateescape") as opened:
         for member in opened:
@@ -177,7 +176,7 @@ def _tar_files(name: str, data: bytes, budget: _Budget) -> Iterator[tuple[str, b
                 continue
             if not member.isreg() or member.issparse():
                 what = "a link" if member.issym() or member.islnk() else "a device, a pipe or a sparse file"
-                raise budget.refused(f"{path!r} is {what}, and only files are taken")
+                raise budget.refused(f"{path!r} is {what}; only regular files are allowed")
             source = opened.extractfile(member)
             if source is None:
                 raise budget.refused(f"{path!r} cannot be read")
@@ -185,7 +184,7 @@ def _tar_files(name: str, data: bytes, budget: _Budget) -> Iterator[tuple[str, b
 
 
 class CountingStream:
-    """A stream whose bytes are counted as they come."""
+    """A stream that counts the bytes read from it."""
 
     def __init__(self, source: _Source, budget: _Budget) -> None:
         self._source = source
@@ -193,11 +192,16 @@ class CountingStream:
         self._left = MOST_HEADER
 
     def begin(self, member: tarfile.TarInfo) -> None:
-        """Say what may come until the next member's header has ended."""
+        """Set the number of bytes allowed up to the end of the next member's header."""
         has_content = member.isreg() or member.type not in tarfile.SUPPORTED_TYPES
         self._left = MOST_HEADER + (member.size if has_content else 0)
 
     def read(self, size: int) -> bytes:
+        """Return at most `size` bytes; none at the end.
+
+        Raises:
+            ArchiveRefused: the archive, or a header in it, is too large.
+        """
         data = self._budget.take(self._source.read(min(size, _BLOCK)))
         self._left -= len(data)
         if self._left < 0:
@@ -206,7 +210,7 @@ class CountingStream:
 
 
 class _Xz:
-    """Unpacks xz in bounded memory, which `lzma.LZMAFile` cannot be told to."""
+    """Unpacks xz in bounded memory, which `lzma.LZMAFile` does not support."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

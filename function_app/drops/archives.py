@@ -1,7 +1,7 @@
-"""Archives among the scripts: what lies in one at the top of the folder counts as if it had been dropped itself.
+"""Archives among the scripts: the content of a top-level archive counts as if its files had been dropped.
 
-An archive in a subfolder, or in another archive, is a file like any other. Where everything in an archive lies in one
-folder, as with a repository that was downloaded, that folder is taken off.
+An archive in a subfolder or in another archive is a file like any other. If an archive contains a single top-level
+folder, like a downloaded repository, that folder is removed from the paths.
 """
 
 import base64
@@ -22,7 +22,7 @@ from function_app.errors import BlobNotFound
 from function_app.ports.storage import Blobs
 from function_app.store.snapshots import SourceChanged
 
-HOW_TO_FIX = "Drop an archive that holds plain files alone, or drop its files as they are."
+HOW_TO_FIX = "Drop an archive that contains only regular files, or drop the files themselves."
 
 
 @frozen
@@ -32,10 +32,10 @@ class ScriptArchives:
     blobs: Blobs
 
     def expand(self, drop: Drop) -> Drop:
-        """Return the drop with what its archives hold, or with the reason why one is refused.
+        """Return the drop with the content of its archives, or with the reason why an archive is refused.
 
         Raises:
-            SourceChanged: where one is no longer what was listed.
+            SourceChanged: an archive has changed since it was listed.
         """
         archives = [file for file in drop.scripts if is_top_archive(file.name)]
         if not archives:
@@ -49,10 +49,10 @@ class ScriptArchives:
         return evolve(drop, unpacked=unpacked)
 
     def unpack(self, drop: Drop, drop_id: str) -> None:
-        """Write what the drop's archives hold into its snapshot; what is there already is left.
+        """Write the files of the drop's archives into its snapshot, except files that are already there.
 
         Raises:
-            SourceChanged: as `opened`.
+            SourceChanged: an archive has changed since it was listed.
         """
         if not drop.unpacked:
             return
@@ -65,13 +65,21 @@ class ScriptArchives:
                         self.blobs.replace(naming.SNAPSHOTS, f"{prefix}{file.name}", content)
 
     def files(self, drop: Drop, unpacked: Unpacked) -> Iterator[tuple[DroppedFile, bytes]]:
-        """Yield each file of an archive, job.yaml included, with its content, one at a time."""
+        """Yield each file of an archive, including job.yaml, with its content.
+
+        Raises:
+            SourceChanged: the archive has changed since it was listed.
+        """
         wanted = {file.name: file for file in unpacked.files}
         for path, content in archive_reader.iter_files(unpacked.archive.name, self._read(drop, unpacked.archive)):
             yield wanted[path.removeprefix(unpacked.folder)], content
 
     def read(self, drop: Drop, name: str) -> bytes | None:
-        """Return the content of the file of this name in one of the drop's archives, or None where there is none."""
+        """Return the content of a file in one of the drop's archives, or None if there is no such file.
+
+        Raises:
+            SourceChanged: the archive has changed since it was listed.
+        """
         for unpacked in drop.unpacked:
             if any(file.name == name for file in unpacked.files):
                 return next(content for file, content in self.files(drop, unpacked) if file.name == name)
@@ -81,7 +89,7 @@ class ScriptArchives:
         found = {}
         for path, content in archive_reader.iter_files(archive.name, self._read(drop, archive)):
             if path in found:
-                raise _refused(archive, f"it holds {path!r} twice")
+                raise _refused(archive, f"it contains {path!r} twice")
             digest = hashlib.md5(content, usedforsecurity=False).digest()
             found[path] = DroppedFile(
                 name=path, size=len(content), etag=archive.etag, md5=base64.b64encode(digest).decode()
@@ -103,21 +111,21 @@ class ScriptArchives:
 
 
 def is_top_archive(name: str) -> bool:
-    """Return whether a script is an archive that is unpacked."""
+    """Return whether a script is an archive to unpack."""
     return "/" not in name and is_archive(name)
 
 
 def _check_sizes(archives: Iterable[DroppedFile]) -> None:
-    """Refuse before anything is read."""
+    """Refuse archives that are too large, before reading any."""
     total = 0
     for archive in archives:
         total += archive.size
         if total > LARGEST:
-            raise _refused(archive, f"the archives of a drop have at most {LARGEST} bytes together")
+            raise _refused(archive, f"the archives of a drop may have at most {LARGEST} bytes in total")
 
 
 def _check_places(drop: Drop, archives: Iterable[Unpacked]) -> None:
-    """Refuse a file that takes the place of another, also where only a system that ignores case sees it so."""
+    """Refuse a file whose path conflicts with another, also on systems that ignore case."""
     loose = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
     taken = {_folded(file.name): file.name for file in loose if not is_top_archive(file.name)}
     folders = {folder for name in taken for folder in parent_folders(name)}
@@ -125,10 +133,10 @@ def _check_places(drop: Drop, archives: Iterable[Unpacked]) -> None:
         for file in one.files:
             folded = _folded(file.name)
             if folded in taken:
-                raise _refused(one.archive, f"{file.name!r} takes the place of {taken[folded]!r}")
+                raise _refused(one.archive, f"{file.name!r} would replace {taken[folded]!r}")
             if folded in folders or (clash := next((up for up in parent_folders(folded) if up in taken), None)):
                 other = taken[clash] if folded not in folders and clash else file.name
-                raise _refused(one.archive, f"{file.name!r} makes {other!r} a file and a folder")
+                raise _refused(one.archive, f"{file.name!r} would make {other!r} both a file and a folder")
             taken[folded] = file.name
             folders.update(parent_folders(folded))
 
@@ -138,7 +146,7 @@ def _folded(name: str) -> str:
 
 
 def _only_folder(found: Mapping[str, DroppedFile]) -> str:
-    """Return `<folder>/` where everything lies in one, else nothing."""
+    """Return `<folder>/` if it contains every file, else an empty string."""
     tops = {path.partition("/")[0] for path in found}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in path for path in found) else ""
 

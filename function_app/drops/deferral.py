@@ -1,4 +1,4 @@
-"""Looking again: what stands in the way of a drop for a while, and after how many seconds to look at it again."""
+"""Deferral: which errors are transient for a drop, and after how many seconds to try again."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,9 @@ TRANSIENT_ERRORS = (SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnav
 
 
 class DeferrableMessage(Document):
-    """A message of `settled-drops` that is put off while something stands in its way.
+    """A message of `settled-drops` that is deferred after a transient error.
 
-    `since` is when that began. Without `again` it is not put off: its sender sends another one.
+    `since` is the time of the first deferral. Without `again` it is not deferred: its sender sends another message.
     """
 
     tries: int = 0
@@ -31,7 +31,7 @@ class DeferrableMessage(Document):
 def run_or_defer[R: DeferrableMessage](
     request: R, work: Callable[[R], object], send: Callable[[R, float], None], *, clock: Clock, timing: Timing
 ) -> None:
-    """Work on a message; where something stands in its way, send it again with a delay in seconds."""
+    """Process a message; after a transient error, send it again with a delay in seconds."""
     try:
         work(request)
     except TRANSIENT_ERRORS as reason:
@@ -41,9 +41,9 @@ def run_or_defer[R: DeferrableMessage](
 
 
 def defer[R: DeferrableMessage](request: R, reason: Exception, now: datetime, timing: Timing) -> tuple[R, float]:
-    """Return the message to send again, and in how many seconds. Raise the reason where it was put off for long enough.
+    """Return the message to send again, and the delay in seconds. Raise the reason after the deadline.
 
-    Then it is a message that fails, which is kept and noted where people look.
+    The message then fails, and is kept as poison and noted on its receipt.
     """
     since = request.since or now
     if now - since > timedelta(seconds=timing.outage_deadline):
@@ -54,7 +54,7 @@ def defer[R: DeferrableMessage](request: R, reason: Exception, now: datetime, ti
 
 
 def retry_delay(reason: Exception, tries: int, *, of: str, timing: Timing) -> float:
-    """Return in how many seconds to look again at what has this name: later each time."""
+    """Return the delay in seconds until the next try, which grows with `tries`. `of` seeds the jitter."""
     if isinstance(reason, BeingDeleted):
         return timing.paused_check
     if isinstance(reason, TrainingServiceUnavailable):

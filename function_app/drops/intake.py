@@ -1,7 +1,7 @@
-"""Intake: an event about a file becomes a settling of its experiment, at the cost of one conditional write.
+"""Intake: an event about a file schedules the settling of its experiment, at the cost of one conditional write.
 
-A folder of a thousand files is one drop: the first event makes a marker and schedules a look at the folder after a
-quiet period; every later event finds the marker and is done.
+A folder of a thousand files is one drop: the first event creates a marker and schedules settling after a quiet period;
+later events find the marker and do nothing.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 WATCHED = (naming.DATA, naming.SCRIPTS)
 EMPTY_UNTIL_FLUSHED = "CreateFile"
-"""Accounts with folders create a file first and fill it later (FlushWithClose): the first event is too early."""
+"""Accounts with a hierarchical namespace create a file empty and fill it later (FlushWithClose): ignore that event."""
 
 
 class SettleMessage(Document):
-    """A message of `settled-drops`: look at the experiment's folder.
+    """A message of `settled-drops`: settle the experiment's folder.
 
-    `since` is when its files began to come, `tries` how often something else stood in the way already.
+    `since` is when its files began to arrive, `tries` the number of earlier transient errors.
     """
 
     kind: str = "settle"
@@ -39,9 +39,9 @@ class SettleMessage(Document):
 
     @property
     def marker(self) -> str:
-        """The blob that stands for this request until it is looked at.
+        """The marker blob of this request, until settling begins.
 
-        Files outside of any folder have nothing in common, so each has its own.
+        Files outside of any folder are unrelated, so each has its own marker.
         """
         if self.experiment != naming.ROOT_EXPERIMENT:
             return naming.settling_blob(self.experiment)
@@ -49,9 +49,9 @@ class SettleMessage(Document):
 
 
 class PendingSettle(Document):
-    """`.settling/<experiment>`: a look at the folder is scheduled, in `delay` seconds, by the message with this id.
+    """`.settling/<experiment>`: settling is scheduled after `delay` seconds, by the message with this id.
 
-    `sent` is how often the request was sent again since, and `sent_at` when that was the last time.
+    `sent` is how often the request was sent again, and `sent_at` when that was last done.
     """
 
     message: str
@@ -63,7 +63,7 @@ class PendingSettle(Document):
 
 @frozen(kw_only=True)
 class Intake:
-    """Receives what happened to blobs. `account_url` is the blob endpoint that the events speak of."""
+    """Receives events about blobs. `account_url` is the blob endpoint in the URLs of the events."""
 
     blobs: Blobs
     queues: Queues
@@ -71,9 +71,9 @@ class Intake:
     quiet_period: float
 
     def on_blob_created(self, event: BlobCreated, *, message: str, delivery: int = 1) -> bool:
-        """Schedule a look at the experiment that the blob belongs to; return whether this call did.
+        """Schedule the settling of the blob's experiment; return whether this call did.
 
-        `message` identifies the delivery, and `delivery` counts how often it was made.
+        `message` identifies the message, and `delivery` counts its deliveries.
         """
         place = self._place(event)
         if place is None:
@@ -86,9 +86,9 @@ class Intake:
         return self.schedule(request, message=message, delivery=delivery, delay=self.quiet_period)
 
     def schedule(self, request: SettleMessage, *, message: str, delivery: int = 1, delay: float) -> bool:
-        """Put a settle request on the queue unless one is there already.
+        """Put a settle request on the queue unless its marker exists; return whether this call did.
 
-        Killed between the marker and the message, the same delivery comes again, finds its own id and goes on.
+        If a call is killed between the marker and the message, the redelivery finds its own id and continues.
         """
         marker = PendingSettle(message=message, request=request, delay=delay)
         try:
@@ -101,17 +101,17 @@ class Intake:
         return True
 
     def look_again(self, folder: str, *, trigger: str, run: str) -> None:
-        """Have a folder looked at now that no event tells of. `run` identifies the round that found it."""
+        """Schedule the settling of a folder now, without an event. `run` identifies the round that found it."""
         request = SettleMessage(experiment=naming.slug(folder), folder=folder, trigger=trigger)
         self.schedule(request, message=f"{trigger}-{run}", delay=0)
 
     def postpone(self, request: SettleMessage, *, message: str, delay: float) -> None:
-        """Put a settle request back that was taken too early.
+        """Put a settle request back on the queue that was processed too early.
 
-        Where a file has come meanwhile, its look will do; but it is told since when files have been coming, or a
-        stream of them would be waited for without end.
+        If a file has arrived meanwhile, its own request suffices; but it takes over `since`, so that a steady stream of
+        files cannot delay settling forever.
         """
-        # Delivered again, the message finds its own id in the marker: so it goes on where it was killed.
+        # A redelivered message finds its own id in the marker, and continues where it was killed.
         if self.schedule(request, message=message, delivery=2, delay=delay) or request.since is None:
             return
         try:
@@ -121,12 +121,12 @@ class Intake:
             told = marker.model_copy(update={"request": marker.request.model_copy(update={"since": since})})
             self.blobs.replace(naming.RECEIPTS, request.marker, told.to_bytes(), etag=blob.etag)
         except (BlobNotFound, PreconditionFailed):
-            return  # that look has begun
+            return  # that settling has begun
 
     def consume_marker(self, request: SettleMessage) -> SettleMessage:
-        """Take a request's marker away: a file that comes from now on makes a new one.
+        """Delete a request's marker, so that a file that arrives from now on creates a new one.
 
-        Return the request with the earliest time since when files have been coming.
+        Return the request with the earliest time at which files began to arrive.
         """
         try:
             marker = PendingSettle.from_bytes(self.blobs.read(naming.RECEIPTS, request.marker).data)
@@ -137,7 +137,7 @@ class Intake:
         return request.model_copy(update={"since": min(known, default=None)})
 
     def enqueue(self, request: SettleMessage, *, delay: float) -> None:
-        """Put a settle request on the queue whatever markers there are."""
+        """Put a settle request on the queue, regardless of markers."""
         self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json", exclude_none=True), delay=delay)
 
     def _made_by(self, name: str, message: str) -> bool:
@@ -147,7 +147,7 @@ class Intake:
             return False
 
     def _place(self, event: BlobCreated) -> str | None:
-        """Return `<folder>/<name>` of a dropped file, or None for what is not one."""
+        """Return `<folder>/<name>` of a dropped file, or None for any other event."""
         if not event.url.startswith(f"{self.account_url}/"):
             logger.warning("Refused an event about another storage account: %s", event.url.partition("?")[0][:200])
             return None

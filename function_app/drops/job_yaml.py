@@ -1,4 +1,4 @@
-"""The job spec of a drop: what its job.yaml says, and the files that it names, dropped as they are or in an archive."""
+"""The job spec of a drop: its job.yaml and the files that it names, dropped directly or in an archive."""
 
 from attrs import frozen
 
@@ -12,7 +12,7 @@ from function_app.ports.storage import Blobs
 from function_app.store.snapshots import SourceChanged
 
 SPEC_LIMIT = 256 * 1024
-"""Bytes of job.yaml that are read; the parser refuses a longer one."""
+"""Max bytes to read of job.yaml; the parser refuses a longer file."""
 
 
 @frozen(kw_only=True)
@@ -23,7 +23,7 @@ class DroppedSpecs:
     blobs: Blobs
 
     def of(self, drop: Drop) -> JobSpec | InvalidJobSpec:
-        """Return what job.yaml says, or what is wrong with it."""
+        """Return the job spec of job.yaml, or its errors."""
         try:
             text = self._text(drop, naming.JOB_YAML)
             if text is None:
@@ -35,7 +35,11 @@ class DroppedSpecs:
             return error
 
     def with_files(self, drop: Drop, spec: JobSpec) -> JobSpec:
-        """Return the spec with the files written out that it names. Raise InvalidJobSpec where one is not there."""
+        """Return the spec with the content of the files that it names.
+
+        Raises:
+            InvalidJobSpec: a file is missing or invalid.
+        """
         if spec.conda_path is None:
             return spec
         text = self._text(drop, spec.conda_path)
@@ -44,10 +48,10 @@ class DroppedSpecs:
         return spec.with_conda_file(text)
 
     def _text(self, drop: Drop, name: str) -> bytes | None:
-        """Return a file that decides about the job, or None if the drop has none.
+        """Return the content of a file of the drop, or None if there is no such file.
 
         Raises:
-            SourceChanged: it was listed, and is not there.
+            SourceChanged: the file was listed, and is not there.
         """
         if any(file.name == name for one in drop.unpacked for file in one.files):
             content = self.archives.read(drop, name)
@@ -63,5 +67,5 @@ class DroppedSpecs:
 
 
 def canonical_of_invalid(drop: Drop) -> str:
-    """Return what a drop whose job.yaml cannot be read has in place of its spec's canonical text."""
+    """Return what replaces the canonical text of the spec for a drop with an invalid job.yaml."""
     return f"invalid job.yaml {drop.job_yaml.identity() if drop.job_yaml else ''}"

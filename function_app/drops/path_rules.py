@@ -1,7 +1,7 @@
-"""Names of what is dropped: which ones a job can have on its node, and the reason for each that it cannot.
+"""Rules for the paths of dropped files: which names a job can use on its node, and why others are refused.
 
-Letters of every language, spaces and signs such as # % & + ? ' and ; are all fine. What is refused would lead
-elsewhere, be something else on the node than in storage, or make a receipt show another name than there is
+Letters of every language, spaces and signs such as # % & + ? ' and ; are all allowed. Refused names would point outside
+of their folder, differ between storage and the node, or be displayed as a different name
 (https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata).
 """
 
@@ -14,48 +14,48 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import DroppedFile
 
 LONGEST_PART = 255
-"""Bytes of a file's or folder's name, on the file systems of nodes."""
+"""Max bytes of a file's or folder's name on the file systems of nodes."""
 LONGEST_BLOB = 1024
-"""Characters of a blob's name."""
+"""Max characters of a blob's name."""
 LONGEST_FOLDER = 200
-"""Characters of an experiment's folder: Azure ML's tags, which hold it, have 256 at most."""
+"""Max characters of an experiment's folder: it becomes an Azure ML tag, which has at most 256."""
 
 _PLACEHOLDER = "${{"
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that turn the direction of the text that follows, so that `exe.py` can show as `yp.exe`."""
+"""Characters that change the direction of the following text, so that `exe.py` can be displayed as `yp.exe`."""
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 _ESCAPED = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
 
 
 def path_error(path: str) -> str | None:
-    """Return why no job can have a file of this name, relative to its folder, or None where one can."""
+    """Return why a job cannot use a file of this path, relative to its folder, or None if it can."""
     parts = path.split("/")
     if any(character in _BIDI_CONTROLS or unicodedata.category(character) in _UNPRINTABLE for character in path):
-        return "holds a line break, a control character or a mark that turns the direction of text"
+        return "contains a line break, a control character or a character that changes the text direction"
     if "\\" in path:
-        return "holds a backslash, which some systems take for a slash"
+        return "contains a backslash, which some systems treat as a slash"
     if any(part in ("", ".", "..") for part in parts):
-        return "has an empty part, or one that is . or .."
+        return "has an empty part, or a part that is . or .."
     if any(part.endswith(".") for part in parts):
-        return "has a part that ends with a dot, which storage does not keep for certain"
+        return "has a part that ends with a dot, which storage may not preserve"
     if any(len(part.encode()) > LONGEST_PART for part in parts):
-        return f"has a part of more than {LONGEST_PART} bytes, which is more than a node's file system takes"
+        return f"has a part of more than {LONGEST_PART} bytes, which a node's file system does not support"
     return None
 
 
 def folder_problem(folder: str) -> str | None:
-    """Return why an experiment cannot be called so. Its name stands in the job and in the address of its data."""
+    """Return why an experiment cannot have this name, which is part of its job and of its data's URL, or None."""
     if len(folder) > LONGEST_FOLDER:
         return f"has more than {LONGEST_FOLDER} characters"
     if _PLACEHOLDER in folder:
-        return f"holds {_PLACEHOLDER}, which Azure ML would fill in"
+        return f"contains {_PLACEHOLDER}, which Azure ML would substitute"
     if found := _ESCAPED.search(folder):
-        return f"holds {found[0]}, which is read as another character in an address"
+        return f"contains {found[0]}, which a URL decodes to another character"
     return path_error(folder)
 
 
 def drop_error(drop: Drop) -> str | None:
-    """Return what is wrong with the first name of a drop that no job can have, or None."""
+    """Return what is wrong with the first invalid name of a drop, or None."""
     if reason := folder_problem(drop.folder):
         return f"The folder {quote_name(drop.folder)} {reason}."
     for container, files in ((naming.SCRIPTS, drop.job_scripts), (naming.DATA, drop.data)):
@@ -65,12 +65,12 @@ def drop_error(drop: Drop) -> str | None:
                 return f"{container}/{drop.folder}/{quote_name(file.name)} {reason}."
             if (folder := next((up for up in parent_folders(file.name) if up in taken), None)) is not None:
                 place = f"{container}/{drop.folder}/{quote_name(folder)}"
-                return f"{place} is a file, and a folder with {quote_name(file.name)} too."
+                return f"{place} is both a file and a folder, which contains {quote_name(file.name)}."
     return None
 
 
 def quote_name(name: str) -> str:
-    """Return a name as it can be shown in one line, cut to 100 characters."""
+    """Return a name quoted for display on one line, cut to 100 characters."""
     text = name if len(name) <= 100 else f"{name[:99]}…"  # noqa: PLR2004 (as the docstring says)
     escaped = "".join(
         character.encode("unicode_escape").decode()
@@ -85,15 +85,15 @@ def _script_problem(drop: Drop, container: str, file: DroppedFile) -> str | None
     if container != naming.SCRIPTS:
         return None
     if _PLACEHOLDER in file.name:
-        return f"holds {_PLACEHOLDER}, which Azure ML would fill in"
+        return f"contains {_PLACEHOLDER}, which Azure ML would substitute"
     if file.name.startswith("-"):
-        return "begins with a dash, so that programs take it for an option"
-    # The experiment's name and the drop's id stand before a script's in its snapshot.
+        return "begins with a dash, so programs would read it as an option"
+    # In a snapshot, the experiment's name and the drop's id precede a script's name.
     room = LONGEST_BLOB - len(f"{naming.snapshot_prefix(drop.experiment, '0' * 64)}scripts/")
     return f"has more than {room} characters" if len(file.name) > room else None
 
 
 def parent_folders(name: str) -> Iterable[str]:
-    """Return the folders that a file lies in, the topmost first."""
+    """Return the parent folders of a file, the topmost first."""
     parts = name.split("/")[:-1]
     return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))

@@ -1,4 +1,4 @@
-"""Planning: what a drop needs, and whether it has it."""
+"""Planning: decide whether a drop is ready for a job, waits for something, or is rejected."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DroppedFile
+from function_app.domain.receipt import DroppedFile, WaitingFor
 from function_app.drops import path_rules
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.training_service import TrainingService
@@ -17,13 +17,13 @@ from function_app.settings import Settings
 
 DEFAULT_ENTRY_SCRIPT = "train.py"
 NETWORKS = "networks.py"
-"""Networks of the user's own for the built-in trainer: no script to run."""
+"""The user's networks for the built-in trainer; not a script to run."""
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _IDX = re.compile(r"(images|labels)[-.]idx[13][-.]ubyte(\.gz)?$")
 
 
 def detect_data_format(data: Sequence[DroppedFile]) -> str | None:
-    """Return which format of the built-in trainer the files are in by their names, or None."""
+    """Return the built-in trainer's format that matches the files' names, or None."""
     paths = [PurePosixPath(file.name.lower()) for file in data]
     if any(path.suffix == ".npz" for path in paths):
         return "npz"
@@ -37,19 +37,19 @@ def detect_data_format(data: Sequence[DroppedFile]) -> str | None:
 
 @frozen(kw_only=True)
 class Planner:
-    """Decides what becomes of drops."""
+    """Makes the plans of drops."""
 
     settings: Settings
     training: TrainingService
 
     def effective_drop(self, drop: Drop, spec: JobSpec) -> Drop:
-        """Return the drop that a plan is about, which its id is made of: without what only announces or is not used."""
+        """Return the drop without its marker file and unused data, as used for the plan and the id."""
         if spec.kedja.drop.wait_for is not None:
             drop = drop.without(spec.kedja.drop.wait_for)
         return drop if spec.needs_data else drop.without_data()
 
     def plan(self, drop: Drop, spec: JobSpec) -> Plan:
-        """Return what the drop is ready for, or what stands against it."""
+        """Return the plan of a drop: ready, waiting with what is missing, or rejected with the reason."""
         if drop.refusal is not None:
             return RejectedPlan(drop=drop, reason=drop.refusal[0], what_to_do=drop.refusal[1])
         if (reason := path_rules.drop_error(drop)) is not None:
@@ -58,7 +58,7 @@ class Planner:
             announced, drop = drop.is_completed_by(marker), drop.without(marker)
             if not announced:
                 return WaitingPlan(
-                    drop=drop, what=marker, what_to_do=f"Write {marker} again once every other file is there."
+                    drop=drop, what=marker, what_to_do=f"Write {marker} again after all other files are uploaded."
                 )
         if not spec.needs_data:
             drop = drop.without_data()
@@ -87,8 +87,8 @@ class Planner:
             return self._with_data(drop, spec, entry_script=DEFAULT_ENTRY_SCRIPT if len(top) > 1 else top[0])
         return RejectedPlan(
             drop=drop,
-            reason=f"Which script is to run? There are {', '.join(sorted(top))}.",
-            what_to_do=f"Call it {DEFAULT_ENTRY_SCRIPT}, or name it in job.yaml: kedja.entry_script.",
+            reason=f"It is unclear which script to run: {', '.join(sorted(top))}.",
+            what_to_do=f"Name it in job.yaml as kedja.entry_script, or rename it to {DEFAULT_ENTRY_SCRIPT}.",
         )
 
     def _built_in(self, drop: Drop, spec: JobSpec) -> Plan:
@@ -99,14 +99,14 @@ class Planner:
                 drop=drop,
                 what="data",
                 what_to_do=f"Drop files into {naming.DATA}/{drop.folder}/, and a script into "
-                f"{naming.SCRIPTS}/{drop.folder}/ unless the built-in trainer shall read them.",
+                f"{naming.SCRIPTS}/{drop.folder}/ unless the built-in trainer should read them.",
             )
         return WaitingPlan(
             drop=drop,
             what="script",
             what_to_do=f"Drop a training script into {naming.SCRIPTS}/{drop.folder}/. The built-in trainer reads .npz "
-            "with x and y, pairs of IDX files, CSV with a header, and one folder of images per class; it knows none "
-            "of these files.",
+            "with x and y, pairs of IDX files, CSV with a header, and one folder of images per class; the dropped "
+            "files are none of these.",
         )
 
     def _with_data(self, drop: Drop, spec: JobSpec, *, entry_script: str | None) -> Plan:
@@ -114,13 +114,13 @@ class Planner:
             return WaitingPlan(
                 drop=drop,
                 what="data",
-                what_to_do=f"Drop files into {naming.DATA}/{drop.folder}/, or say in job.yaml that the script needs "
-                "none: kedja: {data: none}.",
+                what_to_do=f"Drop files into {naming.DATA}/{drop.folder}/, or set kedja: {{data: none}} in job.yaml "
+                "if the script needs no data.",
             )
         return ReadyPlan(drop=drop, entry_script=entry_script)
 
     def _refusal(self, drop: Drop, spec: JobSpec) -> Plan | None:
-        """Check the compute against those that exist; where Kedja's own is missing, the drop waits for it."""
+        """Check that the compute exists. If Kedja's default is missing, the drop waits; another is rejected."""
         known = [compute.name for compute in self.training.computes()]
         wanted = spec.compute_name or self.settings.compute
         if wanted in known:
@@ -129,11 +129,12 @@ class Planner:
             return WaitingPlan(
                 drop=drop,
                 what=f"compute {wanted}",
-                what_to_do=f"The compute {wanted!r} does not exist. Deploy infra/ with at least one node, or name one "
-                f"of {', '.join(known) or '(none exists)'} in job.yaml: compute.",
+                waiting_for=WaitingFor.COMPUTE,
+                what_to_do=f"The compute {wanted!r} does not exist. Deploy infra/ with at least one node, or set "
+                f"compute in job.yaml to one of these: {', '.join(known) or '(none exists)'}.",
             )
         return RejectedPlan(
             drop=drop,
             reason=str(spec.unknown_compute(known)),
-            what_to_do="Name a compute that exists, or leave the key out.",
+            what_to_do="Name an existing compute, or leave the key out.",
         )

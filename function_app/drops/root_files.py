@@ -1,4 +1,4 @@
-"""Outsiders: files that were dropped outside of any folder, so that they belong to no experiment."""
+"""Root files: files dropped outside of any folder, which belong to no experiment."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from function_app.ports.storage import Blobs
 
 
 def reject_root_file(blobs: Blobs, name: str, *, now: datetime) -> RejectedPlan | None:
-    """Return the refusal of the file of this name, in whichever container it is; None where it is in none."""
+    """Return the rejection of a root file, in any container; None if no container has it."""
     found = [
         (container, item)
         for container in (naming.DATA, naming.SCRIPTS)
@@ -20,6 +20,6 @@ def reject_root_file(blobs: Blobs, name: str, *, now: datetime) -> RejectedPlan 
     container = found[0][0]
     return RejectedPlan(
         drop=Drop.of_root_file(name, found, now=now),
-        reason=f"{container}/{name} lies outside of any experiment's folder.",
+        reason=f"{container}/{name} is outside of any experiment's folder.",
         what_to_do=f"Drop it into a folder: {container}/<experiment>/{name}.",
     )

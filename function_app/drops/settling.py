@@ -1,4 +1,4 @@
-"""Settling: when a folder has come to rest, take it as one drop, decide what becomes of it, and see to that."""
+"""Settling: when a folder has been quiet long enough, process its files as one drop, up to submitting its job."""
 
 import functools
 import logging
@@ -10,7 +10,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import DropContents, Receipt, Status
+from function_app.domain.receipt import DropContents, Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import (
     claim_attempt,
     drop_order,
@@ -34,7 +34,7 @@ from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
 from function_app.ports.storage import Blobs
-from function_app.store.approvals import REASON, Approvals, PendingApproval
+from function_app.store.approvals import Approvals, PendingApproval
 from function_app.store.deletions import check_not_deleting, deleted_until
 from function_app.store.latest_drop import LatestDrop
 from function_app.store.receipts import ReceiptBusy, Receipts
@@ -49,14 +49,14 @@ class NoNewFiles(KedjaError):
 
 
 ManifestWriter = Callable[[], DropContents]
-"""Writes a drop's manifest, and returns what the receipt says of it."""
+"""Writes a drop's manifest, and returns its summary for the receipt."""
 Whole = tuple[Drop, Callable[[], LatestDrop | None]]
-"""All that is in the folder, used or not, and what returns the experiment's latest drop before this one."""
+"""All files of the folder, used or not, and a function that returns the experiment's previous latest drop."""
 
 
 @frozen(kw_only=True)
 class Settler:
-    """Takes drops."""
+    """Settles folders and processes drops."""
 
     blobs: Blobs
     intake: Intake
@@ -72,13 +72,13 @@ class Settler:
     timing: Timing
 
     def settle(self, request: SettleMessage, *, message: str) -> Receipt | None:
-        """Take the folder as a drop if it has come to rest, else look again later.
+        """Process the folder as a drop if it is quiet, else postpone the request.
 
-        The marker goes first: a file that comes after that makes a new one, and one that came before is listed.
+        The marker is deleted first: a later file creates a new marker, and an earlier file is in the listing.
         """
         request = self.intake.consume_marker(request)
         if self.blobs.get(naming.RECEIPTS, naming.PAUSED_BLOB) is not None:
-            # The time of the pause is not time that was waited for files.
+            # The time of the pause does not count as waiting for files.
             paused = request.model_copy(update={"since": None})
             self.intake.postpone(paused, message=message, delay=self.timing.paused_check)
             return None
@@ -103,7 +103,7 @@ class Settler:
         return None
 
     def _process_during_outage(self, drop: Drop, spec: JobSpec | InvalidJobSpec, request: SettleMessage) -> Receipt:
-        """Take the drop; where the training service does not answer for longer, say so on its receipt."""
+        """Process the drop; if the training service stays unavailable, record that on the receipt."""
         try:
             return self.process_drop(drop, spec, trigger=request.trigger, asked=False)
         except TrainingServiceUnavailable as error:
@@ -127,11 +127,11 @@ class Settler:
         return request.since is None or drop.now - request.since < timedelta(seconds=limit)
 
     def spec(self, drop: Drop) -> JobSpec | InvalidJobSpec:
-        """Return what job.yaml says, or what is wrong with it."""
+        """Return the job spec of job.yaml, or its errors."""
         return self._specs.of(drop)
 
     def with_files(self, drop: Drop, spec: JobSpec) -> JobSpec:
-        """Return the spec with the files written out that it names. Raise InvalidJobSpec where one is not there."""
+        """Return the spec with the content of the files that it names. Raise InvalidJobSpec if a file is missing."""
         return self._specs.with_files(drop, spec)
 
     @property
@@ -149,16 +149,16 @@ class Settler:
         strict: bool = False,
         plan: Plan | None = None,
     ) -> Receipt:
-        """Decide what becomes of a drop, write it on its receipt, and submit the job that it is ready for.
+        """Plan a drop, write its receipt, and submit its job if it is ready.
 
-        Safe to repeat, and to run twice at once: the receipt's conditional writes let one caller claim an attempt.
-        `asked` says that someone wants it so; else nothing is taken where files only went away. `plan` is what becomes
-        of it where that is known already. `strict` raises ModelNotShared instead of rejecting the drop for it. `force`
-        identifies a request that wants one attempt in any case: what it claims says so, and is not claimed again.
+        Safe to repeat and to run concurrently: the receipt's conditional writes let only one caller claim an attempt.
+        `asked`: a caller requested this; otherwise, a drop from which files were only deleted is not processed. `plan`
+        is the plan, if it is already known. `strict` raises ModelNotShared instead of rejecting the drop. `force`
+        identifies a request that forces one attempt; the attempt records it, so that it is not claimed again.
 
         Raises:
-            NoNewFiles: where nothing was written since the experiment's latest drop, and it was not asked for.
-            SourceChanged, CopyPending, ReceiptBusy: look again later.
+            NoNewFiles: nothing was written since the experiment's latest drop, and no caller requested this.
+            SourceChanged, CopyPending, ReceiptBusy: try again later.
         """
         check_not_deleting(self.blobs, drop.experiment)
         if isinstance(spec, InvalidJobSpec):
@@ -196,23 +196,31 @@ class Settler:
         return self.planner.plan(drop, spec).drop.id(spec.canonical())
 
     def _hold_for_approval(self, plan: Plan, code: str | None, drop_id: str) -> Plan:
-        """Return the plan, or that it waits for an approval of its code where it needs one and has none."""
+        """Return the plan, or a waiting plan if its code needs an approval and has none."""
         drop = plan.drop
         if code is None or self.approvals.check_or_note(
             PendingApproval(digest=code, experiment=drop.experiment, drop=drop_id)
         ):
             return plan
         what_to_do = (
-            f"Have somebody who may run code look at it and approve the digest {code}: POST /api/approvals "
-            f'{{"digest": "{code}"}}. The drop goes on at once then.'
+            f"Ask someone who may run code to review the scripts and approve the digest {code}: POST /api/approvals "
+            f'{{"digest": "{code}"}}. The drop then continues immediately.'
         )
-        return WaitingPlan(drop=drop, what=f"{REASON}{code}", what_to_do=what_to_do)
+        return WaitingPlan(
+            drop=drop,
+            what=f"approval of {code}",
+            what_to_do=what_to_do,
+            waiting_for=WaitingFor.APPROVAL,
+            digest=code,
+        )
 
     def _check_that_something_came(self, drop: Drop, latest: LatestDrop | None) -> None:
-        # Whatever was written before the second of the latest listing was on it.
+        # Files written before the second of the latest listing were in it.
         known = latest.known if latest else deleted_until(self.blobs, drop.experiment)
         if known is not None and (drop.newest is None or drop_order(drop.newest) < known):
-            raise NoNewFiles(f"Files of {drop.folder} (or its receipts) were deleted, and none came. That is no drop.")
+            raise NoNewFiles(
+                f"{drop.folder} has no new files: files or receipts were only deleted. That is not a drop."
+            )
 
     def _create_receipt(
         self,
@@ -224,7 +232,7 @@ class Settler:
         *,
         force: str | None = None,
     ) -> Receipt:
-        """Write the receipt of content that was never seen before, with its first attempt where it is ready."""
+        """Write the receipt of new content, with its first attempt if the drop is ready."""
         drop = plan.drop
         self.snapshots.save_spec(drop, drop_id, spec)
         received = describe()
@@ -246,7 +254,7 @@ class Settler:
         )
         if isinstance(plan, ReadyPlan):
             self._keep_scripts(drop, drop_id)
-        # Before the receipt, so that `reconcile` finds it wherever this is killed; and after it, in `take`.
+        # Before the receipt, so that `reconcile` finds it if this is killed; `process_drop` sets it again later.
         self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         if isinstance(plan, ReadyPlan):
             receipt = receipt.with_(spec=self.submitter.redacted_document(plan, spec, drop_id))
@@ -257,7 +265,7 @@ class Settler:
     def _described(
         self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None
     ) -> DropContents:
-        """Write the manifest; return what the receipt says of it. `whole` is all that lies there, used or not."""
+        """Write the manifest; return its summary for the receipt. `whole` has all files of the folder, used or not."""
         marker = spec.kedja.drop.wait_for
         received = self.snapshots.write_manifest(
             plan.drop,
@@ -284,14 +292,14 @@ class Settler:
         force: str | None,
         describe: ManifestWriter,
     ) -> Receipt:
-        """Answer content that has a receipt: submit it where it is its turn, else say which job did it already."""
+        """Update the receipt of known content: claim the next attempt if it needs one, else record the repeat."""
         drop, now = plan.drop, self.receipts.clock()
         newest = drop.newest or drop.now
 
         if receipt.status is Status.CANCELING and newest > receipt.newest_upload:
             raise ReceiptBusy(f"{receipt.name} was dropped again while its job is being canceled. Try again later.")
         if isinstance(plan, ReadyPlan) and next_attempt_reason(receipt, newest, force=force, at=now):
-            # Of what waits nothing is ever deleted; a snapshot may go before its receipt says so.
+            # Snapshots of waiting drops are never deleted; others may be deleted before their receipt records it.
             self.snapshots.save_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
             described = describe()
             came_from = uploaded_by(drop, self.uploads.latest_links(drop.experiment))
@@ -317,14 +325,14 @@ class Settler:
             written = self.receipts.change(
                 receipt, lambda current: answer(with_listing(with_plan(current, plan, now), drop))
             )
-            self.receipts.write_index(written)  # a call that was killed may have written the receipt and not its index
+            self.receipts.write_index(written)  # a call that was killed may have written the receipt but not its index
             return written
         if (
             isinstance(plan, WaitingPlan)
-            and outage.is_compute(plan.what)
+            and plan.waiting_for is WaitingFor.COMPUTE
             and next_attempt_reason(receipt, newest, force=force, at=now)
         ):
-            raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, and there is no {plan.what} now.")
+            raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, but the {plan.what} does not exist.")
         refused = (
             plan.reason
             if isinstance(plan, RejectedPlan) and next_attempt_reason(receipt, newest, force=force, at=now)
@@ -333,7 +341,7 @@ class Settler:
         return self.receipts.change(receipt, lambda current: with_repeat(current, trigger, drop, now, refused=refused))
 
     def _reject_root_file(self, request: SettleMessage) -> Receipt | None:
-        """Answer a file that was dropped outside of any folder."""
+        """Reject a file that was dropped outside of any folder; return its receipt."""
         plan = root_files.reject_root_file(self.blobs, request.folder, now=self.receipts.clock())
         if plan is None:
             return None
@@ -345,14 +353,13 @@ class Settler:
 
 
 def _named(receipt: Receipt, plan: Plan) -> Receipt:
-    """Return the receipt with the digest that it waits for, which an ETag that counts may have changed."""
-    if not isinstance(plan, WaitingPlan) or not plan.what.startswith(REASON):
+    """Return the receipt with the digest that it waits for, which may have changed with the ETag of a large script."""
+    if not isinstance(plan, WaitingPlan) or plan.digest is None:
         return receipt
-    digest = plan.what.removeprefix(REASON)
-    return receipt.with_(received=receipt.received.model_copy(update={"code_sha256": digest}))
+    return receipt.with_(received=receipt.received.model_copy(update={"code_sha256": plan.digest}))
 
 
 def _check_snapshot(current: Receipt, read: Receipt) -> None:
-    """Raise ReceiptBusy where the snapshot was deleted while it was being written again."""
+    """Raise ReceiptBusy if the snapshot was deleted while it was being written again."""
     if current.forgotten != read.forgotten:
-        raise ReceiptBusy(f"The snapshot of {read.name} was just deleted, its time being over. Try again.")
+        raise ReceiptBusy(f"The snapshot of {read.name} has expired and was just deleted. Try again.")

@@ -1,6 +1,6 @@
-"""Uploaders: who brought the files of a drop, as far as the way they came tells.
+"""Uploaders: who uploaded the files of a drop, as far as that is known.
 
-Events of storage name nobody. Whoever asks the HTTP API for an upload link is on record with it.
+Storage events do not name a user, but the HTTP API records who requests an upload link.
 """
 
 from collections.abc import Mapping
@@ -12,22 +12,22 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import UNKNOWN
 
 LINK_COUNTS = timedelta(days=1)
-"""How long before a drop's newest file a link may have been given out. A file may have been written again past its
-link since, so that an older one tells nothing."""
+"""Max age of a link at the time of the drop's newest file. A file may have been overwritten without its link since, so
+an older link proves nothing."""
 
 Links = Mapping[tuple[str, str], tuple[str, datetime]]
 """Upload links of an experiment: (container, name in its folder) to (who asked, when)."""
 
 
 class UploadRecords(Protocol):
-    """What is on record of upload links."""
+    """The records of upload links."""
 
     def latest_links(self, experiment: str) -> Links:
         """Return the latest link of each file of an experiment. One listing."""
 
 
 def uploaded_by(drop: Drop, links: Links) -> tuple[str, ...]:
-    """Return who uploaded the drop's files, by name; `unknown` is among them where it is so for any file."""
+    """Return who uploaded the drop's files, sorted by name, with `unknown` last if that is true for any file."""
     if not links:
         return (UNKNOWN,)
     scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]

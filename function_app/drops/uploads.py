@@ -1,4 +1,4 @@
-"""Uploads: links with which people without a role in storage drop files, and who asked for them."""
+"""Uploads: links with which people without a role in storage drop files, and records of who requested them."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,31 +17,31 @@ from function_app.errors import KedjaError
 from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Permission, iter_pages
 
 FOLDER = ".uploads/"
-"""Where the container `receipts` has who asked for links."""
+"""Prefix in the container `receipts` of the records of who requested links."""
 LIFETIME = timedelta(hours=1)
 MOST_FILES = 1000
-"""How many links one request makes at most."""
+"""Max links of one request."""
 LARGEST_PIECE = 256 << 20
-"""Bytes of a file above which its link takes blocks, so that an upload can go on where it broke off. Only a link to
-write takes them, and such a link may also overwrite
+"""Bytes of a file above which its link allows blocks, so that an interrupted upload can be resumed. Blocks need a link
+with write permission, which can also overwrite the file
 (https://learn.microsoft.com/rest/api/storageservices/create-service-sas, "Permissions for a blob")."""
 MOST_RECORDS = 100
-"""How many records of requests are read for a receipt: the newest."""
+"""Max records to read for a receipt, newest first."""
 MOST_READ = 8 << 20
-"""Bytes of records that are read for a receipt at most. One of a thousand files has up to about 1 MiB."""
+"""Max bytes of records to read for a receipt. A record of a thousand files has up to about 1 MiB."""
 
 _LOOKED_AT_ONE_BY_ONE = 8
-"""Up to so many files are looked for by their names; for more, one listing is cheaper."""
+"""Max files to look up by name; for more, one listing is cheaper."""
 _MOST_PARTS = 254
 _LAST_SECOND = 99_999_999_999
 
 
 class InvalidName(KedjaError):
-    """A folder or a file cannot be called so."""
+    """The name of a folder or file is not allowed."""
 
 
 class RequestedFile(Document):
-    """A file that someone wants to drop. `size` in bytes, `md5` in Base64."""
+    """A file that a caller wants to drop. `size` in bytes, `md5` in Base64."""
 
     container: Literal["data", "scripts"]
     name: str
@@ -51,7 +51,7 @@ class RequestedFile(Document):
 
 @frozen(kw_only=True)
 class SignedUpload:
-    """A link for one file, or none where the same content is there. `there` is what has its name now."""
+    """A link for one file, or none if the same content exists. `there` is the current blob of that name."""
 
     file: RequestedFile
     url: str | None
@@ -62,7 +62,7 @@ class SignedUpload:
 
 
 class UploadRecord(Document):
-    """`receipts/.uploads/<experiment>/<inverted time>-<hash>.json`: who asked for links to which files, and when."""
+    """`receipts/.uploads/<experiment>/<inverted time>-<hash>.json`: who requested links to which files, and when."""
 
     by: str
     at: datetime
@@ -71,7 +71,7 @@ class UploadRecord(Document):
 
 @frozen(kw_only=True)
 class Uploads:
-    """Makes links, and remembers for whom."""
+    """Creates upload links, and records who requested them."""
 
     blobs: Blobs
     clock: Callable[[], datetime]
@@ -80,7 +80,7 @@ class Uploads:
         """Return a link for each file of an experiment's folder, in the same order.
 
         Raises:
-            InvalidName: where the folder or a file cannot be called so.
+            InvalidName: the name of the folder or of a file is not allowed.
         """
         check_folder(folder)
         for file in files:
@@ -93,9 +93,9 @@ class Uploads:
         return [self._link(folder, file, there.get((file.container, file.name)), expires) for file in files]
 
     def latest_links(self, experiment: str) -> Mapping[tuple[str, str], tuple[str, datetime]]:
-        """Return who last asked for a link to each (container, name), and when. One call, and one for each record.
+        """Return who last requested a link to each (container, name), and when. One call, and one for each record.
 
-        Only the newest records are read, up to `MOST_RECORDS` and `MOST_READ`.
+        Only the newest records are read, at most `MOST_RECORDS` and `MOST_READ` bytes.
         """
         newest = self.blobs.page(naming.RECEIPTS, f"{FOLDER}{experiment}/", size=MOST_RECORDS).items
         sizes = accumulate(item.size for item in newest)
@@ -114,7 +114,7 @@ class Uploads:
         return UploadRecord.from_bytes(self.blobs.read(naming.RECEIPTS, name).data)
 
     def _remember(self, folder: str, files: Iterable[RequestedFile], by: str) -> None:
-        """Write the record before any link is given: a file without one was not uploaded by a link."""
+        """Write the record, before any link is returned: a file without a record was not uploaded with a link."""
         at = self.clock()
         record = UploadRecord(by=by, at=at, files=tuple((file.container, file.name) for file in files))
         data = record.model_dump_json().encode()
@@ -136,7 +136,7 @@ class Uploads:
                 looked = pool.map(lambda name: self.blobs.get(container, name), sorted(asked))
                 yield from (item for item in looked if item is not None)
             return
-        for page in iter_pages(self.blobs, container, commonprefix(sorted(asked)), size=MAX_LIST_PAGE):  # noqa: RUF071 - as listings have it
+        for page in iter_pages(self.blobs, container, commonprefix(sorted(asked)), size=MAX_LIST_PAGE):  # noqa: RUF071 - listings take a string prefix
             yield from page
 
     def _link(self, folder: str, file: RequestedFile, there: BlobItem | None, expires: datetime) -> SignedUpload:
@@ -154,24 +154,32 @@ class Uploads:
 
 
 def check_folder(folder: str) -> None:
-    """Raise InvalidName where no experiment's folder can be called so."""
+    """Check the name of an experiment's folder.
+
+    Raises:
+        InvalidName: no experiment can have this name.
+    """
     if "/" in folder:
-        raise InvalidName(f"The folder {quote_name(folder)} is a path: an experiment is a folder at the top.")
+        raise InvalidName(f"The folder {quote_name(folder)} is a path: an experiment is a top-level folder.")
     if folder == naming.ROOT_EXPERIMENT:
-        raise InvalidName(f"The folder {quote_name(folder)} is Kedja's own name for files outside of any folder.")
+        raise InvalidName(f"The folder {quote_name(folder)} is reserved for files outside of any folder.")
     _check(f"The folder {quote_name(folder)}", folder_problem(folder), folder, folder)
 
 
 def check_file(folder: str, name: str) -> None:
-    """Raise InvalidName where a file in the folder could not be called so, or would never count as dropped."""
+    """Check the name of a file in the folder.
+
+    Raises:
+        InvalidName: no job can use a file of this name, or it would be ignored.
+    """
     _check(quote_name(name), path_error(name), name, f"{folder}/{name}")
 
 
 def _check(what: str, problem: str | None, name: str, path: str) -> None:
     if problem is None and (len(path) > LONGEST_BLOB or path.count("/") >= _MOST_PARTS):
-        problem = f"is too long: with its folder it has {LONGEST_BLOB} characters and {_MOST_PARTS} parts at most"
+        problem = f"is too long: with its folder, it may have at most {LONGEST_BLOB} characters and {_MOST_PARTS} parts"
     if problem is None and naming.is_ignored(name):
-        problem = f"would be ignored: hidden and temporary files ({', '.join(naming.IGNORED)}) are no part of a drop"
+        problem = f"would be ignored: hidden and temporary files ({', '.join(naming.IGNORED)}) are not part of a drop"
     if problem is not None:
         raise InvalidName(f"{what} {problem}.")
 

@@ -1,4 +1,4 @@
-"""The HTTP API, put together. `docs/http-api.md` describes it for its users."""
+"""The HTTP API as an ASGI app. `docs/http-api.md` describes it for its users."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -33,13 +33,13 @@ from function_app.operations.service import Kedja
 from function_app.settings import Settings
 
 _TAGS = [
-    {"name": "jobs", "description": "What runs, and how to start, stop and repeat it."},
-    {"name": "drops", "description": "What was dropped, and its receipt."},
-    {"name": "experiments", "description": "What drops belong to, and the end of one."},
-    {"name": "uploads", "description": "Dropping files by HTTP."},
-    {"name": "models", "description": "What came of it."},
+    {"name": "jobs", "description": "Submit, watch, cancel and retry jobs."},
+    {"name": "drops", "description": "Drops and their receipts."},
+    {"name": "experiments", "description": "List and delete experiments."},
+    {"name": "uploads", "description": "Drop files by HTTP."},
+    {"name": "models", "description": "Registered models and their champions."},
     {"name": "service", "description": "The service itself."},
-    {"name": "events", "description": "The door for other systems' events."},
+    {"name": "events", "description": "Published events, and events from other systems."},
 ]
 
 _PARTS = (
@@ -48,7 +48,7 @@ _PARTS = (
     live,
     experiments,
     uploads,
-    owners,  # before the models, where `owner` would be a version
+    owners,  # before the models, whose routes would take `owner` for a version
     models,
     service,
     replay,
@@ -58,30 +58,30 @@ _PARTS = (
 )
 
 _KEY = '^([!#-~]+|"[ !#-~]+")$'
-"""What an idempotency key looks like, as `function_app.http.idempotency` reads it."""
+"""The pattern of an idempotency key, as `function_app.http.idempotency` reads it."""
 
 router = APIRouter()
 
 
 @router.get("/api/openapi.json", include_in_schema=False)
 def get_schema(request: Request, _caller: DataUser) -> Response:
-    """Return this API's description (OpenAPI 3.1)."""
+    """Return the API's OpenAPI 3.1 document."""
     return JSONResponse(request.app.openapi())
 
 
 def create_api(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> FastAPI:
     """Return the API as an ASGI app. `kedja` is called when a request first needs the service.
 
-    There is no page of documentation: it would load its scripts from another host.
+    It has no documentation page, which would load scripts from another host.
 
     Raises:
-        InvalidSettings: where settings are wrong, or would leave the door open.
+        InvalidSettings: settings are wrong, or would open the API to everyone.
     """
     settings = Settings.read(environ)
     app = FastAPI(
         title="Kedja",
         version=function_app.__version__,
-        description="Training jobs and models that come of dropped files.",
+        description="Training jobs and models from dropped files.",
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -102,7 +102,7 @@ def create_api(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> FastAP
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document with the problems that every route may answer with."""
+    """Return the OpenAPI document, with the problems that any route may return."""
     schema = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=_TAGS
     )
@@ -117,8 +117,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
 
 
 def _takes_a_key(operation: dict[str, Any]) -> None:
-    """Document the idempotency key, which the middleware reads, and what it may answer."""
-    description = "A new text for each thing to be done: sent again with the same request, it gets the same answer."
+    """Document the idempotency key, which the middleware reads, and its problems."""
+    description = "A new text for each new request. Repeating the request with the same key returns the same response."
     schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY + 2, "pattern": _KEY}
     parameter = {"name": HEADER, "in": "header", "required": False, "description": description, "schema": schema}
     operation.setdefault("parameters", []).append(parameter)

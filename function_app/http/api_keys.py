@@ -1,4 +1,4 @@
-"""API keys: for callers without an identity in Entra ID. Only their hashes are kept.
+"""API keys: for callers without an identity in Entra ID. Only their hashes are stored.
 
 A key is `kedja_<id>_<secret>`. The secret has 256 random bits, so its SHA-256 needs neither salt nor stretching.
 """
@@ -25,17 +25,16 @@ from function_app.store.receipts import Clock, utc_now
 logger = logging.getLogger(__name__)
 
 FOLDER = ".keys/"
-"""Where keys lie in the container `receipts`."""
+"""The folder of the keys in the container `receipts`."""
 REMEMBERED = 60.0
-"""Seconds that a key is taken for what it was, so that most requests need no look at storage. Also how long a
-revoked one may still open the door."""
+"""Key cache lifetime in seconds; a revoked key may work for this long."""
 
 _MOST_REMEMBERED = 1000
 _KEY = re.compile(rf"{KEY_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
 
 
 class StoredKey(Document):
-    """What is kept of a key. `sha256` is that of its secret, in hex."""
+    """The stored part of a key. `sha256` is the hash of its secret, in hex."""
 
     id: str
     sha256: str
@@ -63,7 +62,7 @@ class ApiKeys:
         experiments: Iterable[str] = ALL_EXPERIMENTS,
         expires: datetime | None = None,
     ) -> tuple[str, StoredKey]:
-        """Make a key; return its text, which is nowhere else, and what is kept of it."""
+        """Create a key; return its text, which is not stored, and the stored part."""
         secret = secrets.token_urlsafe(32)
         key = StoredKey(
             id=secrets.token_hex(6),
@@ -78,16 +77,16 @@ class ApiKeys:
         return f"{KEY_PREFIX}{key.id}_{secret}", key
 
     def list(self) -> list[StoredKey]:
-        """Return what is kept of each key."""
+        """Return the stored part of each key."""
         items = (item for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER) for item in page)
         return [StoredKey.from_bytes(self.blobs.read(naming.RECEIPTS, item.name).data) for item in items]
 
     def revoke(self, key_id: str) -> bool:
-        """Delete a key; return whether there was one."""
+        """Delete a key; return whether it existed."""
         return bool(re.fullmatch(r"[0-9a-f]{12}", key_id)) and self.blobs.delete(naming.RECEIPTS, _name(key_id))
 
     def find(self, text: str) -> Caller | None:
-        """Return whose key this is, or None where it is nobody's."""
+        """Return the caller with this key, or None if it is unknown, expired or revoked."""
         match = _KEY.fullmatch(text)
         key = self._look_up(match[1]) if match else None
         if match is None or key is None or not hmac.compare_digest(_digest(match[2]), key.sha256):
@@ -101,7 +100,7 @@ class ApiKeys:
         if known and self.monotonic() < known[0]:
             return known[1]
         key = self._read(key_id)
-        if len(self._remembered) >= _MOST_REMEMBERED:  # someone guesses: forget, rather than grow
+        if len(self._remembered) >= _MOST_REMEMBERED:  # somebody is guessing keys: do not grow without limit
             self._remembered.clear()
         self._remembered[key_id] = (self.monotonic() + REMEMBERED, key)
         return key
@@ -112,7 +111,7 @@ class ApiKeys:
         except BlobNotFound:
             return None
         except ValidationError:
-            logger.exception("%s/%s is no key: nobody gets in with it.", naming.RECEIPTS, _name(key_id))
+            logger.exception("%s/%s is not a valid key and is rejected.", naming.RECEIPTS, _name(key_id))
             return None
 
 

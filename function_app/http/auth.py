@@ -1,4 +1,4 @@
-"""Access: the one place where a route says what its caller needs, and where it gets the service from."""
+"""Authorization: dependencies with which a route declares the role it requires, and gets the service."""
 
 import functools
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from function_app.http.callers import KEY_PREFIX, Caller, Callers, Role
 from function_app.http.long_poll import SharedJournalReader
 from function_app.operations.service import Kedja
 
-_BEARER = HTTPBearer(auto_error=False, description="A key of Kedja's, or a token of Entra ID where Easy Auth is on.")
-_KEY = APIKeyHeader(name="X-Kedja-Key", auto_error=False, description="A key of Kedja's: kedja_<id>_<secret>.")
+_BEARER = HTTPBearer(auto_error=False, description="A Kedja API key, or an Entra ID token if Easy Auth is on.")
+_KEY = APIKeyHeader(name="X-Kedja-Key", auto_error=False, description="A Kedja API key: kedja_<id>_<secret>.")
 
 
 class AuthContext:
-    """Who may come in, and to what. `app.state.access` holds the app's."""
+    """What the routes need to authenticate callers and to reach the service; `app.state.access`."""
 
     def __init__(self, kedja: Callable[[], Kedja], callers: Callers, event_origins: tuple[str, ...]) -> None:
         self.kedja = kedja
@@ -27,20 +27,24 @@ class AuthContext:
 
     @functools.cached_property
     def keys(self) -> ApiKeys:
-        """The keys, with those that were looked up lately."""
+        """The API keys, with a cache of recent lookups."""
         return ApiKeys(blobs=self.kedja().blobs)
 
     @functools.cached_property
     def watch(self) -> SharedJournalReader:
-        """The journal, for all who wait for its next line."""
+        """The journal, shared by all requests that wait for new entries."""
         return SharedJournalReader(self.kedja().receipts.journal)
 
     def _find(self, key: str) -> Caller | None:
-        # Whoever sends no key needs no look at storage, so the keys are made only here.
+        # A request without a key needs no storage, so `keys` is created only here.
         return self.keys.find(key)
 
     def caller(self, request: Request, *, key_in_query: bool = False) -> Caller:
-        """Return who sent a request. Raise Unauthenticated where nobody can be told."""
+        """Return the caller of a request.
+
+        Raises:
+            Unauthenticated: the caller is unknown.
+        """
         key = request.headers.get("X-Kedja-Key") or _bearer_key(request.headers.get("Authorization", ""))
         if key is None and key_in_query:
             key = request.query_params.get("key")
@@ -48,16 +52,16 @@ class AuthContext:
 
 
 def access_of(request: Request) -> AuthContext:
-    """Return the access of the app that a request came to."""
+    """Return the auth context of the app that received a request."""
     access: AuthContext = request.app.state.access
     return access
 
 
 @frozen
 class RequireRole:
-    """A dependency: a caller with the role, who sees everything where `everything` is set.
+    """A dependency: a caller with the role, who sees every experiment if `everything` is set.
 
-    `key_in_query` takes the key from `?key=` too, for webhooks that cannot set a header.
+    `key_in_query` also accepts the key as `?key=`, for webhooks that cannot set a header.
     """
 
     role: Role
@@ -70,9 +74,13 @@ class RequireRole:
         _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
         _header: Annotated[str | None, Security(_KEY)],
     ) -> Caller:
-        """Return the caller. Raise Unauthenticated or RoleMissing where they may not go on.
+        """Return the caller.
 
-        What FastAPI finds in the headers is not used: it is asked for so that OpenAPI tells of it.
+        The values that FastAPI finds in the headers are not used; the parameters add them to the OpenAPI document.
+
+        Raises:
+            Unauthenticated: the caller is unknown.
+            RoleMissing: the caller lacks the role, or does not see every experiment.
         """
         caller = access_of(request).caller(request, key_in_query=self.key_in_query)
         caller.require(self.role, everything=self.everything)
@@ -85,26 +93,26 @@ def get_service(request: Request) -> Kedja:
 
 
 def _bearer_key(authorization: str) -> str | None:
-    """Return the key in a header; any other token there is Easy Auth's business."""
+    """Return the API key in a header; Easy Auth handles any other token."""
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX) else None
 
 
 DataUser = Annotated[Caller, Depends(RequireRole(Role.DATA))]
-"""Anyone with a role. What they see is up to the route."""
+"""Anyone with a role. The route limits what they see."""
 
 CodeUser = Annotated[Caller, Depends(RequireRole(Role.CODE))]
-"""Someone who may decide what code runs, and which model is used, of the experiments that they see."""
+"""Someone who may decide which code runs and which model is used, in the experiments that they see."""
 
 GlobalReader = Annotated[Caller, Depends(RequireRole(Role.DATA, everything=True))]
 """Anyone who sees every experiment."""
 
 Operator = Annotated[Caller, Depends(RequireRole(Role.CODE, everything=True))]
-"""Someone who may change what the whole service does."""
+"""Someone who may change the whole service."""
 
 Service = Annotated[Kedja, Depends(get_service)]
-"""The service. Named after the caller in a route, so that nobody unknown makes it connect."""
+"""The service. Declare it after the caller in a route, so that unknown callers do not make it connect."""
 
 READS_AT_ONCE = 16
-"""How many things a route that lists them asks storage or the training service about at the same time."""
+"""Max concurrent requests to storage or the training service from a route that lists things."""

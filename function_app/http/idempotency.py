@@ -1,7 +1,7 @@
-"""Idempotency keys: a POST that is sent twice is done once, and answered twice.
+"""Idempotency keys: a POST that is sent twice is processed once, and gets the same response twice.
 
-https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. What was answered is kept in
-`receipts/.idempotency/`, under a hash of who asked and of their key.
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. Responses are stored in
+`receipts/.idempotency/`, under a hash of the caller and the key.
 """
 
 import base64
@@ -24,28 +24,28 @@ HEADER = "Idempotency-Key"
 FOLDER = ".idempotency/"
 LONGEST_KEY = 255
 LARGEST = 1 << 20
-"""Bytes of an answer that is kept."""
+"""Max size of a stored response's body in bytes."""
 KEPT_HEADERS = ("content-type", "location", "etag")
 
 _KEY = re.compile(r'"(?P<quoted>[\x20-\x21\x23-\x7e]+)"|(?P<bare>[\x21\x23-\x7e]+)')
 _SECRETS = re.compile(r"/api/experiments/[^/]+/uploads")
-"""Addresses whose answers hold secrets. They are made anew instead of being kept."""
+"""Paths whose responses contain secrets. These are created again instead of being stored."""
 
 
 class InvalidKey(KedjaError):
-    """The header holds no key."""
+    """The header's value is not a valid key."""
 
 
 class KeyReused(KedjaError):
-    """The key came before, with another request."""
+    """The key was already used for a different request."""
 
 
 class KeyInProgress(KedjaError):
-    """A request with the key is being worked on."""
+    """A request with the key is in progress."""
 
 
 class StoredResponse(Document):
-    """What is kept of a key. `request` is the SHA-256 of the request; `body` in Base64."""
+    """The stored response for a key. `request` is the SHA-256 of the request; `body` in Base64."""
 
     state: Literal["in-progress", "done"]
     request: str
@@ -57,7 +57,7 @@ class StoredResponse(Document):
 
 @frozen(kw_only=True)
 class Claim:
-    """A request that is to be worked on now: its place, and the ETag of its mark."""
+    """The right to process a request: the blob's name, and the ETag of its in-progress mark."""
 
     name: str
     etag: str
@@ -66,19 +66,19 @@ class Claim:
 
 @frozen(kw_only=True)
 class IdempotencyKeys:
-    """The keys that were sent lately. A request older than `max_runtime` was killed."""
+    """The recently used keys. A request older than `max_runtime` was killed."""
 
     blobs: Blobs
     clock: Callable[[], datetime]
     max_runtime: timedelta
 
     def claim(self, caller: str, key: str, method: str, target: str, body: bytes) -> Claim | StoredResponse:
-        """Return the answer to the same request before, or a claim on working on it now.
+        """Return the stored response to the same request, or a claim to process it now.
 
         Raises:
-            InvalidKey: where the header's value is no key.
-            KeyReused: where it came with another request.
-            KeyInProgress: where the same request is being worked on.
+            InvalidKey: the header's value is not a valid key.
+            KeyReused: the key was used for a different request.
+            KeyInProgress: the same request is in progress.
         """
         name = f"{FOLDER}{_digest(caller.encode(), parse_key(key).encode())}.json"
         request = _digest(method.encode(), target.encode(), body)
@@ -91,13 +91,13 @@ class IdempotencyKeys:
             pass
         try:
             blob = self.blobs.read(naming.RECEIPTS, name)
-        except BlobNotFound as error:  # it was given up at this moment
+        except BlobNotFound as error:  # the other request has just failed
             raise KeyInProgress(_busy(key)) from error
         kept = StoredResponse.from_bytes(blob.data)
         age = self.clock() - kept.at
         if age < REMEMBERED:
             if kept.request != request:
-                raise KeyReused(f"The {HEADER} {key} came with another request before. Take a new one for each.")
+                raise KeyReused(f"The {HEADER} {key} was used for a different request. Use a new key for each request.")
             if kept.state == "done" and not _SECRETS.fullmatch(target.partition("?")[0]):
                 return kept
             if kept.state == "in-progress" and age < self.max_runtime:
@@ -109,9 +109,9 @@ class IdempotencyKeys:
         return Claim(name=name, etag=etag, request=request)
 
     def keep(self, claim: Claim, status: int, headers: Mapping[str, str], body: bytes, *, target: str) -> None:
-        """Remember what was answered, or forget the key where nothing was done."""
+        """Store a successful response; otherwise delete the mark, so that the key can be used again."""
         try:
-            if not 200 <= status < 300 or len(body) > LARGEST:  # noqa: PLR2004 - the statuses of what was done
+            if not 200 <= status < 300 or len(body) > LARGEST:  # noqa: PLR2004 - the statuses of success
                 self.blobs.delete(naming.RECEIPTS, claim.name, etag=claim.etag)
                 return
             is_secret = _SECRETS.fullmatch(target.partition("?")[0]) is not None
@@ -125,13 +125,13 @@ class IdempotencyKeys:
             )
             self.blobs.replace(naming.RECEIPTS, claim.name, kept.to_bytes(), etag=claim.etag)
         except PreconditionFailed:
-            pass  # it took so long that another request took its place
+            pass  # it took so long that another request claimed the key
 
 
 def effect(caller: str, key: str | None, *request: str) -> str:
-    """Return what identifies the effect of a request: the same if it is repeated with its key, else a new one.
+    """Return the identity of a request's effect: the same if it is repeated with its key, otherwise a new value.
 
-    Whatever a request changes may record this, so that a repeat is recognized even if nothing was kept of the first.
+    The documents that a request changes can record it, to recognize a repeat even if no response was stored.
     """
     if key is None:
         return secrets.token_hex(32)
@@ -139,18 +139,22 @@ def effect(caller: str, key: str | None, *request: str) -> str:
 
 
 def parse_key(value: str) -> str:
-    """Return the key in a header: a quoted string, as the draft has it, or the same without its quotes."""
+    """Return the key in a header: a quoted string as in the draft, or the same without quotes.
+
+    Raises:
+        InvalidKey: the header's value is not a valid key.
+    """
     match = _KEY.fullmatch(value.strip())
     key = (match["quoted"] or match["bare"]) if match else ""
     if not key or len(key) > LONGEST_KEY:
         raise InvalidKey(
-            f"{HEADER}: a key has 1 to {LONGEST_KEY} printable ASCII characters, in double quotes or none."
+            f"{HEADER}: a key has 1 to {LONGEST_KEY} printable ASCII characters, with or without double quotes."
         )
     return key
 
 
 def _busy(key: str) -> str:
-    return f"The request with the {HEADER} {key} is being worked on."
+    return f"A request with the {HEADER} {key} is in progress."
 
 
 def _digest(*parts: bytes) -> str:

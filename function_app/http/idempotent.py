@@ -1,4 +1,4 @@
-"""Middleware: a POST with an idempotency key is passed on once, and its answer kept."""
+"""Middleware for idempotency keys: a POST with a key is processed once, and its response is stored."""
 
 import base64
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from function_app.http.problems import response_of
 
 
 class Idempotency:
-    """ASGI middleware, behind the edge: it finds the whole body in the first message."""
+    """ASGI middleware, inside `BodyLimitAndErrors`: the first message contains the whole body."""
 
     def __init__(self, app: ASGIApp, access: Callable[[], AuthContext]) -> None:
         self._app = app
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it as before."""
+        """Process a request, or repeat its stored response."""
         key = Headers(scope=scope).get(HEADER) if scope["type"] == "http" and scope["method"] == "POST" else None
         if key is None:
             await self._app(scope, receive, send)
@@ -36,7 +36,7 @@ class Idempotency:
         try:
             found = await run_in_threadpool(self._claim, scope, key, target, body)
         except Unauthenticated:
-            found = None  # the route says so, in its own words
+            found = None  # the route answers this error itself
         except KedjaError as error:
             await response_of(error)(scope, receive, send)
             return
@@ -61,7 +61,7 @@ class Idempotency:
             else:
                 body.extend(message.get("body", b""))
                 if not message.get("more_body", False):
-                    # Before the answer goes out: who never got it asks again, and it has to be there then.
+                    # Store it before sending it: a caller who never receives it repeats the request.
                     await run_in_threadpool(self._keep, claim, status, headers, bytes(body), target)
             await send(message)
 
@@ -81,7 +81,7 @@ class Idempotency:
 
 
 def identity(request: Request, caller: Caller, *content: str) -> str:
-    """Return what identifies a request's effect, by its key where it has one, and by what it asks for."""
+    """Return the identity of a request's effect, from its idempotency key, if any, and its content."""
     who, key = f"{caller.name} {caller.role}", request.headers.get(HEADER)
     return effect(who, key, request.method, request.url.path, *content)
 

@@ -1,4 +1,4 @@
-"""The door: the HTTP API as the Functions host indexes it, which costs nothing until the first request."""
+"""The HTTP API as the Functions host indexes it: it is imported only on the first request."""
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -14,17 +14,18 @@ type Message = MutableMapping[str, Any]
 
 
 class LazyApi:
-    """An ASGI app that makes the API when it is first asked for something.
+    """An ASGI app that creates the API on the first request.
 
-    Importing FastAPI takes three times as long as all else that indexing needs, and an app that was started by a queue
-    may never need it. Who may call is checked at once: an app that would let everyone in does not start.
+    Importing FastAPI takes three times as long as everything else in indexing, and an app that a queue message started
+    may never need it. The settings for authentication are checked at once: an app that would be open to everyone does
+    not start.
     """
 
     def __init__(self, kedja: "Callable[[], Kedja]", environ: Mapping[str, str]) -> None:
-        """Take the service and the environment.
+        """Keep the service and the environment for the first request.
 
         Raises:
-            InvalidSettings: where settings are wrong, or would leave the door open.
+            InvalidSettings: settings are wrong, or would open the API to everyone.
         """
         Callers.read(Settings.read(environ), environ)
         self._kedja = kedja
@@ -36,7 +37,7 @@ class LazyApi:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
-        """Answer a request. There is nothing to do when a server starts or stops."""
+        """Handle a request. Nothing happens when a server starts or stops."""
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})
@@ -45,6 +46,6 @@ class LazyApi:
 
     @functools.cached_property
     def _api(self) -> Callable[..., Awaitable[None]]:
-        from function_app.http.api import create_api  # noqa: PLC0415 - the door is here to put this off
+        from function_app.http.api import create_api  # noqa: PLC0415 - the purpose of this class is to defer this
 
         return create_api(self._kedja, self._environ)

@@ -1,8 +1,8 @@
-"""Live answers: what is new, as soon as it is there, in the form of server-sent events, and then the end.
+"""Long polling: a response with new server-sent events as soon as there are any, or an empty one after some seconds.
 
-The Functions host's ASGI adapter joins an answer before it sends it, so an endless stream would never arrive. An answer
-that ends when there is something to tell, or after some seconds, is what `EventSource` takes for a broken connection:
-it asks again, with the last id. https://html.spec.whatwg.org/multipage/server-sent-events.html
+The Functions host's ASGI adapter buffers a response before it sends it, so an endless stream would never arrive.
+`EventSource` treats the end of a response as a broken connection, and requests again with the last id.
+https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from starlette.responses import Response
 from function_app.store.journal import Cursor, Entry, Journal
 
 MAX_WAIT = 20.0
-"""Seconds that an answer takes at most, well below what stands between lets pass in silence."""
+"""Max wait in seconds, well below the idle timeouts of proxies and load balancers."""
 RETRY = 1000
-"""Milliseconds after which a client is to ask again."""
+"""Milliseconds after which a client should request again."""
 PAUSE = 1.0
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 MEDIA_TYPE = "text/event-stream"
 _MOST_STEPS = 200
-"""How many pieces of the journal one look reads at most, where a client was away for long."""
+"""Max pieces of the journal that one poll reads, if a client was away for long."""
 _MOST_REMEMBERED = 4
-"""How many places of the journal are remembered with what was read there, up to 4 MB each."""
+"""Max cached reads of the journal, up to 4 MB each."""
 
 
 @frozen(kw_only=True)
 class Message:
-    """An event of an answer. `id` is what the client shows to go on after it, None for all but the last."""
+    """An event in a response. `id`, which only the last one needs, is what the client sends to continue after it."""
 
     event: str
     data: Mapping[str, Any]
@@ -42,20 +42,20 @@ class Message:
 
 
 class Source(Protocol):
-    """Something that messages come from."""
+    """A source of messages."""
 
     @property
     def id(self) -> str:
-        """How far it was told."""
+        """The position after the last message that was returned."""
 
     def poll(self) -> Sequence[Message]:
-        """Return what is new, at once."""
+        """Return new messages, without waiting."""
 
 
 async def answer(feed: Source, *, wait: float, pause: float = PAUSE) -> Response:
-    """Return what is new, as soon as there is something, or nothing after `wait` seconds.
+    """Return new messages as soon as there are any, or none after `wait` seconds.
 
-    Nobody else waits meanwhile: each look runs in a thread, and between two there is none.
+    Other requests are not blocked: each poll runs in a thread, and no thread is held between two polls.
     """
     until = time.monotonic() + min(wait, MAX_WAIT)
     messages = await run_in_threadpool(feed.poll)
@@ -67,7 +67,7 @@ async def answer(feed: Source, *, wait: float, pause: float = PAUSE) -> Response
 
 def _text(messages: Sequence[Message], last: str) -> str:
     if not messages:
-        return f"id: {last}\n\n"  # without data it is no event, and still where the client goes on
+        return f"id: {last}\n\n"  # without data this is not an event, but the client remembers the id
     *others, end = messages
     return "".join(map(_block, [*others, evolve(end, id=end.id or last)]))
 
@@ -78,9 +78,9 @@ def _block(message: Message) -> str:
 
 
 class SharedJournalReader:
-    """The journal as everyone sees it who waits for its next line: however many they are, each part is asked for once.
+    """The journal, shared by all requests that wait for its next entry, so that each part is read only once.
 
-    What was read from a place, lines or none, is what everyone else reads from there for a second.
+    The result of a read, even if empty, is reused for one second by all that read from the same cursor.
     """
 
     def __init__(self, journal: Journal, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -90,7 +90,7 @@ class SharedJournalReader:
         self._read: dict[Cursor, tuple[float, list[Entry], Cursor]] = {}
 
     def read(self, cursor: Cursor) -> tuple[list[Entry], Cursor]:
-        """Return what `Journal.read` does, or what another has just read from there."""
+        """Return what `Journal.read` does, or the cached result of a recent read from this cursor."""
         with self._lock:
             looked, entries, following = self._read.pop(cursor, (-math.inf, [], cursor))
             if self._monotonic() - looked >= PAUSE:
@@ -103,15 +103,19 @@ class SharedJournalReader:
 
 
 class JournalFeed:
-    """What the journal tells from a cursor on. `tell` makes the messages of some entries.
+    """The journal's entries after a cursor. `tell` turns entries into messages.
 
-    Without a cursor that can be followed it begins at the journal's end, and says so at once (`start`).
+    Without a valid, recent cursor it starts at the journal's end, with a message `start`.
     """
 
     def __init__(
         self, watch: SharedJournalReader, after: str | None, tell: Callable[[Sequence[Entry]], Sequence[Message]]
     ) -> None:
-        """Take where to begin. Raise InvalidCursor where `after` is none."""
+        """Start at a cursor.
+
+        Raises:
+            InvalidCursor: `after` is not a cursor.
+        """
         self._watch = watch
         self._tell = tell
         cursor = Cursor.decoded(after) if after else None
@@ -119,9 +123,11 @@ class JournalFeed:
 
     @property
     def id(self) -> str:
+        """The cursor after the last entry that was read."""
         return self._cursor.encoded() if self._cursor else ""
 
     def poll(self) -> Sequence[Message]:
+        """Return the messages of new entries, without waiting."""
         if self._cursor is None:
             self._cursor = self._watch.journal.end()
             return [Message(event="start", data={})]
@@ -135,7 +141,7 @@ class JournalFeed:
 
 
 class LogFeed:
-    """A job's log from a byte on. `read` returns its next piece, as (text, next offset, whether that is all)."""
+    """A job's log from an offset. `read` returns its next piece as (text, next offset, whether the log is complete)."""
 
     def __init__(self, offset: int, read: Callable[[int], tuple[str, int, bool]]) -> None:
         self._offset = offset
@@ -143,9 +149,11 @@ class LogFeed:
 
     @property
     def id(self) -> str:
+        """The next byte to read."""
         return str(self._offset)
 
     def poll(self) -> Sequence[Message]:
+        """Return the next piece of the log, without waiting."""
         text, self._offset, complete = self._read(self._offset)
         messages = [Message(event="log", data={"text": text}, id=self.id)] if text else []
         return [*messages, Message(event="end", data={})] if complete else messages

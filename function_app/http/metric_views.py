@@ -1,4 +1,4 @@
-"""The view of what a job has logged."""
+"""The response with the metrics of a job."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from function_app.ports.metrics import MetricPoint, RunSeries
 
 MOST_VALUES = 100_000
-"""Values that an answer has at most, of all metrics together."""
+"""Max values in a response, over all metrics."""
 
 
 class MetricValue(BaseModel):
-    """A value that a job logged. What is no number (NaN, infinity) is null."""
+    """A value that a job logged; NaN and infinity are null."""
 
     step: int
     value: float | None
@@ -22,9 +22,9 @@ class MetricValue(BaseModel):
 
 
 class JobMetrics(BaseModel):
-    """What a job has logged: each metric as a series by step, and the parameters of its run.
+    """The metrics that a job has logged, each as a series by step, and the parameters of its run.
 
-    `metrics_total` counts the metrics that are left out too, `cut` names series that do not reach to the last value.
+    `metrics_total` includes metrics that are left out; `cut` names the series that end before the last value.
     """
 
     job: str
@@ -35,6 +35,7 @@ class JobMetrics(BaseModel):
 
     @classmethod
     def of(cls, job: str, found: RunSeries, most: int) -> Self:
+        """View what was found, with at most `most` values of each metric."""
         most = max(2, min(most, MOST_VALUES // max(1, len(found.series))))
         series = {key: [_metric_value(one) for one in _thinned(points, most)] for key, points in found.series.items()}
         total = max(found.metrics_total, len(series))
@@ -46,7 +47,7 @@ def _metric_value(point: MetricPoint) -> MetricValue:
 
 
 def _thinned(points: Sequence[MetricPoint], most: int) -> Sequence[MetricPoint]:
-    """Return at most so many of the points, evenly spread, the first and the last among them."""
+    """Return at most `most` of the points, evenly spread, including the first and the last."""
     if len(points) <= most:
         return points
     return [points[round(number * (len(points) - 1) / (most - 1))] for number in range(most)]

@@ -1,4 +1,4 @@
-"""The edge: what every request to the HTTP API passes, whatever its route."""
+"""Middleware for every request to the HTTP API."""
 
 import logging
 from collections.abc import MutableMapping
@@ -11,16 +11,16 @@ from function_app.http.problems import internal_error, too_large
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT = 1 << 20
-"""Bytes of a request's body: Event Grid sends events up to this size, and nothing else is longer."""
+"""Max size of a request's body in bytes: Event Grid sends events up to this size, and nothing else is longer."""
 
 _HEADERS = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}
-"""What every answer has unless its route says otherwise."""
+"""Default headers of every response."""
 
 
 class BodyLimitAndErrors:
-    """ASGI middleware: holds bodies to a limit, and turns an unexpected error into an answer.
+    """ASGI middleware: limits the size of bodies, and turns an unexpected error into a response.
 
-    The answer is made here since the Functions host shows callers nothing of an exception.
+    Without it, the Functions host would give callers no details of an exception.
     """
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
@@ -28,7 +28,7 @@ class BodyLimitAndErrors:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -50,14 +50,14 @@ class BodyLimitAndErrors:
             else:
                 first = {"type": "http.request", "body": body, "more_body": False}
                 await self._app(scope, replayed(first, receive), send_on)
-        except Exception:  # the process's edge: whatever it is, its caller gets an answer
+        except Exception:  # outermost layer: the caller gets a response to any error
             if begun:
                 raise
             logger.exception("%s %s failed.", scope["method"], scope["path"])
             await internal_error()(scope, receive, send_on)
 
     async def _body(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes | None:
-        """Return the whole body, or None where it is too long."""
+        """Return the whole body, or None if it is too long."""
         length = dict(scope["headers"]).get(b"content-length", b"")
         if length.isdigit() and int(length) > self._limit:
             return None
@@ -72,7 +72,7 @@ class BodyLimitAndErrors:
 
 
 def replayed(message: Message, receive: Receive) -> Receive:
-    """Return what gives a message that was received already, then what comes after it."""
+    """Return a `receive` that yields a message that was already received, then the following messages."""
     messages = [message]
 
     async def replay() -> Message:

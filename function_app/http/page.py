@@ -1,4 +1,4 @@
-"""The web page: files of `function_app/http/web`, served as they are. What they show comes from the HTTP API."""
+"""The web page: the static files of `function_app/http/web`. Their data comes from the HTTP API."""
 
 import functools
 import hashlib
@@ -35,13 +35,13 @@ class PageFile:
 
 @functools.cache
 def page_files() -> dict[str, PageFile]:
-    """Return the files of the page by their paths below /ui/. Read once: they change only with a release."""
+    """Return the files of the page by their paths below /ui/. They are read once: only a release changes them."""
     return {path.relative_to(FOLDER).as_posix(): _read(path) for path in FOLDER.rglob("*") if path.suffix in _TYPES}
 
 
 @router.get("/")
 def get_page(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """Return the page. Everyone may load it: it holds nothing, and shows what its caller may see."""
+    """Return the page. Anyone may load it: it contains no data, and shows only what the caller may see."""
     return _answer(
         page_files()["index.html"], if_none_match, {"Content-Security-Policy": request.app.state.page_policy}
     )
@@ -49,10 +49,14 @@ def get_page(request: Request, if_none_match: Annotated[str | None, Header()] = 
 
 @router.get("/ui/{path:path}")
 def get_page_file(path: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """Return a file that the page consists of."""
+    """Return a file of the page.
+
+    Raises:
+        NotFound: the page has no such file.
+    """
     file = page_files().get(path)
     if file is None:
-        raise NotFound(f"There is no file {path!r} of the page.")
+        raise NotFound(f"The page has no file {path!r}.")
     return _answer(file, if_none_match, {})
 
 
@@ -69,7 +73,10 @@ def _answer(file: PageFile, if_none_match: str | None, headers: dict[str, str]) 
 
 
 def content_policy(environ: Mapping[str, str]) -> str:
-    """Return what the page may load (https://www.w3.org/TR/CSP3/): its own files, the API, and storage to upload to."""
+    """Return the page's content security policy (https://www.w3.org/TR/CSP3/).
+
+    It allows the page's own files, the API, and the storage account for uploads.
+    """
     reached = " ".join(filter(None, ("'self'", storage_origin(environ))))
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {reached}; "

@@ -1,4 +1,4 @@
-"""Problems: what a refused request gets as its answer (RFC 9457, `application/problem+json`)."""
+"""Problems: the responses to failed requests (RFC 9457, `application/problem+json`)."""
 
 import logging
 import math
@@ -49,7 +49,7 @@ TYPE_PREFIX = "urn:kedja:problem:"
 
 
 class KeyProblem(BaseModel):
-    """One thing that is wrong with a request or a job.yaml. `line` and `column` count from 1."""
+    """One error in a request or a job.yaml. `line` and `column` count from 1."""
 
     key: str
     message: str
@@ -68,6 +68,7 @@ class ProblemView(BaseModel):
     problems: list[KeyProblem] | None = None
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the problem as a response."""
         return JSONResponse(
             self.model_dump(exclude_none=True), self.status, headers=dict(headers or {}), media_type=MEDIA_TYPE
         )
@@ -75,7 +76,7 @@ class ProblemView(BaseModel):
 
 @frozen
 class ProblemType:
-    """How a kind of error is told. `retry_after` is in seconds, None where the same request will not do later."""
+    """How a kind of error is reported. `retry_after` is in seconds, or None if a retry cannot succeed."""
 
     status: HTTPStatus
     name: str
@@ -84,38 +85,40 @@ class ProblemType:
     retry_after: float | None = None
 
 
-_INVALID = "Fix what `problems` names and send it again."
-_LATER = "Send the same request again after the time that Retry-After names."
+_INVALID = "Fix the errors in `problems` and send it again."
+_LATER = "Send the same request again after the time in Retry-After."
 _UNREADABLE = ProblemType(
-    HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request has a wrong value.", _INVALID
+    HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request has an invalid value.", _INVALID
 )
 _INTERNAL = ProblemType(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal",
     "Kedja failed.",
-    "Look into the service's log, or ask whoever runs it. GET /api/checks says what works.",
+    "See the service's log, or ask its operator. GET /api/checks reports which parts work.",
 )
 
 KINDS: Mapping[type[KedjaError], ProblemType] = {
-    Unauthenticated: ProblemType(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who calls is not known."),
+    Unauthenticated: ProblemType(HTTPStatus.UNAUTHORIZED, "unauthenticated", "The caller is unknown."),
     RoleMissing: ProblemType(
-        HTTPStatus.FORBIDDEN, "role-missing", "The caller may not do this.", "Ask whoever runs Kedja for the role."
+        HTTPStatus.FORBIDDEN, "role-missing", "The caller may not do this.", "Ask Kedja's operator for the role."
     ),
-    NotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
-    JobNotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing."),
-    Refused: ProblemType(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
+    NotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "Not found."),
+    JobNotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "Not found."),
+    Refused: ProblemType(HTTPStatus.CONFLICT, "refused", "The current state does not allow this."),
     ModelNotShared: ProblemType(HTTPStatus.CONFLICT, "model-not-shared", "The model belongs to another experiment."),
     OwnerChanged: ProblemType(
         HTTPStatus.PRECONDITION_FAILED,
         "changed",
-        "It is not as it was read.",
-        "Read it again, and send your change anew.",
+        "It has changed since it was read.",
+        "Read it again, then send your change again.",
     ),
-    IllegalTransition: ProblemType(HTTPStatus.CONFLICT, "refused", "The state of the thing does not allow it."),
+    IllegalTransition: ProblemType(HTTPStatus.CONFLICT, "refused", "The current state does not allow this."),
     JobConflict: ProblemType(HTTPStatus.CONFLICT, "job-conflict", "Another job has this name."),
     BeingDeleted: ProblemType(HTTPStatus.CONFLICT, "being-deleted", "The experiment is being deleted.", _LATER, 300),
     ReceiptBusy: ProblemType(HTTPStatus.CONFLICT, "busy", "The receipt is being written.", _LATER, 10),
-    SourceChanged: ProblemType(HTTPStatus.CONFLICT, "changed-meanwhile", "Files changed meanwhile.", _LATER, 10),
+    SourceChanged: ProblemType(
+        HTTPStatus.CONFLICT, "changed-meanwhile", "Files changed during the request.", _LATER, 10
+    ),
     InvalidToken: _UNREADABLE,
     InvalidCursor: _UNREADABLE,
     InvalidKey: _UNREADABLE,
@@ -123,21 +126,19 @@ KINDS: Mapping[type[KedjaError], ProblemType] = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "idempotency-key-reused",
         "The idempotency key belongs to another request.",
-        "Send each thing to be done with a key of its own.",
+        "Use a new key for each new request.",
     ),
-    KeyInProgress: ProblemType(HTTPStatus.CONFLICT, "in-progress", "The same request is being worked on.", _LATER, 10),
+    KeyInProgress: ProblemType(HTTPStatus.CONFLICT, "in-progress", "The same request is in progress.", _LATER, 10),
     InvalidName: _UNREADABLE,
-    InvalidJobSpec: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-job", "The job cannot be run as it is.", _INVALID
-    ),
+    InvalidJobSpec: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-job", "The job is not valid.", _INVALID),
     JobRefused: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "job-refused", "The training service refuses the job."),
-    InvalidEvent: ProblemType(HTTPStatus.BAD_REQUEST, "invalid-event", "The event cannot be understood."),
+    InvalidEvent: ProblemType(HTTPStatus.BAD_REQUEST, "invalid-event", "The event is malformed."),
     CopyPending: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "copy-under-way", "Files are being copied.", _LATER, 5),
     StorageUnavailable: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", "Storage does not answer.", _LATER, 10
+        HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", "Storage is unavailable.", _LATER, 10
     ),
     TrainingServiceUnavailable: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "training-unavailable", "The training service does not answer.", _LATER, 30
+        HTTPStatus.SERVICE_UNAVAILABLE, "training-unavailable", "The training service is unavailable.", _LATER, 30
     ),
     ComputeRefused: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY, "compute-refused", "The training service refuses the compute."
@@ -146,25 +147,26 @@ KINDS: Mapping[type[KedjaError], ProblemType] = {
         HTTPStatus.BAD_GATEWAY,
         "app-not-allowed",
         "The app may not do this.",
-        "Have an owner of the subscription give the app's identity the role that `detail` names.",
+        "Ask an owner of the subscription to assign the app's identity the role in `detail`.",
     ),
-    StorageError: ProblemType(HTTPStatus.BAD_GATEWAY, "storage-failed", "Storage refused what Kedja asked."),
+    StorageError: ProblemType(HTTPStatus.BAD_GATEWAY, "storage-failed", "Storage rejected Kedja's request."),
     TrainingServiceError: ProblemType(
-        HTTPStatus.BAD_GATEWAY, "training-failed", "The training service refused what Kedja asked."
+        HTTPStatus.BAD_GATEWAY, "training-failed", "The training service rejected Kedja's request."
     ),
     InvalidSettings: ProblemType(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "not-configured", "Kedja is not set up.", "Look into the service's log."
+        HTTPStatus.INTERNAL_SERVER_ERROR, "not-configured", "Kedja is not configured.", "See the service's log."
     ),
 }
-"""Each error is told as the nearest of its classes is."""
+"""How each error is reported. An error that is not listed is reported as its nearest base class."""
 
 
 def problem_type(error: KedjaError) -> ProblemType:
-    """Return how an error is told."""
+    """Return how an error is reported."""
     return next((KINDS[known] for known in type(error).__mro__ if known in KINDS), _INTERNAL)
 
 
 def problem(kind: ProblemType, detail: str, problems: list[KeyProblem] | None = None) -> ProblemView:
+    """Return a problem of this kind."""
     return ProblemView(
         type=f"{TYPE_PREFIX}{kind.name}",
         title=kind.title,
@@ -176,25 +178,25 @@ def problem(kind: ProblemType, detail: str, problems: list[KeyProblem] | None = 
 
 
 def too_large(limit: int) -> Response:
-    """Answer a body that is too long."""
+    """Return the response to a body that is too long."""
     kind = ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too long.")
-    return problem(kind, f"A body has at most {limit} bytes. Files belong into storage.").response()
+    return problem(kind, f"A body may have at most {limit} bytes. Upload files to storage instead.").response()
 
 
 def internal_error() -> Response:
-    """Answer a request that met an error of Kedja's own. What it was stands in the log."""
-    return problem(_INTERNAL, "An unexpected error; the log has its details.").response()
+    """Return the response to an unexpected error. Its details are only in the log."""
+    return problem(_INTERNAL, "An unexpected error occurred; the log has its details.").response()
 
 
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of a route's problems, those of every route included."""
+    """Return the documentation of a route's problems, including those of every route."""
     every = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemView"}}}
     return {int(status): {"description": status.phrase, "content": content} for status in sorted({*every, *statuses})}
 
 
 def register_handlers(app: FastAPI) -> None:
-    """Answer each error that leaves a route with its problem."""
+    """Have the app answer each error that a route raises with a problem."""
     app.add_exception_handler(KedjaError, _on_kedja_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -202,12 +204,12 @@ def register_handlers(app: FastAPI) -> None:
 
 async def _on_kedja_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, KedjaError):
-        raise TypeError(f"{type(error).__name__} is none of Kedja's errors.")
+        raise TypeError(f"{type(error).__name__} is not a KedjaError.")
     return response_of(error)
 
 
 def response_of(error: KedjaError) -> Response:
-    """Return the problem that an error is told as."""
+    """Return the problem response for an error."""
     kind = problem_type(error)
     headers = {}
     if kind.status is HTTPStatus.UNAUTHORIZED:
@@ -230,21 +232,21 @@ def response_of(error: KedjaError) -> Response:
 
 
 async def _on_http_exception(_request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses by itself: 404, 405, a body that is no JSON."""
+    """Answer a request that the framework rejects: 404, 405, a body that is not JSON."""
     if not isinstance(error, HTTPException):
-        raise TypeError(f"{type(error).__name__} is no HTTPException.")
+        raise TypeError(f"{type(error).__name__} is not an HTTPException.")
     status = HTTPStatus(error.status_code)
     kind = ProblemType(status, status.phrase.lower().replace(" ", "-"), f"{status.phrase}.")
     detail = {
-        HTTPStatus.NOT_FOUND: "There is nothing at this address. GET /api/openapi.json lists what there is.",
-        HTTPStatus.METHOD_NOT_ALLOWED: "This address takes other methods. GET /api/openapi.json lists them.",
+        HTTPStatus.NOT_FOUND: "There is nothing at this path. GET /api/openapi.json lists all paths.",
+        HTTPStatus.METHOD_NOT_ALLOWED: "This path has no such method. GET /api/openapi.json lists its methods.",
     }.get(status, error.detail)
     return problem(kind, detail).response(error.headers)
 
 
 async def _on_invalid_request(_request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
-        raise TypeError(f"{type(error).__name__} is no RequestValidationError.")
+        raise TypeError(f"{type(error).__name__} is not a RequestValidationError.")
     found = [
         KeyProblem(key=".".join(map(str, one["loc"])), message=str(one["msg"]))  # never the value: it may be a secret
         for one in error.errors()

@@ -1,4 +1,4 @@
-"""Views: what the HTTP API answers with. Times are in UTC, sizes in bytes."""
+"""Views: the responses of the HTTP API. Times are in UTC, sizes in bytes."""
 
 import itertools
 import json
@@ -20,9 +20,9 @@ from function_app.store.receipts import ReceiptSummary
 
 
 class LiveJob(BaseModel):
-    """The job as its training service has it now. `detail` is the service's own word.
+    """The job's current state in the training service. `detail` is the service's own term for the status.
 
-    `metrics` are the latest, of a thousand metrics at most.
+    `metrics` has the latest value of at most a thousand metrics.
     """
 
     status: JobStatus
@@ -36,6 +36,7 @@ class LiveJob(BaseModel):
 
     @classmethod
     def of(cls, job: Job, metrics: Mapping[str, float]) -> Self:
+        """View a job and its latest metrics."""
         return cls(
             status=job.status,
             detail=job.detail,
@@ -49,9 +50,9 @@ class LiveJob(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job and the drop it comes from, which also stands here before it has become a job (`name` is null then).
+    """A job and its drop. Until the drop has become a job, `name` is null.
 
-    `status`, `reason` and `what_to_do` are the receipt's. `is_last_attempt` tells whether they speak of this job.
+    `status`, `reason` and `what_to_do` come from the receipt; `is_last_attempt` says whether they are about this job.
     """
 
     name: str | None
@@ -70,9 +71,11 @@ class JobView(BaseModel):
     superseded_by: str | None
     attention: Sequence[str]
     history: Sequence[StatusChange]
-    receipt: str = Field(description="Where the receipt is.", examples=["/api/drops/digits/5f…"])
+    receipt: str = Field(description="The receipt's path.", examples=["/api/drops/digits/5f…"])
     live: LiveJob | None = None
-    live_problem: str | None = Field(default=None, description="Why `live` is missing: the training service's words.")
+    live_problem: str | None = Field(
+        default=None, description="Why `live` is missing: the training service's error message."
+    )
 
     @classmethod
     def of(
@@ -83,7 +86,7 @@ class JobView(BaseModel):
         live: LiveJob | None = None,
         live_problem: str | None = None,
     ) -> Self:
-        """View a receipt as its last job, or as the one of this name."""
+        """View a receipt as its last job, or as the job with this name."""
         name = name or receipt.job
         return cls(
             name=name,
@@ -109,16 +112,17 @@ class JobView(BaseModel):
 
     @property
     def address(self) -> str:
+        """The path of the job, or of the receipt until there is a job."""
         return f"/api/jobs/{self.name}" if self.name else self.receipt
 
 
 def _told(attempt: Attempt) -> Attempt:
-    """Return an attempt without what identifies the request that claimed it."""
+    """Return an attempt without the identity of the request that claimed it."""
     return attempt.model_copy(update={"request": None})
 
 
 class DryRunView(BaseModel):
-    """What a submission would do. `document` is the job as it would be sent, without the values of secrets."""
+    """What a submission would do. `document` is the job to be sent, without the values of secrets."""
 
     dry_run: Literal[True] = True
     drop: str
@@ -126,10 +130,11 @@ class DryRunView(BaseModel):
     reason: str | None
     what_to_do: str | None
     document: Mapping[str, Any] | None
-    existing: JobView | None = Field(description="The receipt of the same content, where there is one already.")
+    existing: JobView | None = Field(description="The receipt of the same content, if it already exists.")
 
     @classmethod
     def of(cls, run: DryRun) -> Self:
+        """View a dry run."""
         return cls(
             drop=run.drop,
             status=run.status,
@@ -141,7 +146,7 @@ class DryRunView(BaseModel):
 
 
 class DropSummary(BaseModel):
-    """A line of a list. `model` is `<model>:<version>`."""
+    """A receipt in a list. `model` is `<model>:<version>`."""
 
     experiment: str
     drop: str
@@ -154,6 +159,7 @@ class DropSummary(BaseModel):
 
     @classmethod
     def of(cls, summary: ReceiptSummary) -> Self:
+        """View the summary of a receipt."""
         return cls(
             experiment=summary.experiment,
             drop=summary.drop,
@@ -167,20 +173,20 @@ class DropSummary(BaseModel):
 
 
 class ReceiptView(Receipt):
-    """A receipt as people see it: events that wait to be published are none of their business."""
+    """A receipt as callers see it, without the events that wait to be published."""
 
-    outbox: ClassVar[tuple[()]] = ()  # type: ignore[misc] # no field, so that no document has it
+    outbox: ClassVar[tuple[()]] = ()  # type: ignore[misc] # not a field, so that it is not in the schema
 
 
 class DropPage(BaseModel):
-    """Part of a list, newest first. `next` as the query's `after` reads on; null is the end."""
+    """Part of a list, newest first. Send `next` as `after` to get the next page; null is the end."""
 
     items: Sequence[DropSummary]
     next: str | None
 
 
 class ModelView(BaseModel):
-    """A registered model version. `manifest` is the blob that lists its files, in the container models."""
+    """A registered model version. `manifest` is the blob that lists its files, as `<container>/<blob>`."""
 
     model: str
     version: str
@@ -195,6 +201,7 @@ class ModelView(BaseModel):
 
     @classmethod
     def of(cls, version: ModelVersion, champion: Champion | None) -> Self:
+        """View a version of a model with this champion."""
         experiment, _, drop = version.tags.get(RECEIPT_TAG, "").partition("/")
         return cls(
             model=version.model,
@@ -211,14 +218,14 @@ class ModelView(BaseModel):
 
 
 class ModelList(BaseModel):
-    """Model versions, those of one model together, highest version first. `next` as the query's `after` reads on."""
+    """Model versions, grouped by model, highest version first. Send `next` as `after` to get the next page."""
 
     items: Sequence[ModelView]
     next: str | None
 
 
 class ModelDetail(BaseModel):
-    """A model: which version consumers are to use, and all there are."""
+    """A model: its champion, which consumers should use, and all its versions."""
 
     model: str
     champion: Champion | None
@@ -226,7 +233,7 @@ class ModelDetail(BaseModel):
 
 
 class ComputeView(BaseModel):
-    """A place where jobs run. `nodes` is how many run now."""
+    """A compute that runs jobs. `nodes` is the current number of nodes."""
 
     name: str
     state: str
@@ -237,6 +244,7 @@ class ComputeView(BaseModel):
 
     @classmethod
     def of(cls, compute: Compute) -> Self:
+        """View a compute."""
         return cls(
             name=compute.name,
             state=compute.state,
@@ -248,14 +256,14 @@ class ComputeView(BaseModel):
 
 
 class ComputeList(BaseModel):
-    """Where jobs can run. `default` is where those run that name no compute."""
+    """The computes that can run jobs. `default` is used by jobs that name no compute."""
 
     default: str
     items: Sequence[ComputeView]
 
 
 class PauseView(BaseModel):
-    """Whether drops are being taken."""
+    """Whether intake is paused, why, by whom and since when."""
 
     paused: bool
     reason: str | None = None
@@ -264,17 +272,19 @@ class PauseView(BaseModel):
 
     @classmethod
     def of(cls, pause: Pause | None) -> Self:
+        """View a pause, or that there is none."""
         if pause is None:
             return cls(paused=False)
         return cls(paused=True, reason=pause.reason, by=pause.by, since=pause.since)
 
 
 def drop_address(experiment: str, drop: str) -> str:
+    """Return the path of a receipt."""
     return f"/api/drops/{experiment}/{drop}"
 
 
 def _metrics(text: str | None) -> dict[str, float]:
-    """Read the metrics that a model version's property holds; another program may have written anything there."""
+    """Read the metrics in a model version's property, which another program may have set to anything."""
     try:
         values = json.loads(text or "{}")
     except ValueError:

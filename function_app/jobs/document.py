@@ -1,4 +1,4 @@
-"""The document of a drop's job: its job.yaml, completed by what the service is set to."""
+"""The document of a drop's job: its job.yaml, completed with the service's settings."""
 
 from collections.abc import Mapping
 from typing import Any

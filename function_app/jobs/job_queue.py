@@ -1,4 +1,4 @@
-"""Turns: which receipts are `queued` while all places are taken, and who goes on when one is free."""
+"""The job queue: which receipts are `queued` while all slots are taken, and which is next when a slot is free."""
 
 import logging
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from function_app.store.receipts import Receipts
 logger = logging.getLogger(__name__)
 
 WHAT_TO_DO = (
-    "Nothing: it begins when a job ends, the oldest drop of the experiment with the fewest jobs first. Cancel it if it "
-    "is not needed any more."
+    "Nothing: it starts when another job ends. The experiment with the fewest jobs goes first, with its oldest drop. "
+    "Cancel it if you no longer need it."
 )
 WITH_JOB = frozenset({Status.SUBMITTED, Status.STARTING, Status.RUNNING})
-"""A receipt's last attempt has a job that goes on."""
+"""The receipt's last attempt has a job that has not ended."""
 
 
 class SubmitMessage(Document):
-    """A message of `settled-drops`: submit a claimed attempt, whose turn it is or which could not be submitted."""
+    """A message of `settled-drops`: submit a claimed attempt that got its slot, or whose submission is retried."""
 
     kind: str = "submit"
     experiment: str
@@ -34,45 +34,45 @@ class SubmitMessage(Document):
 
 @frozen(kw_only=True)
 class JobQueue:
-    """Lets claimed attempts begin, or wait."""
+    """Starts claimed attempts, or queues them if there is no slot."""
 
     admission: SlotPool
     queues: Queues
     receipts: Receipts
 
     def acquire(self, receipt: Receipt) -> Receipt:
-        """Return the receipt as `submitting` where its last attempt has a place, else as `queued`."""
+        """Return the receipt as `submitting` if its last attempt has a slot, else as `queued`."""
         if receipt.status is Status.QUEUED:
             return self._go_on(receipt) if self.admission.holds(receipt) else receipt
         if receipt.status is not Status.SUBMITTING:
-            if receipt.status in FINAL and receipt.job:  # it was canceled when it was given its place
+            if receipt.status in FINAL and receipt.job:  # canceled while it was given its slot
                 self.release(receipt.job)
             return receipt
         refusal = self.admission.acquire(receipt)
         return receipt if refusal is None else self._queue(receipt, refusal)
 
     def release(self, *jobs: str) -> None:
-        """Take back the places of jobs that have ended, and give them to those whose turn it is."""
+        """Release the slots of jobs that have ended, and grant them to the next in the queue."""
         if self.admission.release(jobs):
             self.dispatch()
 
     def dequeue(self, receipt: Receipt) -> None:
-        """Forget a receipt that was queued, and is not wanted any more."""
+        """Remove a receipt from the queue that is no longer wanted."""
         self.admission.dequeue(receipt)
         if receipt.job:
             self.release(receipt.job)
 
     def dispatch(self) -> None:
-        """Give free places to those whose turn it is. Each is submitted by a message, so that hosts share the work."""
+        """Grant free slots to the next in the queue. Each is submitted by a message, so that hosts share the work."""
         for one in self.admission.grant_free(self._job_of):
             request = SubmitMessage(experiment=one.experiment, drop=one.drop)
             self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"))
 
     def reconcile(self, going: Mapping[str, Receipt]) -> None:
-        """Bring the places to what receipts say, given the open ones by their last jobs.
+        """Bring the slots in line with the receipts, given the open receipts by their last jobs.
 
-        A place whose job has ended is taken back, a job that goes on gets its place, and whoever was forgotten in the
-        queue is in it again.
+        A slot whose job has ended is released, a job that has begun and has no slot gets one, and a queued receipt
+        without a queue entry gets one.
         """
         if self.admission.limits.unlimited:
             return
@@ -95,20 +95,20 @@ class JobQueue:
         try:
             receipt = self.receipts.find(experiment, drop)
         except Unreadable:
-            return True  # nothing can be done for its job, and the others go on
+            return True  # nothing can be done for its job, and the others must not wait for it
         return receipt is None or receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
     def _goes_on(self, receipt: Receipt) -> bool:
-        """Return whether the receipt's job has begun and not ended, also by what was written since it was read."""
+        """Return whether the receipt's job has begun and not ended, according to the stored receipt too."""
         return receipt.status in WITH_JOB and self._now(receipt) in WITH_JOB
 
     def _now(self, receipt: Receipt) -> Status | None:
-        """Return the status of the receipt's last attempt as it is now, or None where it is another attempt's."""
+        """Return the stored status of the receipt, or None if its last attempt is another one by now."""
         now = self.receipts.find(receipt.experiment, receipt.drop)
         return now.status if now is not None and now.job == receipt.job else None
 
     def _queue(self, receipt: Receipt, refusal: NoSlot) -> Receipt:
-        # The mark goes first: so whoever gives a place back finds it, wherever this is killed.
+        # The queue entry comes first: whoever releases a slot finds it, even if this process is killed next.
         self.admission.enqueue(receipt)
 
         def edit(current: Receipt) -> Receipt:
@@ -124,7 +124,7 @@ class JobQueue:
         return receipt
 
     def _go_on(self, receipt: Receipt) -> Receipt:
-        """Bring a queued receipt that has its place back to where it was when it was claimed."""
+        """Return a queued receipt that has got its slot to `submitting`."""
         job = receipt.job
 
         def edit(current: Receipt) -> Receipt:
@@ -140,13 +140,13 @@ class JobQueue:
         return receipt
 
     def _job_of(self, queued: QueueEntry) -> str | None:
-        """Return the job that a mark stands for; take a mark away that stands for none."""
+        """Return the job of a queue entry; remove the entry if its receipt no longer waits."""
         try:
             receipt = self.receipts.find(queued.experiment, queued.drop)
         except Unreadable:
             receipt = None  # `reconcile` logs it in each round
         if receipt is not None and receipt.status in (Status.QUEUED, Status.SUBMITTING):
             return receipt.job
-        logger.info("%s does not wait any more.", queued.receipt)
+        logger.info("%s no longer waits for a slot.", queued.receipt)
         self.admission.remove_entry(queued)
         return None

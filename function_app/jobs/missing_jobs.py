@@ -1,7 +1,7 @@
-"""A job that its service does not know: when that is believed, and what happens when the job is seen again.
+"""Jobs that the training service does not know: when they count as deleted, and what happens if they are seen again.
 
-One answer "there is no such job" is no verdict: a service that is moved, restored or set up anew gives it for jobs that
-run. So misses are counted on the receipt, each of them only if the workspace itself answered right after it.
+A single "there is no such job" is not proof: a service that is moved, restored or set up anew says so of running jobs.
+So misses are counted on the receipt, and each counts only if the workspace itself answers right after it.
 """
 
 from datetime import timedelta
@@ -15,18 +15,18 @@ from function_app.store.receipts import Receipts
 from function_app.timing import Timing
 
 MISSES = 3
-"""How often a job has to be missed that was seen before, over `Timing.missing_job` seconds at least."""
+"""Misses after which a job that was seen before counts as deleted, over at least `Timing.missing_job` seconds."""
 MISSES_UNSEEN = 2
-"""How often, if it was never seen and is not wanted any more."""
+"""Misses after which a job that was never seen, and is no longer wanted, counts as deleted."""
 
 
 def is_missing(training: TrainingService, job: str) -> bool:
-    """Return whether there is no such job: two misses, between which the workspace answered.
+    """Return whether there is no such job: it is missed twice, and the workspace answers in between.
 
-    For a moment's decision; whoever can look again later counts misses by `MissingJobs`.
+    For decisions that cannot wait; callers that can check again later count misses with `MissingJobs`.
 
     Raises:
-        TrainingServiceError: the service could not be asked.
+        TrainingServiceError: The service did not answer.
     """
     try:
         training.get(job)
@@ -43,14 +43,14 @@ def is_missing(training: TrainingService, job: str) -> bool:
 
 @frozen(kw_only=True)
 class MissingJobs:
-    """Counts misses on receipts, and takes them back."""
+    """Counts misses on receipts, and resets the count if the job is seen again."""
 
     receipts: Receipts
     training: TrainingService
     timing: Timing
 
     def missed(self, receipt: Receipt) -> Receipt:
-        """Count a miss of the receipt's last job, unless the workspace is not there either."""
+        """Count a miss of the receipt's last job, unless the workspace does not answer either."""
         try:
             next(self.training.list(), None)
         except TrainingServiceError:
@@ -66,7 +66,7 @@ class MissingJobs:
         return self.receipts.change(receipt, edit)
 
     def is_gone(self, receipt: Receipt) -> bool:
-        """Return whether the receipt's last job was missed so often, and for so long, that it is taken for deleted."""
+        """Return whether the receipt's last job was missed often enough, and for long enough, to count as deleted."""
         attempt, now = receipt.attempt, self.receipts.clock()
         if attempt is None or attempt.missing_since is None:
             return False
@@ -77,7 +77,7 @@ class MissingJobs:
         return attempt.misses >= MISSES and waited >= timedelta(seconds=self.timing.missing_job)
 
     def found(self, receipt: Receipt, job: Job) -> Receipt:
-        """Take back what was counted of a job that is there; reopen its receipt if that took it for deleted."""
+        """Reset the misses of a job that exists; reopen its receipt if it had ended because the job seemed deleted."""
         attempt = receipt.attempt
         if attempt is None or attempt.job != job.name or not (attempt.misses or attempt.gone):
             return receipt
@@ -93,6 +93,6 @@ class MissingJobs:
         reopened = {Status.FAILED: Status.SUBMITTED, Status.NOT_REGISTERED: Status.COMPLETED}.get(receipt.status)
         if attempt.gone is None or reopened is None:
             return found
-        reason = "The training service knows its job again."
+        reason = "The training service has found its job again."
         changes = {"ended": None, "error": None, "reopened": attempt.reopened + 1}
         return found.with_status(reopened, self.receipts.clock(), reason).with_attempt(**changes)

@@ -1,4 +1,4 @@
-"""A job that gets no node: its receipt says so, once, and the job goes on waiting."""
+"""Jobs that get no node: the receipt says so, once, and the job keeps waiting."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,17 +14,17 @@ _WITHOUT_NODE = (Status.SUBMITTED, Status.STARTING)
 
 @frozen(kw_only=True)
 class NodeWaitNotifier:
-    """Tells receipts of nodes that do not come. `deadline` is in seconds; with 0 none is told."""
+    """Notes on receipts that their jobs have no node. `deadline` is in seconds; 0 turns the notes off."""
 
     receipts: Receipts
     training: TrainingService
     deadline: float
 
     def notify(self, receipt: Receipt) -> Receipt:
-        """Tell the receipt where its job has waited too long; it goes away when the job starts.
+        """Note on the receipt if its job has waited too long for a node. The note is removed when the job starts.
 
         Raises:
-            TrainingServiceUnavailable: the next round asks again.
+            TrainingServiceUnavailable: The service did not answer; the next round asks again.
         """
         since = waiting_since(receipt)
         now = self.receipts.clock()
@@ -41,7 +41,7 @@ class NodeWaitNotifier:
 
 
 def waiting_since(receipt: Receipt) -> datetime | None:
-    """Return since when the receipt's job waits for a node; None where it does not, or where the receipt says so."""
+    """Return since when the job has waited for a node; None if it does not wait, or the receipt says so already."""
     attempt = receipt.attempt
     if receipt.status not in _WITHOUT_NODE or attempt is None or attempt.without_node is not None:
         return None
@@ -54,19 +54,19 @@ def waiting_since(receipt: Receipt) -> datetime | None:
 
 
 def describe(receipt: Receipt, waited: timedelta, computes: Sequence[Compute]) -> tuple[str, str]:
-    """Return reason and what to do for a receipt whose job has waited so long for a node."""
+    """Return the reason and what to do for a receipt whose job has waited this long for a node."""
     name = str(receipt.spec.get("compute") or "").removeprefix("azureml:")
     had = f"The job has had no node for {int(waited.total_seconds() // 60)} minutes"
     compute = next((one for one in computes if one.name == name), None)
     if compute is None:
         return (
-            f"{had}: there is no compute {name!r} any more.",
-            "Create it again, or cancel the job and name another one in job.yaml: compute.",
+            f"{had}: the compute {name!r} no longer exists.",
+            "Create it again, or cancel the job and set another `compute` in job.yaml.",
         )
-    error = f" It says: {compute.error}" if compute.error else ""
-    nodes = f"{compute.nodes} of at most {compute.max_nodes} nodes run"
+    error = f" It reports: {compute.error}" if compute.error else ""
+    nodes = f"{compute.nodes} of at most {compute.max_nodes} nodes are running"
     what_to_do = (
-        "It goes on waiting. See whether other jobs have the nodes, whether the compute may have one at all, and what "
-        "quota there is for its size; or cancel the job."
+        "The job keeps waiting. Check whether other jobs use the nodes, whether the compute's maximum is above 0, and "
+        "whether the quota for its VM size is used up. Or cancel the job."
     )
     return f"{had}: the compute {name} is {compute.state}, and {nodes}.{error}", what_to_do

@@ -1,48 +1,39 @@
-"""Waiting for a training service that does not answer: how long between two looks, and for how long in all."""
+"""Outages of the training service: which drops wait for it, how often it is asked again, and until when."""
 
 from datetime import datetime, timedelta
 
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import Receipt, Status
+from function_app.domain.receipt import Receipt, Status, WaitingFor
 from function_app.errors import AppNotAllowed, TrainingServiceUnavailable
 from function_app.timing import Timing
 
-REASON = "training service"
-"""What such a drop waits for, on its receipt."""
-
 
 def needs_polling(receipt: Receipt) -> bool:
-    """Return whether a receipt waits for something that no event tells of, so that each round of `reconcile` looks."""
-    reason = receipt.reason or ""
-    return receipt.status is Status.WAITING and (reason == REASON or is_compute(reason))
+    """Return whether a receipt waits for something that no event reports: each round of `reconcile` checks it."""
+    return receipt.waits_for in (WaitingFor.COMPUTE, WaitingFor.TRAINING_SERVICE)
 
 
 def waits_for_event(receipt: Receipt) -> bool:
-    """Return whether a receipt waits for something that an event tells of, so that nothing is to be done about it."""
+    """Return whether a receipt waits for something that an event reports: `reconcile` need not check it."""
     return receipt.status is Status.WAITING and not needs_polling(receipt) and not receipt.outbox
 
 
-def is_compute(what: str) -> bool:
-    """Return whether what a drop waits for is a compute that does not exist."""
-    return what.startswith("compute ")
-
-
 def outage_reason(error: TrainingServiceUnavailable, timing: Timing) -> str:
-    """Return the reason of a drop that waited for longer than the deadline."""
+    """Return the reason on the receipt of a drop that waited past the deadline."""
     return f"The training service was not available for {timing.outage_deadline / 3600:g} hours: {error}"
 
 
 def plan(
     drop: Drop, receipt: Receipt | None, now: datetime, error: TrainingServiceUnavailable, timing: Timing
 ) -> Plan | None:
-    """Return what to write on a drop's receipt while the service does not answer, or None where that says enough.
+    """Return what to write on a drop's receipt while the service does not answer, or None to leave it as it is.
 
-    Only a drop that nothing has been said about yet is told: whatever else a receipt says stays true meanwhile.
+    Only new drops and those that already wait for the service get a plan: what other receipts say stays true.
     """
     since = now
     if receipt is not None:
-        if receipt.status is not Status.WAITING or receipt.reason != REASON:
+        if receipt.waits_for is not WaitingFor.TRAINING_SERVICE:
             return None
         since = receipt.history[-1].at
     until = since + timedelta(seconds=timing.outage_deadline)
@@ -53,9 +44,11 @@ def plan(
             what_to_do="Drop it again when the service is back.",
         )
     first = f"{error} Then" if isinstance(error, AppNotAllowed) else "Nothing:"
+    minutes = f"{timing.max_outage_check / 60:g}"
     return WaitingPlan(
         drop=drop,
-        what=REASON,
-        what_to_do=f"{first} the service is asked again, every {timing.max_outage_check / 60:g} minutes at least, "
-        f"until {until:%Y-%m-%d %H:%M} UTC. /api/health tells whether it answers.",
+        what="training service",
+        waiting_for=WaitingFor.TRAINING_SERVICE,
+        what_to_do=f"{first} Kedja asks the service again at least every {minutes} minutes "
+        f"until {until:%Y-%m-%d %H:%M} UTC. /api/health shows whether the service answers.",
     )

@@ -1,8 +1,8 @@
-"""Preemption: whether a job ended because of itself, or because its node or its process was taken from under it.
+"""Preemption: whether a job failed by itself, or because it lost its node or its process was killed from outside.
 
 Azure ML cancels a job whose low-priority node is taken away
 (https://learn.microsoft.com/azure/machine-learning/how-to-manage-optimize-cost#use-low-priority-vms); a process that is
-killed leaves no result, or says that SIGKILL ended it.
+killed leaves no result, or a result that names SIGKILL.
 """
 
 import re
@@ -19,10 +19,10 @@ _SPOT = "spot"
 
 
 def killed_reason(job: Job, result: JobResult | None, spec: Mapping[str, Any]) -> str | None:
-    """Return why a failed job is to go on in another attempt, or None where it failed by itself.
+    """Return why a failed job is to be resumed in another attempt, or None if it failed by itself.
 
-    A sweep is not resubmitted: it lives longer than each of its trials. Nor is a job that never began, that used up its
-    time, or whose command ended with an exit code of its own.
+    Not resumed are sweeps (they outlive each of their trials), and jobs that never began, used up their time, or whose
+    command ended with an exit code of its own.
     """
     may_go_on = job.status is JobStatus.FAILED and job.started is not None and spec.get("type") != "sweep"
     if not may_go_on or _used_its_time(job, spec):
@@ -31,24 +31,24 @@ def killed_reason(job: Job, result: JobResult | None, spec: Mapping[str, Any]) -
         code = _EXIT_CODE.search(job.error or "")
         if code is not None and int(code[1]) != _KILLED:
             return None
-        # "Completed" is the last word of a job that was killed between it and its end.
+        # A job that was killed after it wrote its result, and before it ended, has left "completed".
         left = "left no result" if result is None else "had only just completed"
         return f"the job was killed and {left} ({job.error or job.detail})"
     if result.result != "failed" or result.signal != "SIGKILL" or result.out_of_memory:
         return None
-    # mpirun kills every rank where one has failed, and `launch` says which one that was.
-    if result.reason is not None and result.reason.startswith("rank "):
+    # When one rank fails, mpirun kills all the others; `launch` reports which one failed.
+    if result.failed_rank is not None:
         return None
     return "the script's process was killed by SIGKILL from outside"
 
 
 def lost_node_reason(job: Job, receipt: Receipt, training: TrainingService) -> str | None:
-    """Return why a job that was canceled is to go on, though nobody asked Kedja to cancel it, or None.
+    """Return why a job that was canceled without Kedja is to be resumed, or None if it is not.
 
-    On nodes that may be taken away, whoever cancels a job in the service itself cannot be told from the service.
+    On low-priority nodes, a cancellation by a person in the service itself looks the same as one by the service.
 
     Raises:
-        TrainingServiceUnavailable: ask again.
+        TrainingServiceUnavailable: The service did not answer.
     """
     if job.status is not JobStatus.CANCELED or job.started is None or receipt.spec.get("type") == "sweep":
         return None
@@ -63,12 +63,12 @@ def lost_node_reason(job: Job, receipt: Receipt, training: TrainingService) -> s
 
 
 def _took_too_long(job: Job, spec: Mapping[str, Any]) -> bool:
-    """Return whether the job was canceled by its own limit of time."""
+    """Return whether the job was canceled by its own time limit."""
     return "timeout" in (job.error or "").lower() or _used_its_time(job, spec)
 
 
 def _used_its_time(job: Job, spec: Mapping[str, Any]) -> bool:
-    """Return whether the job went on for as long as it may (`limits.timeout`, in seconds)."""
+    """Return whether the job ran for its whole time limit (`limits.timeout`, in seconds)."""
     limit = (spec.get("limits") or {}).get("timeout")
     if limit is None or job.started is None or job.ended is None:
         return False

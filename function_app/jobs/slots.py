@@ -1,10 +1,10 @@
-"""Admission: how many jobs go on at once, of one experiment and in all, and whose turn is next.
+"""Slots: how many jobs run at once, per experiment and in total, and which waiting drop is next.
 
-`receipts/.running.json` holds the jobs that have a place. It is written on the condition that nobody else wrote it, so
-two hosts never give the same place away. Who finds no place leaves a mark, `.queued/<order>/<experiment>/<drop>`, and
-then looks again; who gives a place back looks for marks after that: one of the two sees the other. `has_queue` in the
-blob says that there are marks, so that where nobody waits a job costs one read and one write when it begins, and the
-same when it ends, and so that nobody overtakes those who wait.
+`receipts/.running.json` holds the jobs that have a slot. It is written only if it is unchanged since it was read, so
+two hosts never grant the same slot. A drop without a slot gets a queue entry, `.queued/<order>/<experiment>/<drop>`,
+and then checks again; a job that releases its slot checks for entries afterwards: one of the two sees the other.
+`has_queue` in the blob says that there are entries: so a job costs one read and one write at its start and at its end
+while the queue is empty, and no drop overtakes those that wait.
 """
 
 import logging
@@ -27,24 +27,25 @@ logger = logging.getLogger(__name__)
 RUNNING_BLOB = ".running.json"
 QUEUED = ".queued/"
 TRIES = 8
-"""How often a write that lost its race is tried again: each loss means that another job got its place."""
+"""Tries of a write that others got ahead of: each lost race means that another job got or released its slot."""
 _PAGE = 5000
 
 
 class SlotTable(Document):
-    """`.running.json`. `jobs` are those that have a place, each with the name of its receipt."""
+    """`.running.json`. `jobs` are those that have a slot, each with the name of its receipt."""
 
     version: int = 1
     has_queue: bool = False
     jobs: Mapping[str, str] = {}
 
     def with_(self, jobs: Mapping[str, str], *, has_queue: bool) -> "SlotTable":
+        """Return a table with these jobs."""
         return SlotTable(jobs=dict(jobs), has_queue=has_queue)
 
 
 @frozen(kw_only=True, order=True)
 class QueueEntry:
-    """A drop that waits for a place. `order` is its attempt's sequence: the lowest is the oldest."""
+    """A drop that waits for a slot. `order` is its attempt's sequence: the lowest is the oldest."""
 
     order: int
     experiment: str
@@ -52,41 +53,46 @@ class QueueEntry:
 
     @classmethod
     def of(cls, receipt: Receipt) -> "QueueEntry":
+        """Return the entry of a receipt's last attempt."""
         attempt = receipt.attempt
         order = attempt.sequence if attempt else receipt.sequence
         return cls(order=order, experiment=receipt.experiment, drop=receipt.drop)
 
     @property
     def receipt(self) -> str:
+        """The receipt's name, `<experiment>/<drop>`."""
         return f"{self.experiment}/{self.drop}"
 
     @property
     def blob(self) -> str:
+        """The name of the entry's blob."""
         return f"{QUEUED}{self.order:011d}/{self.receipt}"
 
 
 @frozen(kw_only=True)
 class Limits:
-    """How many jobs may go on at once; 0 is as many as there are."""
+    """How many jobs may run at once; 0 is no limit."""
 
     per_experiment: int
     in_all: int
 
     @property
     def unlimited(self) -> bool:
+        """Whether there is no limit at all."""
         return not (self.per_experiment or self.in_all)
 
     def refusal(self, experiment: str, receipts: Collection[str]) -> str | None:
-        """Return why a job of the experiment has no place beside the jobs of these receipts, or None where it has."""
+        """Return why the experiment gets no slot beside the jobs of these receipts, or None if it gets one."""
         if self.in_all and len(receipts) >= self.in_all:
-            return f"{len(receipts)} jobs go on, and {self.in_all} may (KEDJA_MAX_JOBS)."
+            return f"Active jobs: {len(receipts)} of at most {self.in_all} (KEDJA_MAX_JOBS)."
         count = sum(name.partition("/")[0] == experiment for name in receipts)
         if self.per_experiment and count >= self.per_experiment:
-            return f"{count} jobs of {experiment} go on, and {self.per_experiment} may (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
+            limit = f"{count} of at most {self.per_experiment}"
+            return f"Active jobs of {experiment}: {limit} (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
         return None
 
     def chosen(self, receipts: Iterable[str], queued: Iterable[QueueEntry]) -> list[QueueEntry]:
-        """Return whose turn it is: an experiment with fewer jobs goes first, and in an experiment the oldest drop."""
+        """Return the entries that get a slot: the experiment with the fewest jobs first, and its oldest drop first."""
         taken = list(receipts)
         counts = Counter(name.partition("/")[0] for name in taken)
         lines: dict[str, deque[QueueEntry]] = {}
@@ -109,7 +115,7 @@ class Limits:
 
 @frozen(kw_only=True)
 class NoSlot:
-    """There is no place now. `may_be_free` says that there may be one for whoever is the first in the queue."""
+    """There is no slot now. `may_be_free`: there may be one for the first in the queue."""
 
     reason: str
     may_be_free: bool = False
@@ -117,14 +123,14 @@ class NoSlot:
 
 @frozen(kw_only=True)
 class SlotPool:
-    """Gives places to jobs and takes them back. Every step may be repeated."""
+    """Grants slots to jobs and releases them. Every step may be repeated."""
 
     blobs: Blobs
     limits: Limits
     sleep: Callable[[float], None] = time.sleep
 
     def acquire(self, receipt: Receipt) -> NoSlot | None:
-        """Take a place for the receipt's last attempt, which may have it already; return why there is none."""
+        """Take a slot for the receipt's last attempt, unless it has one already; return why there is none."""
         if self.limits.unlimited or receipt.job is None:
             return None
         refusal: NoSlot | None = None
@@ -136,7 +142,7 @@ class SlotPool:
                 return running
             reason = self.limits.refusal(receipt.experiment, running.jobs.values())
             if reason is None and running.has_queue:
-                reason = "Other drops waited before it."
+                reason = "Other drops are ahead of it in the queue."
                 refusal = NoSlot(reason=reason, may_be_free=True)
                 return running
             if reason is not None:
@@ -145,29 +151,29 @@ class SlotPool:
             return running.with_({**running.jobs, str(receipt.job): receipt.name}, has_queue=False)
 
         if self._change(edit, receipt.name) is None:
-            return NoSlot(reason="Many jobs begin at this moment.", may_be_free=True)
+            return NoSlot(reason="Many jobs are starting at this moment.", may_be_free=True)
         return refusal
 
     def holds(self, receipt: Receipt) -> bool:
-        """Return whether the receipt's last attempt has a place, or needs none."""
+        """Return whether the receipt's last attempt has a slot, or needs none."""
         return self.limits.unlimited or receipt.job in self._read()[0].jobs
 
     def enqueue(self, receipt: Receipt) -> None:
-        """Note that the receipt waits for a place."""
+        """Write the receipt's queue entry."""
         self.blobs.replace(naming.RECEIPTS, QueueEntry.of(receipt).blob, b"")
 
     def dequeue(self, receipt: Receipt) -> None:
-        """Note that the receipt does not wait any more."""
+        """Remove the receipt's queue entry."""
         self.remove_entry(QueueEntry.of(receipt))
 
     def remove_entry(self, queued: QueueEntry) -> None:
-        """Take a mark away."""
+        """Remove a queue entry."""
         self.blobs.delete(naming.RECEIPTS, queued.blob)
 
     def flag_queue(self, receipt: Receipt) -> bool:
-        """Say that there are marks, after one was left; return whether a place is free for some of them.
+        """Set `has_queue` after an entry was written; return whether the receipt's experiment could have a slot.
 
-        Whoever gives a place back after this sees it, and looks for marks; what came free before is seen here.
+        Whoever releases a slot after this sees the flag and checks for entries; a slot released before is seen here.
         """
         changed = self._change(
             lambda running: running if running.has_queue else running.with_(running.jobs, has_queue=True),
@@ -176,7 +182,7 @@ class SlotPool:
         return changed is None or self.limits.refusal(receipt.experiment, changed.jobs.values()) is None
 
     def release(self, jobs: Collection[str]) -> bool:
-        """Take back the places of jobs that have ended; return whether someone waits for one."""
+        """Release the slots of jobs that have ended; return whether any drop waits for a slot."""
         if self.limits.unlimited:
             return False
 
@@ -186,11 +192,11 @@ class SlotPool:
 
         changed = self._change(edit, "/".join(sorted(jobs)))
         if changed is None:
-            logger.warning("The places of %s could not be given back; reconcile does.", sorted(jobs))
+            logger.warning("The slots of %s could not be released; reconcile will release them.", sorted(jobs))
         return changed is not None and changed.has_queue
 
     def adopt(self, receipts: Mapping[str, str]) -> None:
-        """Note jobs that go on without a place: they began while there were no limits."""
+        """Give slots to jobs that run without one, as they began while there were no limits."""
         self._change(
             lambda running: (
                 running.with_({**receipts, **running.jobs}, has_queue=running.has_queue)
@@ -201,11 +207,11 @@ class SlotPool:
         )
 
     def running(self) -> Mapping[str, str]:
-        """Return the jobs that have a place, each with the name of its receipt."""
+        """Return the jobs that have a slot, each with the name of its receipt."""
         return {} if self.limits.unlimited else self._read()[0].jobs
 
     def queued(self) -> list[QueueEntry]:
-        """Return the marks, oldest first."""
+        """Return the queue entries, oldest first."""
         found = []
         for page in iter_pages(self.blobs, naming.RECEIPTS, QUEUED, size=_PAGE):
             for item in page:
@@ -214,10 +220,9 @@ class SlotPool:
         return found
 
     def grant_free(self, job_of: Callable[[QueueEntry], str | None]) -> list[QueueEntry]:
-        """Give free places to those whose turn it is, in one write; return them.
+        """Grant free slots to the next in the queue, in one write; return their entries.
 
-        `job_of` names the job that a mark waits to begin, or takes the mark away and returns None where it waits no
-        more.
+        `job_of` returns the job of an entry, or removes the entry and returns None if it no longer waits.
         """
         for number in range(TRIES):
             running, etag = self._read()
@@ -236,17 +241,17 @@ class SlotPool:
                 return []
             if self._write(following, etag) is not None:
                 if not following.has_queue and any(one not in queued for one in self.queued()):
-                    # Whoever left a mark meanwhile has seen that there was a queue, and there is none any more.
+                    # An entry was written meanwhile, by a host that saw `has_queue` set: this write has cleared it.
                     self._change(lambda now: now.with_(now.jobs, has_queue=True), "queue")
                     if not chosen:
                         continue
                 return list(chosen.values())
             self._pause(number, "next")
-        logger.warning("Nobody could be given a free place, as others took them; the next job that ends tries again.")
+        logger.warning("No free slot could be granted: other hosts wrote first. The next job that ends tries again.")
         return []
 
     def _change(self, edit: Callable[[SlotTable], SlotTable], of: str) -> SlotTable | None:
-        """Apply an edit; return what is there then, or None where others were faster each time."""
+        """Apply an edit; return the table afterwards, or None if others wrote first each time."""
         for number in range(TRIES):
             running, etag = self._read()
             changed = edit(running)
@@ -263,8 +268,8 @@ class SlotPool:
         try:
             return SlotTable.from_bytes(blob.data), blob.etag
         except ValidationError:
-            # Whoever has a place gets it back in the next round of reconcile.
-            logger.exception("%s/%s cannot be read, and is written anew.", naming.RECEIPTS, RUNNING_BLOB)
+            # The next round of `reconcile` gives running jobs their slots back.
+            logger.exception("%s/%s cannot be read; it is written anew.", naming.RECEIPTS, RUNNING_BLOB)
             return SlotTable(has_queue=True), blob.etag
 
     def _write(self, running: SlotTable, etag: str | None) -> SlotTable | None:

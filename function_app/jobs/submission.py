@@ -1,4 +1,4 @@
-"""Submission: one job for a claimed attempt, however often and by however many hosts it is asked for."""
+"""Submission: exactly one job for a claimed attempt, however many requests and hosts submit it."""
 
 import logging
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from function_app.timing import Timing
 logger = logging.getLogger(__name__)
 
 _UNWANTED = frozenset({Status.CANCELING, Status.CANCELED, Status.SUPERSEDED, Status.FAILED, Status.REJECTED})
-"""A job that comes to be after its receipt says this is canceled at once."""
+"""A job that is created after its receipt has one of these is canceled at once."""
 
 
 @frozen(kw_only=True)
@@ -54,11 +54,10 @@ class Submitter:
     timing: Timing
 
     def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
-        """Submit the receipt's last attempt and write down what came of it.
+        """Submit the receipt's last attempt, and write the outcome on the receipt.
 
-        The job's name is the attempt's, so that a repeat finds the job that is there. Where as many jobs go on as may,
-        the receipt is `queued`. Where the service is not available, `again` has it tried again soon; without it the
-        caller comes back.
+        The job's name is the attempt's, so a repeat finds the existing job. At the concurrency limit, the receipt
+        becomes `queued`. If the service is not available, a message retries soon; with `again=False` the caller does.
         """
         if receipt.status is Status.SUBMITTING:
             self.receipts.set_open_mark(receipt.experiment, receipt.drop)
@@ -77,7 +76,7 @@ class Submitter:
         except NotApproved as error:
             reason, what_to_do = error.reason, "Have it approved (POST /api/approvals), then drop the files again."
         except (JobRefused, JobConflict) as error:
-            reason, what_to_do = str(error), "Fix what the training service names, and drop it again."
+            reason, what_to_do = str(error), "Fix what the training service reports, and drop the files again."
         else:
             return self._submitted(receipt, document, job)
         receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, reason, what_to_do))
@@ -93,24 +92,24 @@ class Submitter:
         return self.receipts.publish_outbox(receipt)
 
     def cancel(self, job: str, receipt: Receipt) -> None:
-        """Ask for a job of the receipt to be canceled; where it cannot be asked now, `reconcile` asks again."""
+        """Ask the service to cancel a job of the receipt. If it does not answer, `reconcile` asks again."""
         try:
             self.training.cancel(job)
         except (JobNotFound, TrainingServiceUnavailable) as error:
             logger.info("%s of %s is not canceled yet: %s", job, receipt.name, error)
 
     def _check_approval(self, receipt: Receipt, attempt: Attempt) -> None:
-        """Raise NotApproved where the code may not run (any more), and was not submitted before."""
+        """Raise NotApproved if the code is not, or no longer, approved and was not submitted before."""
         if not self.approvals.required or receipt.preemptions:
             return
         try:
             self.approvals.check(receipt, self.snapshots.spec(receipt.experiment, receipt.drop))
         except NotApproved:
-            if is_missing(self.training, attempt.job):  # else only the answer to its submission was lost
+            if is_missing(self.training, attempt.job):  # else only the response to its submission was lost
                 raise
 
     def _submit_idempotently(self, receipt: Receipt, attempt: Attempt, document: Mapping[str, Any]) -> Job:
-        """Submit the job. What the service refuses is looked for before that is believed."""
+        """Submit the job. If the service refuses it, check whether the job exists all the same."""
         request = JobRequest(name=attempt.job, document=document)
         try:
             return self.training.submit(request)
@@ -121,13 +120,13 @@ class Submitter:
                 job = self.training.get(attempt.job)
             except JobNotFound as error:
                 raise TrainingServiceUnavailable(f"{refusal} Then: {error}") from error
-            # The same attempt, written by another release of Kedja, is still this attempt.
+            # It is the same attempt even if another release of Kedja wrote its document.
             if job.tags.get(RECEIPT_TAG) != receipt.name:
                 raise
             return job
 
     def redacted_document(self, plan: ReadyPlan, spec: JobSpec, drop_id: str) -> dict[str, Any]:
-        """Return the document of the job that a drop is ready for, as its receipt may show it."""
+        """Return the job document of a drop that is ready, as its receipt may show it."""
         document = document_of(
             spec,
             experiment=plan.drop.experiment,
@@ -168,7 +167,7 @@ class Submitter:
             def give_up(current: Receipt) -> Receipt:
                 if current.status is not Status.SUBMITTING or current.job != attempt.job:
                     return current
-                failed = current.with_status(Status.FAILED, now, reason, "Retry when the service is back.")
+                failed = current.with_status(Status.FAILED, now, reason, "Retry it when the service is back.")
                 return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
 
             receipt = self.receipts.change(receipt, give_up)
@@ -179,7 +178,7 @@ class Submitter:
         return self._again(receipt, attempt, error, tries, retry_after=error.retry_after)
 
     def _unreadable(self, receipt: Receipt, attempt: Attempt, error: UnreadableSnapshot, tries: int | None) -> Receipt:
-        """Try again to read the snapshot that the job is to be made of; fail where it could not be read for long."""
+        """Retry to read the job's snapshot; fail the receipt after `unreadable_snapshot` seconds."""
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
@@ -189,7 +188,7 @@ class Submitter:
             since = last.unreadable_since or now
             if now - since < timedelta(seconds=self.timing.unreadable_snapshot):
                 return current.with_attempt(unreadable_since=since)
-            reason = f"The job cannot be made: {error}"
+            reason = f"The job cannot be created: {error}"
             failed = current.with_status(Status.FAILED, now, reason, "Drop the files again.")
             return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
 
@@ -212,7 +211,7 @@ class Submitter:
         delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=retry_after)
         again = SubmitMessage(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(naming.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
-        logger.warning("%s is submitted again in %.0f s: %s", attempt.job, delay, error)
+        logger.warning("%s will be submitted again in %.0f s: %s", attempt.job, delay, error)
         return receipt
 
     def _release_slot(self, receipt: Receipt, attempt: Attempt) -> Receipt:
@@ -222,30 +221,30 @@ class Submitter:
 
 
 def _not_allowed(receipt: Receipt, attempt: Attempt, now: datetime, what_to_do: str) -> Receipt:
-    """Return the receipt with what somebody has to do before its job can be submitted, said once."""
+    """Return the receipt with a note, written once, of what has to be done before its job can be submitted."""
     if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
         return receipt
     return receipt.with_status(
-        Status.SUBMITTING, now, "The training service does not let the app submit it.", what_to_do
+        Status.SUBMITTING, now, "The training service does not allow the app to submit the job.", what_to_do
     )
 
 
 def redact_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a job document as a receipt may show it: values of environment variables may be secrets."""
+    """Return a job document as a receipt may show it: without values of environment variables, which may be secret."""
     shown = dict(document)
     if variables := document.get("environment_variables"):
         shown["environment_variables"] = dict.fromkeys(variables, "…")
-    if trial := document.get("trial"):  # a sweep has them there
+    if trial := document.get("trial"):  # where a sweep has them
         shown["trial"] = redact_secrets(trial)
     return shown
 
 
 def mark_submitted(receipt: Receipt, job: Job, now: datetime) -> Receipt:
-    """Return the receipt of a submission that is known to have made its job.
+    """Return the receipt as `submitted`, once its job is known to exist.
 
-    Whoever sees the job first writes this: the submitter, or an event that was faster.
+    Whoever sees the job first writes this: the submitter, or the handler of an earlier event.
     """
-    # Queued: by a host that saw no place while another one took it.
+    # Queued: by a host that saw no slot while another host took one.
     if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:
         return receipt
     facts = {"links": dict(job.links), "status": job.detail, "unreadable_since": None}

@@ -1,4 +1,4 @@
-"""Supersession: a newer drop of an experiment takes the place of an older one whose job has not started."""
+"""Supersession: a newer drop of an experiment replaces an older one whose job has not started."""
 
 import logging
 
@@ -16,17 +16,17 @@ logger = logging.getLogger(__name__)
 
 @frozen(kw_only=True)
 class Supersession:
-    """Moves an experiment on to its newest drop."""
+    """Makes the newest drop an experiment's latest."""
 
     receipts: Receipts
     training: TrainingService
     turns: JobQueue
 
     def promote_to_latest(self, receipt: Receipt, *, supersede: bool) -> Receipt:
-        """Make the receipt its experiment's latest, and take the place of older ones that have not started.
+        """Make the receipt its experiment's latest, and supersede older ones that have not started.
 
-        The latest before it is told what followed. Where a newer drop was faster, it is this one that is superseded.
-        Every step may be repeated. Return the receipt as it is then.
+        The previous latest receipt records which drop followed it. If a newer drop came first, this one is superseded.
+        Every step may be repeated. Return the receipt as it is afterwards.
         """
         latest = self.receipts.latest(receipt.experiment)
         if latest is None or not latest.covers(receipt):
@@ -46,15 +46,15 @@ class Supersession:
         return receipt
 
     def _overtaken(self, receipt: Receipt, newer: Receipt, *, supersede: bool) -> Receipt:
-        """Return the receipt of a drop that was not its experiment's latest in time."""
+        """Handle a drop that is not its experiment's latest, because a newer one came first; return its receipt."""
         gives_way = supersede and receipt.status is Status.SUBMITTING
         if gives_way and newer.attempts and _is_of_newer_files(newer, receipt):
             return self._supersede(receipt, newer)
-        # Nobody else tells it: what the latest follows is the one that was the latest before.
+        # No other call records this: the latest receipt follows the one that was the latest before it.
         return receipt if receipt.followed_by else self._set_followed_by(receipt, newer)
 
     def _set_followed_by(self, older: Receipt, newer: Receipt) -> Receipt:
-        """Tell an older drop what followed; one that still waited is over."""
+        """Record on an older receipt which drop followed it; supersede it if it was still waiting."""
         if older.order > newer.order:
             return older
 
@@ -63,18 +63,18 @@ class Supersession:
             if current.status is not Status.WAITING or not _is_of_newer_files(newer, current):
                 return followed
             return followed.with_status(
-                Status.SUPERSEDED, self.receipts.clock(), f"The drop {newer.drop[:16]} took its place."
+                Status.SUPERSEDED, self.receipts.clock(), f"The newer drop {newer.drop[:16]} replaced it."
             ).with_(superseded_by=newer.drop)
 
         older = self.receipts.change(older, edit)
         if older.status is Status.SUPERSEDED:
-            self.receipts.write_index(older)  # a call that was killed may have written the receipt and not its index
+            self.receipts.write_index(older)  # a killed call may have written the receipt without its index
         return older
 
     def _supersede(self, older: Receipt, newer: Receipt) -> Receipt:
-        """Take the place of a drop whose job has not started.
+        """Supersede a drop whose job has not started.
 
-        A job that starts in between is left alone: it is a model sooner.
+        A job that starts meanwhile continues: it yields a model sooner.
         """
 
         def edit(current: Receipt) -> Receipt:
@@ -84,7 +84,7 @@ class Supersession:
             if current.status in (Status.WAITING, Status.QUEUED):
                 status = Status.SUPERSEDED
             now = self.receipts.clock()
-            reason = f"The drop {newer.drop[:16]} took its place before its job had started."
+            reason = f"The newer drop {newer.drop[:16]} replaced it before its job started."
             moved = current.with_status(status, now, reason).with_(superseded_by=newer.drop, followed_by=newer.drop)
             if current.status is not Status.QUEUED:
                 return moved
@@ -96,7 +96,7 @@ class Supersession:
             try:
                 self.training.cancel(older.job)
             except (JobNotFound, TrainingServiceUnavailable) as error:
-                # The submission that is under way, or `reconcile`, finds the receipt canceling and cancels the job.
+                # The submission in progress, or `reconcile`, finds the receipt `canceling` and cancels the job.
                 logger.info("%s is not canceled yet: %s", older.job, error)
         if older.status is Status.SUPERSEDED and older.job:
             self.turns.dequeue(older)
@@ -110,13 +110,13 @@ class Supersession:
         try:
             return self.training.get(attempt.job).status not in (JobStatus.STARTING, JobStatus.CANCELING)
         except JobNotFound:
-            # One that was seen before may run: `reconcile` finds out whether it is gone.
+            # A job that was seen before may be running: `reconcile` finds out whether it is gone.
             return attempt.status is not None
 
 
 def _is_of_newer_files(newer: Receipt, older: Receipt) -> bool:
-    """Return whether the newest file of the one is no older than that of the other.
+    """Return whether the newer drop's newest file is at least as new as that of the older drop.
 
-    Somebody who retries an older drop wants its job, and not that what was dropped since is never trained on.
+    A retry of an older drop is not to cancel the training of files that were dropped since.
     """
     return newer.newest_upload >= older.newest_upload

@@ -1,6 +1,6 @@
-"""Completion: look at a job again, and bring its receipt to where the job is.
+"""Tracking: read a job's state, and bring its receipt up to date.
 
-Any event about a run says no more than "look": events come late, twice, and in any order.
+An event about a run only says that the job is worth reading again: events come late, twice, and in any order.
 """
 
 import logging
@@ -36,7 +36,7 @@ LOG_TAIL_BYTES = 64 * 1024
 
 
 class SyncJobMessage(Document):
-    """A message of `run-events`: look at a job again. `since` is when looking began."""
+    """A message of `run-events`: sync a job again. `since` is when its first sync failed."""
 
     kind: str = "look"
     job: str
@@ -60,9 +60,9 @@ class JobTracker:
     timing: Timing
 
     def sync(self, name: str, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
-        """Bring the receipt of a job up to date; return None where the job is none of Kedja's.
+        """Bring the receipt of a job up to date; return None if the job is not Kedja's.
 
-        Where something is not there yet, `again` has it looked at again soon; without it the caller comes back.
+        If something is not ready yet, a message syncs it again soon; with `again=False` the caller does.
         """
         since = since or self.receipts.clock()
         try:
@@ -76,7 +76,7 @@ class JobTracker:
         return self.apply(job, tries=tries, since=since, again=again)
 
     def apply(self, job: Job, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
-        """Bring the receipt of a job to where the job is, which was just read. As `look` otherwise."""
+        """Bring the receipt up to date with a job that was just read; otherwise as `sync`."""
         since = since or self.receipts.clock()
         receipt = self._receipt_of(job)
         if receipt is None:
@@ -95,9 +95,9 @@ class JobTracker:
         return receipt
 
     def _receipt_of(self, job: Job) -> Receipt | None:
-        """Return the job's receipt: the one of its tag if that has an attempt of this name, else that of its name.
+        """Return the receipt that the job's tag names if that has this job as an attempt, else the one by its name.
 
-        Anybody may change the tags of a job; its name stays what the claim made of the drop.
+        Anybody may change the tags of a job; its name is derived from the drop and never changes.
         """
         if tag := _RECEIPT.fullmatch(job.tags.get(RECEIPT_TAG, "")):
             receipt = self.receipts.find(tag["experiment"], tag["drop"])
@@ -112,7 +112,7 @@ class JobTracker:
     def _later(self, job: str, tries: int, since: datetime, delay: float) -> None:
         deadline = timedelta(seconds=self.timing.look_deadline)
         if self.receipts.clock() - since > deadline:
-            logger.error("%s could not be followed for %s; reconcile goes on with it.", job, deadline)
+            logger.error("%s could not be synced for %s; reconcile takes over.", job, deadline)
             return
         request = SyncJobMessage(job=job, tries=tries + 1, since=since)
         self.queues.send(naming.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
@@ -132,7 +132,7 @@ class JobTracker:
         return self.receipts.publish_outbox(receipt)
 
     def _ended(self, receipt: Receipt, job: Job) -> Receipt:
-        """Write down how a job has ended, and have what follows begin."""
+        """Write down how a job has ended, and start the next step: another attempt or the registration."""
         if job.status is JobStatus.FAILED:
             receipt = self._failed(receipt, job)
         elif job.status is JobStatus.CANCELED:
@@ -146,7 +146,7 @@ class JobTracker:
         return self.registrar.register(receipt, job) if receipt.status is Status.COMPLETED else receipt
 
     def _end(self, receipt: Receipt, job: Job) -> Receipt:
-        """See to it that a job ends for which nobody waits any more: the receipt's word stands, whatever it does."""
+        """Cancel a job that is no longer wanted. The receipt's status stands, whatever the job does."""
         if not job.status.is_final:
             self.submitter.cancel(job.name, receipt)
             return receipt
@@ -154,11 +154,11 @@ class JobTracker:
             receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
         self.turns.release(job.name)
         if receipt.status is Status.SUBMITTING and job.name in [attempt.job for attempt in receipt.attempts[-2:-1]]:
-            return self.submitter.submit(receipt)  # whoever claimed the next attempt was killed before it did
+            return self.submitter.submit(receipt)  # a call claimed the next attempt, and was killed before this
         return self.receipts.publish_outbox(receipt)
 
     def fail_missing_job(self, receipt: Receipt) -> Receipt:
-        """End a receipt whose job does not exist: its submission was lost before it was made, or it was deleted."""
+        """End a receipt whose job does not exist: its submission was lost, or the job was deleted."""
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
@@ -168,7 +168,7 @@ class JobTracker:
                 status = Status.SUPERSEDED if current.superseded_by else Status.CANCELED
                 canceled = current.with_status(status, now, current.reason).with_attempt(ended=now, gone=now)
                 return canceled.with_event(EventType.JOB_CANCELED, now, superseded_by=current.superseded_by)
-            reason = f"The training service knows no job {current.job} any more."
+            reason = f"The training service no longer knows the job {current.job}."
             failed = current.with_status(Status.FAILED, now, reason, "Retry it.")
             failed = failed.with_attempt(ended=now, error=reason, gone=now)
             return failed.with_event(EventType.JOB_FAILED, now)
@@ -185,8 +185,8 @@ class JobTracker:
         told = receipt.attempt.without_node if receipt.attempt else None
         facts = {"status": job.detail, "started": job.started, "links": dict(job.links)}
         if status is receipt.status and told:
-            return receipt.with_attempt(**facts)  # what it was told of the missing node stands until there is one
-        reason = f"The training service says: {job.detail}." if status is Status.STARTING else None
+            return receipt.with_attempt(**facts)  # the note about the missing node stays until the job has one
+        reason = f"The training service reports: {job.detail}." if status is Status.STARTING else None
         return receipt.with_status(status, self.receipts.clock(), reason).with_attempt(**facts, without_node=None)
 
     def _completed(self, receipt: Receipt, job: Job) -> Receipt:
@@ -196,28 +196,28 @@ class JobTracker:
         return completed.with_event(EventType.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
 
     def _canceled(self, receipt: Receipt, job: Job) -> Receipt:
-        """Return the receipt of a job that is over because someone wanted it so."""
+        """Return the receipt of a job that ended because it was to be canceled."""
         if _is_over(receipt, job.name):
             return receipt
         now, reason = self.receipts.clock(), receipt.reason
         if receipt.status is not Status.CANCELING:
             reason = "The job was canceled in the training service."
         elif job.status is not JobStatus.CANCELED:
-            reason = f"{reason or 'Canceled.'} The job had {job.status} before; nothing was registered."
+            reason = f"{reason or 'Canceled.'} The job had already {job.status}; no model was registered."
         status = Status.SUPERSEDED if receipt.superseded_by else Status.CANCELED
         what_to_do = None if receipt.superseded_by else "Retry it, or drop the files again."
         canceled = receipt.with_status(status, now, reason, what_to_do).with_attempt(**_facts(job))
         return canceled.with_event(EventType.JOB_CANCELED, now, superseded_by=receipt.superseded_by)
 
     def _canceled_there(self, receipt: Receipt, job: Job) -> Receipt:
-        """Answer the end of a job that nobody asked Kedja to cancel: its node is gone, or someone did it there."""
+        """Handle a job that was canceled without Kedja: it lost its node, or someone canceled it in the service."""
         why = lost_node_reason(job, receipt, self.training) if self.max_preemptions else None
         if why is None:
             return self.receipts.change(receipt, lambda now: self._canceled(now, job))
         return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, {}))
 
     def _preempted(self, receipt: Receipt, job: Job, why: str, facts: Mapping[str, object]) -> Receipt:
-        """Return the receipt of a job that was killed with its next attempt, or failed where that was so too often."""
+        """Return the receipt of a killed job with its next attempt, or as failed if it was killed too often."""
         if _is_over(receipt, job.name):
             return receipt
         if receipt.status is Status.CANCELING:
@@ -226,8 +226,8 @@ class JobTracker:
         receipt = receipt.with_attempt(**{**_facts(job), "error": why, **facts})
         if receipt.preemptions < self.max_preemptions:
             return with_resumed_attempt(receipt, f"preempted: {why}", now)
-        reason = f"Killed {receipt.preemptions + 1} times in a row, last because {why}."
-        what_to_do = "Retry it: it goes on from its last checkpoint. Nodes that stay are a compute of tier dedicated."
+        reason = f"Killed {receipt.preemptions + 1} times in a row; the last time, {why}."
+        what_to_do = "Retry it: it resumes from its last checkpoint. A compute of tier dedicated keeps its nodes."
         failed = receipt.with_status(Status.FAILED, now, reason, what_to_do).with_attempt(error=reason)
         return failed.with_event(EventType.JOB_FAILED, now)
 
@@ -260,19 +260,19 @@ class JobTracker:
         return self.receipts.change(receipt, edit)
 
     def _log_tail(self, job: Job) -> tuple[str, ...]:
-        """Return the last lines of a job's log. One that cannot be read keeps no job from ending."""
+        """Return the last lines of a job's log. A log that cannot be read does not keep the job from ending."""
         try:
             page = self.training.logs(job.name, offset=-LOG_TAIL_BYTES, limit=LOG_TAIL_BYTES)
         except TrainingServiceUnavailable:
             raise
         except TrainingServiceError as error:
-            logger.warning("%s ends without the end of its log: %s", job.name, error)
+            logger.warning("The end of the log of %s could not be read: %s", job.name, error)
             return (" ".join(f"The log could not be read: {error}".split()),)
         return tuple(page.text.splitlines()[-LOG_TAIL_LINES:])
 
 
 def _is_over(receipt: Receipt, job: str | None) -> bool:
-    """Return whether nothing about this job can change the receipt's status any more."""
+    """Return whether this job can no longer change the receipt's status."""
     return receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
 
 
@@ -284,19 +284,19 @@ def _explained(job: Job, result: JobResult | None, problem: str | None) -> tuple
     """Return why a job failed, and what to do about it."""
     if result is None:
         return problem or job.error or f"The job ended as {job.detail} and left no result.", (
-            "Read the log; retry it if the node was lost."
+            "Read the log. If the node was lost, retry the job."
         )
     if result.result == "changed-since-snapshot":
         return (
             f"changed-since-snapshot: {result.reason}",
-            "Nothing, if the files were written again: that is a drop of its own. Else drop them again.",
+            "Nothing, if the files were written again: that is a drop of its own. Otherwise drop them again.",
         )
     if result.out_of_memory:
-        return result.reason or "The job ran out of memory.", "Use a smaller batch, or a bigger node."
+        return result.reason or "The job ran out of memory.", "Use smaller batches, or nodes with more memory."
     if result.result == "refused":
         return result.reason or "The job refused its input.", "Fix the file and drop it again."
     cause = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
     return (
         result.reason or f"The script ended with {cause}.",
-        "Read the end of the log, fix the script, drop it.",
+        "Read the end of the log, fix the script and drop it again.",
     )

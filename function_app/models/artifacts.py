@@ -1,4 +1,4 @@
-"""Artifacts: the files that a job made, on their way to where consumers look. No byte of them passes through here."""
+"""Artifacts: copying a job's files to where consumers read them. Storage copies them; no byte passes through here."""
 
 import io
 import json
@@ -25,7 +25,7 @@ _STEPS_ASIDE = re.compile(rf"(outputs/)*{re.escape(MODEL_MANIFEST)}")
 
 
 class ModelManifest(Document):
-    """`manifest.json`, written last: what is listed here is there, whole."""
+    """`manifest.json`, written last: every file that it lists exists and is complete."""
 
     version: int = 1
     model: str
@@ -35,7 +35,7 @@ class ModelManifest(Document):
     path: str
     metrics: Mapping[str, float]
     metrics_total: int | None = None
-    """How many metrics the job had, where not all of them are here."""
+    """How many metrics the job had, if not all of them are here."""
     lineage: Mapping[str, str]
     files: tuple[Artifact, ...]
 
@@ -54,7 +54,7 @@ class ModelManifest(Document):
 
     @classmethod
     def read(cls, blobs: Blobs, model: str, version: str) -> Self | None:
-        """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
+        """Return what a version consists of, or None if it does not exist or is not completely copied yet."""
         blob = read_if_there(blobs, naming.MODELS, cls.blob(model, version))
         return cls.from_bytes(blob.data) if blob else None
 
@@ -66,20 +66,21 @@ class ModelManifest(Document):
 
 @frozen(kw_only=True)
 class CopyProgress:
-    """How far copying is: `copied` of `total` files."""
+    """The progress of copying: `copied` of `total` files."""
 
     copied: int
     total: int
 
     @property
     def done(self) -> bool:
+        """Whether every file is copied."""
         return self.copied == self.total
 
 
 def target_name(path: str) -> str:
-    """Return where a file of the job's outputs goes below the model version's folder.
+    """Return the path below the model version's folder for a file of the job's outputs.
 
-    A file of the job's with the manifest's own name steps aside, and so does one that stands where that one goes.
+    A file with the manifest's own name is moved to `outputs/`, as is a file whose path that would take.
     """
     return f"outputs/{path}" if _STEPS_ASIDE.fullmatch(path) else path
 
@@ -93,9 +94,9 @@ class Artifacts:
     clock: Callable[[], float] = time.monotonic
 
     def not_uploaded(self, outputs: BlobFolder, result: JobResult, *, keep_alive: Callable[[], None]) -> list[str]:
-        """Return which of the files that the job says it made are not (wholly) in storage yet.
+        """Return the files of the job's result that are missing or incomplete in storage.
 
-        `keep_alive` is called before each further part of a listing, here and in the other methods.
+        `keep_alive` is called before each further page of a listing, here and in the other methods.
         """
         missing = {path: file.size for path, file in result.files.items()}
         for item in self._made(outputs, keep_alive):
@@ -105,9 +106,9 @@ class Artifacts:
         return list(missing)
 
     def copy(self, outputs: BlobFolder, target: str, *, keep_alive: Callable[[], None]) -> CopyProgress:
-        """Start what is not started, and return how far everything is. Call it again until it is done.
+        """Start the copies that are not started, and return the progress. Call it again until it is done.
 
-        A copy counts when it has ended well and was made of the source as it is now.
+        A copy counts if it succeeded and was made from the present version of its source.
         """
         there = self._copies(target, keep_alive)
         copied = total = 0
@@ -128,7 +129,7 @@ class Artifacts:
     def verify_copies(
         self, outputs: BlobFolder, target: str, result: JobResult, *, keep_alive: Callable[[], None]
     ) -> list[Artifact]:
-        """Return what was copied, each file checked by its size and its source's ETag; empty where one is not right."""
+        """Return the copied files, checked by size and by their source's ETag; return none if a check fails."""
         there = self._copies(target, keep_alive)
         artifacts = []
         for item in self._made(outputs, keep_alive):
@@ -143,7 +144,7 @@ class Artifacts:
         return artifacts
 
     def _copies(self, target: str, keep_alive: Callable[[], None]) -> dict[str, Copied]:
-        """Return what is in a version's folder, by names relative to it."""
+        """Return the files in a version's folder, by names relative to it."""
         found = self._listed(naming.MODELS, target, keep_alive)
         return {item.name.removeprefix(target): Copied.of(item) for item in found}
 

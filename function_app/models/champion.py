@@ -1,8 +1,8 @@
 """The champion: which version of a model consumers are to use.
 
-By itself it only moves forward, whatever order jobs end in. Somebody may promote any version, or roll back; what they
-set stays until it is set again, or until a model of a newer drop than any champion before passes its gate. If the model
-belongs to another experiment, it has to pass the gate of that one's `job.yaml` as well.
+Automatically it only moves to newer drops, in whatever order their jobs end. Users may promote any version, or roll
+back; their choice stays until the next one, or until a model of a newer drop than any champion so far passes its gate.
+A version from an experiment that does not own the model has to pass the gate in the owner's `job.yaml` as well.
 """
 
 import time
@@ -23,15 +23,15 @@ from function_app.models.job_result import METRICS_CARRIED
 from function_app.ports.storage import Blobs
 
 HISTORY = 50
-"""How many champions before the present one are remembered."""
+"""How many previous champions are kept."""
 REPEATED_FOR = timedelta(days=1)
-"""How long a request that changed the champion is recognized if it is sent again: as long as its answer is kept."""
+"""How long a request that changed the champion is recognized if it is sent again: as long as its response is kept."""
 
 
 class ChampionTerm(Document):
-    """A time in which a version was the champion. `withdrawn` where somebody rolled back from it.
+    """A period in which a version was the champion. `withdrawn` if somebody rolled back from it.
 
-    Of its metrics it keeps the first, the gate's where there is one: the version's `manifest.json` has all.
+    Only the first metric is kept, which is the gate's if there is a gate; the version's `manifest.json` has all.
     """
 
     version: str
@@ -46,7 +46,7 @@ class ChampionTerm(Document):
 
 
 class Candidate(Document):
-    """A version that somebody wants to be the champion. `sequence` as the champion has it."""
+    """A version that a user wants to be the champion. `sequence` is as in `Champion`."""
 
     version: str
     sequence: int
@@ -56,7 +56,7 @@ class Candidate(Document):
 
 
 class Intervention(Document):
-    """Somebody's wish for another champion. `request` identifies the request that it came with."""
+    """A user's request for another champion. `request` is the id of the HTTP request."""
 
     by: str
     reason: str | None = None
@@ -67,13 +67,13 @@ class Intervention(Document):
 class Champion(Document):
     """`models/<model>/champion.json`.
 
-    `sequence` is the order of its drop's submission among others, or the highest of any champion before, where that is
-    higher: what was set by hand (`by`) gives way to newer drops alone. `metrics_total` is how many metrics the version
-    has, of which a hundred stand here at most.
+    `sequence` is the order of its drop's submission among others, or that of an earlier champion if that is higher: a
+    champion set by hand (`by`) is only replaced by newer drops. `metrics_total` is how many metrics the version has;
+    at most a hundred are kept here.
 
-    `owner` is the experiment that the model belongs to, and `gate` what that asks of the versions of others; both are
-    as the owner's last champion had them. Without an owner, no champion has said so yet. `request` identifies the
-    request that set a champion by hand, so that a repeat of it changes nothing.
+    `owner` is the experiment that the model belongs to, and `gate` is its gate for versions of other experiments; both
+    are those of the owner's last champion. `owner` is None until a champion has recorded it. `request` is the id of the
+    request that set a champion by hand, so that a repeat changes nothing.
     """
 
     model: str
@@ -96,7 +96,7 @@ class Champion(Document):
         return self.receipt.partition("/")[0]
 
     def came_of(self, wish: Intervention) -> bool:
-        """Return whether the same request has had its effect already."""
+        """Return whether the same request has already taken effect."""
         known = [(self.request, self.since), *((one.request, one.since) for one in self.history)]
         return wish.request is not None and any(
             request == wish.request and wish.at - since < REPEATED_FOR for request, since in known
@@ -104,11 +104,11 @@ class Champion(Document):
 
     @classmethod
     def chosen(cls, model: str, candidate: Candidate, wish: Intervention) -> Self:
-        """Return the champion that somebody wants."""
+        """Return the champion that a user has chosen."""
         return cls(model=model, since=wish.at, by=wish.by, reason=wish.reason, request=wish.request, **dict(candidate))
 
     def succeeding(self, before: Self | None, *, withdrawn: bool = False) -> Self:
-        """Return this champion with the one before it in its history."""
+        """Return this champion with the previous one in its history."""
         if before is None:
             return self
         first = dict(islice(before.metrics.items(), 1))
@@ -125,7 +125,7 @@ class Champion(Document):
         )
 
     def rollback_candidates(self) -> Iterator[ChampionTerm]:
-        """Yield the tenures that a rollback may go back to, the latest first."""
+        """Yield the terms that a rollback may return to, the latest first."""
         passed = {self.version}
         for tenure in reversed(self.history):
             if tenure.version not in passed and not tenure.withdrawn:
@@ -134,28 +134,33 @@ class Champion(Document):
 
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
-        """Return a model's champion and its ETag, or None where there is none. Raise Unreadable for a broken one."""
+        """Return a model's champion and its ETag, or None if there is none.
+
+        Raises:
+            Unreadable: The stored champion is not valid.
+        """
         return cls.read_document(blobs, naming.MODELS, naming.champion_blob(model))
 
 
 @frozen
 class Champions:
-    """The champions of an account."""
+    """The champions of a storage account."""
 
     blobs: Blobs
     sleep: Callable[[float], None] = time.sleep
 
     def find(self, model: str) -> Champion | None:
+        """Return a model's champion, or None if there is none."""
         found = Champion.read(self.blobs, model)
         return found[0] if found else None
 
     def challenge(
         self, challenger: Champion, gate: GateConditions | None, *, measured: Mapping[str, float] | None = None
     ) -> bool:
-        """Make the challenger the champion unless the present one is newer, or better where the gate asks for that.
+        """Make the challenger the champion unless the present one is newer, or the gate does not let it pass.
 
-        A challenger without an owner comes of another experiment than the model's: the owner's gate applies to it too.
-        `measured` are all its metrics; by default those that it carries. Return whether it is the champion now.
+        A challenger without an owner comes from an experiment that does not own the model: the owner's gate applies to
+        it too. `measured` are all its metrics; by default those that it carries. Return whether it is the champion now.
         """
         metrics = challenger.metrics if measured is None else measured
 
@@ -164,7 +169,7 @@ class Champions:
                 return challenger
             if present.version == challenger.version:
                 return None
-            newest = present.sequence - (present.by is None)  # what somebody set gives way to newer drops alone
+            newest = present.sequence - (present.by is None)  # a champion set by hand is only replaced by newer drops
             if challenger.sequence <= newest or gate_failure(gate, metrics, present.metrics):
                 return None
             if challenger.owner is not None or present.gate is None:
@@ -176,7 +181,7 @@ class Champions:
         return self._change(challenger.model, succeeding).version == challenger.version
 
     def mark(self, model: str, owner: str, gate: OwnersGate | None) -> Champion:
-        """Write down who owns the model of a champion that does not say so yet; return the champion as it is then."""
+        """Record the model's owner and gate on a champion without an owner; return the champion as it is afterwards."""
 
         def marked(present: Champion | None) -> Champion | None:
             if present is None or present.owner is not None:
@@ -194,13 +199,13 @@ class Champions:
         may_replace: Callable[[Champion | None], bool],
         wish: Intervention,
     ) -> Champion:
-        """Make a version the champion, whatever the gate says; nothing changes where it is one already.
+        """Make a version the champion, regardless of the gate; nothing changes if it is the champion already.
 
-        Nor does anything change if the same request had its effect before, whoever changed the champion since.
+        Nor does anything change if the same request took effect before, even if the champion was changed since.
 
         Raises:
-            NotFound: where its files are not there any more.
-            Refused: where the present champion, or its absence, may not be replaced.
+            NotFound: The version's files no longer exist.
+            Refused: The caller may not replace the present champion, or set the first.
         """
 
         def succeeding(present: Champion | None) -> Champion | None:
@@ -209,9 +214,9 @@ class Champions:
                 return None
             if present is not None and present.came_of(wish):
                 return None
-            # After the champion was read: whoever deletes a version writes the champion anew behind that.
+            # Checked after the champion was read: a deletion of the version rewrites the champion afterwards.
             if not is_there(candidate.version):
-                raise NotFound(f"The version {candidate.version} of the model {model} has no files any more.")
+                raise NotFound(f"The files of version {candidate.version} of the model {model} no longer exist.")
             return Champion.chosen(model, candidate, wish).succeeding(present)
 
         return self._change(model, succeeding)
@@ -224,14 +229,14 @@ class Champions:
         may_replace: Callable[[Champion], bool],
         wish: Intervention,
     ) -> Champion:
-        """Make the champion before the present one the champion again, of those that are candidates still.
+        """Make the latest of the previous champions that are still candidates the champion again.
 
-        If the same request had its effect before, nothing changes: the present champion is returned.
+        If the same request took effect before, nothing changes: the present champion is returned.
 
         Raises:
-            Refused: where there is none, the present one may not be replaced, or somebody changed it meanwhile.
+            Refused: There is none, the caller may not replace the present one, or it was changed meanwhile.
         """
-        nothing = Refused(f"There is no champion of {model} before the present one: nothing to roll back to.")
+        nothing = Refused(f"The model {model} has no previous champion: there is nothing to roll back to.")
         found = Champion.read(self.blobs, model)
         if found is None:
             raise nothing
@@ -245,15 +250,17 @@ class Champions:
         again = Champion.chosen(model, candidate, wish).succeeding(present, withdrawn=True)
         try:
             self.blobs.replace(naming.MODELS, naming.champion_blob(model), again.to_bytes(), etag=etag)
-        except PreconditionFailed as error:  # to go on would be to go back two
+        except PreconditionFailed as error:  # another try could roll back by two champions
             now = self.find(model)
-            if now is not None and now.came_of(wish):  # the answer to this very write was lost
+            if now is not None and now.came_of(wish):  # the response to this very write was lost
                 return now
-            raise Refused(f"The champion of {model} changed at the same moment. Look at it, and try again.") from error
+            raise Refused(
+                f"The champion of {model} was changed at the same moment. Check which version it is now, and try again."
+            ) from error
         return again
 
     def _change(self, model: str, edit: Callable[[Champion | None], Champion | None]) -> Champion:
-        """Write what `edit` makes of the champion as it is now; return who it is then. None changes nothing."""
+        """Write what `edit` returns for the present champion, if not None; return the champion afterwards."""
         name = naming.champion_blob(model)
         tries = 0
         while True:
@@ -268,7 +275,9 @@ class Champions:
                     self.blobs.replace(naming.MODELS, name, changed.to_bytes(), etag=found[1])
                 else:
                     self.blobs.create(naming.MODELS, name, changed.to_bytes())
-            except PreconditionFailed:  # someone else was faster, or holds a lease, until its end where it was killed
+            except (
+                PreconditionFailed
+            ):  # another call wrote first, or holds a lease, which a killed one keeps to its end
                 self.sleep(contention_delay(tries, name))
                 tries += 1
                 continue
@@ -276,7 +285,7 @@ class Champions:
 
 
 def _with_metric(challenger: Champion, name: str, measured: Mapping[str, float]) -> Champion:
-    """Return the challenger with a metric that the next one is compared by, first, whatever else it carries."""
+    """Return the challenger with the metric that the next challenger is compared by as its first."""
     metrics = {name: measured[name], **challenger.metrics}
     return challenger.model_copy(update={"metrics": dict(islice(metrics.items(), METRICS_CARRIED))})
 
@@ -285,6 +294,4 @@ def _check_replaceable[C: (Champion, Champion | None)](
     model: str, champion: C, may_replace: Callable[[C], bool]
 ) -> None:
     if not may_replace(champion):
-        raise Refused(
-            f"The champion of {model} is not yours to replace. Ask somebody who may act for the model's owner."
-        )
+        raise Refused(f"You may not replace the champion of {model}. Ask somebody who may act for the model's owner.")

@@ -1,4 +1,4 @@
-"""Removal: how a drop's receipt and snapshot go, and how a model version does. Every step may be repeated."""
+"""Deletion of a drop's receipt and snapshot, and of model versions. Every step may be repeated."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -14,7 +14,7 @@ from function_app.ports.storage import Blobs, iter_pages
 from function_app.ports.training_service import ModelVersion, TrainingService
 
 DEPLOYED_TAG = "kedja_deployed"
-"""Tag on a model version that something uses: its value says what. Whoever deploys it sets it, in the registry."""
+"""Tag on a model version in use; its value says by what. Whoever deploys the version sets it, in the registry."""
 
 ATTEMPTS = "attempts"
 
@@ -23,39 +23,40 @@ _LEASE_SECONDS = 15
 
 
 def is_idle(receipt: Receipt) -> bool:
-    """Return whether no job of the receipt goes on and all its events are published."""
+    """Return whether the receipt has no unfinished job and all its events are published."""
     over = receipt.status in FINAL or receipt.status is Status.WAITING or receipt.job is None
     return over and not receipt.outbox
 
 
 def attempts_before(blobs: Blobs, experiment: str, drop: str) -> int:
-    """Return how many attempts a receipt of this content had that was deleted."""
+    """Return how many attempts a deleted receipt of this content had."""
     left = blobs.get(naming.RECEIPTS, naming.attempts_blob(experiment, drop))
     return int(left.metadata[ATTEMPTS]) if left else 0
 
 
 @frozen(kw_only=True)
 class Deleter:
-    """Removes things."""
+    """Deletes receipts, snapshots and model versions."""
 
     blobs: Blobs
     champions: Champions
     training: TrainingService
 
     def keep_reason(self, version: ModelVersion) -> str | None:
-        """Return why a model version has to stay, or None where it may go."""
+        """Return why a model version has to be kept, or None if it may be deleted."""
         if deployed := version.tags.get(DEPLOYED_TAG):
-            return f"It is deployed: its tag {DEPLOYED_TAG} says {deployed!r}."
+            return f"It is deployed: its tag {DEPLOYED_TAG} is {deployed!r}."
         if self.is_champion(version.model, version.version):
             return "It is the model's champion."
         return None
 
     def is_champion(self, model: str, version: str) -> bool:
+        """Return whether the version is the model's champion."""
         champion = self.champions.find(model)
         return champion is not None and champion.version == version
 
     def is_rollback_target(self, model: str, version: str) -> bool:
-        """Return whether a rollback of the champion would go back to the version."""
+        """Return whether a rollback would make the version the champion."""
         champion = self.champions.find(model)
         if champion is None:
             return False
@@ -66,12 +67,12 @@ class Deleter:
         return self.blobs.get(naming.MODELS, f"{naming.model_prefix(model, version)}{MODEL_MANIFEST}") is not None
 
     def delete_version(self, model: str, version: str) -> bool:
-        """Delete a model version's files and archive it in the registry; return False where it is the champion.
+        """Delete a model version's files and archive it in the registry; return False if it is the champion.
 
-        Its manifest goes first: without that it is no whole version, and cannot become the champion any more.
+        Its manifest is deleted first: without one, the version can no longer become the champion.
 
         Raises:
-            PreconditionFailed: where someone else does the same right now.
+            PreconditionFailed: Another call is deleting a version of the model at this moment.
         """
         prefix = naming.model_prefix(model, version)
         if not self._withdrawn(model, version, f"{prefix}{MODEL_MANIFEST}"):
@@ -81,9 +82,9 @@ class Deleter:
         return True
 
     def _withdrawn(self, model: str, version: str, manifest: str) -> bool:
-        """Delete a version's manifest, unless it is the champion, while nobody else can write who that is.
+        """Delete a version's manifest unless it is the champion, under a lease on `champion.json`.
 
-        The champion is written anew as it is: whoever read it before, and found the manifest, has to look again.
+        The champion is rewritten unchanged: a call that read it before, and found the manifest, has to read it again.
         """
         name = naming.champion_blob(model)
         try:
@@ -100,13 +101,14 @@ class Deleter:
         return True
 
     def delete_snapshot(self, experiment: str, drop: str) -> None:
+        """Delete a drop's snapshot."""
         self.delete_prefix(naming.SNAPSHOTS, naming.snapshot_prefix(experiment, drop))
 
     def delete_receipt(self, experiment: str, drop: str, receipt: Receipt | None, *, etag: str) -> None:
-        """Delete a receipt, the last of all that tells where its lines in the indexes are.
+        """Delete a receipt after its index entries: only the receipt says where those are.
 
         Raises:
-            PreconditionFailed: where it changed since it was read.
+            PreconditionFailed: The receipt has changed since it was read.
         """
         if receipt is not None:
             if receipt.attempt is not None:
@@ -117,12 +119,12 @@ class Deleter:
         try:
             self.blobs.delete(naming.RECEIPTS, naming.receipt_blob(experiment, drop), etag=etag)
         except PreconditionFailed:
-            # An attempt may have been claimed, whose mark was just deleted.
+            # An attempt may have been claimed meanwhile, and its mark was just deleted.
             self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
             raise
 
     def delete_requests(self, experiment: str, *, until: datetime) -> None:
-        """Delete what events asked for before that time, by the storage's clock."""
+        """Delete the requests that events made before that time, by the storage's clock."""
         self.delete_prefix(naming.SNAPSHOTS, naming.requests_prefix(experiment), until=until)
 
     def delete_prefix(self, container: str, prefix: str, *, until: datetime | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Downloads: links to the files of a model version, each good for an hour and for reading that one file."""
+"""Downloads: links to the files of a model version, each valid for an hour and for reading that one file."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +17,9 @@ _AT_ONCE = 16
 
 @frozen(kw_only=True)
 class Download:
-    """A file of a model version, and where it can be read until `expires`.
+    """A file of a model version, with a link that is valid until `expires`.
 
-    `md5` in Base64: of a file without a SHA-256, where storage has one.
+    `md5` is in Base64, for a file without a SHA-256, if storage has one.
     """
 
     file: Artifact
@@ -30,17 +30,17 @@ class Download:
 
 @frozen(kw_only=True)
 class Downloads:
-    """What can be downloaded of the models of an account."""
+    """Links to the files of an account's models."""
 
     blobs: Blobs
     clock: Callable[[], datetime]
 
     def manifest(self, model: str, version: str) -> ModelManifest | None:
-        """Return what a version consists of, or None where there is none, or not all of it is copied yet."""
+        """Return what a version consists of, or None if it does not exist or is not completely copied yet."""
         return ModelManifest.read(self.blobs, model, version)
 
     def links(self, manifest: ModelManifest, *, start: int, limit: int) -> Sequence[Download]:
-        """Return up to `limit` of the files that a manifest lists, with links. One call for each without a SHA-256."""
+        """Return up to `limit` files of a manifest, with links. Each file without a SHA-256 costs a call to storage."""
         prefix = naming.model_prefix(manifest.model, manifest.model_version)
         expires = self.clock().replace(microsecond=0) + LIFETIME
         with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -1,12 +1,13 @@
-"""A job's own word on how it ended: `outputs/.kedja-manifest.json`, which `training_job.launch` writes last."""
+"""The job's own report of how it ended: `outputs/.kedja-manifest.json`, which `training_job.launch` writes last."""
 
 import itertools
+import re
 import threading
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from attrs import frozen
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, ValidationError, model_validator
 
 from function_app.domain.document import Document
 from function_app.errors import KedjaError
@@ -16,19 +17,20 @@ from function_app.ports.training_service import BlobFolder
 
 MANIFEST = ".kedja-manifest.json"
 LIMIT = 32 << 20
-"""Bytes that a result may have: those of some 200,000 files."""
+"""Max size of a result in bytes: enough for some 200,000 files."""
 DEFAULT_PATH = "model.npz"
 READS_AT_ONCE = 2
-"""Results that a process reads at the same time: each takes memory until it is read."""
+"""Max results that a process reads at the same time: each takes memory until it is read."""
 
 OUTPUTS = "outputs/"
 FILES_NAMED = 20
-"""Files that are named where none is the model."""
+"""Max files that a message names if none of them is the model."""
 METRICS_CARRIED = 100
-"""Metrics that a receipt, an event and the champion carry; the model's `manifest.json` has more."""
+"""Max metrics that a receipt, an event and the champion carry; the model's `manifest.json` has more."""
 LONGEST_METRIC = 255
-"""Characters of a metric's name that is carried: what a gate may name."""
+"""Max characters in the name of a metric that is carried: as many as a gate may name."""
 LONGEST_REASON = 2000
+_FAILED_RANK = re.compile(r"rank (\d{1,6}) ended with ")
 
 Reason = Annotated[str, AfterValidator(lambda text: text[:LONGEST_REASON])]
 
@@ -36,22 +38,31 @@ _reading = threading.BoundedSemaphore(READS_AT_ONCE)
 
 
 class UnreadableResult(KedjaError):
-    """The job left a result that cannot be understood."""
+    """The job left a result that is not valid."""
 
 
 class _Ending(Document):
-    """What a result says beside its metrics and files."""
+    """The keys of a result other than its metrics and files."""
 
     result: Literal["completed", "failed", "changed-since-snapshot", "refused"]
     reason: Reason | None = None
     exit_code: int | None = None
     signal: Reason | None = None
     out_of_memory: bool = False
+    failed_rank: int | None = None
+
+    @model_validator(mode="after")
+    def _failed_rank_of_earlier_releases(self) -> Self:
+        """Take the rank from the reason, where jobs wrote it before release 0.2.0."""
+        found = _FAILED_RANK.match(self.reason or "")
+        if self.failed_rank is not None or found is None or "failed_rank" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"failed_rank": int(found[1])})
 
 
 @frozen(kw_only=True)
 class JobResult:
-    """How a job ended, what it measured last, and each file that it made, by its path.
+    """How a job ended, its last metrics, and each file that it created, by its path.
 
     `metrics` has the first `result_document.MOST_METRICS` of `metrics_total`.
     """
@@ -61,6 +72,8 @@ class JobResult:
     exit_code: int | None = None
     signal: str | None = None
     out_of_memory: bool = False
+    failed_rank: int | None = None
+    """The rank whose failure had mpirun end the first."""
     metrics: Mapping[str, float] = {}
     metrics_total: int = 0
     files: Mapping[str, OutputFile] = {}
@@ -69,12 +82,12 @@ class JobResult:
     def read(
         cls, blobs: Blobs, outputs: BlobFolder, *, metric: str | None = None, files: bool = True
     ) -> "JobResult | None":
-        """Return the result of a job, or None where there is none (yet, or because it was killed).
+        """Return the result of a job, or None if there is none (yet, or because the job was killed).
 
-        The metric called `metric` is kept however many there are. Without `files` none of these are kept.
+        The metric called `metric` is kept however many there are. With `files=False`, no files are kept.
 
         Raises:
-            UnreadableResult: where the file is no such document.
+            UnreadableResult: The file is not a valid result.
         """
         name = f"{outputs.prefix}{MANIFEST}"
         try:
@@ -85,17 +98,17 @@ class JobResult:
                 document = read_result(blob.data, _Ending.model_fields, limit=LIMIT, metric=metric, files=files)
             ending = _Ending.model_validate(document.values)
         except Malformed as error:
-            raise UnreadableResult(f"{outputs.container}/{name} is no result of a job: {error}.") from error
+            raise UnreadableResult(f"{outputs.container}/{name} is not a job's result: {error}.") from error
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise UnreadableResult(f"{outputs.container}/{name} is no result of a job: {reason}.") from error
+            raise UnreadableResult(f"{outputs.container}/{name} is not a job's result: {reason}.") from error
         return cls(**dict(ending), metrics=document.metrics, metrics_total=document.metrics_total, files=document.files)
 
     def model_path(self, wanted: str | None) -> tuple[str | None, str]:
-        """Return the artifact that is the model, below the outputs, or None and what is wrong.
+        """Return the path of the model below the outputs, or None and what is wrong.
 
-        It is the file or folder that is `wanted`, else the one that is called as usual, else the only one of its kind.
+        It is the file or folder that is `wanted`, else `DEFAULT_PATH`, else the only `.npz` file.
         """
         if wanted is not None:
             wanted = wanted.removeprefix("./").removeprefix(OUTPUTS).rstrip("/")
@@ -109,15 +122,15 @@ class JobResult:
                 return arrays[0], ""
             wanted = DEFAULT_PATH
         some = ", ".join(itertools.islice(self.files, FILES_NAMED))
-        return None, f"The job made no {OUTPUTS}{wanted}. It made: {some or 'nothing'}."
+        return None, f"The job did not write {OUTPUTS}{wanted}. It wrote: {some or 'nothing'}."
 
 
 def truncate_metrics(
     metrics: Mapping[str, float], first: str | None = None, *, total: int | None = None
 ) -> dict[str, Any]:
-    """Return as many metrics as are carried, by their names, and `metrics_total`: how many there are.
+    """Return the metrics that are carried, by name, and `metrics_total`: how many there are.
 
-    The one named `first`, which the gate decided by, comes before all others. `total` counts those too that are not
+    The metric named `first`, which the gate uses, comes before all others. `total` also counts metrics that are not
     among `metrics`.
     """
     short = sorted((name for name in metrics if len(name) <= LONGEST_METRIC), key=lambda name: (name != first, name))

@@ -1,4 +1,4 @@
-"""Lineage: what a model came of, as the registry keeps it beside the model, in tags and properties."""
+"""Lineage: what a model was trained from, which the registry keeps in the model's tags and properties."""
 
 import hashlib
 import json
@@ -10,16 +10,16 @@ from function_app.models.job_result import OUTPUTS
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
 
 LONGEST_VALUE = 1000
-"""Characters of a tag's or property's value in Azure ML
+"""Max characters of a tag's or property's value in Azure ML
 (https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity)."""
 
 
 def metrics_property(metrics: Mapping[str, float]) -> str:
-    """Return as many metrics as a property has room for, by their names; `manifest.json` has all."""
+    """Return as many metrics as fit into a property, by name; `manifest.json` has all."""
     kept: dict[str, float] = {}
     room = LONGEST_VALUE
     for name in sorted(metrics):
-        taken = len(json.dumps({name: metrics[name]}))  # with braces: beside others, ", " takes as much
+        taken = len(json.dumps({name: metrics[name]}))  # with braces, which are as long as the separator ", "
         if taken <= room:
             kept[name] = metrics[name]
             room -= taken
@@ -27,8 +27,8 @@ def metrics_property(metrics: Mapping[str, float]) -> str:
 
 
 def _environment(spec: Mapping[str, Any]) -> str:
-    """Return the name of the job's environment; of one written out, its image and the SHA-256 of all it says."""
-    work = spec.get("trial", spec)  # a sweep has it there
+    """Return the name of the job's environment; for an inline one, its image and the SHA-256 of its definition."""
+    work = spec.get("trial", spec)  # where a sweep has it
     environment = work.get("environment", "")
     if isinstance(environment, str):
         return environment
@@ -37,7 +37,7 @@ def _environment(spec: Mapping[str, Any]) -> str:
 
 
 def lineage(receipt: Receipt) -> dict[str, str]:
-    """Return what a model came of: hashes of its data and scripts, and what set it off."""
+    """Return what a model was trained from: hashes of its data and scripts, its environment, and its trigger."""
     values = {
         "kedja_experiment": receipt.folder,
         "kedja_drop": receipt.drop,
@@ -52,7 +52,7 @@ def lineage(receipt: Receipt) -> dict[str, str]:
 def registration_of(
     receipt: Receipt, job: str, model: str, path: str, metrics: Mapping[str, float]
 ) -> ModelRegistration:
-    """Return the model version to create of what a receipt's job left at a path below its outputs."""
+    """Return the model version to create from the path below the outputs of a receipt's job."""
     return ModelRegistration(
         model=model,
         job=job,

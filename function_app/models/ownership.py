@@ -1,7 +1,7 @@
 """Ownership: which experiment a model belongs to, and which others may register versions of it.
 
-A model named like an experiment is that experiment's; any other belongs to the first that uses it. `owner.json` says so
-once somebody else wants the model. It is created once, and its owner never changes.
+A model named like an experiment belongs to that experiment; any other belongs to the first that uses it. `owner.json`
+records this once another experiment wants the model. It is created once, and its owner never changes.
 """
 
 import enum
@@ -28,24 +28,24 @@ from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 logger = logging.getLogger(__name__)
 
 UNSTORED = "none"
-"""The ETag of an owner that no `owner.json` names yet."""
+"""The ETag of an owner without an `owner.json`."""
 _EXPERIMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,46}")
-"""What `names.slug` makes."""
+"""What `naming.slug` returns."""
 
 
 class Standing(enum.Enum):
     """What an experiment may do with a model."""
 
     OWNER = enum.auto()
-    """Register versions, by its own gate alone."""
+    """Register versions that pass its own gate."""
     GUEST = enum.auto()
-    """Register versions that pass the owner's gate too."""
+    """Register versions that pass its own gate and the owner's."""
     STRANGER = enum.auto()
     """Nothing."""
 
 
 class ModelNotShared(Refused):
-    """The experiment may not register versions of the model. The owner is not named: it may be none of its business."""
+    """The experiment may not register versions of the model. The owner is not named, as it may be confidential."""
 
     def __init__(self, model: str, experiment: str) -> None:
         self.reason = (
@@ -59,13 +59,13 @@ class ModelNotShared(Refused):
 
 
 class OwnerChanged(Refused):
-    """The owner's record is not the one that the caller read."""
+    """The owner's record has changed since the caller read it."""
 
 
 class ModelOwner(Document):
-    """`models/<model>/owner.json`. `allowed` are patterns (fnmatch) of experiments' names, as those of API keys are.
+    """`models/<model>/owner.json`. `allowed` are patterns (fnmatch) of experiment names, as for API keys.
 
-    `by` is who changed the list last, and None if nobody has: Kedja made it.
+    `by` is who changed the list last, or None if nobody has changed it since Kedja created it.
     """
 
     version: int = 1
@@ -76,6 +76,7 @@ class ModelOwner(Document):
     by: str | None = None
 
     def standing_of(self, experiment: str) -> Standing:
+        """Return what an experiment may do with the model."""
         if experiment == self.owner:
             return Standing.OWNER
         admitted = any(fnmatch.fnmatchcase(experiment, pattern) for pattern in self.allowed)
@@ -83,7 +84,11 @@ class ModelOwner(Document):
 
     @classmethod
     def read(cls, blobs: Blobs, model: str) -> tuple[Self, str] | None:
-        """Return a model's owner and the blob's ETag, or None if none is stored. Raise Unreadable for a broken one."""
+        """Return a model's owner and the blob's ETag, or None if none is stored.
+
+        Raises:
+            Unreadable: The stored owner is not valid.
+        """
         return cls.read_document(blobs, naming.MODELS, naming.owner_blob(model))
 
 
@@ -98,10 +103,12 @@ class Claim:
 
     @property
     def is_owner(self) -> bool:
+        """Whether the model belongs to the experiment."""
         return self.standing is Standing.OWNER
 
     @property
     def is_allowed(self) -> bool:
+        """Whether the experiment may register versions of the model."""
         return self.standing is not Standing.STRANGER
 
     def refusal(self, gate: GateConditions | None, metrics: Mapping[str, float]) -> ModelNotShared | str | None:
@@ -112,7 +119,7 @@ class Claim:
         if (own := gate_failure(gate, metrics, best)) or self.is_owner or self.champion is None:
             return own
         owners = gate_failure(self.champion.gate, metrics, best)
-        return f"{owners} The owner of the model {self.model} asks for that." if owners else None
+        return f"{owners} The owner of the model {self.model} requires that." if owners else None
 
 
 @frozen(kw_only=True)
@@ -126,12 +133,12 @@ class Owners:
     clock: Callable[[], datetime]
 
     def standing(self, model: str, experiment: str, *, claim: bool = True) -> Standing:
-        """Return what an experiment may do with a model. A model that is nobody's becomes its own, if it may `claim`.
+        """Return what an experiment may do with a model. With `claim`, a model without an owner becomes its own.
 
-        An experiment that registers as itself costs one read once its champion says whose the model is, else two.
+        For a model named like the experiment this costs one read once its champion names the owner, else two.
 
         Raises:
-            TrainingServiceUnavailable: if the model has no owner yet, and its versions cannot be listed.
+            TrainingServiceUnavailable: The model has no owner yet, and its versions cannot be listed.
         """
         champion = self.champions.find(model) if model == experiment else None
         return self.standing_beside(champion, model, experiment, claim=claim)
@@ -139,11 +146,11 @@ class Owners:
     def standing_beside(
         self, champion: Champion | None, model: str, experiment: str, *, claim: bool = True
     ) -> Standing:
-        """Return the same to a caller who has read the model's champion."""
+        """Return the same as `standing` to a caller that has read the model's champion already."""
         if champion is not None and champion.owner == experiment:
             return Standing.OWNER
         if stored := ModelOwner.read(self.blobs, model):
-            # Two may have found the model free at the same moment: then it belongs to the one with a champion.
+            # Two experiments may have claimed the model at the same moment: the one with a champion owns it.
             if champion is not None and champion.owner not in (None, stored[0].owner):
                 return Standing.STRANGER
             return stored[0].standing_of(experiment)
@@ -153,7 +160,7 @@ class Owners:
         return (self._create(owner) if claim else owner).standing_of(experiment)
 
     def claim(self, model: str, experiment: str) -> Claim:
-        """Return what an experiment may do with a model now that it is about to register a version of it."""
+        """Return what an experiment that is about to register a version of a model may do with it."""
         champion = self.champions.find(model)
         standing = self.standing_beside(champion, model, experiment)
         if standing is Standing.GUEST:
@@ -161,16 +168,20 @@ class Owners:
         return Claim(model=model, experiment=experiment, standing=standing, champion=champion)
 
     def check(self, model: str | None, experiment: str) -> None:
-        """Raise ModelNotShared if an experiment may not register versions of a model (by default its own)."""
+        """Check that an experiment may register versions of a model (by default its own).
+
+        Raises:
+            ModelNotShared: It may not.
+        """
         model = model or experiment
         if self.standing(model, experiment) is Standing.STRANGER:
             raise ModelNotShared(model, experiment)
 
     def planned(self, plan: Plan, options: RegisterOptions, *, claim: bool = True, strict: bool = False) -> Plan:
-        """Return the plan, or that the drop is rejected because its model is another experiment's.
+        """Return the plan, or a rejection if the drop's model belongs to another experiment.
 
         Raises:
-            ModelNotShared: instead of the latter, if that is to be `strict`.
+            ModelNotShared: Instead of the rejection, if `strict`.
         """
         if not isinstance(plan, ReadyPlan):
             return plan
@@ -184,7 +195,7 @@ class Owners:
         return RejectedPlan(drop=plan.drop, reason=refused.reason, what_to_do=refused.what_to_do)
 
     def _marked(self, champion: Champion | None, model: str) -> Champion | None:
-        """Return the champion with its model's owner and gate, which one of an earlier release does not name."""
+        """Return the champion with its model's owner and gate, which champions of earlier releases lack."""
         if champion is None or champion.owner is not None:
             return champion
         owner = self.find(model)
@@ -194,11 +205,11 @@ class Owners:
         return self.champions.mark(model, owner.owner, gate)
 
     def find(self, model: str) -> ModelOwner | None:
-        """Return a model's owner, stored or as it would be stored; None if the model is nobody's."""
+        """Return a model's owner, stored or as it would be stored; None if the model has no owner."""
         return self.read(model)[0]
 
     def read(self, model: str) -> tuple[ModelOwner | None, str]:
-        """Return a model's owner, and the ETag of what says so."""
+        """Return a model's owner, and the ETag of its record."""
         if stored := ModelOwner.read(self.blobs, model):
             return stored
         found = self._computed(model, "")
@@ -209,11 +220,11 @@ class Owners:
     ) -> tuple[ModelOwner, str]:
         """Set which other experiments may register versions of a model; return its owner, and the new ETag.
 
-        `is_current` says whether an ETag is that of the record that the caller read.
+        `is_current` returns whether an ETag is that of the record that the caller read.
 
         Raises:
-            NotFound: if the model is nobody's.
-            OwnerChanged: if the record is not, or no longer, that one.
+            NotFound: The model has no owner.
+            OwnerChanged: The record has changed since the caller read it.
         """
         found, etag = self.read(model)
         if found is None:
@@ -224,11 +235,13 @@ class Owners:
             if is_current(etag):
                 return changed, self._store(changed, etag)
         except PreconditionFailed:
-            logger.info("%s was changed by somebody else at the same moment.", naming.owner_blob(model))
-        raise OwnerChanged(f"Who may register the model {model} was changed meanwhile. Read it again.")
+            logger.info("%s was changed by another caller at the same moment.", naming.owner_blob(model))
+        raise OwnerChanged(
+            f"The experiments that may register the model {model} were changed meanwhile. Read them again."
+        )
 
     def _store(self, owner: ModelOwner, etag: str) -> str:
-        """Write an owner over the record with this ETag; return the new one."""
+        """Replace the record that has this ETag; return the new ETag."""
         name = naming.owner_blob(owner.model)
         if etag != UNSTORED:
             return self.blobs.replace(naming.MODELS, name, owner.to_bytes(), etag=etag)
@@ -236,7 +249,7 @@ class Owners:
         return self.blobs.read(naming.MODELS, name).etag
 
     def _create(self, owner: ModelOwner) -> ModelOwner:
-        """Store a model's owner, or return the one that somebody else stored first."""
+        """Store a model's owner, or return the owner that another call stored first."""
         try:
             self.blobs.create(naming.MODELS, naming.owner_blob(owner.model), owner.to_bytes())
         except PreconditionFailed:
@@ -247,9 +260,9 @@ class Owners:
         return owner
 
     def _computed(self, model: str, asker: str) -> ModelOwner:
-        """Return the owner of a model without one: who registered it, the experiment of its name, or else the asker.
+        """Return the owner of a model without a record: who registered it, its namesake, or else the asker.
 
-        The experiment of its name goes first if it has registered versions, or is older than those of others.
+        The experiment of the model's name comes first if it has registered versions, or is older than all versions.
         """
         versions = sorted(self.training.models(model), key=lambda one: int(one.version))
         tagged = [one for one in versions if RECEIPT_TAG in one.tags]
@@ -264,7 +277,7 @@ class Owners:
         return ModelOwner(model=model, owner=owner, allowed=allowed, since=self.clock())
 
     def _existed(self, name: str, *, before: datetime | None) -> bool:
-        """Return whether there is an experiment of this name that received a drop before then, or has any files."""
+        """Return whether an experiment received a drop `before` that time; for None, whether it has any files."""
         if not _EXPERIMENT.fullmatch(name):
             return False
         if before is None:
@@ -275,7 +288,7 @@ class Owners:
         return any(datetime.fromisoformat(one) < before for one in received)
 
     def _gate_of(self, champion: Champion) -> OwnersGate | None:
-        """Return the gate that a champion passed, if its job's spec is still kept."""
+        """Return the gate that a champion passed, if its job spec is still kept."""
         experiment, _, drop = champion.receipt.partition("/")
         try:
             return OwnersGate.of(self.snapshots.spec(experiment, drop).kedja.registration.when)

@@ -1,6 +1,6 @@
-"""Registration: a completed job's model becomes one version, its artifacts are copied, and the receipt says so.
+"""Registration: a completed job's model becomes one version, its artifacts are copied, and the receipt is updated.
 
-Everything here runs under a lease on the receipt, and every step finds what an earlier, killed call did.
+Everything here runs under a lease on the receipt, and every step continues what an earlier, killed call did.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.timing import Timing
 
 AT_ONCE = 4
-"""Models that a process registers at the same time: each takes memory for the names of all its files."""
-OUTPUTS_KEPT = "The job's outputs are kept. Change the gate or the script, and drop again."
-"""What to do where no model is registered."""
-UNKNOWN = "Its snapshot cannot be read any more, and nothing else says which model was to be registered, and when."
+"""Max models that a process registers at the same time: each takes memory for the names of all its files."""
+OUTPUTS_KEPT = "The job's outputs are kept. Change the gate or the script, and drop the files again."
+"""What to do if no model is registered."""
+UNKNOWN = "Its snapshot can no longer be read, and only the snapshot says which model to register, and when."
 
 
 class RegistrationPending(KedjaError):
-    """Something is not there yet: look again after `delay` seconds."""
+    """Something is not ready yet: try again after `delay` seconds."""
 
     def __init__(self, message: str, delay: float) -> None:
         super().__init__(message)
@@ -70,8 +70,8 @@ class Registrar:
         """Register the model of a job whose receipt is `completed`.
 
         Raises:
-            PreconditionFailed: where another host does it right now.
-            Unfinished: where files are still being uploaded or copied, or too many others are being registered.
+            PreconditionFailed: Another host registers it at this moment.
+            RegistrationPending: Files are still being uploaded or copied, or too many models are being registered.
         """
         name = naming.receipt_blob(receipt.experiment, receipt.drop)
         with self._place(), self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
@@ -107,10 +107,11 @@ class Registrar:
             self._places.release()
 
     def abandon(self, receipt: Receipt) -> Receipt:
-        """End a `completed` receipt whose job was deleted before its model was all there: nobody can copy it any more.
+        """End a `completed` receipt whose job was deleted before its model was copied completely.
 
         Raises:
-            PreconditionFailed: where another host registers it right now.
+            PreconditionFailed: Another host registers it at this moment.
+            RegistrationPending: The snapshot cannot be read yet.
         """
         name = naming.receipt_blob(receipt.experiment, receipt.drop)
         with self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
@@ -121,7 +122,7 @@ class Registrar:
             options = self._options(current)
             if options is None:
                 return self._refused(current, lease, UNKNOWN, truncate_metrics({}))
-            reason = f"The training service knows no job {attempt.job} any more; its model was not all copied."
+            reason = f"The training service no longer knows the job {attempt.job}. Its model was not copied completely."
             gone = self.receipts.clock()
             current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
             return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")
@@ -130,7 +131,7 @@ class Registrar:
         """Return what to register and when; None if an earlier release claimed the attempt, and its snapshot is gone.
 
         Raises:
-            Unfinished: the snapshot could not be read just now.
+            RegistrationPending: The snapshot cannot be read yet.
         """
         try:
             return register_options(self.snapshots.options(receipt))
@@ -150,9 +151,9 @@ class Registrar:
         measured: Mapping[str, Any] | None = None,
         what_to_do: str = OUTPUTS_KEPT,
     ) -> Receipt:
-        """End a receipt whose job's outputs lack something now: as registered only where all were copied before.
+        """End a receipt whose job's outputs are incomplete: as `registered` only if all were copied before.
 
-        Else nothing stays of what an earlier call began: its version is archived, and its copies are deleted.
+        Otherwise what an earlier call began is undone: its version is archived, and its copies are deleted.
         """
         copied = receipt.model
         manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
@@ -173,7 +174,7 @@ class Registrar:
     def _register(self, work: RegistrationContext, outputs: BlobFolder) -> Receipt:
         model = work.receipt.model
         if model is None:
-            # A call that was killed may have come this far: what is registered has passed the gate.
+            # A killed call may have got this far: a registered version has passed the gate.
             found = self.training.find_model(work.model, work.attempt.job)
             no = work.claim.refusal(work.options.when, work.result.metrics)
             if isinstance(no, ModelNotShared) and not found:
@@ -184,7 +185,7 @@ class Registrar:
             try:
                 version = self._version(work, found)
             except ModelRefused as refused:
-                found = self.training.find_model(work.model, work.attempt.job)  # it may be there all the same
+                found = self.training.find_model(work.model, work.attempt.job)  # it may exist all the same
                 if not found:
                     return self._refused(work.receipt, work.lease, str(refused), work.measured)
                 version = self._version(work, found)
@@ -219,9 +220,9 @@ class Registrar:
         raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
 
     def _version(self, work: RegistrationContext, found: Sequence[ModelVersion]) -> ModelVersion:
-        """Return the one model version of this job, creating it where there is none.
+        """Return the one model version of this job; create it if there is none.
 
-        Without a lease two hosts could create one each: both then keep the lowest and archive the other.
+        If a lease was lost, two hosts may create one each: both then keep the lowest and archive the other.
         """
         if not found:
             registration = registration_of(work.receipt, work.attempt.job, work.model, work.path, work.result.metrics)

@@ -1,4 +1,4 @@
-"""What a call of registration works on."""
+"""The input of one registration call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from function_app.ports.storage import Lease
 
 @frozen(kw_only=True)
 class RegistrationContext:
-    """The receipt and its attempt, what the job left, and what was asked for."""
+    """The receipt and its attempt, the job's result, and the options from job.yaml."""
 
     receipt: Receipt
     attempt: Attempt
@@ -27,14 +27,16 @@ class RegistrationContext:
 
     @property
     def model(self) -> str:
+        """The name of the model."""
         return self.claim.model
 
     @property
     def measured(self) -> Mapping[str, Any]:
+        """The metrics that the receipt and the event carry."""
         return receipt_metrics(self.options, self.result)
 
 
 def receipt_metrics(options: RegisterOptions, result: JobResult) -> Mapping[str, Any]:
-    """Return what the job measured, as far as a receipt and an event carry it: the gate's metric first."""
+    """Return the job's metrics that a receipt and an event carry: the gate's metric first."""
     first = options.when.metric if options.when else None
     return truncate_metrics(result.metrics, first, total=result.metrics_total)

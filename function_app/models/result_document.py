@@ -1,7 +1,7 @@
 """A job's result as JSON, read piece by piece.
 
-A job writes this document, so it may be made to fill the memory: by millions of tiny entries, by one text of 32 MiB, by
-lists in lists. It is read as a stream of events: what is not needed is skipped, and the first mistake ends the reading.
+A job writes this document, so it may be crafted to exhaust memory: by millions of tiny entries, one string of 32 MiB,
+or nested lists. It is read as a stream of events: unneeded values are skipped, and reading stops at the first mistake.
 """
 
 import re
@@ -14,16 +14,16 @@ from attrs import define, field, frozen
 from function_app.errors import KedjaError
 
 MOST_EVENTS = 6_500_000
-"""Keys, values and ends of lists and mappings that are read. A file has eight of them, a metric two."""
+"""Max keys, values and ends of lists and mappings that are read. A file has eight of them, a metric two."""
 LONGEST_TEXT = 2 << 20
-"""Bytes that may pass without an event: a longer text or number, or so much white space, is refused."""
+"""Max bytes between two events: longer strings, numbers or white space are refused."""
 DEEPEST = 32
 MOST_METRICS = 20_000
-"""Metrics that are kept, in the order of the document; the others are counted."""
+"""Max metrics that are kept, in the order of the document; the others are only counted."""
 LONGEST_NAME = 1024
-"""Characters of the name of a metric that is kept."""
+"""Max characters in the name of a metric that is kept."""
 LONGEST_PATH = 1024
-"""Characters of a blob's name
+"""Max characters of a blob's name
 (https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata)."""
 LARGEST_FILE = 1 << 63
 
@@ -37,7 +37,7 @@ type Events = Iterator[tuple[str, Any]]
 
 
 class Malformed(KedjaError):
-    """The document is not what a job writes."""
+    """The document is not a valid result of a job."""
 
 
 class OutputFile(NamedTuple):
@@ -49,7 +49,7 @@ class OutputFile(NamedTuple):
 
 @frozen(kw_only=True)
 class ResultDocument:
-    """What a result holds. `values` has plain values by their keys; `metrics_total` counts those left out too."""
+    """A parsed result. `values` has scalar values by key; `metrics_total` also counts metrics that are not kept."""
 
     values: Mapping[str, object]
     metrics: Mapping[str, float]
@@ -60,12 +60,12 @@ class ResultDocument:
 def read_result(
     data: bytes, keys: Collection[str], *, limit: int, metric: str | None = None, files: bool = True
 ) -> ResultDocument:
-    """Read a result of at most `limit` bytes: what it has under `keys`, its metrics and its files.
+    """Read a result of at most `limit` bytes: the values of `keys`, the metrics and the files.
 
-    The metric called `metric` is kept however many there are; without `files` these are skipped.
+    The metric called `metric` is kept however many there are; with `files=False` the files are skipped.
 
     Raises:
-        Malformed: where it is not what a job writes, with the reason.
+        Malformed: The document is not a valid result; the message says why.
     """
     if len(data) > limit:
         raise Malformed(f"it has more than {limit >> 20} MiB; put small files into archives")
@@ -73,7 +73,7 @@ def read_result(
     values: dict[str, object] = {}
     metrics = _Metrics(metric)
     found: dict[str, OutputFile] = {}
-    _enter(events, "start_map", "the document is no mapping")
+    _enter(events, "start_map", "the document is not a mapping")
     for key in _keys(events):
         if key == "metrics":
             metrics.read(events)
@@ -84,14 +84,14 @@ def read_result(
             _skip(events, event)
             if key in keys and event not in _OPENING:
                 values[key] = value
-    for _ in events:  # none, unless something follows the document: that raises
+    for _ in events:  # raises if anything follows the document
         break
     return ResultDocument(values=values, metrics=metrics.kept, metrics_total=metrics.total, files=found)
 
 
 @define
 class _Pieces:
-    """The document as a file. `silent` counts the bytes that were read since the last event."""
+    """The document as a file. `silent` counts the bytes read since the last event."""
 
     data: bytes
     position: int = 0
@@ -102,7 +102,7 @@ class _Pieces:
         self.position += len(piece)
         self.silent += len(piece)
         if self.silent > LONGEST_TEXT:
-            raise Malformed(f"it holds a text of more than {LONGEST_TEXT} bytes")
+            raise Malformed(f"it has a string of more than {LONGEST_TEXT} bytes")
         return piece
 
 
@@ -111,7 +111,7 @@ def _events(data: bytes) -> Events:
     try:
         for number, event in enumerate(ijson.basic_parse(pieces, buf_size=_PIECE, use_float=True)):
             if number == MOST_EVENTS:
-                raise Malformed(f"it holds more than {MOST_EVENTS:,} keys and values")
+                raise Malformed(f"it has more than {MOST_EVENTS:,} keys and values")
             pieces.silent = 0
             yield event
     except (ijson.JSONError, ValueError) as error:
@@ -127,7 +127,7 @@ def _enter(events: Events, opening: str, refusal: str) -> None:
 
 
 def _keys(events: Events) -> Iterator[str]:
-    """Yield the keys of a mapping; each one's value is to be read before the next key."""
+    """Yield the keys of a mapping; the caller reads each key's value before it asks for the next key."""
     for event, value in events:
         if event == "end_map":
             return
@@ -141,24 +141,24 @@ def _skip(events: Events, event: str) -> None:
         event, _ = next(events)
         depth += (event in _OPENING) - (event in _CLOSING)
         if depth > DEEPEST:
-            raise Malformed(f"it is nested more than {DEEPEST} deep")
+            raise Malformed(f"it is nested more than {DEEPEST} levels deep")
 
 
 @define
 class _Metrics:
-    """The metrics of a job as they are read. The one called `wanted` is kept whatever becomes of others."""
+    """The metrics of a job as they are read. The metric called `wanted` is kept in any case."""
 
     wanted: str | None
     kept: dict[str, float] = field(factory=dict)
     total: int = 0
 
     def read(self, events: Events) -> None:
-        _enter(events, "start_map", "metrics: is no mapping")
+        _enter(events, "start_map", "metrics: is not a mapping")
         for name in _keys(events):
             event, value = next(events)
-            # JSON has no NaN and no infinity, so these are text.
+            # JSON has no NaN and no infinity, so these are strings.
             if event not in ("number", "string"):
-                raise Malformed(f"metrics.{name[:80]}: is no number")
+                raise Malformed(f"metrics.{name[:80]}: is not a number")
             if name in self.kept:
                 self.kept[name] = _number(name, value)
                 continue
@@ -171,16 +171,16 @@ def _number(name: str, value: float | str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise Malformed(f"metrics.{name[:80]}: is no number") from error
+        raise Malformed(f"metrics.{name[:80]}: is not a number") from error
 
 
 def _read_files(events: Events, found: dict[str, OutputFile]) -> None:
-    _enter(events, "start_array", "files: is no list")
+    _enter(events, "start_array", "files: is not a list")
     for event, _ in events:
         if event == "end_array":
             return
         if event != "start_map":
-            raise Malformed(f"files[{len(found)}]: is no mapping")
+            raise Malformed(f"files[{len(found)}]: is not a mapping")
         path, file = _file(events, f"files[{len(found)}]")
         found[path] = file
 
@@ -199,10 +199,10 @@ def _file(events: Events, where: str) -> tuple[str, OutputFile]:
         else:
             _skip(events, event)
     if not 0 < len(path) <= LONGEST_PATH:
-        raise Malformed(f"{where}: its path has to be a text of at most {LONGEST_PATH} characters")
+        raise Malformed(f"{where}: its path must be a string of at most {LONGEST_PATH} characters")
     if not 0 <= size < LARGEST_FILE:
-        raise Malformed(f"{where}: its size has to be a number of bytes")
-    # The rule also bounds how many files there can be: no entry is shorter than this.
+        raise Malformed(f"{where}: its size must be a number of bytes")
+    # This also bounds how many files there can be: no entry is shorter.
     if not _SHA256.fullmatch(sha256):
-        raise Malformed(f"{where}: its sha256 has to be 64 hexadecimal digits")
+        raise Malformed(f"{where}: its sha256 must be 64 hexadecimal digits")
     return path, OutputFile(size, sha256)

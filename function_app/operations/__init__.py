@@ -1,1 +1,1 @@
-"""What triggers, people and timers ask for."""
+"""The operations that triggers, API callers and timers start."""

@@ -1,4 +1,4 @@
-"""Approving: drops that waited for an approval go on once it is there."""
+"""Approve code, and resume the drops that wait for the approval."""
 
 import logging
 from datetime import datetime, timedelta
@@ -7,13 +7,13 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
-from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status
+from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status, WaitingFor
 from function_app.drops import deferral
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.settling import Settler
 from function_app.operations.rounds import isolate_errors
 from function_app.ports.storage import Blobs, Queues
-from function_app.store.approvals import REASON, Approval, Approvals, PendingApproval, PendingNote
+from function_app.store.approvals import Approval, Approvals, PendingApproval, PendingNote
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots
 from function_app.timing import Timing
@@ -21,11 +21,11 @@ from function_app.timing import Timing
 logger = logging.getLogger(__name__)
 
 MAX_LOOKUPS = 6
-"""How often a receipt that is about to be written is looked for."""
+"""How many times to look for a receipt that may not be written yet."""
 
 
 class ApprovedMessage(deferral.DeferrableMessage):
-    """A message of `settled-drops`: go on with a drop whose code is approved now."""
+    """A message of `settled-drops`: resume a drop whose code has been approved."""
 
     kind: str = "approved"
     digest: str
@@ -35,7 +35,7 @@ class ApprovedMessage(deferral.DeferrableMessage):
 
 @frozen(kw_only=True)
 class ApprovalService:
-    """Approves code, and lets go on what waited for it."""
+    """Approves code, and resumes the drops that wait for the approval."""
 
     approvals: Approvals
     archives: ScriptArchives
@@ -47,7 +47,7 @@ class ApprovalService:
     timing: Timing
 
     def approve(self, digest: str, *, by: str, note: str | None) -> tuple[Approval, list[PendingApproval]]:
-        """Approve a digest; return the approval, and the drops that go on now. Safe to repeat."""
+        """Approve a digest; return the approval and the drops that it resumes. Safe to repeat."""
         approval = self.approvals.approve(digest, by=by, note=note)
         waiting = list(self.approvals.waiting(digest))
         for pending in waiting:
@@ -55,21 +55,21 @@ class ApprovalService:
         return approval, waiting
 
     def settle(self, request: ApprovedMessage) -> None:
-        """Go on with a drop; put it off where something stands in its way."""
+        """Resume a drop, or defer it if a transient error prevents that."""
         deferral.run_or_defer(request, self.resume, self._send, clock=self.receipts.clock, timing=self.timing)
 
     def resume(self, request: ApprovedMessage) -> Receipt | None:
-        """Take the drop up again, as it was asked for, if what lies there is still that drop.
+        """Process the drop again, with the job spec of its receipt, if its files are still the same.
 
         Raises:
-            SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnavailable: look again later.
+            SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnavailable: try again later.
         """
         receipt = self.receipts.find(request.experiment, request.drop)
         if receipt is None:
             if request.tries < MAX_LOOKUPS:
                 self._send(request.model_copy(update={"tries": request.tries + 1}), self.timing.approval_check)
-            return None  # `reconcile` goes on with it, or forgets it
-        taken = self._take(receipt)  # in whatever state it is: the host may have been killed behind the claim
+            return None  # `reconcile` resumes the drop, or deletes its note
+        taken = self._take(receipt)  # whatever its status: the host may have been killed after the claim
         if taken is None or taken.status is not Status.WAITING:
             self.approvals.clear_pending(
                 PendingApproval(digest=request.digest, experiment=request.experiment, drop=request.drop)
@@ -77,9 +77,12 @@ class ApprovalService:
         return taken or receipt
 
     def reconcile(self, until: datetime) -> None:
-        """Let those go on whose message was lost, and forget those that do not wait any more; begin none after that."""
+        """Resume drops whose message was lost, and delete the notes of drops that no longer wait.
+
+        None is started after `until`.
+        """
         for note in self.approvals.notes():
-            with isolate_errors(f"{note.pending.blob} could not be looked at"):
+            with isolate_errors(f"{note.pending.blob} could not be reconciled"):
                 self._carry_on(note)
             if self.receipts.clock() > until:
                 return
@@ -88,22 +91,23 @@ class ApprovalService:
         pending = note.pending
         receipt = self.receipts.find(pending.experiment, pending.drop)
         allowed = self.approvals.allows(pending.digest)
-        if receipt and receipt.status is Status.WAITING and receipt.reason == f"{REASON}{pending.digest}":
+        waits = receipt and receipt.waits_for is WaitingFor.APPROVAL
+        if receipt and waits and receipt.received.code_sha256 == pending.digest:
             if allowed:
-                # Each round comes back by itself: messages that are put off would add up.
+                # Every round sends a message, so deferred ones would accumulate.
                 self._send(_request(pending, again=False))
         elif receipt and receipt.status in RETRIED_BY_DROP and receipt.followed_by is None and not allowed:
-            return  # it was dropped again: here is which digest it takes
-        elif note.age > timedelta(seconds=self.timing.max_function_runtime):  # else its receipt may be about to come
+            return  # it was dropped again: the note shows which digest needs an approval
+        elif note.age > timedelta(seconds=self.timing.max_function_runtime):  # before that, its receipt may still come
             self.approvals.clear_pending(pending, etag=note.etag)
 
     def _take(self, receipt: Receipt) -> Receipt | None:
-        """Take the receipt's drop; return None where that is not what lies there now."""
+        """Process the receipt's drop; return None if its files have changed since."""
         drop = self.archives.expand(Drop.list_drop(self.blobs, receipt.folder))
-        # The job as the receipt has it: a request may have asked for another than job.yaml says.
+        # The spec of the snapshot: a request may have overridden job.yaml.
         spec = self.snapshots.spec(receipt.experiment, receipt.drop)
         if self.settler.drop_id(drop, spec) != receipt.drop:
-            logger.info("%s is approved, and its files have changed since: they are a drop of their own.", receipt.name)
+            logger.info("%s is approved, but its files have changed since: they form a new drop.", receipt.name)
             return None
         return self.settler.process_drop(drop, spec, trigger=receipt.trigger)
 

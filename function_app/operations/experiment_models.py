@@ -1,4 +1,4 @@
-"""The model versions that came of an experiment. Only the models are asked for that its attempts name."""
+"""The model versions that an experiment produced. Only models that its attempts name are queried."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,12 @@ from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 
 _READS = 16
 _MOST_READ = 100
-"""How many drops are looked at whose model their receipts do not name any more."""
+"""Max job specs to read for drops whose receipts no longer name their model."""
 
 
 @frozen(kw_only=True)
 class ExperimentModels:
-    """Looks for versions in the registry, once for each model."""
+    """Finds versions in the registry, with one query for each model."""
 
     experiment: str
     remover: Deleter
@@ -29,13 +29,13 @@ class ExperimentModels:
     _asked: set[str] = field(factory=set, init=False)
 
     def named_by(self, receipt: Receipt) -> set[str]:
-        """Return the models that a receipt's attempts have made versions of, or may have."""
+        """Return the models that a receipt's attempts registered, or may have registered, versions of."""
         if receipt.model is not None:
             return {receipt.model.model}
         if not receipt.attempts:
             return set()
         kept = [attempt.options for attempt in receipt.attempts if attempt.options is not None]
-        if len(kept) < len(receipt.attempts):  # an earlier release claimed some
+        if len(kept) < len(receipt.attempts):  # an earlier release claimed some of them
             return {self._asked_for(receipt.drop)}
         return {options.registration.get("model") or self.experiment for options in kept}
 
@@ -43,12 +43,12 @@ class ExperimentModels:
         """Return the model that a drop's job.yaml asks for."""
         try:
             spec = self.snapshots.spec(self.experiment, drop)
-        except UnreadableSnapshot:  # it went before its receipt, or cannot be read
+        except UnreadableSnapshot:  # deleted before its receipt, or unreadable
             return self.experiment
         return spec.kedja.registration.model or self.experiment
 
     def listed(self, items: Iterable[BlobItem]) -> set[str]:
-        """Return the models that receipts name, as their list tells; of what was tried again, a few drops tell it."""
+        """Return the models that the listed receipts name. For retried drops, read up to 100 job specs instead."""
         named, again = {self.experiment}, list[str]()
         for item in items:
             if "model" in item.metadata:
@@ -59,7 +59,7 @@ class ExperimentModels:
             return named.union(pool.map(self._asked_for, again[:_MOST_READ]))
 
     def of(self, models: Iterable[str]) -> list[DeletedModel]:
-        """Return the experiment's versions of those models that were not asked for before; each says why it stays."""
+        """Return the experiment's versions of the models not queried before, each with the reason for keeping it."""
         found: list[DeletedModel] = []
         for model in sorted({*models} - self._asked):
             versions = self.training.models(model)

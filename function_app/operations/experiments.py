@@ -1,7 +1,7 @@
-"""Experiments as a whole: which there are, and the end of one.
+"""Experiments as a whole: list and delete them.
 
-A deletion takes effect at once: nothing new is taken. What there is goes when all that was under way when it began
-has ended. `housekeeping` does that, and goes on where it was killed.
+From the start of a deletion, new drops are refused. What exists is deleted once everything that was in progress at
+the start has ended. `housekeeping` does that, and continues after a crash.
 """
 
 import logging
@@ -36,7 +36,7 @@ _LATEST = "latest.json"
 
 @frozen(kw_only=True)
 class DeletionPlan:
-    """What a deletion would do: the deletion itself, how many receipts it concerns, and the jobs that go on."""
+    """What a deletion would do: the deletion itself, how many receipts it concerns, and the unfinished jobs."""
 
     deletion: Deletion
     receipts: int
@@ -55,7 +55,7 @@ class Experiments:
     timing: Timing
 
     def page(self, *, token: str | None = None) -> Folders:
-        """Return a page of the experiments' names, in their order. One call to storage."""
+        """Return a page of the experiments' names, in alphabetical order. One call to storage."""
         folders = self.blobs.folders(naming.RECEIPTS, size=5000, token=token)
         return evolve(folders, names=[name for name in folders.names if not name.startswith((".", "_"))])
 
@@ -67,28 +67,28 @@ class Experiments:
         }
 
     def active_deletion(self, experiment: str) -> Deletion | None:
-        """Return the deletion of an experiment that is under way."""
+        """Return the deletion of an experiment that is in progress, or None."""
         try:
             return Deletion.from_bytes(self.blobs.read(naming.RECEIPTS, naming.deleting_blob(experiment)).data)
         except BlobNotFound:
             return None
 
     def plan(self, experiment: str, *, by: str) -> DeletionPlan:
-        """Return what a deletion would do, as far as the lists of receipts and of their models tell.
+        """Return what a deletion would do, according to the listings of receipts and models.
 
         Raises:
-            NotFound: where there is no such experiment.
+            NotFound: there is no such experiment.
         """
         plan = self._plan(experiment, by)
         found = self._models(experiment).of(self.models(experiment))
         return evolve(plan, deletion=_with(plan.deletion, found))
 
     def models(self, experiment: str) -> Collection[str]:
-        """Return the names of the models that an experiment's drops ask for, as far as their list tells."""
+        """Return the models that an experiment's drops name, according to the listing of its receipts."""
         return self._models(experiment).listed(self._receipts(experiment))
 
     def _plan(self, experiment: str, by: str) -> DeletionPlan:
-        """Return a plan without models."""
+        """Return the plan without its models."""
         latest = self.receipts.latest(experiment)
         if latest is None:
             raise NotFound(f"There is no experiment {experiment!r}. GET /api/experiments lists those there are.")
@@ -129,11 +129,11 @@ class Experiments:
         )
 
     def delete(self, experiment: str, *, by: str, force: bool) -> Deletion:
-        """Begin to delete an experiment; return the deletion that is under way, or the last one where that is done.
+        """Start to delete an experiment, or return its deletion if it is in progress or done.
 
         Raises:
-            NotFound: where there is no such experiment.
-            Refused: where jobs go on, unless `force` says to cancel them.
+            NotFound: there is no such experiment.
+            Refused: jobs are unfinished, and `force`, which cancels them, is not set.
         """
         found = self.active_deletion(experiment) or self._last(experiment)
         if found is not None:
@@ -141,8 +141,10 @@ class Experiments:
         plan = self._plan(experiment, by)
         if plan.live and not force:
             some = ", ".join(plan.live[:5])
-            raise Refused(f"Jobs of {experiment} go on: {some}. Cancel them, or pass force=true, which does.")
-        # The plan may have taken its time, in which drops were still taken.
+            raise Refused(
+                f"Jobs of {experiment} are unfinished: {some}. Cancel them, or pass force=true to cancel them."
+            )
+        # Making the plan may have taken a while, in which drops were still accepted.
         now = self.blobs.page(naming.RECEIPTS, naming.deleting_blob(experiment), size=1).now
         deletion = plan.deletion.model_copy(update={"state": DeletionState.DELETING, "at": now})
         try:
@@ -153,20 +155,20 @@ class Experiments:
         return deletion
 
     def _last(self, experiment: str) -> Deletion | None:
-        """Return the last deletion of an experiment, where that is all there is of it."""
+        """Return the last deletion of an experiment if nothing else of it exists."""
         listing = self.blobs.list(naming.RECEIPTS, f".deleted/{experiment}/")
         if not listing.items or self.receipts.latest(experiment) is not None:
             return None
         return Deletion.from_bytes(self.blobs.read(naming.RECEIPTS, listing.items[-1].name).data)
 
     def reconcile(self, until: datetime) -> None:
-        """Go on with every deletion under way. What fails with one does not keep the others waiting.
+        """Continue every deletion in progress; an error in one does not stop the others.
 
-        Nothing is begun after `until`, or the time of a round of deletions.
+        None is started after `until`, or after the time of a round of deletions.
         """
         until = min(until, self.receipts.clock() + timedelta(seconds=self.timing.deletion_round))
         for experiment in sorted(self.deleting()):
-            with isolate_errors(f"The deletion of {experiment} could not go on"):
+            with isolate_errors(f"The deletion of {experiment} could not continue"):
                 self._carry_on(experiment, until)
             if self.receipts.clock() > until:
                 return
@@ -176,14 +178,14 @@ class Experiments:
         deletion = Deletion.from_bytes(blob.data)
         in_flight = timedelta(seconds=self.timing.max_function_runtime)
         if self._still_live(experiment) or blob.now - deletion.at < in_flight:
-            return  # a function that began before the deletion may still take a drop
+            return  # a function that started before the deletion may still process a drop
         models = self._models(experiment)
         deletion, etag = self._delete_models(deletion, blob.etag, models.of([experiment]), until)
         deletion, etag = self._delete_drops(deletion, etag, models, until)
         if self.receipts.clock() > until or any(True for _ in self._receipts(experiment)):
             return
         for container, prefix in ((naming.SNAPSHOTS, f"{experiment}/"), (naming.RECEIPTS, f".open/{experiment}/")):
-            self.remover.delete_prefix(container, prefix)  # what a call left that was killed before it wrote a receipt
+            self.remover.delete_prefix(container, prefix)  # left by a call that was killed before it wrote a receipt
         self.remover.delete_requests(experiment, until=deletion.at)
         self.blobs.delete(naming.RECEIPTS, naming.latest_blob(experiment))
         self._finish(deletion, etag)
@@ -193,11 +195,11 @@ class Experiments:
         try:
             self.blobs.create(naming.RECEIPTS, done.audit, done.to_bytes(), metadata=done.metadata)
         except PreconditionFailed:
-            logger.info("%s is there: an earlier call came this far.", done.audit)
+            logger.info("%s exists already: an earlier call wrote it.", done.audit)
         self.blobs.delete(naming.RECEIPTS, naming.deleting_blob(deletion.experiment), etag=etag)
 
     def _still_live(self, experiment: str) -> bool:
-        """Return whether jobs go on, or events are not published yet; cancel those jobs."""
+        """Cancel unfinished jobs; return whether there are any, or events that are not published yet."""
         live = False
         for _, drop in list(self.receipts.list_open(experiment)):
             receipt = self.receipts.find(experiment, drop)
@@ -208,13 +210,13 @@ class Experiments:
                 try:
                     self.jobs.cancel(receipt.job)
                 except KedjaError as error:
-                    logger.info("%s is not canceled: %s", receipt.job, error)
+                    logger.info("%s could not be canceled: %s", receipt.job, error)
         return live
 
     def _delete_models(
         self, deletion: Deletion, etag: str, found: Collection[DeletedModel], until: datetime
     ) -> tuple[Deletion, str]:
-        """Remove versions that came of the experiment, each told before it goes; begin with none after `until`."""
+        """Delete versions that the experiment produced, recording them first; start none after `until`."""
         known = _with(deletion, found)
         etag = self._write(deletion, known, etag)
         stay = {one.key for one in known.kept}
@@ -224,7 +226,7 @@ class Experiments:
                 break
             if one.key not in stay and not self.remover.delete_version(
                 *one.key
-            ):  # it has become the champion meanwhile
+            ):  # it became the champion in the meantime
                 kept.append(one.model_copy(update={"why": "It is the model's champion."}))
         following = _with(known, kept)
         return following, self._write(known, following, etag)
@@ -232,7 +234,7 @@ class Experiments:
     def _delete_drops(
         self, deletion: Deletion, etag: str, models: ExperimentModels, until: datetime
     ) -> tuple[Deletion, str]:
-        """Delete receipts and snapshots with the versions that came of them, batch by batch, each told before."""
+        """Delete receipts, snapshots and the versions that they produced, recording each batch first."""
         for page in iter_pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
             if self.receipts.clock() > until:
                 break
@@ -242,7 +244,7 @@ class Experiments:
             found = self._found([receipt for _, _, receipt in batch if receipt], models, known)
             deletion, etag = self._delete_models(known, etag, found, until)
             if self.receipts.clock() > until:
-                break  # some of their versions may be left
+                break  # some of the versions may be left
             for item, _, receipt in batch:
                 self.remover.delete_snapshot(deletion.experiment, _drop(item))
                 self.remover.delete_receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
@@ -251,7 +253,7 @@ class Experiments:
     def _found(
         self, receipts: Sequence[Receipt], models: ExperimentModels, deletion: Deletion
     ) -> Collection[DeletedModel]:
-        """Return the versions that came of receipts, those included that somebody archived in the registry."""
+        """Return the versions that receipts produced, including those that someone archived in the registry."""
         with ThreadPoolExecutor(_READS) as pool:
             named = set[str]().union(*pool.map(models.named_by, receipts))
         found = {one.key: one for one in models.of(named)}
@@ -267,7 +269,7 @@ class Experiments:
         return bool(self.blobs.page(naming.MODELS, naming.model_prefix(*model.key), size=1).items)
 
     def _read(self, items: Sequence[BlobItem]) -> list[tuple[BlobItem, bytes, Receipt | None]]:
-        """Read receipts that no job goes on for, each as it was listed."""
+        """Read the idle receipts that have not changed since they were listed."""
 
         def read(item: BlobItem) -> tuple[BlobItem, bytes, Receipt | None] | None:
             try:
@@ -277,14 +279,14 @@ class Experiments:
             try:
                 receipt = Receipt.from_bytes(blob.data)
             except ValidationError:
-                receipt = None  # what cannot be read goes like the others
+                receipt = None  # an unreadable receipt is deleted like the others
             return (item, blob.data, receipt) if blob.etag == item.etag and (not receipt or is_idle(receipt)) else None
 
         with ThreadPoolExecutor(_READS) as pool:
             return [found for found in pool.map(read, items) if found]
 
     def _write(self, before: Deletion, now: Deletion, etag: str) -> str:
-        """Keep how far a deletion is. Raise PreconditionFailed where another host goes on with it."""
+        """Write the progress of a deletion. Raise PreconditionFailed if another host has continued it."""
         if now == before:
             return etag
         return self.blobs.replace(naming.RECEIPTS, naming.deleting_blob(now.experiment), now.to_bytes(), etag=etag)
@@ -295,7 +297,7 @@ class Experiments:
 
 
 def _with(deletion: Deletion, found: Collection[DeletedModel]) -> Deletion:
-    """Return the deletion with versions that are to go now, or are to stay."""
+    """Return the deletion with versions to delete now or to keep."""
     return deletion.with_models([one for one in found if one.why is None], [one for one in found if one.why])
 
 

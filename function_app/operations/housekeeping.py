@@ -1,4 +1,4 @@
-"""Housekeeping: what is to go, goes. It has a timer of its own, so that it keeps nothing else waiting."""
+"""Housekeeping: deletions and retention. A separate timer runs it, so that it delays nothing else."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from function_app.timing import Timing
 
 @frozen(kw_only=True)
 class Housekeeping:
-    """Goes on with the deletions that people asked for, and lets go of what has been kept for long enough."""
+    """Continues the deletions that callers requested, and deletes what has expired."""
 
     experiments: Experiments
     retention: Retention
@@ -21,9 +21,9 @@ class Housekeeping:
     clock: Clock
 
     def run(self) -> None:
-        """Do one round. What fails with one thing, in whatever way, does not keep the others waiting."""
+        """Do one round. An error in one part does not stop the other."""
         until = self.clock() + timedelta(seconds=self.timing.reconcile_round)
-        with isolate_errors("The deletions could not be looked at"):
+        with isolate_errors("The deletions could not continue"):
             self.experiments.reconcile(until)
-        with isolate_errors("What was kept for long enough could not be looked at"):
+        with isolate_errors("Expired drops could not be deleted"):
             self.retention.run(until)

@@ -1,4 +1,4 @@
-"""The entrance for events that Event Grid did not put on a queue: by HTTP, by a subscription of their own, replayed."""
+"""Ingest events that Event Grid did not put on a queue: sent by HTTP, by a custom subscription, or replayed."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -16,23 +16,24 @@ logger = logging.getLogger(__name__)
 
 @frozen(kw_only=True)
 class EventIngest:
-    """Puts events on the queues that their kinds belong to."""
+    """Puts events on the queues of their types."""
 
     queues: Queues
     requests: TrainingRequests
 
     def ingest(self, event: Mapping[str, Any], *, code: bool = False) -> bool:
-        """Admit one event, as `admit_all` does; return whether it is of a kind that Kedja acts on."""
+        """Ingest one event, as `admit_all` does; return whether Kedja handles its type."""
         return self.admit_all([event], code=code) == 1
 
     def admit_all(self, received: Iterable[Mapping[str, Any]], *, code: bool = False) -> int:
-        """Put events on their queues once each was found good; return how many are of a kind that Kedja acts on.
+        """Validate all events, then put them on their queues; return how many are of types that Kedja handles.
 
-        `code` says that their sender may decide what code runs.
+        `code`: the sender may decide what code runs.
 
         Raises:
-            InvalidEvent: where a known kind lacks what it must have.
-            InvalidJobSpec, RoleMissing: where a request for training asks for what cannot be, or not of this sender.
+            InvalidEvent: an event of a known type lacks a required field.
+            InvalidJobSpec: a training request has an invalid job spec.
+            RoleMissing: a training request sets keys that its sender may not set.
         """
         found = [put for event in received if (put := self._checked(event, code=code)) is not None]
         for put in found:
@@ -40,10 +41,10 @@ class EventIngest:
         return len(found)
 
     def _checked(self, event: Mapping[str, Any], *, code: bool) -> Callable[[], None] | None:
-        """Return what puts an event on its queue, or None for one that is none of Kedja's business."""
+        """Validate an event; return a function that puts it on its queue, or None if Kedja ignores its type."""
         parsed = incoming_events.parse(event)
         if parsed is None:
-            logger.info("An event of type %s is none of Kedja's business.", incoming_events.type_of(event))
+            logger.info("Ignored an event of type %s.", incoming_events.type_of(event))
             return None
         if isinstance(parsed, incoming_events.TrainingRequested):
             return partial(self.requests.send, self.requests.check(parsed, code=code), parsed.spec)

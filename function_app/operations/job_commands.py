@@ -1,4 +1,4 @@
-"""Jobs as people and other systems ask for them: submit, cancel, retry."""
+"""Commands for jobs, from people and other systems: submit, cancel, retry."""
 
 import json
 import secrets
@@ -28,13 +28,13 @@ from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 
 _KEYS_NAMED, _LONGEST_KEY = 20, 100
-"""How many keys a refusal names, and characters of each."""
+"""Max keys that a refusal names, and max characters of each."""
 _RETRIABLE = frozenset({Status.FAILED, Status.CANCELED, Status.SUPERSEDED, Status.NOT_REGISTERED, Status.REGISTERED})
 
 
 @frozen(kw_only=True)
 class DryRun:
-    """What a submission would do: the receipt it would write to, and the very document that would be sent."""
+    """What a submission would do: the receipt it would write to, and the exact document that it would send."""
 
     drop: str
     status: Status
@@ -46,7 +46,7 @@ class DryRun:
 
 @frozen(kw_only=True)
 class JobCommands:
-    """What can be asked about jobs."""
+    """Finds, submits, cancels and retries jobs."""
 
     approvals: Approvals
     archives: ScriptArchives
@@ -58,7 +58,11 @@ class JobCommands:
     submitter: Submitter
 
     def find(self, name: str) -> Receipt:
-        """Return the receipt of a job. Raise NotFound where there is none."""
+        """Return the receipt of a job.
+
+        Raises:
+            NotFound: there is no such job.
+        """
         receipt = self.receipts.of_job(name)
         if receipt is None:
             raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
@@ -73,24 +77,27 @@ class JobCommands:
         force: bool = False,
         identity: str | None = None,
     ) -> Receipt:
-        """Submit what lies in an experiment's folders now.
+        """Submit the current content of an experiment's folders.
 
-        `request` has the keys of a job.yaml and is merged over the one that lies there (RFC 7396); `code` says that
-        the caller may decide what code runs. `identity` is the request's: sent again, it forces no other attempt.
+        `request` has the keys of a job.yaml and is merged over the dropped one (RFC 7396). `code`: the caller may
+        decide what code runs. `identity` identifies the request: sent again, it does not force another attempt.
 
         Raises:
-            InvalidJobSpec: where a key is wrong.
-            NotFound: where nothing was dropped.
-            RoleMissing: where the caller may not set a key.
-            ModelNotShared: if the model is another experiment's.
-            SourceChanged, CopyPending: try again.
+            InvalidJobSpec: a key or its value is invalid.
+            NotFound: nothing was dropped.
+            RoleMissing: the caller may not set a key.
+            ModelNotShared: the model belongs to another experiment.
+            SourceChanged, CopyPending: try again later.
         """
         drop, spec = self._drop(request, code=code)
         forced = (identity or secrets.token_hex(32)) if force else None
         return self.settler.process_drop(drop, spec, trigger=trigger, force=forced, strict=True)
 
     def submit_requested(self, request: Mapping[str, object], *, source: str, code: bool) -> Receipt:
-        """Submit what an event asked for. Raises as `submit` does, but a drop whose model is another's is rejected."""
+        """Submit what an event requested.
+
+        Raises as `submit` does, except for ModelNotShared: the drop is rejected instead.
+        """
         drop, spec = self._drop(request, code=code)
         return self.settler.process_drop(drop, spec, trigger=f"event: {source}")
 
@@ -113,21 +120,21 @@ class JobCommands:
 
     @staticmethod
     def validate(request: Mapping[str, object], *, code: bool) -> str:
-        """Check a request for itself, before anything is looked up; return the folder whose files it wants.
+        """Validate a request without reading storage; return the folder whose files it uses.
 
         Raises:
-            InvalidJobSpec: where a key is wrong.
-            RoleMissing: where the caller may not set a key.
+            InvalidJobSpec: a key or its value is invalid.
+            RoleMissing: the caller may not set a key.
         """
         asked = parse_job_json(request)
         if not code and (keys := [*asked.code_keys(), *_taken_away(request)]):
             some = ", ".join(key[:_LONGEST_KEY] for key in keys[:_KEYS_NAMED])
             more = f" and {len(keys) - _KEYS_NAMED} more" if len(keys) > _KEYS_NAMED else ""
-            raise RoleMissing(f"{some}{more} decide what runs and what is registered: that takes the role `code`.")
+            raise RoleMissing(f"These keys decide what runs or is registered, and need the role `code`: {some}{more}.")
         if asked.experiment_name is None:
-            raise InvalidJobSpec(["experiment_name: names the experiment whose files are to be used, and is missing."])
-        if "/" in asked.experiment_name:  # a folder below another experiment's is that experiment's
-            raise InvalidJobSpec([f"experiment_name: {asked.experiment_name!r} is a path; name a folder at the top."])
+            raise InvalidJobSpec(["experiment_name: missing. Name the experiment whose files to use."])
+        if "/" in asked.experiment_name:  # a subfolder belongs to the experiment of its top-level folder
+            raise InvalidJobSpec([f"experiment_name: {asked.experiment_name!r} is a path; name a top-level folder."])
         return asked.experiment_name
 
     def _drop(self, request: Mapping[str, object], *, code: bool) -> tuple[Drop, JobSpec]:
@@ -148,7 +155,8 @@ class JobCommands:
         """Cancel a job that has not ended.
 
         Raises:
-            NotFound, Refused: where there is no such job, or it has ended.
+            NotFound: there is no such job.
+            Refused: the job has ended.
         """
         receipt = self.find(name)
 
@@ -156,16 +164,16 @@ class JobCommands:
             if current.status in FINAL or current.status is Status.COMPLETED:
                 raise Refused(f"The job {name} is {current.status}: there is nothing to cancel.")
             if current.job != name:
-                raise Refused(f"The job {name} has ended, and its drop goes on as {current.job}: cancel that one.")
+                raise Refused(f"The job {name} has ended, and its drop continues as {current.job}: cancel that job.")
             if current.status is Status.CANCELING:
                 return current
             if current.status is Status.QUEUED:
                 now = self.receipts.clock()
                 canceled = current.with_status(
-                    Status.CANCELED, now, "Somebody canceled it.", "Retry it, or drop it again."
+                    Status.CANCELED, now, "It was canceled on request.", "Retry the job, or drop the files again."
                 )
                 return canceled.with_attempt(ended=now).with_event(EventType.JOB_CANCELED, now)
-            return current.with_status(Status.CANCELING, self.receipts.clock(), "Somebody canceled it.")
+            return current.with_status(Status.CANCELING, self.receipts.clock(), "It was canceled on request.")
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is Status.CANCELED:  # it was queued
@@ -175,18 +183,20 @@ class JobCommands:
         return receipt
 
     def retry(self, name: str, *, identity: str | None = None) -> Receipt:
-        """Claim the next attempt of a job's receipt and submit it, from the snapshot it has.
+        """Claim the next attempt of a job's receipt and submit it from its snapshot.
 
-        `identity` is the request's: sent again, it claims no other attempt.
+        `identity` identifies the request: sent again, it claims no other attempt.
 
         Raises:
-            NotFound, Refused: where there is no such job, or it is still going on.
+            NotFound: there is no such job.
+            Refused: the job cannot be retried: its status, snapshot, approval or model does not allow it.
+            BeingDeleted: the experiment is being deleted.
         """
         receipt = self.find(name)
         check_not_deleting(self.blobs, receipt.experiment)
         if came_of(receipt, identity, self.receipts.clock()):
             return self.submitter.submit(receipt)
-        # The order among drops is that of the storage's clock, whatever this host's says.
+        # Drops are ordered by the storage's clock, not by this host's.
         order = drop_order(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)).now)
 
         def edit(current: Receipt) -> Receipt:
@@ -195,21 +205,21 @@ class JobCommands:
             if current.status not in _RETRIABLE:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
             if "snapshot" in current.forgotten:
-                raise Refused(f"The snapshot of {current.name} was deleted, its time being over: drop the files again.")
+                raise Refused(f"The snapshot of {current.name} has expired and was deleted: drop the files again.")
             return with_retry(current, f"retry of {name}", order, self.receipts.clock(), options, request=identity)
 
         options = self._checked_options(receipt)
-        # Before the claim, so that `reconcile` finds it wherever this is killed; `submit` does it again after that.
+        # Before the claim, so that `reconcile` finds the receipt if this is killed; `submit` sets the mark again.
         self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         return self.submitter.submit(self.receipts.change(receipt, edit))
 
     def _checked_options(self, receipt: Receipt) -> AttemptOptions:
-        """Return what the receipt's job.yaml asks for.
+        """Return the options of the receipt's job spec.
 
-        Raise Refused if the snapshot is gone, its code is not approved (any more), or its model is another's.
+        Raise Refused if the snapshot is missing, its code is not approved (any more), or its model is not shared.
         """
         if receipt.status not in _RETRIABLE or "snapshot" in receipt.forgotten:
-            return AttemptOptions()  # the edit refuses it in the words of its status
+            return AttemptOptions()  # the edit refuses it with a message about its status
         try:
             spec = self.snapshots.spec(receipt.experiment, receipt.drop)
         except UnreadableSnapshot as gone:
@@ -220,7 +230,7 @@ class JobCommands:
 
 
 def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:
-    """Yield the keys that a merge patch would take out of the dropped job.yaml, such as its gate."""
+    """Yield the keys that a merge patch would remove from the dropped job.yaml, such as its gate."""
     for key, value in request.items():
         if value is None:
             yield f"{path}{key}"
@@ -229,7 +239,7 @@ def _taken_away(request: Mapping[str, object], path: str = "") -> Iterator[str]:
 
 
 def merged(base: dict[str, Any], patch: Mapping[str, object]) -> dict[str, Any]:
-    """Return a JSON merge patch applied (https://www.rfc-editor.org/rfc/rfc7396)."""
+    """Return `base` with a JSON merge patch applied (https://www.rfc-editor.org/rfc/rfc7396)."""
     result = dict(base)
     for key, value in patch.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""Poison: messages that failed ten times are kept, with their reason, where they can be read."""
+"""Poison messages: messages that failed ten times are kept in storage, with the reason."""
 
 import logging
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from function_app.store.receipts import Receipts
 logger = logging.getLogger(__name__)
 
 REASON_LISTED = 500
-"""Characters of a reason that a listing tells."""
+"""Max characters of a reason in a listing."""
 
 
 class PoisonMessage(Document):
-    """`receipts/.poison/<queue>/<id>.json`: the message, and why it could not be worked on."""
+    """`receipts/.poison/<queue>/<id>.json`: the message, and why it could not be processed."""
 
     queue: str
     message: str
@@ -33,20 +33,20 @@ class PoisonMessage(Document):
 
 @frozen(kw_only=True)
 class PoisonStore:
-    """Keeps poison messages."""
+    """Keeps poison messages, and notes them on receipts."""
 
     blobs: Blobs
     receipts: Receipts
     requests: TrainingRequests
 
     def retry_or_keep(self, queue: str, message: str, body: bytes, work: Callable[[], object]) -> PoisonMessage | None:
-        """Work on the message once more; keep it with its reason where that fails too.
+        """Process the message once more; keep it with the reason if that fails too.
 
-        The last try is what tells the reason: the queue does not know it.
+        Only this last try provides the reason: the queue does not record it.
         """
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be lost
+        except Exception as error:  # noqa: BLE001 - the message must not be lost, whatever the error
             reason = f"{type(error).__name__}: {error}"
         else:
             return None
@@ -54,15 +54,15 @@ class PoisonStore:
         poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
         metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
         self.blobs.replace(naming.RECEIPTS, naming.poison_blob(queue, message), poison.to_bytes(), metadata=metadata)
-        logger.error("A message of %s is kept as poison: %s", queue, reason)
+        logger.error("A message of %s was kept as poison: %s", queue, reason)
         return poison
 
     def note_on_receipt(self, poison: PoisonMessage, receipt: Receipt | None) -> None:
-        """Note on a receipt that one of its messages could not be worked on. Its status stays what it is."""
+        """Note on a receipt that one of its messages could not be processed. Its status stays the same."""
         if receipt is None:
             return
-        note = f"A message of {poison.queue} could not be worked on: {poison.reason} ({poison.message})"
+        note = f"A message of {poison.queue} could not be processed: {poison.reason} ({poison.message})"
         try:
             self.receipts.change(receipt, lambda current: current.with_attention(note))
         except KedjaError:
-            logger.exception("The receipt %s could not be told of a poison message.", receipt.name)
+            logger.exception("A poison message could not be noted on the receipt %s.", receipt.name)

@@ -1,7 +1,7 @@
-"""Reconciliation: what the events should have done, done without them.
+"""Reconciliation: do what lost events should have caused.
 
-It lists what is open, never history: open receipts against their jobs, markers that no message stands behind, and drops
-that wait for an approval that is there. `function_app.operations.walk` looks for files that no event told of.
+It lists only open work, never history: open receipts and their jobs, markers whose message was lost, and drops that
+wait for an approval that exists. `function_app.operations.walk` finds files whose events were lost.
 """
 
 import bisect
@@ -36,18 +36,18 @@ from function_app.timing import Timing
 CURSOR = ".reconcile"
 TRIGGER = "reconcile"
 _MISSED = "missed"
-"""Metadata of a mark whose receipt was not found."""
+"""Metadata key of a mark whose receipt was not found."""
 
 
 class Cursor(Document):
-    """Where the next round goes on: `opened` is the open receipt that was looked at last, without time for all."""
+    """Where the next round continues. `opened` is the last open receipt checked, if time ran out before the end."""
 
     opened: str = ""
 
 
 @frozen(kw_only=True)
 class Reconciler:
-    """Finds what was lost on the way, and sets it going again."""
+    """Finds stalled work and resumes it."""
 
     blobs: Blobs
     intake: Intake
@@ -62,20 +62,20 @@ class Reconciler:
     markers: StaleMarkers
     timing: Timing
 
-    def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
-        """Do one round. What fails with one thing, in whatever way, does not keep the others waiting."""
+    def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which its markers contain
+        """Do one round. An error in one part does not stop the others."""
         until = self._in(self.timing.reconcile_round)
         looked_at: set[str] = set()
         going: dict[str, Receipt] = {}
-        with isolate_errors("The open receipts could not be looked at"):
+        with isolate_errors("The open receipts could not be reconciled"):
             going = self._open_receipts(id, looked_at, until)
-        with isolate_errors("The places of jobs could not be looked at"):
+        with isolate_errors("The job slots could not be reconciled"):
             self._slots(going, min(until, self._in(self.timing.place_round)))
-        with isolate_errors("The training service's jobs could not be looked at"):
+        with isolate_errors("The training service's jobs could not be reconciled"):
             self._orphan_jobs(looked_at, until)
-        with isolate_errors("The markers could not be looked at"):
+        with isolate_errors("The markers could not be reconciled"):
             self.markers.send_again(min(until, self._in(self.timing.marker_round)))
-        with isolate_errors("The drops that wait for an approval could not be looked at"):
+        with isolate_errors("The drops that wait for an approval could not be reconciled"):
             self.approver.reconcile(min(until, self._in(self.timing.approval_round)))
 
     def _in(self, seconds: float) -> datetime:
@@ -86,14 +86,14 @@ class Reconciler:
         return self.receipts.clock() - attempt.claimed > timedelta(seconds=self.timing.lost_submission)
 
     def _open_receipts(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
-        """Look at open receipts, those first that the round before had no time for; return those that go on."""
+        """Reconcile open receipts, starting where the last round ran out of time; return unfinished ones by job."""
         cursor = self._cursor()
         opened = list(self.receipts.list_open())
         turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
         going: dict[str, Receipt] = {}
         until, last = min(until, self._in(self.timing.open_round)), ""
         for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
-            with isolate_errors(f"The receipt {experiment}/{drop} could not be looked at"):
+            with isolate_errors(f"The receipt {experiment}/{drop} could not be reconciled"):
                 receipt = self._receipt(experiment, drop, run, looked_at)
                 if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
                     going[receipt.job] = receipt
@@ -127,9 +127,9 @@ class Reconciler:
         return receipt
 
     def _unmark(self, experiment: str, drop: str) -> None:
-        """Take away a mark without a receipt, unless it may still get one: a claim's mark is written before it.
+        """Delete a mark that has no receipt, unless the receipt may still be written: a claim writes the mark first.
 
-        Storage may miss a receipt once. So the first time is noted on the mark, which goes when that is so again later.
+        Storage may miss a blob once, so the first miss is only noted on the mark; a second, later miss deletes it.
         """
         name = naming.open_blob(experiment, drop)
         listing = self.blobs.list(naming.RECEIPTS, name)
@@ -138,23 +138,23 @@ class Reconciler:
             wait = self.timing.lost_submission if was_missed else self.timing.max_function_runtime
             if listing.now - mark.modified <= timedelta(seconds=wait):
                 continue
-            with contextlib.suppress(PreconditionFailed):  # a claim has just written it again
+            with contextlib.suppress(PreconditionFailed):  # a claim has just rewritten it
                 if was_missed:
                     self.blobs.delete(naming.RECEIPTS, name, etag=mark.etag)
                 else:
                     self.blobs.replace(naming.RECEIPTS, name, b"", etag=mark.etag, metadata={_MISSED: "once"})
 
     def _advance_unclaimed(self, receipt: Receipt) -> Receipt:
-        """Bring on an unclaimed drop whose host may have been killed before it was its experiment's latest."""
+        """Promote an unclaimed drop to latest, in case its host was killed before it did that."""
         if receipt.experiment == naming.ROOT_EXPERIMENT or is_deleting(self.blobs, receipt.experiment):
-            return receipt  # files outside of any folder follow nothing
+            return receipt  # files outside of any folder have no latest drop
         return self.supersession.promote_to_latest(receipt, supersede=False)
 
     def _resubmit(self, receipt: Receipt) -> Receipt:
         if receipt.attempt and self._is_lost(receipt.attempt):
-            # Its host may have been killed before the drop was its experiment's latest.
+            # Its host may have been killed before it promoted the drop to latest.
             receipt = self.supersession.promote_to_latest(receipt, supersede=self._supersedes(receipt))
-            # Each round comes back by itself: a message a round would add up while the service does not answer.
+            # Every round tries again: one message a round would accumulate while the service is down.
             return self.submitter.submit(receipt, again=False)
         return receipt
 
@@ -162,10 +162,10 @@ class Reconciler:
         try:
             return self.submitter.snapshots.options(receipt).supersede
         except UnreadableSnapshot:
-            return False  # whoever submits it says so
+            return False  # `submit` reports it
 
     def _follow(self, receipt: Receipt, name: str) -> Receipt:
-        """Look at the receipt's job. One that was missed for so long that it is gone is over."""
+        """Apply the state of the receipt's job. A job that has been missing for long enough has failed."""
         try:
             job = self.training.get(name)
         except JobNotFound:
@@ -175,27 +175,27 @@ class Reconciler:
             if receipt.status is Status.COMPLETED:
                 return self.watcher.registrar.abandon(receipt)
             return self.watcher.fail_missing_job(receipt)
-        # Whoever saw the job complete looks again until it is registered; so does each round of this.
+        # Whoever saw the job complete checks it until it is registered; so does every round of this.
         followed = self.watcher.apply(job, again=receipt.status is not Status.COMPLETED) or receipt
         return self.missing_nodes.notify(followed)
 
     def _slots(self, going: dict[str, Receipt], until: datetime) -> None:
-        """Bring the places of jobs to what their receipts say, and let those go on whose message was lost."""
+        """Make the job slots match the receipts, and submit queued receipts whose message was lost."""
         running = self.turns.admission.running()
         for job, receipt in going.items():
             if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.unlimited):
-                with isolate_errors(f"The queued receipt {receipt.name} could not be looked at"):
+                with isolate_errors(f"The queued receipt {receipt.name} could not be submitted"):
                     going[job] = self.submitter.submit(receipt, again=False)
             if self.receipts.clock() > until:
                 break
         self.turns.reconcile(going)
 
     def _orphan_jobs(self, looked_at: set[str], until: datetime) -> None:
-        """Look at the jobs that go on though no open receipt waits for them: nobody wants these any more."""
+        """Check unfinished jobs that no open receipt waits for, and that are therefore no longer wanted."""
         until = min(until, self._in(self.timing.stray_round))
         for job in self.training.list():
             if not job.status.is_final and job.name not in looked_at:
-                with isolate_errors(f"The job {job.name} could not be looked at"):
+                with isolate_errors(f"The job {job.name} could not be checked"):
                     self.watcher.sync(job.name)
             if self.receipts.clock() > until:
                 break
@@ -206,5 +206,5 @@ class Reconciler:
     def _cursor(self) -> Cursor:
         try:
             return Cursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
-        except (BlobNotFound, ValidationError):  # none yet, or another release's
+        except (BlobNotFound, ValidationError):  # none yet, or written by another release
             return Cursor()

@@ -1,7 +1,7 @@
-"""Replay: what could not be worked on or delivered, back into the flow.
+"""Replay: send poison messages and dead letters again.
 
-A message of the poison cabinet goes back on its queue and is deleted after that. A dead letter is Event Grid's, which
-the app may only read: it is marked as replayed. Every step may be repeated, since each message may come twice.
+A poison message is put back on its queue and then deleted. Dead letters belong to Event Grid and are read-only for the
+app: they are marked as replayed instead. Every step may be repeated, since each message may arrive twice.
 """
 
 import json
@@ -24,26 +24,30 @@ from function_app.ports.storage import BlobItem, Blobs, Queues, iter_pages_items
 logger = logging.getLogger(__name__)
 
 MOST = 100
-"""How many are replayed by one request at most."""
+"""Max messages that one request replays."""
 LARGEST = 1 << 20
-"""Bytes of a dead letter that are read."""
+"""Max bytes to read of a dead letter."""
 POISON = ".poison/"
 REPLAYED = ".replayed/"
-"""Where the container `receipts` has which dead letters were replayed."""
+"""Prefix in the container `receipts` of the marks of replayed dead letters."""
 
 _AT_ONCE = 16
 
 
 class Admit(Protocol):
-    """Puts an event on the queue that its kind belongs to; returns whether there is one."""
+    """Puts an event on the queue of its type; returns whether there is one."""
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
-        """Raise InvalidEvent where a known kind lacks what it must have."""
+        """Ingest the event.
+
+        Raises:
+            InvalidEvent: an event of a known type lacks a required field.
+        """
 
 
 @frozen(kw_only=True)
 class ReplayItem:
-    """Something that waits to be replayed. `id` is `<kind>/<name of its blob>`."""
+    """A message or event that can be replayed. `id` is `<kind>/<blob name>`."""
 
     id: str
     kind: Literal["poison", "dead-letter"]
@@ -54,19 +58,19 @@ class ReplayItem:
 
 @frozen(kw_only=True)
 class ReplayFailure:
-    """Something that was not replayed, and why."""
+    """An item that was not replayed, and why."""
 
     id: str
     reason: str
 
 
 class CannotBeReplayed(InvalidEvent):
-    """Nothing would understand it."""
+    """The item is not a message or event that Kedja can process."""
 
 
 @frozen(kw_only=True)
 class Replay:
-    """What can be replayed of an account."""
+    """Lists and replays the poison messages and dead letters of an account."""
 
     blobs: Blobs
     queues: Queues
@@ -74,7 +78,7 @@ class Replay:
     admit: Admit
 
     def waiting(self, *, limit: int, after: str = "") -> list[ReplayItem]:
-        """Return up to `limit` that wait and whose ids follow `after`: dead letters first, then poison."""
+        """Return up to `limit` waiting items with ids greater than `after`: dead letters first, then poison."""
         found: list[ReplayItem] = []
         for items in (self._dead_letters(), self._poison()):
             for item in items:
@@ -85,7 +89,7 @@ class Replay:
         return self._with_reasons(found)
 
     def send_all(self) -> tuple[list[str], list[ReplayFailure]]:
-        """Send back what waits, `MOST` of it at most; return what `send` does."""
+        """Send the waiting items again, at most `MOST`; return the same as `send`."""
         sent: list[str] = []
         left: list[ReplayFailure] = []
         after = ""
@@ -96,7 +100,7 @@ class Replay:
         return sent, left
 
     def send(self, ids: Iterable[str]) -> tuple[list[str], list[ReplayFailure]]:
-        """Send these back; return the ids of those that went, and the others with the reason for each."""
+        """Send these items again; return the ids of those sent, and the failures with their reasons."""
         sent: list[str] = []
         left: list[ReplayFailure] = []
         for one in dict.fromkeys(ids):
@@ -105,29 +109,31 @@ class Replay:
             except InvalidEvent as error:
                 left.append(ReplayFailure(id=one, reason=str(error)))
             except BlobNotFound:
-                left.append(ReplayFailure(id=one, reason="There is none, or it was replayed already."))
+                left.append(ReplayFailure(id=one, reason="There is no such item, or it was already replayed."))
             else:
-                logger.info("%s is back in the flow.", one)
+                logger.info("%s was replayed.", one)
                 sent.append(one)
         return sent, left
 
     def _send(self, one: str) -> None:
         kind, _, name = one.partition("/")
         if any(part in ("", ".", "..") for part in name.split("/")):
-            raise BlobNotFound(name)  # it would lead elsewhere
+            raise BlobNotFound(name)  # it would point outside of its prefix
         if kind == "poison":
             self._send_poison(name)
         elif kind == "dead-letter":
             self._send_dead_letter(name)
         else:
-            raise CannotBeReplayed("GET /api/replay lists ids: they begin with poison/ or dead-letter/.")
+            raise CannotBeReplayed(
+                "It is not a valid id: ids begin with poison/ or dead-letter/. GET /api/replay lists them."
+            )
 
     def _send_poison(self, name: str) -> None:
         place = f"{POISON}{name}"
         try:
             message = PoisonMessage.from_bytes(self.blobs.read(naming.RECEIPTS, place).data)
         except ValidationError as error:
-            raise CannotBeReplayed("What lies there is no message.") from error
+            raise CannotBeReplayed("The blob does not contain a poison message.") from error
         if message.queue not in naming.QUEUES:
             raise CannotBeReplayed(f"There is no queue {message.queue!r}.")
         for part in [
@@ -137,11 +143,11 @@ class Replay:
         self.blobs.delete(naming.RECEIPTS, place)
 
     def _part(self, part: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-        """Return what goes on the queue. Raise CannotBeReplayed for a request whose job spec is gone."""
+        """Return what to put on the queue. Raise CannotBeReplayed for a request whose job spec no longer exists."""
         part = self.requests.kept_apart(part, of=name)
         if self.requests.is_gone(part):
             raise CannotBeReplayed(
-                "The job spec that it asks for is gone: it was answered, its experiment was deleted, or it is older "
+                "Its job spec no longer exists: the request was answered, its experiment was deleted, or it is older "
                 "than 90 days. Send the event again if it is still wanted, and delete "
                 f"{naming.RECEIPTS}/{POISON}{name}."
             )
@@ -150,10 +156,10 @@ class Replay:
     def _send_dead_letter(self, name: str) -> None:
         mark = f"{REPLAYED}{name}"
         if self.blobs.get(naming.RECEIPTS, mark) is not None:
-            raise BlobNotFound(f"{name} was replayed already.")
+            raise BlobNotFound(f"{name} was already replayed.")
         letters = _letters(self.blobs.read(naming.DEAD_LETTER, name, limit=LARGEST).data)
-        if not any([self.admit(letter) for letter in letters]):  # noqa: C419 - each is to be admitted
-            raise CannotBeReplayed("It is of no kind that Kedja acts on.")
+        if not any([self.admit(letter) for letter in letters]):  # noqa: C419 - each must be ingested
+            raise CannotBeReplayed("Kedja does not handle events of this type.")
         self.blobs.replace(naming.RECEIPTS, mark, b"")
 
     def _poison(self) -> Iterator[ReplayItem]:
@@ -174,7 +180,7 @@ class Replay:
         for item in letters:
             if not item.name.endswith(".json"):
                 continue
-            if done is None:  # most often there is no dead letter, and nothing to look for
+            if done is None:  # usually there are no dead letters, and the marks need not be listed
                 done = {
                     mark.name for page in iter_pages_items(self.blobs, naming.RECEIPTS, REPLAYED) for mark in page.items
                 }
@@ -186,7 +192,7 @@ class Replay:
             return list(pool.map(self._with_reason, found))
 
     def _with_reason(self, one: ReplayItem) -> ReplayItem:
-        """Look into a dead letter, whose listing tells nothing of it."""
+        """Return the item with its queue and reason; those of a dead letter are only in its content."""
         if one.kind == "poison":
             return one
         try:
@@ -196,7 +202,7 @@ class Replay:
         except (InvalidEvent, BlobNotFound) as error:
             return ReplayItem(id=one.id, kind=one.kind, queue="", reason=str(error), at=one.at)
         outcome = (letter.get("deadLetterReason"), letter.get("lastDeliveryOutcome"))
-        reason = ", ".join(str(part) for part in outcome if part) or "Event Grid names none."
+        reason = ", ".join(str(part) for part in outcome if part) or "Event Grid gives no reason."
         return ReplayItem(id=one.id, kind=one.kind, queue=queue, reason=reason, at=one.at)
 
 
@@ -209,9 +215,9 @@ def _letters(data: bytes) -> list[Mapping[str, Any]]:
     try:
         letters = list(incoming_events.iter_events(json.loads(data)))
     except (ValueError, RecursionError) as error:
-        raise CannotBeReplayed("It is no dead letter of Event Grid's: it is not JSON.") from error
+        raise CannotBeReplayed("It is not a dead letter from Event Grid: it is not JSON.") from error
     if not letters:
-        raise CannotBeReplayed("It has no event.")
+        raise CannotBeReplayed("It contains no event.")
     return letters
 
 

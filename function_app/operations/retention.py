@@ -1,7 +1,7 @@
-"""Retention: what has been kept for as long as the settings say goes, a little in each round of `reconcile`.
+"""Retention: delete what has expired according to the settings, a few drops in each round of `housekeeping`.
 
-The latest drop of an experiment is never touched, nor one that is open or whose model is kept: the champion, the
-one that a rollback would go back to, and what is deployed.
+An experiment's latest drop is never deleted, nor is a drop that is open or whose model is kept: the champion, the
+rollback target, or a deployed version.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ logger = logging.getLogger(__name__)
 CURSOR = ".retention"
 EXPERIMENTS_AT_ONCE = 20
 DROPS_AT_ONCE = 50
-"""Drops of one experiment that a round works on at most."""
+"""Max drops of one experiment that a round processes."""
 MODEL, SNAPSHOT, RECEIPT = "model", "snapshot", "receipt"
 
 
 class Cursor(Document):
-    """Where the walk over experiments goes on, and not before when."""
+    """The experiment after which the walk continues, and the earliest time of the next walk."""
 
     after: str = ""
     not_before: datetime | None = None
 
 
 class RetentionEntry(Document):
-    """What went of a drop: `parts` are among receipt, snapshot and `<model>:<version>`. `sha256` is the receipt's."""
+    """The deleted parts of a drop: receipt, snapshot, `<model>:<version>`. `sha256` is that of the receipt."""
 
     drop: str
     sha256: str
@@ -48,19 +48,19 @@ class RetentionEntry(Document):
 
 
 class RetentionRecord(Document):
-    """`.retired/<experiment>/<time>.json`: what went in one round because its time was over."""
+    """`.retired/<experiment>/<time>.json`: what one round deleted because it had expired."""
 
     version: int = 1
     experiment: str
     at: datetime
     policy: Mapping[str, float]
-    """Days that things are kept, by setting; 0 is for ever."""
+    """Retention in days, by setting; 0 means forever."""
     retired: tuple[RetentionEntry, ...]
 
 
 @frozen(kw_only=True)
 class ExpiredDrop:
-    """A drop of which something is to go now: model versions, its snapshot, its receipt."""
+    """A drop with expired parts: model versions, its snapshot (`snapshot`), its receipt (`whole`)."""
 
     receipt: Receipt
     etag: str
@@ -71,16 +71,18 @@ class ExpiredDrop:
 
     @property
     def planned(self) -> RetentionEntry:
+        """The entry with all parts that have expired."""
         parts = [*(f"{model}:{version}" for model, version in self.versions), *([SNAPSHOT] if self.snapshot else [])]
         return self.completed([*parts, *([RECEIPT] if self.whole else [])])
 
     def completed(self, parts: Iterable[str]) -> RetentionEntry:
+        """Return the entry with the parts that were deleted."""
         return RetentionEntry(drop=self.receipt.drop, sha256=self.sha256, parts=tuple(parts))
 
 
 @frozen(kw_only=True)
 class Retention:
-    """Lets go of what has been kept long enough."""
+    """Deletes the expired parts of drops."""
 
     blobs: Blobs
     receipts: Receipts
@@ -90,6 +92,7 @@ class Retention:
 
     @property
     def policy(self) -> dict[str, float]:
+        """Retention in days, by setting; 0 means forever."""
         settings = self.settings
         return {
             "KEDJA_KEEP_SNAPSHOTS": settings.keep_snapshots,
@@ -98,14 +101,14 @@ class Retention:
         }
 
     def run(self, until: datetime) -> None:
-        """Do one round, where the settings ask for any. No experiment is begun after `until`, or its own time."""
+        """Do one round if the settings limit retention. No experiment is started after `until`, or the round's time."""
         now = self.receipts.clock()
         cursor = self._cursor() if any(self.policy.values()) else None
         if cursor is None or (cursor.not_before and now < cursor.not_before):
             return
         left = self._experiments(cursor.after)
         for experiment in left[:EXPERIMENTS_AT_ONCE]:
-            with isolate_errors(f"What is old of {experiment} could not be let go", again="the next walk"):
+            with isolate_errors(f"Expired drops of {experiment} could not be deleted", again="the next walk"):
                 self._experiment(experiment)
             cursor = Cursor(after=experiment)
             if self.receipts.clock() > min(until, now + timedelta(seconds=self.settings.timing.retention_round)):
@@ -115,7 +118,7 @@ class Retention:
         self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
 
     def _experiments(self, after: str) -> list[str]:
-        """Return the experiments whose names come after this one, and the place of files outside of any."""
+        """Return the experiments whose names come after this one, including that of files outside of any folder."""
         found: list[str] = []
         token: str | None = None
         while True:
@@ -128,7 +131,7 @@ class Retention:
     def _experiment(self, experiment: str) -> None:
         latest = self.receipts.latest(experiment)
         if latest is None and experiment != naming.ROOT_EXPERIMENT:
-            return  # it is being deleted, or its first drop is being written
+            return  # its deletion or its first drop is in progress
         if self.blobs.get(naming.RECEIPTS, naming.deleting_blob(experiment)) is not None:
             return
         due: list[ExpiredDrop] = []
@@ -145,7 +148,7 @@ class Retention:
         return days > 0 and self.receipts.clock() - since > timedelta(days=days)
 
     def _may_be_due(self, item: BlobItem) -> bool:
-        """Return what a listing tells: whether something of the drop could be due, so that few receipts are read."""
+        """Return whether parts of the drop may have expired, according to its listing; this saves reading receipts."""
         told = item.metadata
         if "received" not in told or told.get("status") not in FINAL:
             return False
@@ -157,7 +160,7 @@ class Retention:
         return self._is_over(self.settings.keep_receipts, received)
 
     def _due(self, experiment: str, drop: str) -> ExpiredDrop | None:
-        """Return what of a drop is to go, or None where nothing is. Its age is that of its last change of status."""
+        """Return the expired parts of a drop, or None. Its age counts from its last change of status."""
         try:
             blob = self.blobs.read(naming.RECEIPTS, naming.receipt_blob(experiment, drop))
         except BlobNotFound:
@@ -182,7 +185,7 @@ class Retention:
         return due if due.planned.parts else None
 
     def _old_versions(self, receipt: Receipt, since: datetime) -> tuple[tuple[str, str], ...] | None:
-        """Return the model versions that came of a drop and may go, or None where one is kept."""
+        """Return the model versions that a drop produced and that can be deleted, or None if one must be kept."""
         model = receipt.model
         if model is None or MODEL in receipt.forgotten:
             return ()
@@ -196,7 +199,7 @@ class Retention:
         )
 
     def _delete_expired(self, experiment: str, due: list[ExpiredDrop]) -> None:
-        """Tell what is to go, let it go, and tell what went. One drop that cannot go keeps no other."""
+        """Record what will be deleted, delete it, and record what was deleted. An error in one drop stops no other."""
         now = self.receipts.clock()
         self._write_record(experiment, now, [one.planned for one in due])
         gone: list[list[str]] = [[] for _ in due]
@@ -205,18 +208,18 @@ class Retention:
                 try:
                     self._let_one_go(one, parts)
                 except (BlobNotFound, PreconditionFailed) as busy:
-                    logger.info("%s stays for now: %s", one.receipt.name, busy)
+                    logger.info("%s is kept for now: %s", one.receipt.name, busy)
                 except TrainingServiceUnavailable:
-                    raise  # it would be the same with every other
+                    raise  # every other drop would fail too
                 except TrainingServiceError:
-                    logger.exception("%s stays; the next walk tries again.", one.receipt.name)
+                    logger.exception("%s is kept; the next walk tries again.", one.receipt.name)
         finally:
             self._write_record(
                 experiment, now, [one.completed(parts) for one, parts in zip(due, gone, strict=True) if parts]
             )
 
     def _write_record(self, experiment: str, at: datetime, retired: list[RetentionEntry]) -> None:
-        """Write down what goes before it does, and what went after that; nothing is left where nothing did."""
+        """Write the record of a round, or delete it if nothing was deleted."""
         name = naming.retired_blob(experiment, at)
         if not retired:
             self.blobs.delete(naming.RECEIPTS, name)
@@ -225,18 +228,18 @@ class Retention:
         self.blobs.replace(naming.RECEIPTS, name, retirement.to_bytes())
 
     def _let_one_go(self, due: ExpiredDrop, gone: list[str]) -> None:
-        """Let a drop's parts go while nobody else can write its receipt, and so claim an attempt on them.
+        """Delete a drop's expired parts under a lease on its receipt, so that nobody claims an attempt meanwhile.
 
-        What went is added to `gone`.
+        Each deleted part is added to `gone`.
         """
         receipt = due.receipt
         name = naming.receipt_blob(receipt.experiment, receipt.drop)
         with self.blobs.lease(naming.RECEIPTS, name, self.settings.timing.lease) as lease:
             if self.blobs.read(naming.RECEIPTS, name).etag != due.etag:
-                return  # somebody was faster
+                return  # it has changed since
             for model, version in due.versions:
                 if not self.remover.delete_version(model, version):
-                    return  # it has become the champion meanwhile, so all of its drop stays
+                    return  # it became the champion in the meantime, so keep the whole drop
                 gone.append(f"{model}:{version}")
                 lease.renew()
             if due.snapshot:
@@ -253,5 +256,5 @@ class Retention:
     def _cursor(self) -> Cursor:
         try:
             return Cursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
-        except (BlobNotFound, ValidationError):  # none yet, or another release's
+        except (BlobNotFound, ValidationError):  # none yet, or written by another release
             return Cursor()

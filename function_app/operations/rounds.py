@@ -1,4 +1,4 @@
-"""Apart: what fails with one of many things, in whatever way, does not keep the others waiting."""
+"""Rounds over many items: log an error for one item and continue with the rest."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def isolate_errors(problem: str, *, again: str = "the next round") -> Iterator[None]:
-    """Log whatever fails in here, and go on. `problem` says what could not be done, `again` when it is tried again."""
+    """Log any error of the block, and continue. `problem` says what failed, `again` what tries it again."""
     try:
         yield
     except Exception:

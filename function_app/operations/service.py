@@ -1,4 +1,4 @@
-"""The service: its parts, and what each kind of message has them do."""
+"""The service: its components, and the handlers of its queues' messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ from function_app.store.receipts import Receipts
 
 @frozen(kw_only=True)
 class Kedja:
-    """The service's parts."""
+    """The service's components, and the handlers of its queues' messages."""
 
     settings: Settings
     blobs: Blobs
@@ -58,14 +58,22 @@ class Kedja:
     approver: ApprovalService
 
     def on_blob_event(self, body: bytes, *, message: str, delivery: int) -> None:
-        """Work on a message of `blob-events`."""
+        """Process a message of `blob-events`.
+
+        Raises:
+            InvalidEvent: the message is not a valid event.
+        """
         for number, raw in enumerate(incoming_events.iter_events(incoming_events.decode(body))):
             event = incoming_events.parse(raw)
             if isinstance(event, incoming_events.BlobCreated):
                 self.intake.on_blob_created(event, message=f"{message}/{number}", delivery=delivery)
 
     def on_settled(self, body: bytes, *, message: str) -> None:
-        """Work on a message of `settled-drops`: a folder to look at, or something to submit."""
+        """Process a message of `settled-drops`: settle a folder, submit a receipt, resume a drop or answer a request.
+
+        Raises:
+            InvalidEvent: the message is not valid.
+        """
         values = _object(incoming_events.decode(body))
         if values.get("kind") == "submit":
             request = _request(SubmitMessage, values)
@@ -78,7 +86,11 @@ class Kedja:
             self.settler.settle(_request(SettleMessage, values), message=message)
 
     def on_run_event(self, body: bytes) -> None:
-        """Work on a message of `run-events`: the training service's event, or a request to look again."""
+        """Process a message of `run-events`: an event of the training service, or a request to check a job again.
+
+        Raises:
+            InvalidEvent: the message is not valid.
+        """
         for raw in incoming_events.iter_events(incoming_events.decode(body)):
             if raw.get("kind") == "look":
                 request = _request(SyncJobMessage, raw)
@@ -87,7 +99,7 @@ class Kedja:
                 self.watcher.sync(event.job)
 
     def on_poison(self, queue: str, body: bytes, *, message: str) -> None:
-        """Work on a message of a poison queue: try it once more, keep it, and note it where people look."""
+        """Process a message of a poison queue: try it once more; if that fails, keep it and note it on its receipt."""
         work = {
             naming.BLOB_EVENTS: lambda: self.on_blob_event(body, message=message, delivery=2),
             naming.SETTLED_DROPS: lambda: self.on_settled(body, message=message),
@@ -98,7 +110,7 @@ class Kedja:
             self.poison.note_on_receipt(kept, self._receipt_of(kept.body))
 
     def _receipt_of(self, body: str) -> Receipt | None:
-        """Return the receipt that a message is about, or its experiment's latest, as far as the message tells."""
+        """Return the receipt that a message is about, else its experiment's latest; None if it names neither."""
         try:
             values = _object(incoming_events.decode(body))
             if values.get("kind") == "look":
@@ -122,10 +134,12 @@ def _request[D: Document](kind: type[D], values: Mapping[str, Any]) -> D:
         return kind.model_validate(values)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InvalidEvent(f"The message is no {kind.__name__}: {place}: {error.errors()[0]['msg']}") from error
+        raise InvalidEvent(
+            f"The message is not a valid {kind.__name__}: {place}: {error.errors()[0]['msg']}"
+        ) from error
 
 
 def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidEvent(f"A message is a JSON object; here is {type(value).__name__}.")
+        raise InvalidEvent(f"A message must be a JSON object, not {type(value).__name__}.")
     return value

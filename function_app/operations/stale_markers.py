@@ -1,4 +1,4 @@
-"""Stale markers: those older than the messages that they stand for can be, so that these may have been lost."""
+"""Stale markers: markers so old that their message may have been lost."""
 
 import contextlib
 import logging
@@ -17,26 +17,26 @@ from function_app.store.receipts import Clock
 logger = logging.getLogger(__name__)
 
 STALE_MARKER = 2.0
-"""Quiet periods after which a marker is taken for one whose message was lost."""
+"""Age in quiet periods from which a marker counts as stale."""
 SENT_AGAIN_AFTER = timedelta(minutes=10)
-"""How long a message is waited for that was sent once more. Each further one is waited for twice as long."""
+"""How long to wait for a message that was sent again. The wait doubles with each further message."""
 LONGEST = timedelta(hours=1)
-"""How long any message is waited for at most."""
+"""The max wait for a message."""
 
 
 @frozen(kw_only=True)
 class StaleMarkers:
-    """Sends messages again that may be lost. Most are not: they wait behind others, and one more helps nobody."""
+    """Sends messages again that may be lost. Most only wait behind others, so the interval between messages grows."""
 
     blobs: Blobs
     intake: Intake
     clock: Clock
 
     def send_again(self, until: datetime) -> None:
-        """Send the messages of stale markers; begin none after `until`."""
+        """Send the messages of stale markers again; start none after `until`."""
         listing = self.blobs.list(naming.RECEIPTS, naming.settling_blob(""))
         for item in listing.items:
-            with isolate_errors(f"The marker {item.name} could not be looked at"):
+            with isolate_errors(f"The message of the marker {item.name} could not be sent again"):
                 self._look(item, listing.now)
             if self.clock() > until:
                 break
@@ -51,8 +51,8 @@ class StaleMarkers:
         except BlobNotFound:
             return
         except ValidationError:
-            # It would keep every event of its experiment out; without it, the walk finds what was dropped.
-            logger.exception("%s/%s is no marker: it is deleted.", naming.RECEIPTS, item.name)
+            # It would block every event of its experiment; without it, the walk finds the dropped files.
+            logger.exception("%s/%s is not a valid marker: it is deleted.", naming.RECEIPTS, item.name)
             self.blobs.delete(naming.RECEIPTS, item.name, etag=item.etag)
             return
         if marker.sent_at is None:
@@ -60,8 +60,8 @@ class StaleMarkers:
         else:
             is_due = now - marker.sent_at >= min(SENT_AGAIN_AFTER * 2 ** (min(marker.sent, 10) - 1), LONGEST)
         if is_due:
-            # The marker stays: whoever settles deletes it. Another message for the same look does no harm.
+            # The marker stays: settling deletes it. A duplicate message does no harm.
             self.intake.enqueue(marker.request, delay=0)
             noted = marker.model_copy(update={"sent": marker.sent + 1, "sent_at": now})
-            with contextlib.suppress(PreconditionFailed):  # that look has begun
+            with contextlib.suppress(PreconditionFailed):  # settling has begun
                 self.blobs.replace(naming.RECEIPTS, item.name, noted.to_bytes(), etag=blob.etag)

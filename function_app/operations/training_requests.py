@@ -1,7 +1,7 @@
-"""Training requests: what other systems ask for by events.
+"""Training requests, which other systems send as events.
 
-A job spec may hold secrets, in its `environment_variables`. It lies with the snapshots until it is answered; messages,
-and so queues and poison, hold its id alone. Messages of older releases hold the spec: it is taken out of them.
+A job spec may contain secrets, in its `environment_variables`. It is stored with the snapshots until the request is
+answered; messages, and so queues and poison, contain only its id. The spec is removed from messages of older releases.
 """
 
 import json
@@ -25,11 +25,11 @@ from function_app.timing import Timing
 logger = logging.getLogger(__name__)
 
 _OF_OLDER_RELEASES = UUID("5f3c8d8a-6f0e-4d55-9d43-2f8f6c1f6b0e")
-"""What the ids are derived in of specs that came in messages."""
+"""Namespace of the ids of specs that messages of older releases contain."""
 
 
 class TrainingRequestMessage(deferral.DeferrableMessage):
-    """A message of `settled-drops`: another system asked for a training by an event. `code` says what it may set."""
+    """A message of `settled-drops`: an event requested a training. `code`: the sender may decide what code runs."""
 
     kind: str = "request"
     source: str
@@ -39,13 +39,13 @@ class TrainingRequestMessage(deferral.DeferrableMessage):
 
     @property
     def blob(self) -> str:
-        """Where the container `snapshots` has what it asks for."""
+        """The blob of the requested job spec, in the container `snapshots`."""
         return f"{naming.requests_prefix(self.experiment)}{self.id}.json"
 
 
 @frozen(kw_only=True)
 class TrainingRequests:
-    """Takes requests for training, keeps what they ask for, and answers them."""
+    """Accepts training requests, stores their job specs, and answers them."""
 
     blobs: Blobs
     jobs: JobCommands
@@ -54,37 +54,45 @@ class TrainingRequests:
     timing: Timing
 
     def check(self, asked: incoming_events.TrainingRequested, *, code: bool) -> TrainingRequestMessage:
-        """Return the message that stands for a request; `code` says that its sender may decide what code runs.
+        """Validate a request; return its message. `code`: the sender may decide what code runs.
 
         Raises:
-            InvalidJobSpec, RoleMissing: where it asks for what cannot be, or not of this sender.
+            InvalidJobSpec: the job spec is invalid.
+            RoleMissing: the sender may not set a key.
         """
         folder = self.jobs.validate(asked.spec, code=code)
         return TrainingRequestMessage(source=asked.source, code=code, experiment=naming.slug(folder), id=uuid4())
 
     def send(self, request: TrainingRequestMessage, spec: Mapping[str, Any]) -> None:
-        """Keep what a request asks for, and then put its message on the queue."""
+        """Store the job spec of a request, then put its message on the queue."""
         self._keep(request.experiment, request.id, spec)
         self._send(request)
 
     def settle(self, request: TrainingRequestMessage) -> None:
-        """Answer a request; put it off where something stands in its way."""
+        """Answer a request, or defer it if a transient error prevents that."""
         deferral.run_or_defer(request, self.answer, self._send, clock=self.clock, timing=self.timing)
 
     def answer(self, request: TrainingRequestMessage) -> Receipt | None:
-        """Submit what was asked for, and forget it; return None where that was done already."""
+        """Submit the requested job and delete its stored spec; return None if that was already done.
+
+        Raises:
+            StorageUnavailable: storage lists the spec, and does not find it.
+            Unreadable: the spec is not a JSON object.
+        """
         spec = self._spec(request)
         if spec is None:
-            logger.info("%s is gone: it was answered already, or its experiment was deleted.", request.blob)
+            logger.info(
+                "%s no longer exists: the request was already answered, or its experiment was deleted.", request.blob
+            )
             return None
         receipt = self.jobs.submit_requested(spec, source=request.source, code=request.code)
         self.blobs.delete(naming.SNAPSHOTS, request.blob)
         return receipt
 
     def kept_apart(self, message: Mapping[str, Any], *, of: str) -> Mapping[str, Any]:
-        """Return a message without the spec that an older release put into it; the spec is kept, its id in the message.
+        """Return a message of an older release with the id of its spec in place of the spec, which is stored.
 
-        The id is made of `of`, so that doing this twice does it once.
+        The id is derived from `of`, so that repeating this has no further effect.
         """
         if message.get("kind") != "request" or "spec" not in message:
             return message
@@ -97,7 +105,7 @@ class TrainingRequests:
         return {**others, "experiment": experiment, "id": str(id_)}
 
     def without_spec(self, text: str, *, of: str) -> str:
-        """Do as `kept_apart` with the text of any message."""
+        """Do the same as `kept_apart` for the text of any message."""
         try:
             message = incoming_events.decode(text)
         except InvalidEvent:
@@ -107,26 +115,28 @@ class TrainingRequests:
         return json.dumps(without)
 
     def is_gone(self, message: Mapping[str, Any]) -> bool:
-        """Return whether a message is a request, and what it asks for is not there any more."""
+        """Return whether a message is a request whose job spec no longer exists."""
         try:
             request = TrainingRequestMessage.model_validate(message) if message.get("kind") == "request" else None
         except ValueError:
-            return False  # working on it tells what is wrong
+            return False  # processing it reports what is wrong
         return request is not None and not self._is_there(request)
 
     def _spec(self, request: TrainingRequestMessage) -> Mapping[str, Any] | None:
         try:
             data = self.blobs.read(naming.SNAPSHOTS, request.blob).data
         except BlobNotFound as error:
-            if self._is_there(request):  # one odd answer does not make it answered
-                raise StorageUnavailable(f"{naming.SNAPSHOTS}/{request.blob} is there, and was not found.") from error
+            if self._is_there(request):  # storage may miss a blob once
+                raise StorageUnavailable(f"{naming.SNAPSHOTS}/{request.blob} exists, but was not found.") from error
             return None
         try:
             spec = json.loads(data)
         except ValueError:
             spec = None
         if not isinstance(spec, dict):
-            raise Unreadable(f"{naming.SNAPSHOTS}/{request.blob} is no JSON object. Restore an earlier version of it.")
+            raise Unreadable(
+                f"{naming.SNAPSHOTS}/{request.blob} is not a JSON object. Restore an earlier version of it."
+            )
         return spec
 
     def _is_there(self, request: TrainingRequestMessage) -> bool:

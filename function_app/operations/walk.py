@@ -1,6 +1,6 @@
-"""The walk: a look at every experiment's folders, in turn, for files that no event told of.
+"""The walk: check every experiment's folders in turn for files whose events were lost.
 
-It has a timer of its own, so that nothing else keeps it waiting.
+It has its own timer, so that nothing else delays it.
 """
 
 import logging
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 CURSOR = ".walk"
 EXPERIMENTS_AT_ONCE = 20
-"""Experiments on a page of the walk: what a round does at least."""
+"""Experiments on a page of the walk: the min of a round."""
 TRIGGER = "reconcile"
 
 
 class WalkCursor(Document):
-    """Where the walk over experiments goes on: a page of a container's folders, those of `data` first.
+    """Where the walk over experiments continues: a page of a container's folders, those of `data` first.
 
-    `last` is the folder of that page that was looked at last, if there was no time for all of them.
+    `last` is the last folder checked on that page, if time ran out before its end.
     """
 
     container: str = naming.DATA
@@ -49,9 +49,9 @@ class Walk:
     receipts: Receipts
     timing: Timing
 
-    def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which makes its markers its own
-        """Look for files newer than their experiments' latest receipts know, page by page, until all were looked at."""
-        with isolate_errors("The experiments could not be looked at"):
+    def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which its markers contain
+        """Look for files newer than the experiments' latest receipts, page by page, until the end or out of time."""
+        with isolate_errors("The experiments could not be checked"):
             self._run(id)
 
     def _run(self, run: str) -> None:
@@ -72,7 +72,7 @@ class Walk:
         return self.receipts.clock() + timedelta(seconds=seconds)
 
     def _page(self, cursor: WalkCursor) -> Folders | None:
-        """Return a page of folders, or None if storage refuses its token: the next round starts from the beginning."""
+        """Return a page of folders, or None if storage refuses its token: the next round starts at the beginning."""
         try:
             return self.blobs.folders(cursor.container, size=EXPERIMENTS_AT_ONCE, token=cursor.token)
         except StorageUnavailable:
@@ -80,11 +80,11 @@ class Walk:
         except StorageError:
             if cursor.token is None:
                 raise
-            logger.exception("%s/%s cannot be followed; the walk starts anew.", naming.RECEIPTS, CURSOR)
+            logger.exception("%s/%s has a token that storage refuses; the walk starts again.", naming.RECEIPTS, CURSOR)
             return None
 
     def _walk_page(self, cursor: WalkCursor, page: Folders, run: str, *, until: datetime) -> WalkCursor | None:
-        """Look at a page of experiments, one at least; return where to go on, or None at the end."""
+        """Check a page of experiments, at least one; return where to continue, or None at the end."""
         left = [folder for folder in page.names if folder > cursor.last]
         for folder in left:
             self._look_for_drop(cursor.container, folder, run)
@@ -95,10 +95,10 @@ class Walk:
         return WalkCursor(container=naming.SCRIPTS) if cursor.container == naming.DATA else None
 
     def _look_for_drop(self, container: str, folder: str, run: str) -> None:
-        """Look at the folder in this container alone: the walk comes by it in the other one too."""
+        """Check the folder in this container only: the walk covers the other container separately."""
         if naming.is_ignored(folder):
             return
-        with isolate_errors(f"The folder {container}/{folder} could not be looked at"):
+        with isolate_errors(f"The folder {container}/{folder} could not be checked"):
             newest = newest_upload(self.blobs, container, folder)
             if newest is not None and self._is_new(naming.slug(folder), newest):
                 self.intake.look_again(folder, trigger=TRIGGER, run=run)
@@ -107,10 +107,10 @@ class Walk:
         """Return whether a file is newer than the experiment's latest drop, or than its deletion."""
         latest = self.receipts.latest(experiment)
         if latest is not None:
-            # What was written in the second of the listing may have come after it.
+            # A file written in the second of the listing may have come after it.
             return newest > latest.newest_upload or drop_order(newest) >= latest.known
         if is_deleting(self.blobs, experiment):
-            return False  # a walk after its end tells
+            return False  # a walk after the deletion finds it
         deleted = deleted_until(self.blobs, experiment)
         return deleted is None or int(newest.timestamp()) >= deleted
 
@@ -120,5 +120,5 @@ class Walk:
     def _cursor(self) -> WalkCursor:
         try:
             return WalkCursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
-        except (BlobNotFound, ValidationError):  # none yet, or another release's
+        except (BlobNotFound, ValidationError):  # none yet, or written by another release
             return WalkCursor()

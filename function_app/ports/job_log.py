@@ -1,19 +1,19 @@
-"""A job's log, a piece at a time."""
+"""Pages of a job's log."""
 
 from function_app.ports.training_service import LogPage
 
 
 def start(offset: int, size: int) -> int:
-    """Return where to begin in a log of `size` bytes: a negative offset counts from its end."""
+    """Return the first byte to read from a log of `size` bytes; a negative offset counts from its end."""
     return max(0, size + offset) if offset < 0 else offset
 
 
 def page(data: bytes, *, offset: int, limit: int, size: int, ended: bool) -> LogPage:
-    r"""Cut a page of whole lines out of the bytes that were read from `offset` on.
+    r"""Return a page of whole lines from the bytes that were read at `offset`.
 
-    `data` is up to `limit` bytes, `size` how long the whole log is now, `ended` whether it will not grow. The line at
-    its end that is not ended by `\n` yet waits for the next page, unless it is longer than `limit`, or the log has
-    ended. No UTF-8 character is cut apart; bytes that are no UTF-8 become U+FFFD.
+    `data` is up to `limit` bytes, `size` the current size of the whole log, `ended` whether it will not grow. A last
+    line without `\n` is left to the next page, unless it is longer than `limit` or the log has ended. No UTF-8
+    character is split; bytes that are not UTF-8 become U+FFFD.
     """
     at_end = ended and offset + len(data) >= size
     whole = data if at_end else data[: data.rfind(b"\n") + 1]
@@ -26,12 +26,12 @@ def page(data: bytes, *, offset: int, limit: int, size: int, ended: bool) -> Log
 
 
 def _whole_characters(data: bytes) -> bytes:
-    """Leave out the bytes at the end that begin a UTF-8 character without ending it."""
+    """Return the bytes without an incomplete UTF-8 character at the end."""
     for back in range(1, min(4, len(data))):
         first = data[-back]
-        if first >= 0xC0:  # noqa: PLR2004  the first byte of a character of several; 0x80 to 0xBF follow it
+        if first >= 0xC0:  # noqa: PLR2004  the first byte of a multi-byte character; 0x80 to 0xBF follow it
             length = 2 if first < 0xE0 else 3 if first < 0xF0 else 4  # noqa: PLR2004  as above
             return data if back >= length else data[:-back]
-        if first < 0x80:  # noqa: PLR2004  a character of one byte
+        if first < 0x80:  # noqa: PLR2004  a single-byte character
             return data
     return data

@@ -1,4 +1,4 @@
-"""What a job has logged, value by value."""
+"""The metrics and parameters that a job has logged."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class MetricPoint:
-    """A value that was logged. `value` may be NaN or infinite."""
+    """A logged value. `value` may be NaN or infinite."""
 
     step: int
     value: float
@@ -17,9 +17,9 @@ class MetricPoint:
 
 @frozen(kw_only=True)
 class RunSeries:
-    """What a job has logged: the values of each metric by step, and its parameters.
+    """The values of each metric that a job has logged, by step, and its parameters.
 
-    `metrics_total` is how many metrics there are, `cut` names those of which not every value was read.
+    `metrics_total` is the number of metrics; `cut` names the metrics of which not all values were read.
     """
 
     series: Mapping[str, Sequence[MetricPoint]] = {}

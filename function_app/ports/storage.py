@@ -1,7 +1,7 @@
 """The port to storage: blobs with conditions, leases and server-side copies, and queues with delays.
 
-`function_app.azure.storage` implements it; `tests/contract/test_storage.py` holds it, and the one in memory that unit
-tests use, to what is written here. Every call may raise StorageUnavailable.
+`function_app.azure.storage` implements it. `tests/contract/test_storage.py` tests that implementation, and the one in
+memory that unit tests use, against this contract. Every call may raise StorageUnavailable.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from function_app.errors import BlobNotFound
 
 
 class CopyStatus(enum.StrEnum):
-    """How far the server-side copy that made a blob is."""
+    """The state of the server-side copy that created a blob."""
 
     NONE = "none"
     PENDING = "pending"
@@ -26,20 +26,20 @@ class CopyStatus(enum.StrEnum):
 
 
 class Permission(enum.StrEnum):
-    """What a link to a blob allows, in the letters of a shared access signature."""
+    """What a signed URL of a blob allows, as letters of a shared access signature."""
 
     READ = "r"
     CREATE = "c"
-    """Write it in one piece, where there is none."""
+    """Write a new blob in one request."""
     WRITE = "w"
-    """Write it, in blocks too, over whatever is there."""
+    """Write or overwrite the blob, also in blocks."""
 
 
 @frozen(kw_only=True)
 class BlobItem:
-    """A blob as a listing tells of it. `size` in bytes, `md5` in Base64 or None, `etag` without quotes.
+    """A blob in a listing. `size` in bytes, `md5` in Base64 or None, `etag` without quotes.
 
-    An uncommitted blob is an upload in progress: blocks are there, and the list that makes them a file is not yet.
+    An uncommitted blob is an upload in progress: it has blocks, but no block list has been committed yet.
     """
 
     name: str
@@ -54,7 +54,7 @@ class BlobItem:
 
 @frozen(kw_only=True)
 class Listing:
-    """Blobs in the order of their names. `now` is the storage's clock when the listing began."""
+    """Blobs in the order of their names. `now` is the storage's time when the listing began."""
 
     items: Sequence[BlobItem]
     now: datetime
@@ -62,7 +62,7 @@ class Listing:
 
 @frozen(kw_only=True)
 class Page:
-    """Part of a listing. `token` reads on; None is the end. `now` is the storage's clock when the part was listed."""
+    """Part of a listing. `token` continues it; None is the end. `now` is the storage's time of this request."""
 
     items: Sequence[BlobItem]
     token: str | None
@@ -71,7 +71,7 @@ class Page:
 
 @frozen(kw_only=True)
 class Folders:
-    """Part of a listing of top-level folders, without their slashes."""
+    """Part of a listing of top-level folders, without their slashes. `token` continues it; None is the end."""
 
     names: Sequence[str]
     token: str | None
@@ -79,7 +79,7 @@ class Folders:
 
 @frozen(kw_only=True)
 class Blob:
-    """A small blob, whole. `now` is the storage's clock when it was read."""
+    """A small blob with its content. `now` is the storage's time when it was read."""
 
     data: bytes
     etag: str
@@ -92,43 +92,55 @@ class Lease(Protocol):
 
     @property
     def id(self) -> str:
-        """What a write under the lease shows."""
+        """The lease id, which a write under the lease must send."""
 
     def renew(self) -> None:
-        """Hold on to it. Raise PreconditionFailed where it was lost."""
+        """Renew the lease.
+
+        Raises:
+            PreconditionFailed: the lease was lost.
+        """
 
 
 class Blobs(Protocol):
     """Blobs of one storage account."""
 
     def list(self, container: str, prefix: str, *, uncommitted: bool = False) -> Listing:
-        """Return all blobs whose names start with `prefix`, with metadata and the state of copies."""
+        """Return all blobs whose names start with `prefix`, with their metadata and copy status."""
 
     def page(
         self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
     ) -> Page:
-        """Return up to `size` blobs, 5,000 at most."""
+        """Return up to `size` blobs, at most 5,000."""
 
     def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
         """Return up to `size` top-level folders."""
 
     def read(self, container: str, name: str, *, limit: int | None = None) -> Blob:
-        """Return a blob, or its first `limit` bytes. Raise BlobNotFound where there is none."""
+        """Return a blob, or its first `limit` bytes.
+
+        Raises:
+            BlobNotFound: there is no such blob.
+        """
 
     def read_from(self, container: str, name: str, offset: int, limit: int) -> bytes:
-        """Return up to `limit` bytes from `offset` on: none where the blob ends before, or where there is none."""
+        """Return up to `limit` bytes from `offset`; no bytes if the blob ends before that or does not exist."""
 
     def get(self, container: str, name: str) -> BlobItem | None:
-        """Return a blob's properties, or None where there is none."""
+        """Return a blob's properties, or None if there is no such blob."""
 
     def append(self, container: str, name: str, data: bytes) -> None:
-        """Add to the end of a blob that is only ever appended to, whole and between no others'; make it if need be."""
+        """Append to an append blob, atomically; create the blob if necessary."""
 
     def sign(self, container: str, name: str, *, permission: Permission, expires: datetime) -> str:
-        """Return a URL with which anyone may do this one thing to this one blob until then. It is a secret."""
+        """Return a URL that grants one permission on one blob until it expires. The URL is a secret."""
 
     def create(self, container: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> datetime:
-        """Write a new blob; return the storage's clock. Raise PreconditionFailed where it exists already."""
+        """Write a new blob; return the storage's time.
+
+        Raises:
+            PreconditionFailed: the blob exists already.
+        """
 
     def replace(
         self,
@@ -140,45 +152,53 @@ class Blobs(Protocol):
         metadata: Mapping[str, str] | None = None,
         lease: Lease | None = None,
     ) -> str:
-        """Write a blob over the one with this ETag, or over any where it is None; return the new ETag.
+        """Overwrite the blob if it has this ETag, or unconditionally if `etag` is None; return the new ETag.
 
-        Raise PreconditionFailed where it changed, or is leased to someone else.
+        Raises:
+            PreconditionFailed: the blob changed, or is leased by another client.
         """
 
     def delete(self, container: str, name: str, *, etag: str | None = None) -> bool:
-        """Delete a blob, the one with this ETag where it is given; return whether there was one.
+        """Delete the blob, only with this ETag if one is given; return whether it existed.
 
-        Raise PreconditionFailed where it changed, or is leased.
+        Raises:
+            PreconditionFailed: the blob changed, or is leased.
         """
 
     def copy(
         self, source: tuple[str, str], target: tuple[str, str], *, etag: str, metadata: Mapping[str, str] | None = None
     ) -> CopyStatus:
-        """Start copying (container, name) to (container, name) inside the account, and return how far that is.
+        """Start a copy from (container, name) to (container, name) within the account; return its status.
 
-        Raise PreconditionFailed where the source no longer has this ETag, BlobNotFound where it is gone.
+        Raises:
+            PreconditionFailed: the source no longer has this ETag.
+            BlobNotFound: there is no source.
         """
 
     def lease(self, container: str, name: str, seconds: int) -> AbstractContextManager[Lease]:
-        """Hold a lease for as long as the context, renewed by its holder. Raise PreconditionFailed where it is held."""
+        """Hold a lease while the context is open; its holder renews it.
+
+        Raises:
+            PreconditionFailed: another client holds a lease.
+        """
 
 
 class Queues(Protocol):
     """Queues of one storage account."""
 
     def send(self, queue: str, message: Mapping[str, Any], *, delay: float = 0) -> None:
-        """Put a message (JSON) on a queue, visible after `delay` seconds, kept until it is taken."""
+        """Put a JSON message on a queue, visible after `delay` seconds. It never expires."""
 
 
 MAX_LIST_PAGE = 5000
-"""How many blobs storage lists in one request at most
+"""Max blobs that storage lists in one request
 (https://learn.microsoft.com/rest/api/storageservices/list-blobs)."""
 SOURCE_ETAG = "kedja_source_etag"
-"""Metadata of a copy: which state of its source it was made of."""
+"""Metadata key on a copy: the ETag of its source."""
 
 
 class Copied(NamedTuple):
-    """What a listing says of a copy: what it was made of, its size in bytes, and how far it is.
+    """A copy in a listing: the ETag of its source, its size in bytes, and its status.
 
     A model may have 200,000 files, and a `BlobItem` takes several times as much memory.
     """
@@ -189,15 +209,18 @@ class Copied(NamedTuple):
 
     @classmethod
     def of(cls, item: BlobItem) -> Self:
+        """Return the listed blob as a copy."""
         return cls(item.metadata.get(SOURCE_ETAG), item.size, item.copy)
 
 
 def ensure_copied(
     blobs: Blobs, source: tuple[str, str], target: tuple[str, str], *, etag: str, there: Copied | None
 ) -> CopyStatus:
-    """Start a copy unless `there`, what the target's listing has of it, is one of this very source, whole or under way.
+    """Start a copy, unless `there`, the listed target, is a complete or pending copy of this source and ETag.
 
-    Raises as `Blobs.copy`.
+    Raises:
+        PreconditionFailed: the source no longer has this ETag.
+        BlobNotFound: there is no source.
     """
     if there and there.source_etag == etag and there.status in (CopyStatus.PENDING, CopyStatus.SUCCESS):
         return there.status
@@ -205,7 +228,7 @@ def ensure_copied(
 
 
 def iter_pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
-    """Yield a long listing page by page, so that memory stays flat."""
+    """Yield the blobs of a long listing page by page, to limit memory."""
     for page in iter_pages_items(blobs, container, prefix, size=size):
         yield page.items
 
@@ -213,7 +236,7 @@ def iter_pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) ->
 def iter_pages_items(
     blobs: Blobs, container: str, prefix: str, *, size: int = MAX_LIST_PAGE, uncommitted: bool = False
 ) -> Iterator[Page]:
-    """Yield a long listing in pages that tell the storage's clock; there is one at least."""
+    """Yield a long listing as pages, which include the storage's time; there is at least one page."""
     token: str | None = None
     while True:
         page = blobs.page(container, prefix, size=size, token=token, uncommitted=uncommitted)

@@ -1,7 +1,7 @@
-"""The port to whatever runs jobs and keeps models: Azure ML in a cloud, a local runner on one machine.
+"""The port to the service that runs jobs and keeps models: Azure ML in the cloud, or a local job runner.
 
 Implementations: `function_app.azure.ml_service` and `local_azure.training.service`.
-`tests/contract/test_training_service.py` holds both to what is written here.
+`tests/contract/test_training_service.py` tests both against this contract.
 """
 
 import enum
@@ -14,17 +14,17 @@ from attrs import frozen
 from function_app.ports.metrics import RunSeries
 
 JOB_TAG = "kedja_job"
-"""Tag on a model version: the name of the job that made it."""
+"""Tag on a model version: the name of the job that produced it."""
 
 RECEIPT_TAG = "kedja_receipt"
 """Tag on a job and on a model version: `<experiment>/<drop>` of its receipt."""
 
 
 class JobStatus(enum.StrEnum):
-    """What a job is doing, whatever words its service has for it."""
+    """The status of a job, independent of the service's own terms."""
 
     STARTING = "starting"
-    """Accepted, and no script line has run: queued, waiting for a node, building an image."""
+    """Accepted, but the script has not started: queued, waiting for a node, or building an image."""
     RUNNING = "running"
     """The script runs, or its outputs are being uploaded."""
     COMPLETED = "completed"
@@ -34,6 +34,7 @@ class JobStatus(enum.StrEnum):
 
     @property
     def is_final(self) -> bool:
+        """Whether the job has ended."""
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
@@ -43,7 +44,7 @@ class JobRequest:
 
     `document` is a complete Azure ML command-job or sweep-job YAML document as plain JSON values, without Kedja's own
     block, checked by `function_app.jobspec.schema`. Its inputs are `azureml://datastores/<datastore>/paths/<path>`. It
-    has no `code`: a service adds the release's `training_job`.
+    has no `code`: the training service adds the release's `training_job`.
     """
 
     name: str
@@ -52,7 +53,7 @@ class JobRequest:
 
 @frozen(kw_only=True)
 class Job:
-    """A job as its service knows it. Times are aware; `detail` is the service's own word for the status."""
+    """A job as the training service reports it. Times are aware; `detail` is the service's term for the status."""
 
     name: str
     status: JobStatus
@@ -64,12 +65,12 @@ class Job:
     ended: datetime | None = None
     error: str | None = None
     links: Mapping[str, str] = {}
-    """Where a person can look: `studio`, `mlflow`, …"""
+    """URLs of pages about the job: `studio`, `mlflow`, …"""
 
 
 @frozen(kw_only=True)
 class BlobFolder:
-    """A folder of blobs in the service's storage account. `prefix` ends in a slash."""
+    """A folder of blobs in the service's storage account. `prefix` ends with a slash."""
 
     container: str
     prefix: str
@@ -77,7 +78,7 @@ class BlobFolder:
 
 @frozen(kw_only=True)
 class LogPage:
-    """A piece of a job's log. `next_offset` is where to read on; `complete` says that the log will not grow."""
+    """Part of a job's log. `next_offset` is where the next page starts; `complete`: the log will not grow."""
 
     text: str
     next_offset: int
@@ -110,7 +111,7 @@ class ModelVersion:
 
 @frozen(kw_only=True)
 class Compute:
-    """A place where jobs run. `nodes` is how many run now."""
+    """A compute that runs jobs. `nodes` is the current number of nodes."""
 
     name: str
     state: str
@@ -119,83 +120,104 @@ class Compute:
     max_nodes: int
     error: str | None = None
     is_low_priority: bool = False
-    """Its nodes may be taken away at any time, and the jobs on them end as canceled."""
+    """Nodes may be preempted at any time; jobs on them then end as canceled."""
 
 
 class TrainingService(Protocol):
-    """What Kedja asks of a training service.
+    """The operations of a training service that Kedja uses.
 
     Every call may raise TrainingServiceUnavailable. No call waits for a job, and each is safe to repeat.
     """
 
     def submit(self, request: JobRequest) -> Job:
-        """Start the job, or return the one that an earlier, equal call started.
+        """Start the job, or return the job that an earlier, equal call started.
 
-        Raises JobConflict where a different job has this name, JobRefused where the service rejects the document.
+        Raises:
+            JobConflict: a different job has this name.
+            JobRefused: the service rejects the document.
         """
 
     def get(self, name: str) -> Job:
-        """Raise JobNotFound where there is none."""
+        """Return the job.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
 
     def list(self) -> Iterator[Job]:
-        """Yield Kedja's jobs (those with `RECEIPT_TAG`), newest first, asking for more as they are taken.
+        """Yield Kedja's jobs (those with `RECEIPT_TAG`), newest first; later pages are requested as needed.
 
-        Its first answer shows that the workspace is there, whatever is said about a single job.
+        A first response shows that the workspace exists, even if a request about a single job fails.
         """
 
     def cancel(self, name: str) -> None:
-        """Ask the job to stop; nothing happens to one that has ended. Raise JobNotFound where there is none."""
+        """Ask the job to stop; has no effect on a job that has ended.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
 
     def logs(self, name: str, *, offset: int = 0, limit: int = 1 << 20) -> LogPage:
         """Return up to `limit` bytes of the job's output from byte `offset`; whole lines unless one is longer.
 
-        A negative offset counts from the end of what there is.
+        A negative offset counts from the current end. If the log does not exist yet, the page is empty.
 
-        A log that does not exist yet is an empty page. Raise JobNotFound where there is no such job.
+        Raises:
+            JobNotFound: there is no such job.
         """
 
     def outputs(self, name: str) -> BlobFolder:
-        """Return where the job's `./outputs` are, or will be; of a sweep that has ended, those of its best trial.
+        """Return the folder of the job's `./outputs`, also before they exist; for an ended sweep, the best trial's.
 
-        Raise JobNotFound where there is no such job.
+        Raises:
+            JobNotFound: there is no such job.
         """
 
     def metrics(self, name: str) -> Mapping[str, float]:
-        """Return the latest value of each metric the job has logged so far. Raise JobNotFound where there is none."""
+        """Return the latest value of each metric that the job has logged so far.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
 
     def metric_series(self, name: str) -> RunSeries:
         """Return every value of each metric that the job has logged so far, by step, and its parameters.
 
-        Raise JobNotFound where there is none.
+        Raises:
+            JobNotFound: there is no such job.
         """
 
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
         """Return the versions of the model with `JOB_TAG` == job that are not archived, lowest version first."""
 
     def register_model(self, registration: ModelRegistration) -> ModelVersion:
-        """Create a new version. Two calls make two versions: callers look with `find_model` first.
+        """Create a new version. Not idempotent: callers check with `find_model` first.
 
-        Raise ModelRefused where the service will never accept it.
+        Raises:
+            ModelRefused: the service will never accept this version.
         """
 
     def archive_model(self, model: str, version: str) -> None:
-        """Take a version out of every list that consumers use, without deleting what it points to.
+        """Remove a version from every list that consumers use, without deleting its files.
 
-        Nothing happens where there is no such version (any more).
+        Has no effect if there is no such version.
         """
 
     def model_names(self) -> Sequence[str]:
-        """Return the names of all models, in order; of some there may be no version that `models` returns."""
+        """Return the names of all models, sorted; `models` may return no version of some of them."""
 
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
-        """Return versions that are not archived, highest version first, of one model or of all Kedja's."""
+        """Return versions that are not archived, highest version first, of one model or of all Kedja's models."""
 
     def computes(self) -> Sequence[Compute]:
-        """Return where jobs can run."""
+        """Return the computes that can run jobs."""
 
     def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
-        """Create a cluster that is empty while no job runs, or change how many nodes one of this size may have.
+        """Create a cluster that scales to zero, or change the max number of nodes of a cluster of this size.
 
-        Returns before it is ready. Raises ComputeRefused where the service will never accept it, or has one of another
-        size, AppNotAllowed where the app's identity may not make compute.
+        Returns before the cluster is ready.
+
+        Raises:
+            ComputeRefused: the service will never accept the cluster, or has one with this name and another size.
+            AppNotAllowed: the app's identity may not create compute.
         """

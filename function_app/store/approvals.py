@@ -1,7 +1,7 @@
-"""Approvals: code that nobody has approved waits, where the setting KEDJA_APPROVALS asks for that.
+"""Approvals: if the setting KEDJA_APPROVALS is on, code waits until someone approves it.
 
-What is approved is a digest over the names and contents of a drop's scripts and over what its job says about which
-code runs. Contents are read and hashed here: a blob's Content-MD5 is whatever its writer says it is.
+An approval is for a digest of the names and contents of a drop's scripts and of the keys in its job spec that decide
+which code runs. Contents are read and hashed here, since the writer of a blob can set any Content-MD5.
 """
 
 import contextlib
@@ -25,18 +25,16 @@ from function_app.store.receipts import Clock, utc_now
 from function_app.store.snapshots import SourceChanged
 
 FOLDER = ".approvals/"
-"""Where approvals lie in the container `receipts`, which no writer of scripts may write."""
+"""Prefix of approvals in the container `receipts`, which writers of scripts cannot write to."""
 PENDING = ".awaiting-approval/"
 """`<digest>/<experiment>/<drop>`: drops that wait for an approval."""
-REASON = "approval of "
-"""How the reason of a receipt begins that waits for one; the digest follows."""
 LARGEST = 20 << 20
-"""Bytes of a script that is read. A larger one counts by its ETag, so that writing it again takes a new approval."""
+"""Max bytes of a script to read. A larger script counts by its ETag, so every new upload needs a new approval."""
 _PLACES = ("kedja.arguments.", "inputs.", "search_space.")
 
 
 class NotApproved(Refused):
-    """The code of a drop is not approved (any more), and has to be. `reason` says so in one sentence."""
+    """The code of a drop needs an approval and does not have one (any more). `reason` says so in one sentence."""
 
     def __init__(self, receipt: Receipt) -> None:
         code = receipt.received.code_sha256
@@ -65,12 +63,13 @@ class PendingApproval:
 
     @property
     def blob(self) -> str:
+        """The blob that notes that the drop waits."""
         return f"{PENDING}{self.digest}/{self.experiment}/{self.drop}"
 
 
 @frozen(kw_only=True)
 class PendingNote:
-    """The note that a drop waits, as it was listed. Its age is by the storage's clock."""
+    """The note that a drop waits, as listed. Its age is by the storage's clock."""
 
     pending: PendingApproval
     etag: str
@@ -79,17 +78,17 @@ class PendingNote:
 
 @frozen
 class Approvals:
-    """The approvals of an account. Nothing needs one unless `required` is set."""
+    """The approvals of an account. Code needs an approval only if `required` is set."""
 
     blobs: Blobs
     required: bool = False
     clock: Clock = utc_now
 
     def digest(self, drop: Drop, spec: JobSpec) -> str | None:
-        """Return the SHA-256, in hex, of the code that a drop brings; None where it brings none, or none is asked for.
+        """Return the SHA-256, in hex, of a drop's code; None if it has no code or no approval is required.
 
         Raises:
-            SourceChanged: where a script is no longer what was listed.
+            SourceChanged: a script has changed since it was listed.
         """
         code = dict(_code_of(spec))
         if not self.required or not (drop.scripts or code):
@@ -99,9 +98,9 @@ class Approvals:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check_or_note(self, pending: PendingApproval) -> bool:
-        """Return whether the digest is approved. Where it is not, note which drop waits for that.
+        """Return whether the digest is approved. If it is not, note that the drop waits.
 
-        The note is there before the last look, so that an approval between the two is not missed.
+        The note is written before the last check, so that an approval in between is not missed.
         """
         if self.find(pending.digest) is not None:
             return True
@@ -109,6 +108,7 @@ class Approvals:
         return self.find(pending.digest) is not None
 
     def find(self, digest: str) -> Approval | None:
+        """Return the approval of a digest, or None."""
         blob = read_if_there(self.blobs, naming.RECEIPTS, _blob(digest))
         try:
             found = Approval.from_bytes(blob.data if blob else b"")
@@ -121,37 +121,45 @@ class Approvals:
         return not self.required or self.find(digest) is not None
 
     def check(self, receipt: Receipt, spec: JobSpec) -> None:
-        """Raise NotApproved where the code of a receipt's snapshot may not run (any more)."""
+        """Check that the code of a receipt's snapshot may run.
+
+        Raises:
+            NotApproved: the code is not approved (any more).
+        """
         code = receipt.received.code_sha256
         brings_code = code is not None or receipt.received.scripts > 0 or bool(spec.code_keys())
         if self.required and brings_code and (code is None or self.find(code) is None):
             raise NotApproved(receipt)
 
     def approve(self, digest: str, *, by: str, note: str | None) -> Approval:
-        """Approve a digest, or return the approval that it has already."""
+        """Approve a digest, or return its existing approval."""
         approval = Approval(digest=digest, by=by, at=self.clock(), note=note)
         with contextlib.suppress(PreconditionFailed):
             self.blobs.create(naming.RECEIPTS, _blob(digest), approval.to_bytes())
         return self.find(digest) or approval
 
     def revoke(self, digest: str) -> None:
-        """Take an approval back, for jobs to come. Raise NotFound where there is none."""
+        """Revoke an approval, for future jobs.
+
+        Raises:
+            NotFound: there is no such approval.
+        """
         if not self.blobs.delete(naming.RECEIPTS, _blob(digest)):
-            raise NotFound(f"There is no approval of {digest}. GET /api/approvals lists those there are.")
+            raise NotFound(f"There is no approval of {digest}. GET /api/approvals lists the approvals.")
 
     def digests(self) -> Iterator[str]:
-        """Yield the digests that have an approval, in their order."""
+        """Yield the approved digests, in alphabetical order."""
         for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER):
             for item in page:
                 yield item.name.removeprefix(FOLDER).removesuffix(".json")
 
     def waiting(self, digest: str = "") -> Iterator[PendingApproval]:
-        """Yield the drops that wait for the approval of this digest, or of any."""
+        """Yield the drops that wait for the approval of this digest, or of any digest."""
         for note in self.notes(digest):
             yield note.pending
 
     def notes(self, digest: str = "") -> Iterator[PendingNote]:
-        """Yield what is noted of the drops that wait for the approval of this digest, or of any."""
+        """Yield the notes of the drops that wait for the approval of this digest, or of any digest."""
         for page in iter_pages_items(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
             for item in page.items:
                 _, found, experiment, drop = item.name.split("/")
@@ -159,7 +167,7 @@ class Approvals:
                 yield PendingNote(pending=pending, etag=item.etag, age=page.now - item.modified)
 
     def clear_pending(self, pending: PendingApproval, *, etag: str | None = None) -> None:
-        """Forget that a drop waits; where the ETag of a note is given, only if it was not noted again since."""
+        """Delete the note that a drop waits; given its ETag, only if it was not written again since."""
         with contextlib.suppress(PreconditionFailed):
             self.blobs.delete(naming.RECEIPTS, pending.blob, etag=etag)
 
@@ -177,17 +185,17 @@ class Approvals:
 
 
 def _code_of(spec: JobSpec) -> Iterator[tuple[str, Any]]:
-    """Yield the keys that decide which code runs, dotted, with what the job says there."""
+    """Yield the dotted keys that decide which code runs, with their values in the job spec."""
     values = json.loads(spec.to_json())
     for key in spec.code_keys():
         value = _at(values, key)
-        if value is not None:  # else it says what the default says
+        if value is not None:  # otherwise the default applies
             yield key, value
 
 
 def _at(values: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain JSON of any shape
     place = next((place for place in _PLACES if key.startswith(place)), None)
-    # What follows is a name of the user's own, which may have dots.
+    # The rest is a name that the user chose, which may contain dots.
     path = key.split(".") if place is None else [*place.rstrip(".").split("."), key.removeprefix(place)]
     if place == "search_space.":
         path[1:] = [path[1].removesuffix(".values"), "values"]

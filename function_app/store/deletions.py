@@ -1,6 +1,6 @@
-"""What is told of a deletion while it goes on and after it: who, when, and which things, by their hashes.
+"""Records of deletions in progress and done: who deleted what and when, with hashes.
 
-`.deleting/<experiment>` is the intent, and keeps new drops out; `.deleted/<experiment>/<time>.json` is what stays.
+`.deleting/<experiment>` is the intent and blocks new drops; `.deleted/<experiment>/<time>.json` is the lasting record.
 """
 
 import enum
@@ -19,20 +19,20 @@ _SEQUENCE = "sequence"
 
 
 class BeingDeleted(ReceiptBusy):
-    """The experiment is being deleted: it takes drops again when that is done."""
+    """The experiment is being deleted: it accepts drops again when that is done."""
 
 
 class DeletionState(enum.StrEnum):
-    """How far a deletion is."""
+    """The progress of a deletion."""
 
     PLANNED = "planned"
-    """Nobody has asked for it yet (`dry_run`)."""
+    """Not requested yet (`dry_run`)."""
     DELETING = "deleting"
     DELETED = "deleted"
 
 
 class DeletedReceipt(Document):
-    """A receipt that went, with the snapshot of its drop. `sha256` is the blob's, in hex."""
+    """A receipt that was deleted with the snapshot of its drop. `sha256` is that of the blob, in hex."""
 
     drop: str
     sha256: str
@@ -42,7 +42,7 @@ class DeletedReceipt(Document):
 
     @classmethod
     def of(cls, drop: str, data: bytes, receipt: Receipt | None) -> Self:
-        """Tell of a receipt; of one that cannot be read, its hash alone."""
+        """Return the record of a receipt; if the receipt is unreadable, only its hash."""
         return cls(
             drop=drop,
             sha256=hashlib.sha256(data).hexdigest(),
@@ -53,7 +53,7 @@ class DeletedReceipt(Document):
 
 
 class DeletedModel(Document):
-    """A model version whose files went; the registry has it among its archived ones. `why` says why one was kept."""
+    """A model version whose files were deleted and that the registry keeps as archived; or one kept, with `why`."""
 
     model: str
     version: str
@@ -62,11 +62,12 @@ class DeletedModel(Document):
 
     @property
     def key(self) -> tuple[str, str]:
+        """The model and its version."""
         return self.model, self.version
 
 
 class RetainedFiles(Document):
-    """Files that are not Kedja's to delete. `size` in bytes."""
+    """Files of the user, which Kedja does not delete. `size` in bytes."""
 
     container: str
     files: int
@@ -74,9 +75,9 @@ class RetainedFiles(Document):
 
 
 class Deletion(Document):
-    """What is, or was, deleted of an experiment. `at` is the storage's clock, `sequence` the same in whole seconds.
+    """The deletion of an experiment. `at` is by the storage's clock, `sequence` the same time in whole seconds.
 
-    `snapshot_files` (and their size in bytes) and `left` are what there was when it began.
+    `snapshot_files` (and their size in bytes) and `left` are as of the start.
     """
 
     version: int = 1
@@ -96,41 +97,45 @@ class Deletion(Document):
 
     @property
     def audit(self) -> str:
-        """Where it is told for good."""
+        """The blob of the permanent record."""
         return naming.deleted_blob(self.experiment, self.at)
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What a listing tells of it."""
+        """The metadata in listings."""
         return {_SEQUENCE: str(self.sequence)}
 
     def with_receipts(self, more: Iterable[DeletedReceipt]) -> Self:
-        """Return the deletion with receipts that are to go now; one that changed since counts as it is now."""
+        """Return the deletion with receipts to delete now; a receipt that is already recorded is updated."""
         told = {one.drop: one for one in (*self.receipts, *more)}
         return self.model_copy(update={"receipts": tuple(told.values())})
 
     def with_models(self, gone: Iterable[DeletedModel], kept: Iterable[DeletedModel]) -> Self:
-        """Return the deletion with model versions that are to go now, or are to stay."""
+        """Return the deletion with model versions to delete now (`gone`) and to keep."""
         stay = {one.key: one for one in (*self.kept, *kept)}
         told = {one.key: one for one in (*self.models, *gone) if one.key not in stay}
         return self.model_copy(update={"models": tuple(told.values()), "kept": tuple(stay.values())})
 
 
 def is_deleting(blobs: Blobs, experiment: str) -> bool:
-    """Return whether a deletion is under way."""
+    """Return whether a deletion is in progress."""
     return blobs.get(naming.RECEIPTS, naming.deleting_blob(experiment)) is not None
 
 
 def check_not_deleting(blobs: Blobs, experiment: str) -> None:
-    """Raise BeingDeleted where a deletion is under way."""
+    """Check that no deletion is in progress.
+
+    Raises:
+        BeingDeleted: the experiment is being deleted.
+    """
     if is_deleting(blobs, experiment):
-        raise BeingDeleted(f"The experiment {experiment} is being deleted. It takes drops again within 15 minutes.")
+        raise BeingDeleted(f"The experiment {experiment} is being deleted. It accepts drops again within 15 minutes.")
 
 
 def deleted_until(blobs: Blobs, experiment: str) -> int | None:
-    """Return until when, in whole seconds, an experiment's files belong to what was deleted; None where nothing was.
+    """Return the time of an experiment's last deletion, in whole seconds; None if it was never deleted.
 
-    The files themselves are their owners' and may still be there: only a later one makes them a drop again.
+    Its files belong to their owners and may still exist: only a later file makes them a drop again.
     """
     listing = blobs.list(naming.RECEIPTS, f".deleted/{experiment}/")
     return int(listing.items[-1].metadata[_SEQUENCE]) if listing.items else None

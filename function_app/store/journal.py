@@ -1,7 +1,7 @@
-"""The journal: which receipts changed and what was published, in the order in which it happened.
+"""The journal: changes of receipts and published events, in order.
 
-`receipts/.journal/<inverted time>` is an append blob for each ten minutes, of JSON lines. It costs one call more for a
-change, and one to learn what is new, however many receipts there are and however many people look.
+`receipts/.journal/<inverted time>` is an append blob of JSON lines for ten minutes. It costs one more call for each
+change, and one call to read what is new, regardless of the number of receipts and readers.
 """
 
 import json
@@ -23,27 +23,27 @@ logger = logging.getLogger(__name__)
 
 FOLDER = ".journal/"
 BUCKET_SECONDS = 600
-"""Seconds of a blob. It holds 50,000 appended pieces
+"""Seconds that a blob covers. A blob can hold 50,000 appended blocks
 (https://learn.microsoft.com/rest/api/storageservices/append-block)."""
 CLOCK_SKEW = 120
-"""Seconds after a blob's time in which a host whose clock is behind may still write to it."""
+"""Seconds after a blob's time in which a host with a slow clock may still write to it."""
 CURSOR_TTL = 86_400
-"""Seconds that a cursor is followed. Whoever comes later reads lists anew."""
+"""Cursor lifetime in seconds. After that, readers have to list receipts again."""
 MOST_READ = 1 << 22
-"""Bytes that one call to storage reads at most when it reads on, and a sixteenth of it when it reads back."""
+"""Max bytes of one call to storage when reading forward. Reading back, the max is a sixteenth of that."""
 _MOST_PIECES = 20
-"""How many pieces are read back for one page at most. A page that ends there may have few entries."""
+"""Max pieces to read back for one page. A page that ends there may have few entries."""
 _LAST = 9_999_999
 _CURSOR = re.compile(r"(\d{7})\.(\d{1,12})\.(\d{1,12})")
 _POSITION = re.compile(r"(\d{7})\.(\d{1,12})")
 
 
 class InvalidCursor(KedjaError):
-    """The text that is to read on was not made here."""
+    """The cursor or position is not from an earlier answer."""
 
 
 class Entry(Document):
-    """A line of the journal: a receipt as a listing tells of it now, or an announcement that was accepted."""
+    """A line of the journal: the listing metadata of a changed receipt, or a published event."""
 
     kind: Literal["drop", "event"]
     experiment: str
@@ -52,7 +52,7 @@ class Entry(Document):
 
 @frozen(kw_only=True)
 class Cursor:
-    """How far the journal was read: the number of its blob, and bytes of it. `ahead` are bytes of the next blob."""
+    """How far the journal was read: the number of a blob and bytes of it. `ahead` is the bytes of the next blob."""
 
     slot: int
     offset: int
@@ -60,30 +60,42 @@ class Cursor:
 
     @classmethod
     def decoded(cls, text: str) -> Self:
+        """Read a cursor from the text that `encoded` made.
+
+        Raises:
+            InvalidCursor: the text is not a cursor.
+        """
         match = _CURSOR.fullmatch(text)
         if match is None:
-            raise InvalidCursor(f"after: {text[:80]!r} is no `id` of an earlier answer.")
+            raise InvalidCursor(f"after: {text[:80]!r} is not an `id` from an earlier answer.")
         return cls(slot=int(match[1]), offset=int(match[2]), ahead=int(match[3]))
 
     def encoded(self) -> str:
+        """Return the cursor as text."""
         return f"{self.slot}.{self.offset}.{self.ahead}"
 
 
 @frozen(kw_only=True)
 class Position:
-    """How far the journal was read back: what comes next ends before byte `end` of this blob."""
+    """How far the journal was read back: the next entries end before byte `end` of this blob."""
 
     slot: int
     end: int
 
     @classmethod
     def decoded(cls, text: str) -> Self:
+        """Read a position from the text that `encoded` made.
+
+        Raises:
+            InvalidCursor: the text is not a position.
+        """
         match = _POSITION.fullmatch(text)
         if match is None:
-            raise InvalidCursor(f"after: {text[:80]!r} is no `next` of an earlier answer.")
+            raise InvalidCursor(f"after: {text[:80]!r} is not a `next` from an earlier answer.")
         return cls(slot=int(match[1]), end=int(match[2]))
 
     def encoded(self) -> str:
+        """Return the position as text."""
         return f"{self.slot}.{self.end}"
 
 
@@ -95,28 +107,28 @@ class Journal:
     clock: Callable[[], datetime]
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries. Nothing waits for this: where storage fails, a line is missing, and the log says so."""
+        """Append entries. An error of storage is only logged, and the entries are then missing."""
         text = "".join(f"{entry.model_dump_json()}\n" for entry in entries)
         if not text:
             return
         try:
             self.blobs.append(naming.RECEIPTS, _blob(self._slot()), text.encode())
         except StorageError:
-            logger.exception("The journal was not written.")
+            logger.exception("Entries of the journal could not be written.")
 
     def end(self) -> Cursor:
-        """Return where that begins which is not written yet."""
+        """Return a cursor at the end of the journal."""
         slot, now = self._slot(), self.clock().timestamp()
         if now - slot * BUCKET_SECONDS >= CLOCK_SKEW:
             return Cursor(slot=slot, offset=self._size(slot))
         return Cursor(slot=slot - 1, offset=self._size(slot - 1), ahead=self._size(slot))
 
     def is_old(self, cursor: Cursor) -> bool:
-        """Return whether a cursor is too old, or of no time at all, to be followed."""
+        """Return whether a cursor has expired, or is of an impossible time."""
         return not 0 <= self._slot() + 1 - cursor.slot <= CURSOR_TTL // BUCKET_SECONDS
 
     def read(self, cursor: Cursor) -> tuple[list[Entry], Cursor]:
-        """Return what was written since, and where to read on. One call, two where one blob's time has just ended."""
+        """Return the entries since, and the next cursor. One call; two when a blob's time has just ended."""
         entries, offset = self._read(cursor.slot, cursor.offset)
         cursor = evolve(cursor, offset=offset)
         if cursor.slot >= self._slot() or entries:
@@ -130,7 +142,7 @@ class Journal:
     def newest(
         self, wanted: Callable[[Entry], bool], *, limit: int, before: Position | None
     ) -> tuple[list[Entry], Position | None]:
-        """Return up to `limit` entries that are wanted, newest first, and what reads on, or None at the end."""
+        """Return up to `limit` wanted entries, newest first, and the position of the next ones, or None at the end."""
         found: list[Entry] = []
         pieces = 0
         for slot, size in self._slots(before):
@@ -155,14 +167,14 @@ class Journal:
         return entries, offset + len(whole)
 
     def _lines_before(self, slot: int, end: int) -> Sequence[tuple[bytes, int]]:
-        """Return the last lines that end before a byte of a blob, last first, each with where it starts."""
+        """Return the last lines that end before a byte of a blob, last first, each with the byte where it starts."""
         start = max(0, end - MOST_READ // 16)
         data = self.blobs.read_from(naming.RECEIPTS, _blob(slot), start, end - start)
         lines: list[tuple[bytes, int]] = []
         while data:
             begin = data.rfind(b"\n", 0, len(data) - 1) + 1
             if begin == 0 and start > 0 and lines:
-                break  # cut apart: the next piece has it whole
+                break  # incomplete: the next piece has the whole line
             lines.append((data[begin:], start + begin))
             data = data[:begin]
         return lines or [(b"", 0)]
@@ -176,9 +188,9 @@ class Journal:
                     yield slot, item.size
 
     def _following(self, slot: int) -> int:
-        """Return the next blob that there is, or that is written now: most of a quiet day has none."""
+        """Return the next existing blob, or the current one: quiet periods have no blobs."""
         now = self._slot()
-        if now - slot <= 2:  # noqa: PLR2004 - the next one and the one after that
+        if now - slot <= 2:  # noqa: PLR2004 - the next two
             return slot + 1
         return min((other for other, _ in self._slots(None) if slot < other < now), default=now)
 
@@ -198,4 +210,4 @@ def _entry(line: bytes) -> Entry | None:
     try:
         return Entry.model_validate(json.loads(line))
     except (ValueError, ValidationError):
-        return None  # of another release, or cut by hand
+        return None  # written by another release, or damaged

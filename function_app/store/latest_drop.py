@@ -1,4 +1,4 @@
-"""`latest.json`: which drop of an experiment is its newest."""
+"""`latest.json`: the latest drop of an experiment."""
 
 from datetime import datetime
 from typing import Self
@@ -10,10 +10,10 @@ from function_app.ports.storage import Blobs
 
 
 class LatestDrop(Document):
-    """`<experiment>/latest.json`: which drop of an experiment is the newest. It only moves forward.
+    """`<experiment>/latest.json`: the latest drop of an experiment. It only moves forward.
 
-    `follows` is the drop that was the latest before. `newest_upload` and `listed` are those of the latest listing, also
-    where that was another drop's: an older drop that is tried again is the latest, and knows no more files for that.
+    `follows` is the previous latest drop. `newest_upload` and `listed` are those of the latest listing, even if that
+    was of another drop: a retry makes an older drop the latest, but lists no files.
     """
 
     experiment: str
@@ -27,7 +27,7 @@ class LatestDrop(Document):
 
     @classmethod
     def of(cls, receipt: Receipt) -> Self:
-        """Return what a receipt would have it say."""
+        """Return the document for a receipt."""
         return cls(
             experiment=receipt.experiment,
             folder=receipt.folder,
@@ -40,24 +40,25 @@ class LatestDrop(Document):
 
     @classmethod
     def read(cls, blobs: Blobs, experiment: str) -> tuple[Self, str] | None:
-        """Return an experiment's latest drop and the blob's ETag, or None where there is none.
+        """Return an experiment's latest drop and the blob's ETag, or None if there is no blob.
 
         Raises:
-            Unreadable: where what lies there is broken.
+            Unreadable: the blob is damaged.
         """
         return cls.read_document(blobs, naming.RECEIPTS, naming.latest_blob(experiment))
 
     @property
     def order(self) -> Order:
+        """The position of the drop among those of its experiment."""
         return self.sequence, self.newest_upload, self.drop
 
     @property
     def known(self) -> int:
-        """The second of the storage's clock before which all that was written has been listed."""
+        """The second, by the storage's clock, before which every written file has been listed."""
         return self.sequence if self.listed is None else self.listed
 
     def covers(self, receipt: Receipt) -> bool:
-        """Return whether this says all that the receipt would have it say."""
+        """Return whether this is the receipt's drop and is up to date with the receipt."""
         return (
             (self.drop, self.sequence) == (receipt.drop, receipt.sequence)
             and self.newest_upload >= receipt.newest_upload
@@ -65,8 +66,8 @@ class LatestDrop(Document):
         )
 
     def merge(self, new: Self) -> Self:
-        """Return which of two is the latest, with what either knows of the files."""
-        listed = max(self.known, new.listed or 0)  # the sequence of one without is that of a retry, which lists nothing
+        """Return the later of the two, with the latest listing of either."""
+        listed = max(self.known, new.listed or 0)  # without it, `sequence` may be that of a retry, which lists nothing
         known = {"newest_upload": max(self.newest_upload, new.newest_upload), "listed": listed}
         if self.order >= new.order:
             return self.model_copy(update=known)

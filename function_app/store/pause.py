@@ -1,4 +1,4 @@
-"""The pause: while it is on, drops queue up and nothing is lost, and no drop is taken."""
+"""The pause: while it is on, drops are queued instead of processed, and nothing is lost."""
 
 from datetime import datetime
 from typing import Self
@@ -13,7 +13,7 @@ from function_app.store.receipts import Clock, utc_now
 
 
 class Pause(Document):
-    """`receipts/.paused`. The blob's being there is the pause; what it says is for people."""
+    """`receipts/.paused`. If the blob exists, Kedja is paused; its content is for people."""
 
     reason: str
     by: str
@@ -21,7 +21,7 @@ class Pause(Document):
 
     @classmethod
     def of(cls, data: bytes, modified: datetime) -> Self:
-        """Read the blob; one that somebody wrote by hand says what it says."""
+        """Read the blob; text that someone wrote by hand becomes the reason."""
         try:
             return cls.from_bytes(data)
         except ValueError:
@@ -36,6 +36,7 @@ class Pauses:
     clock: Clock = utc_now
 
     def find(self) -> Pause | None:
+        """Return the pause, or None if Kedja is not paused."""
         try:
             blob = self.blobs.read(naming.RECEIPTS, naming.PAUSED_BLOB)
         except BlobNotFound:
@@ -43,11 +44,11 @@ class Pauses:
         return Pause.of(blob.data, blob.modified)
 
     def begin(self, reason: str, by: str) -> Pause:
-        """Pause, or give a pause that is on another reason."""
+        """Start a pause, or replace the reason of the current one."""
         pause = Pause(reason=reason, by=by, since=self.clock())
         self.blobs.replace(naming.RECEIPTS, naming.PAUSED_BLOB, pause.to_bytes())
         return pause
 
     def end(self) -> bool:
-        """Go on; return whether there was a pause."""
+        """End the pause; return whether there was one."""
         return self.blobs.delete(naming.RECEIPTS, naming.PAUSED_BLOB)

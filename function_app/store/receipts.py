@@ -1,4 +1,4 @@
-"""Receipts in storage: conditional writes, the index by time, and which ones are still open."""
+"""Receipts in storage: conditional writes, the index by time, and the marks of open receipts."""
 
 import contextlib
 import logging
@@ -22,19 +22,19 @@ Clock = Callable[[], datetime]
 Edit = Callable[[Receipt], Receipt]
 
 ATTEMPTS_TO_WRITE = 20
-"""How often a write that lost its race is tried again. Each loss means that another writer got on."""
+"""Max tries of a conditional write. Each conflict means that another writer succeeded."""
 
 REFUSED_FOR = timedelta(hours=24)
-"""How long an event is sent again that the topic refuses as it is. It may be the topic that is set up wrongly."""
+"""How long to keep resending an event that the topic refuses: the topic may be misconfigured."""
 
 
 class ReceiptBusy(KedjaError):
-    """The receipt is leased by a registration under way: try again in some seconds."""
+    """The receipt is leased, such as by a registration, or changes too often: try again in a few seconds."""
 
 
 @frozen(kw_only=True)
 class ReceiptSummary:
-    """A line of a list of receipts."""
+    """An entry in a list of receipts."""
 
     experiment: str
     drop: str
@@ -46,7 +46,7 @@ class ReceiptSummary:
 
     @classmethod
     def of(cls, experiment: str, drop: str, metadata: Mapping[str, str]) -> Self:
-        """Read what a listing tells of a receipt, or of its place in the index."""
+        """Read the listing metadata of a receipt, or of its index entry."""
         return cls(
             experiment=experiment,
             drop=drop,
@@ -59,6 +59,7 @@ class ReceiptSummary:
 
 
 def utc_now() -> datetime:
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -72,25 +73,34 @@ class Receipts:
 
     @property
     def journal(self) -> Journal:
-        """Where each change and each published event is told to whoever looks."""
+        """The journal of changes and published events."""
         return Journal(self.blobs, self.clock)
 
     def load(self, experiment: str, drop: str) -> Receipt:
-        """Return a receipt. Raise NotFound where there is none."""
+        """Return a receipt.
+
+        Raises:
+            NotFound: there is no such receipt.
+        """
         return self._read(experiment, drop)[0]
 
     def read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
-        """Return a receipt and its ETag. Raise NotFound where there is none."""
+        """Return a receipt and its ETag.
+
+        Raises:
+            NotFound: there is no such receipt.
+        """
         return self._read(experiment, drop)
 
     def find(self, experiment: str, drop: str) -> Receipt | None:
+        """Return a receipt, or None if there is none."""
         try:
             return self.load(experiment, drop)
         except NotFound:
             return None
 
     def of_job(self, job: str) -> Receipt | None:
-        """Return the receipt that has an attempt of this name, or None if there is none."""
+        """Return the receipt with an attempt of this name, or None if there is none."""
         parts = naming.JOB_NAME.fullmatch(job)
         if parts is None:
             return None
@@ -100,7 +110,7 @@ class Receipts:
         return next((receipt for receipt in found if receipt and receipt.has_job(job)), None)
 
     def create(self, receipt: Receipt) -> Receipt:
-        """Write a new receipt, or return the one that someone else wrote first."""
+        """Write a new receipt, or return the receipt that another caller wrote first."""
         name = naming.receipt_blob(receipt.experiment, receipt.drop)
         try:
             self.blobs.create(naming.RECEIPTS, name, receipt.to_bytes(), metadata=_metadata(receipt))
@@ -110,13 +120,13 @@ class Receipts:
         return receipt
 
     def change(self, receipt: Receipt, edit: Edit, *, lease: Lease | None = None) -> Receipt:
-        """Apply `edit` to the receipt as it is now and write it, again and again until no one else was in between.
+        """Apply `edit` to the current receipt and write it; repeat that after a conflict with another writer.
 
-        An edit that returns what it got writes nothing.
+        If the edit returns an equal receipt, nothing is written.
 
         Raises:
-            NotFound: where the receipt was deleted.
-            ReceiptBusy: where someone else holds a lease on it.
+            NotFound: the receipt was deleted.
+            ReceiptBusy: another caller holds a lease on it.
         """
         lost = ""
         for _ in range(ATTEMPTS_TO_WRITE):
@@ -137,13 +147,15 @@ class Receipts:
                 continue
             self.write_index(changed)
             return changed
-        raise ReceiptBusy(f"The receipt {receipt.name} is held by a registration under way. Try again in a minute.")
+        raise ReceiptBusy(
+            f"The receipt {receipt.name} is locked while a registration is in progress. Try again in a minute."
+        )
 
     def publish_outbox(self, receipt: Receipt, *, lease: Lease | None = None) -> Receipt:
-        """Publish what is in the outbox and take it out; close the receipt where nothing is left to do.
+        """Publish and remove the events in the outbox; clear the open mark if nothing is left to do.
 
-        Events that were not accepted stay, and are sent again with the same id. One that is refused as it is keeps
-        no other back and stays for a day; then it is given up, and the receipt says so.
+        Events that were not accepted stay and are sent again with the same id. An event that the topic refuses does not
+        hold up others and stays for a day; then it is dropped, and the receipt reports it.
         """
         if receipt.outbox:
             receipt = self._publish(receipt, lease)
@@ -171,15 +183,17 @@ class Receipts:
             if not given_up:
                 return emptied
             ids = ", ".join(one.id for one in given_up)
-            return emptied.with_attention(f"These events were never published, since the topic refuses them: {ids}.")
+            return emptied.with_attention(
+                f"These events were not published, since the topic refused them for a day: {ids}."
+            )
 
         return self.change(receipt, edit, lease=lease)
 
     def clear_open_mark(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
-        """Take the mark away that `open` set where the receipt `is_over`, unless it was opened anew since it was.
+        """Delete the mark that `set_open_mark` wrote if the receipt `is_over`, unless it was reopened since.
 
-        Whoever opens it writes the receipt first and the mark after that. So where the mark is still the one that was
-        there before the receipt was read, nothing has happened since.
+        Whoever reopens a receipt writes the receipt first, then the mark. So if the mark is still the same as before
+        the receipt was read, the receipt was not reopened.
         """
         name = naming.open_blob(receipt.experiment, receipt.drop)
         mark = self.blobs.get(naming.RECEIPTS, name)
@@ -187,25 +201,25 @@ class Receipts:
             return receipt
         receipt = self.load(receipt.experiment, receipt.drop)
         if is_over(receipt):
-            self.write_index(receipt)  # a call that was killed may have written the receipt and not its index
+            self.write_index(receipt)  # a call that was killed may have written the receipt but not its index
             with contextlib.suppress(PreconditionFailed):
                 self.blobs.delete(naming.RECEIPTS, name, etag=mark.etag)
         return receipt
 
     def park(self, receipt: Receipt, waits: Callable[[Receipt], bool]) -> Receipt:
-        """Take the mark off a receipt that only `waits`; return the receipt as it is then."""
+        """Delete the open mark of a receipt that only `waits`; return the current receipt."""
         self.clear_open_mark(receipt, waits)
         receipt = self.load(receipt.experiment, receipt.drop)
-        if not waits(receipt):  # claimed at this moment: its host may have been killed behind that
+        if not waits(receipt):  # just claimed, and its host may have been killed right after that
             self.set_open_mark(receipt.experiment, receipt.drop)
         return receipt
 
     def set_open_mark(self, experiment: str, drop: str) -> None:
-        """Mark a receipt as one that something is still to happen to."""
+        """Mark a receipt as open: it still has work to do."""
         self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
 
     def list_open(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
-        """Yield (experiment, drop) of receipts that something is still to happen to."""
+        """Yield (experiment, drop) of the open receipts."""
         prefix = naming.open_blob(experiment, "") if experiment else ".open/"
         for page in iter_pages(self.blobs, naming.RECEIPTS, prefix):
             for item in page:
@@ -213,12 +227,16 @@ class Receipts:
                 yield slug, drop
 
     def latest(self, experiment: str) -> LatestDrop | None:
-        """Return which drop is the experiment's latest. Raise Unreadable where what says that is broken."""
+        """Return the experiment's latest drop. Raise Unreadable if `latest.json` is damaged."""
         found = LatestDrop.read(self.blobs, experiment)
         return found[0] if found else None
 
     def advance(self, receipt: Receipt) -> LatestDrop:
-        """Make the receipt its experiment's latest unless a newer one is; return which one is the latest now."""
+        """Make the receipt's drop its experiment's latest unless a newer drop is; return the latest drop.
+
+        Raises:
+            ReceiptBusy: `latest.json` changes too often.
+        """
         name, new = naming.latest_blob(receipt.experiment), LatestDrop.of(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
             found = LatestDrop.read(self.blobs, receipt.experiment)
@@ -233,17 +251,17 @@ class Receipts:
             except PreconditionFailed:
                 continue
             return following
-        raise ReceiptBusy(f"{name} changes too often to be written. Try again.")
+        raise ReceiptBusy(f"{name} could not be written, because it keeps changing. Try again.")
 
     def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[ReceiptSummary], str | None]:
-        """Return a page of the list of receipts, newest first, and what reads on. One call to storage."""
+        """Return a page of receipts, newest first, and the token of the next page. One call to storage."""
         page = self.blobs.page(naming.RECEIPTS, ".by-time/", size=size, token=token)
         return [_indexed(item) for item in page.items], page.token
 
     def page_of(
         self, experiment: str, *, size: int, token: str | None = None
     ) -> tuple[list[ReceiptSummary], str | None]:
-        """Return a page of an experiment's receipts, in the order of their ids. One call to storage."""
+        """Return a page of an experiment's receipts, by id, and the token of the next page. One call to storage."""
         page = self.blobs.page(naming.RECEIPTS, f"{experiment}/", size=size, token=token)
         found = ((item.name.removeprefix(f"{experiment}/").removesuffix(".json"), item) for item in page.items)
         summaries = [
@@ -258,10 +276,7 @@ class Receipts:
         return found
 
     def write_index(self, receipt: Receipt) -> None:
-        """Bring the index by time to what the receipt says, also where someone else writes the receipt meanwhile.
-
-        The journal is told of it then.
-        """
+        """Write the receipt's entry in the index by time, even if it changes meanwhile, and add it to the journal."""
         name = naming.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
         metadata: Mapping[str, str] = _metadata(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
@@ -283,7 +298,7 @@ def _is_over(receipt: Receipt) -> bool:
 
 
 def _metadata(receipt: Receipt) -> dict[str, str]:
-    """Return what a listing tells of a receipt. Metadata are headers, so ASCII only."""
+    """Return the listing metadata of a receipt. Metadata are headers, so ASCII only."""
     values: dict[str, Any] = {
         "status": receipt.status.value,
         "received": receipt.received_at.isoformat(),

@@ -1,4 +1,4 @@
-"""Snapshots: the scripts as they were, and the manifest of everything, so that a job runs what its receipt says."""
+"""Snapshots: copies of a drop's scripts and a manifest of all its files, so that a job runs what its receipt says."""
 
 import contextlib
 import hashlib
@@ -22,36 +22,36 @@ SPEC = "job.json"
 
 
 class _Entry(Document):
-    """What a manifest says beside its files, of which there may be 100,000."""
+    """A manifest without its files, of which there may be 100,000."""
 
     entry_script: str | None
 
 
 class UnreadableSnapshot(KedjaError):
-    """What a snapshot says of its job is missing, or is no such document."""
+    """A document of a snapshot is missing or invalid."""
 
 
 class SourceChanged(KedjaError):
-    """A script was written again between the listing and its copy. The new one has raised an event of its own."""
+    """A script was overwritten between the listing and its copy. The new version has raised its own event."""
 
 
 class CopyPending(KedjaError):
-    """Storage still copies the scripts: try again in some seconds."""
+    """Storage is still copying the scripts: try again in a few seconds."""
 
 
 @frozen
 class Snapshots:
-    """Writes snapshots. Each step may be repeated: a drop's id says everything about its content."""
+    """Reads and writes snapshots. Each step may be repeated: a drop's id determines its content."""
 
     blobs: Blobs
 
     def write_manifest(
         self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]
     ) -> DropContents:
-        """Write the manifest, and return what a receipt says of it."""
+        """Write the manifest; return its summary for the receipt."""
         data = drop.manifest(drop_id, entry_script, ignored=ignored).to_bytes()
         name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
-        # The same content may be described again with later ETags; those of the latest upload are what a job checks.
+        # The same content may come again with later ETags; a job checks those of the latest upload.
         self.blobs.replace(naming.SNAPSHOTS, name, data)
         files = [*drop.scripts, *drop.data]
         return DropContents(
@@ -69,14 +69,14 @@ class Snapshots:
         )
 
     def save_spec(self, drop: Drop, drop_id: str, spec: JobSpec, *, known: bool = False) -> None:
-        """Keep the job spec, so that a retry runs the same; nothing is written where it is `known` to be there."""
+        """Store the job spec, so that a retry runs the same; nothing is written if it is `known` to exist."""
         if known:
             return
         name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
         data = spec.to_json().encode()
         try:
             self.blobs.create(naming.SNAPSHOTS, name, data)
-        except PreconditionFailed:  # it is there, and asks for the same: the id is made of it
+        except PreconditionFailed:  # it exists and is equal: the id is derived from it
             try:
                 self.spec(drop.experiment, drop_id)
             except UnreadableSnapshot:
@@ -86,17 +86,17 @@ class Snapshots:
         """Return the job spec of a drop.
 
         Raises:
-            UnreadableSnapshot: it is not there, or no spec: look again, since storage may miss a blob once.
+            UnreadableSnapshot: it is missing or invalid. Try again, since storage may miss a blob once.
         """
         name = f"{naming.snapshot_prefix(experiment, drop_id)}{SPEC}"
         with _readable(name):
             return stored_spec(json.loads(self.blobs.read(naming.SNAPSHOTS, name).data))
 
     def options(self, receipt: Receipt) -> AttemptOptions:
-        """Return what the receipt's last attempt was claimed with: of itself, or as an earlier release kept it, here.
+        """Return the options of the receipt's last attempt; earlier releases kept them only in the job spec.
 
         Raises:
-            UnreadableSnapshot: as `spec`.
+            UnreadableSnapshot: as for `spec`.
         """
         attempt = receipt.attempt
         if attempt is not None and attempt.options is not None:
@@ -104,15 +104,19 @@ class Snapshots:
         return self.spec(receipt.experiment, receipt.drop).kedja.attempt_options
 
     def manifest(self, experiment: str, drop_id: str) -> Manifest:
-        """Return what a drop consisted of. Raise UnreadableSnapshot as `spec` does."""
+        """Return the manifest of a drop.
+
+        Raises:
+            UnreadableSnapshot: as for `spec`.
+        """
         name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         with _readable(name):
             return Manifest.from_bytes(self.blobs.read(naming.SNAPSHOTS, name).data)
 
     def missing_files(self, before: str, drop: Drop) -> MissingFiles | None:
-        """Return which files of the experiment's drop before are no longer there; None where all are, or none is known.
+        """Return the files of the previous drop that no longer exist; None if all exist, or its manifest is unreadable.
 
-        A file that is being written again is there.
+        A file that is being uploaded again counts as existing.
         """
         try:
             manifest = self.manifest(drop.experiment, before)
@@ -129,26 +133,26 @@ class Snapshots:
         return MissingFiles(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
 
     def entry_script(self, experiment: str, drop_id: str) -> str | None:
-        """Return the script that the drop's job runs, or None where it runs none of them by itself.
+        """Return the script that the drop's job runs, or None if it runs a command or the built-in trainer.
 
         Raises:
-            UnreadableSnapshot: as `spec`.
+            UnreadableSnapshot: as for `spec`.
         """
         name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
         with _readable(name):
             return _Entry.from_bytes(self.blobs.read(naming.SNAPSHOTS, name).data).entry_script
 
     def copy_scripts(self, drop: Drop, drop_id: str) -> None:
-        """Copy the scripts, server-side, each as it was when the drop was listed.
+        """Copy the scripts server-side, each in the version that was listed.
 
         Raises:
-            SourceChanged: where one is no longer what was listed.
-            CopyPending: where storage has not finished yet.
+            SourceChanged: a script has changed since it was listed.
+            CopyPending: storage has not finished yet.
         """
         prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
         there = {item.name: item for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}
         pending = False
-        archives = {one.archive.name for one in drop.unpacked}  # these are unpacked, by `script_archives`
+        archives = {one.archive.name for one in drop.unpacked}  # `ScriptArchives` unpacks these
         loose = [file for file in drop.scripts if file.name not in archives]
         for file in [*loose, *([drop.job_yaml] if drop.job_yaml else [])]:
             target = f"{prefix}{file.name}"
@@ -172,7 +176,7 @@ def _readable(name: str) -> Iterator[None]:
         raise UnreadableSnapshot(f"There is no {naming.SNAPSHOTS}/{name}.") from error
     except (ValueError, RecursionError, InvalidJobSpec) as error:
         what = f"{naming.SNAPSHOTS}/{name}"
-        raise UnreadableSnapshot(f"{what} cannot be read: it is no longer what was kept there.") from error
+        raise UnreadableSnapshot(f"{what} cannot be read: its content is invalid.") from error
 
 
 def _digest(files: Sequence[DroppedFile]) -> str:

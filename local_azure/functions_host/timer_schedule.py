@@ -7,10 +7,11 @@ match. Times are UTC, which is Azure's default.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from attrs import frozen
+from croniter import CroniterBadDateError, croniter
 
 from local_azure.errors import LocalAzureError
 
@@ -19,9 +20,6 @@ _MONTHS: Final = {
     for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)  # noqa: SIM905 - reads better than a list of twelve
 }
 _WEEKDAYS: Final = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
-
-# 29 February falls on each day of the week within 28 years, and 40 covers the turn of a century.
-_LONGEST_GAP: Final = timedelta(days=366 * 40)
 
 
 class InvalidSchedule(LocalAzureError):
@@ -82,12 +80,8 @@ class TimerSchedule:
     """A parsed expression; created by `TimerSchedule.parse`."""
 
     expression: str
-    seconds: frozenset[int]
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]
+    selected: tuple[frozenset[int], ...]
+    """The numbers that each field selects, from the seconds to the days of the week."""
 
     @classmethod
     def parse(cls, expression: str) -> "TimerSchedule":
@@ -105,28 +99,19 @@ class TimerSchedule:
                 "{second} {minute} {hour} {day} {month} {day of week}."
             )
         try:
-            values = [field.values(text) for field, text in zip(_FIELDS, texts, strict=True)]
+            selected = tuple(field.values(text) for field, text in zip(_FIELDS, texts, strict=True))
         except InvalidSchedule as error:
             raise InvalidSchedule(f"The schedule {expression!r} is not an NCRONTAB expression: {error}") from None
-        seconds, minutes, hours, days, months, weekdays = values
-        return cls(
-            expression=expression,
-            seconds=seconds,
-            minutes=minutes,
-            hours=hours,
-            days=days,
-            months=months,
-            weekdays=weekdays,
-        )
+        return cls(expression=expression, selected=selected)
 
     @property
     def is_below_a_minute(self) -> bool:
         """Whether it is due more than once in every minute; the host stores no status for such a timer."""
-        others = (self.minutes, self.hours, self.days, self.months, self.weekdays)
         full = all(
-            len(values) == field.highest - field.lowest + 1 for values, field in zip(others, _FIELDS[1:], strict=True)
+            len(numbers) == field.highest - field.lowest + 1
+            for numbers, field in zip(self.selected[1:], _FIELDS[1:], strict=True)
         )
-        return full and len(self.seconds) > 1
+        return full and len(self.selected[0]) > 1
 
     def next_after(self, time: datetime) -> datetime:
         """Return the first matching time after `time` (aware), in UTC.
@@ -134,24 +119,13 @@ class TimerSchedule:
         Raises:
             InvalidSchedule: no date matches, such as 30 February.
         """
-        start = time.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
-        at = start
-        while at - start < _LONGEST_GAP:
-            if not self._fits_day(at):
-                at = _midnight(at) + timedelta(days=1)
-            elif at.hour not in self.hours:
-                at = at.replace(minute=0, second=0) + timedelta(hours=1)
-            elif at.minute not in self.minutes:
-                at = at.replace(second=0) + timedelta(minutes=1)
-            elif at.second not in self.seconds:
-                at += timedelta(seconds=1)
-            else:
-                return at
-        raise InvalidSchedule(f"The schedule {self.expression!r} is never due: no date has that day and month.")
-
-    def _fits_day(self, at: datetime) -> bool:
-        return at.month in self.months and at.day in self.days and at.isoweekday() % 7 in self.weekdays
-
-
-def _midnight(at: datetime) -> datetime:
-    return at.replace(hour=0, minute=0, second=0)
+        # croniter reads lists of numbers as NCRONTAB does, but not all ranges and names: `4-4` is every day to it.
+        lists = " ".join(",".join(map(str, sorted(numbers))) for numbers in self.selected)
+        start = time.astimezone(UTC).replace(microsecond=0)
+        times = croniter(lists, start, day_or=False, second_at_beginning=True)
+        try:
+            return times.get_next(datetime)
+        except CroniterBadDateError:
+            raise InvalidSchedule(
+                f"The schedule {self.expression!r} is never due: no date has that day and month."
+            ) from None

@@ -150,7 +150,7 @@ def test_a_gate_that_is_not_met_registers_nothing_and_gives_the_figures(world: W
     spec = b"kedja: {register: {when: {metric: accuracy, at_least: 0.9}}}\n"
     world.drop({"data/gate/x.bin": b"1", "scripts/gate/train.py": SCRIPT, "scripts/gate/job.yaml": spec})
     receipt = one(world.wait("gate", "not_registered"))
-    assert receipt["reason"] == "accuracy is 0.75, and has to be at least 0.9."
+    assert receipt["reason"] == "accuracy is 0.75, but must be at least 0.9."
     assert world.versions("gate") == []
     assert world.names("models", "gate/") == []
 

@@ -15,20 +15,22 @@ NO_TIMES = ["soon", "-1", "inf", "-inf", "nan", "1e300"]
 @pytest.mark.parametrize("value", [*NO_TIMES, "", "0"])
 @pytest.mark.parametrize("name", ["KEDJA_QUIET_PERIOD", "KEDJA_MAX_WAIT"])
 def test_a_time_that_is_none_is_named(name: str, value: str) -> None:
-    with pytest.raises(InvalidSettings, match=f"{name} is '{value}': it is a number of seconds, .*, more than 0"):
+    with pytest.raises(
+        InvalidSettings, match=f"{name} is '{value}'; it must be a number of seconds, .* and more than 0"
+    ):
         Settings.read({name: value})
 
 
 @pytest.mark.parametrize("value", NO_TIMES)
 def test_a_deadline_that_is_none_is_named(value: str) -> None:
-    with pytest.raises(InvalidSettings, match=f"KEDJA_START_DEADLINE is '{value}': .*; 0 is never"):
+    with pytest.raises(InvalidSettings, match=f"KEDJA_START_DEADLINE is '{value}'; .*; 0 means never"):
         Settings.read({"KEDJA_START_DEADLINE": value})
 
 
 @pytest.mark.parametrize("value", NO_TIMES)
 @pytest.mark.parametrize("name", ["KEDJA_KEEP_SNAPSHOTS", "KEDJA_KEEP_RECEIPTS", "KEDJA_KEEP_MODELS"])
 def test_a_number_of_days_that_is_none_is_named(name: str, value: str) -> None:
-    with pytest.raises(InvalidSettings, match=f"{name} is '{value}': it is a number of days"):
+    with pytest.raises(InvalidSettings, match=f"{name} is '{value}'; it must be a number of days"):
         Settings.read({name: value})
 
 
@@ -46,7 +48,7 @@ def test_the_key_of_the_topic_is_not_shown() -> None:
 
 @pytest.mark.parametrize("value", ["many", "-1", "1.5", "²", ""])
 def test_a_number_that_is_none_is_named(value: str) -> None:
-    with pytest.raises(InvalidSettings, match=f"KEDJA_MAX_JOBS is '{value}': it is a whole number"):
+    with pytest.raises(InvalidSettings, match=f"KEDJA_MAX_JOBS is '{value}'; it must be a whole number"):
         Settings.read({"KEDJA_MAX_JOBS": value})
 
 

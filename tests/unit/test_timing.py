@@ -1,4 +1,4 @@
-"""Every duration is documented, is read by some part, and reaches that part from the settings."""
+"""Every duration is documented, used, and configurable."""
 
 import ast
 from datetime import timedelta
@@ -47,7 +47,7 @@ def test_each_field_is_documented() -> None:
 
 
 def delays(world: World) -> list[float]:
-    """Return in how many seconds each message of the queues is delivered."""
+    """Return the delay of each message in the queues, in seconds."""
     return [(message.visible - world.clock()).total_seconds() for message in world.queues.messages]
 
 
@@ -60,7 +60,7 @@ def test_a_paused_folder_is_looked_at_after_the_given_time() -> None:
 
 
 def without_submissions(mocker: MockerFixture, timing: Timing) -> World:
-    """Return a world whose only drop could not be submitted yet."""
+    """Return a world whose only drop has not been submitted yet."""
     mocker.patch.object(MemoryTraining, "submit", side_effect=TrainingServiceUnavailable("The service is down."))
     world = World.make(timing=timing)
     world.drop_digits()

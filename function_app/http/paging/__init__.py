@@ -1,1 +1,1 @@
-"""Pages of lists, and the tokens that lead to the next one."""
+"""Pages of lists, and the tokens of their next pages."""

@@ -1,4 +1,4 @@
-"""Pages of model versions, for one page of which few models are asked for, however many there are."""
+"""Pages of model versions. One page requests a limited number of models, however many there are."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -10,14 +10,14 @@ from function_app.http.paging.position import PageToken
 from function_app.ports.training_service import JOB_TAG, ModelVersion, TrainingService
 
 MOST_ASKED = 128
-"""How many models one page asks for at most. A page that ends there may have few versions, or none."""
+"""Max models that one page requests. A page that ends there may have few versions, or none."""
 _AFTER_ALL = "9" * 19
-"""What comes after every version of a model."""
+"""Sorts after every version of a model."""
 
 
 @frozen(kw_only=True)
 class ModelPage:
-    """Versions in their order, and where to read on, or None at the end."""
+    """Versions in order, and the token of the next page, or None at the end."""
 
     versions: Sequence[ModelVersion]
     end: PageToken | None
@@ -33,7 +33,7 @@ def model_page(
     after: PageToken,
     at_once: int,
 ) -> ModelPage:
-    """Return up to `limit` wanted versions of these models that lie behind a place, the highest of each model first."""
+    """Return up to `limit` wanted versions of these models after a token, the highest version of each model first."""
     last = after.last
     begin = f"{last.rpartition('/')[0]}/" if last else ""
     ordered = sorted((name for name in models if f"{name}/" >= begin), key=lambda name: f"{name}/")
@@ -49,5 +49,5 @@ def model_page(
 
 
 def _place(version: ModelVersion) -> str:
-    """Return a text that sorts by model, and the highest version first."""
+    """Return a sort key: by model, then the highest version first."""
     return f"{version.model}/{10**18 - int(version.version):019d}"

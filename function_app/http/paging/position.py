@@ -1,4 +1,4 @@
-"""Positions: where a page of a list ended, as the `next` of an answer tells it."""
+"""Positions in lists: where a page ended, encoded as the `next` of a response."""
 
 import base64
 import binascii
@@ -14,14 +14,14 @@ from function_app.http.paging.sealing import NotSealed, Seal
 
 
 class InvalidToken(KedjaError):
-    """The token that is to read on was not made here."""
+    """The page token is not valid."""
 
 
 @frozen(kw_only=True)
 class PageToken:
-    """Where a page ended: storage's own token of the listing's part, and the last name of it that was looked at.
+    """Where a page ended: storage's continuation token of the listing, and the last name that was read.
 
-    Both may tell of things that are none of the caller's business: for a limited caller they are sealed.
+    Both may reveal things that the caller may not see: for a limited caller they are encrypted.
     """
 
     token: str | None = None
@@ -29,14 +29,14 @@ class PageToken:
 
     @classmethod
     def decoded(cls, text: str | None, seal: Seal | None = None) -> Self:
-        """Return where an answer's `next` reads on, by default at the beginning.
+        """Return the position that a response's `next` encodes; without one, the beginning.
 
         Raises:
-            InvalidToken: where it is none.
+            InvalidToken: the text is not the `next` of a response.
         """
         if not text:
             return cls()
-        problem = f"after: {text[:80]!r} is no `next` of an earlier answer."
+        problem = f"after: {text[:80]!r} is not the `next` of an earlier response."
         try:
             token, last = json.loads(base64.urlsafe_b64decode((seal.opened(text) if seal else text).encode()))
         except (NotSealed, binascii.Error, ValueError, TypeError) as error:
@@ -46,12 +46,13 @@ class PageToken:
         return cls(token=token, last=last)
 
     def encoded(self, seal: Seal | None = None) -> str:
+        """Return the position as the `next` of a response."""
         text = base64.urlsafe_b64encode(json.dumps([self.token, self.last]).encode()).decode()
         return seal.sealed(text) if seal else text
 
     @contextmanager
     def followed(self) -> Iterator[None]:
-        """Turn storage's refusal of the token, which may be another account's, into InvalidToken."""
+        """Raise InvalidToken if storage rejects the token, which may come from another account."""
         try:
             yield
         except StorageUnavailable:
@@ -59,6 +60,4 @@ class PageToken:
         except StorageError as error:
             if self.token is None:
                 raise
-            raise InvalidToken(
-                "after: storage does not follow this `next` any more. Begin anew, without it."
-            ) from error
+            raise InvalidToken("after: storage rejects this `next`. Start again without it.") from error

@@ -1,4 +1,4 @@
-"""Pages of receipts for people and programs: filtered, newest first, with a token that reads on without a gap."""
+"""Pages of receipts: filtered, newest first, with a token that continues without gaps."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,9 +9,9 @@ from function_app.ports.storage import MAX_LIST_PAGE
 from function_app.store.receipts import Receipts, ReceiptSummary
 
 MOST = 200
-"""How many receipts a page has at most."""
+"""Max receipts of a page."""
 _READS = (500, MAX_LIST_PAGE, MAX_LIST_PAGE)
-"""How many names each call to storage asks for. A page that ends there has a token and may have few receipts."""
+"""Names to request in each call to storage. A page that ends there has a token and may have few receipts."""
 
 
 def newest(
@@ -23,16 +23,16 @@ def newest(
     seal: Seal | None = None,
     reads: Sequence[int] = _READS,
 ) -> tuple[list[ReceiptSummary], str | None]:
-    """Return up to `limit` receipts that are wanted, and what reads on after them, or None at the end.
+    """Return up to `limit` wanted receipts and the token of the next page, or None at the end.
 
-    Receipts that come meanwhile push others into the next part of the listing: names say where to go on, so that none
-    is told twice or left out.
+    New receipts push others into the next part of the listing. The token therefore contains the last name, so that no
+    receipt is repeated or left out.
 
-    However few are wanted, it makes three calls to storage at most: a page may have few receipts, or none, before the
-    end. `seal` is for callers who may not know of those that are not wanted.
+    It makes at most three calls to storage, so a page may have few receipts, or none, before the end. `seal` is for
+    callers who may not know about the receipts that are not wanted.
 
     Raises:
-        InvalidToken: where `after` is none.
+        InvalidToken: `after` is not the `next` of an earlier page.
     """
     position = PageToken.decoded(after, seal)
     found: list[ReceiptSummary] = []
@@ -64,12 +64,12 @@ def newest_of(
     after: str | None,
     seal: Seal | None = None,
 ) -> tuple[list[ReceiptSummary], str | None]:
-    """Return what `newest` does, of one experiment.
+    """Return what `newest` does, for one experiment.
 
-    All its receipts are listed, however many others there are; where they are too many for that, the index is read.
+    Only this experiment's receipts are listed; if they are too many for one call, the index of all receipts is read.
 
     Raises:
-        InvalidToken: where `after` is none.
+        InvalidToken: `after` is not the `next` of an earlier page.
     """
     position = PageToken.decoded(after, seal)
     if position.token is None:

@@ -1,4 +1,4 @@
-"""Sealing: texts that callers keep for Kedja and cannot read, such as where a list with others' things goes on."""
+"""Encryption of tokens that callers send back but may not read, such as positions in lists of all experiments."""
 
 import contextlib
 
@@ -9,33 +9,37 @@ from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
 from function_app.ports.storage import Blobs
 
 KEY = ".sealing-key"
-"""The blob among the receipts that holds the key. Whoever can read it can read what is sealed, too."""
+"""The blob with the key, in the container `receipts`. Anyone who can read it can decrypt the tokens."""
 
 
 class NotSealed(KedjaError):
-    """The text was not sealed here."""
+    """The text was not encrypted with this account's key."""
 
 
 @frozen
 class Seal:
-    """Seals texts with a key of the account's own."""
+    """Encrypts texts with the account's key."""
 
     blobs: Blobs
 
     def sealed(self, text: str) -> str:
-        """Return a text that only this account can open."""
-        from cryptography.fernet import Fernet  # noqa: PLC0415 - takes a while to import, and is seldom needed
+        """Return the text, encrypted."""
+        from cryptography.fernet import Fernet  # noqa: PLC0415 - slow to import, and rarely needed
 
         return Fernet(self._key()).encrypt(text.encode()).decode()
 
     def opened(self, sealed: str) -> str:
-        """Return what was sealed. Raise NotSealed where it was not."""
+        """Return an encrypted text, decrypted.
+
+        Raises:
+            NotSealed: the text was not encrypted with this account's key.
+        """
         from cryptography.fernet import Fernet, InvalidToken  # noqa: PLC0415 - as above
 
         try:
             return Fernet(self._key()).decrypt(sealed.encode()).decode()
         except InvalidToken as error:
-            raise NotSealed(f"{sealed[:80]!r} was not made here.") from error
+            raise NotSealed(f"{sealed[:80]!r} was not encrypted with this account's key.") from error
 
     def _key(self) -> bytes:
         from cryptography.fernet import Fernet  # noqa: PLC0415 - as above
@@ -43,6 +47,6 @@ class Seal:
         try:
             return self.blobs.read(naming.RECEIPTS, KEY).data
         except BlobNotFound:
-            with contextlib.suppress(PreconditionFailed):  # another host has just made one
+            with contextlib.suppress(PreconditionFailed):  # another host has just created a key
                 self.blobs.create(naming.RECEIPTS, KEY, Fernet.generate_key())
             return self.blobs.read(naming.RECEIPTS, KEY).data

@@ -1,4 +1,4 @@
-"""The routes of approvals: who lets code run that others have dropped."""
+"""The routes of approvals: approve dropped code, list and revoke approvals."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,14 +25,14 @@ _LATER = problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ApprovalRequest(BaseModel):
-    """Which code may run: the digest that the waiting receipt names."""
+    """The code to approve: the digest in the waiting receipt."""
 
     digest: Annotated[str, Field(pattern=_DIGEST)]
     note: Annotated[str, Field(max_length=500)] | None = None
 
 
 class ApprovalView(BaseModel):
-    """Code that may run, and who said so."""
+    """Approved code, and who approved it."""
 
     digest: str
     by: str
@@ -41,6 +41,7 @@ class ApprovalView(BaseModel):
 
     @classmethod
     def of(cls, approval: Approval) -> Self:
+        """View an approval."""
         return cls(digest=approval.digest, by=approval.by, at=approval.at, note=approval.note)
 
 
@@ -54,20 +55,21 @@ class PendingView(BaseModel):
 
     @classmethod
     def of(cls, pending: PendingApproval) -> Self:
+        """View a drop that waits for an approval."""
         address = drop_address(pending.experiment, pending.drop)
         return cls(digest=pending.digest, experiment=pending.experiment, drop=pending.drop, receipt=address)
 
 
 class Approved(ApprovalView):
-    """An approval, and the drops that go on with it."""
+    """An approval, and the drops that it releases."""
 
     released: Sequence[PendingView] = ()
 
 
 class ApprovalList(BaseModel):
-    """Part of what waits for an approval, and after that of what is approved. `required` says whether any is asked for.
+    """Part of the list of waiting drops, followed by the approvals. `required`: dropped code needs an approval.
 
-    `next` as the query's `after` reads on; null is the end.
+    Send `next` as `after` to get the next page; null is the end.
     """
 
     required: bool
@@ -78,7 +80,7 @@ class ApprovalList(BaseModel):
 
 @router.post("", operation_id="approve", status_code=HTTPStatus.CREATED, responses=_LATER)
 def approve(caller: Operator, kedja: Service, request: ApprovalRequest) -> Approved:
-    """Approve code. The drops that wait for it go on at once; approving again changes nothing."""
+    """Approve code. The drops that wait for it continue at once; approving it again has no effect."""
     approval, waiting = kedja.approver.approve(request.digest, by=caller.name, note=request.note)
     return Approved(**dict(ApprovalView.of(approval)), released=[PendingView.of(pending) for pending in waiting])
 
@@ -87,10 +89,10 @@ def approve(caller: Operator, kedja: Service, request: ApprovalRequest) -> Appro
 def list_approvals(
     _caller: Operator,
     kedja: Service,
-    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most, of both together.")] = 200,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Max items, of both kinds together.")] = 200,
     after: After = None,
 ) -> ApprovalList:
-    """List the drops that wait for an approval, and after them the approvals."""
+    """List the drops that wait for an approval, then the approvals."""
     approvals = kedja.approver.approvals
     entries = list(islice(_entries(approvals, PageToken.decoded(after).last if after else ""), limit + 1))
     page = entries[:limit]
@@ -106,7 +108,7 @@ def list_approvals(
 
 
 def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, PendingApproval | str]]:
-    """Yield the drops that wait, then the digests that are approved, behind a place, each with its own."""
+    """Yield the waiting drops, then the approved digests, after a position, each with its own position."""
     if not last.startswith(FOLDER):
         yield from ((one.blob, one) for one in approvals.waiting() if one.blob > last)
         last = FOLDER
@@ -120,6 +122,6 @@ def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, PendingAppr
     responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def revoke_approval(_caller: Operator, kedja: Service, digest: Annotated[str, Path(pattern=_DIGEST)]) -> Response:
-    """Revoke an approval. Submitted jobs continue, even after a preemption; no more are submitted or retried."""
+    """Revoke an approval. Submitted jobs continue, even after a preemption; no others are submitted or retried."""
     kedja.approver.approvals.revoke(digest)
     return Response(status_code=HTTPStatus.NO_CONTENT)

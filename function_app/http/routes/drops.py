@@ -1,4 +1,4 @@
-"""The routes of drops: what was received, and the receipt of each."""
+"""The routes of drops: list drops, and read their receipts."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,26 +22,26 @@ from function_app.store.receipts import ReceiptSummary
 router = APIRouter(prefix="/api/drops", tags=["drops"])
 
 NOT_TOLD: Mapping[str, Any] = {"outbox": True, "attempts": {"__all__": {"request"}}}
-"""What a receipt in storage has beside what callers read."""
+"""The fields of a stored receipt that callers do not see."""
 _WITH_HASH = re.compile(r"[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{6}")
 _DROP = re.compile(r"[0-9a-f]{8,64}")
 _WHOLE = 64
 
 Experiment = Annotated[
-    str | None, Query(description="Only this experiment's, by its folder's name or the one that receipts have.")
+    str | None, Query(description="Only this experiment, by its folder's name or its name in receipts.")
 ]
-StatusFilter = Annotated[Status | None, Query(alias="status", description="Only those that are this now.")]
-Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
-After = Annotated[str | None, Query(max_length=4000, description="The `next` of the answer before.")]
+StatusFilter = Annotated[Status | None, Query(alias="status", description="Only drops with this current status.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Max items.")]
+After = Annotated[str | None, Query(max_length=4000, description="The `next` of the previous response.")]
 
 
 def experiment_name(text: str) -> str:
-    """Return the name that receipts have for an experiment, given that or its folder's."""
+    """Return an experiment's name in receipts, given that or its folder's name."""
     return text if text == naming.ROOT_EXPERIMENT or _WITH_HASH.fullmatch(text) else naming.slug(text)
 
 
 def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> Callable[[ReceiptSummary], bool]:
-    """Return what tells which receipts belong on a list for this caller."""
+    """Return a filter for the receipts in a list for this caller."""
 
     def wanted(summary: ReceiptSummary) -> bool:
         return (
@@ -62,7 +62,7 @@ def drop_page(
     limit: int,
     after: str | None,
 ) -> DropPage:
-    """Return a page of the receipts that are wanted, of one experiment or of all."""
+    """Return a page of the wanted receipts, of one experiment or of all."""
     seal = seal_for(caller, kedja)
     slug = experiment_name(experiment) if experiment else caller.only_experiment
     if slug:
@@ -73,7 +73,7 @@ def drop_page(
 
 
 def seal_for(caller: Caller, kedja: Kedja) -> Seal | None:
-    """Return what hides from a caller where their lists go on, if that may tell of what is none of their business."""
+    """Return the seal for a caller's page tokens, or None if they may see every experiment."""
     return None if caller.sees_everything else Seal(kedja.blobs)
 
 
@@ -86,7 +86,7 @@ def list_drops(
     limit: Limit = 50,
     after: After = None,
 ) -> DropPage:
-    """List what was dropped, newest first."""
+    """List drops, newest first."""
     return drop_page(kedja, listed(caller, status), experiment, caller=caller, limit=limit, after=after)
 
 
@@ -97,7 +97,7 @@ def list_drops(
     responses={
         **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
         200: {"headers": {"ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}}}},
-        304: {"description": "It is as If-None-Match says.", "content": {}},
+        304: {"description": "The receipt still has an ETag in If-None-Match.", "content": {}},
     },
 )
 def get_drop(
@@ -107,9 +107,9 @@ def get_drop(
     drop: str,
     known: Annotated[str | None, Header(alias="If-None-Match", max_length=1000)] = None,
 ) -> Response:
-    """Return a receipt. `drop` is the drop's id, its first eight digits or more, or `latest`."""
+    """Return a receipt. `drop` is the drop's id, its first eight or more digits, or `latest`."""
     slug = experiment_name(experiment)
-    missing = NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists those there are.")
+    missing = NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists all drops.")
     if not caller.can_see(slug):
         raise missing
     if drop == "latest":
@@ -133,11 +133,11 @@ def _matches(known: str, etag: str) -> bool:
 
 
 def _completed(kedja: Kedja, experiment: str, start: str) -> str:
-    """Return the one drop id that begins like this."""
+    """Return the only drop id that starts with these digits."""
     items = kedja.blobs.page(naming.RECEIPTS, f"{experiment}/{start}", size=2).items
     found = [item.name.removeprefix(f"{experiment}/").removesuffix(".json") for item in items]
     if len(found) > 1:
-        raise NotFound(f"{experiment}/{start} is the beginning of several drops' ids: give more of it.")
+        raise NotFound(f"Several drops' ids start with {experiment}/{start}: give more digits.")
     if not found:
-        raise NotFound(f"There is no receipt {experiment}/{start}. GET /api/drops lists those there are.")
+        raise NotFound(f"There is no receipt {experiment}/{start}. GET /api/drops lists all drops.")
     return found[0]

@@ -1,4 +1,4 @@
-"""The route of published events: what other systems were told lately."""
+"""The route of published events: list the recent ones."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/events", tags=["events"])
 
 
 class PublishedEvent(BaseModel):
-    """A CloudEvent that was published. `docs/events.md` has the data of each type."""
+    """A published CloudEvent. `docs/events.md` describes the data of each type."""
 
     specversion: Literal["1.0"] = "1.0"
     id: str
@@ -31,7 +31,7 @@ class PublishedEvent(BaseModel):
 
 
 class EventPage(BaseModel):
-    """Published events, newest first. `next` as the query's `after` reads on; null is the end."""
+    """Published events, newest first. Send `next` as `after` to get the next page; null is the end."""
 
     items: Sequence[PublishedEvent]
     next: str | None
@@ -43,14 +43,14 @@ def list_events(
     kedja: Service,
     experiment: Experiment = None,
     limit: Limit = 50,
-    after: Annotated[str | None, Query(max_length=100, description="The `next` of the answer before.")] = None,
+    after: Annotated[str | None, Query(max_length=100, description="The `next` of the previous response.")] = None,
 ) -> EventPage:
-    """List the events that were published lately, newest first."""
+    """List recently published events, newest first."""
     only = experiment_name(experiment) if experiment else None
     seen: set[str] = set()
 
     def wanted(entry: Entry) -> bool:
-        # What was accepted, and then was not noted as accepted, was sent again: it stands there twice.
+        # An event whose acceptance could not be recorded was sent again, so it is in the journal twice.
         if entry.kind != "event" or not caller.can_see(entry.experiment) or only not in (None, entry.experiment):
             return False
         is_new = entry.data["id"] not in seen
@@ -65,5 +65,5 @@ def list_events(
 
 
 def cloud_event(kedja: Kedja, entry: Entry) -> PublishedEvent:
-    """Return an announcement as it was published."""
+    """Return an event of the journal as it was published."""
     return PublishedEvent.model_validate({**entry.data, "source": f"{kedja.intake.account_url}{entry.data['source']}"})

@@ -1,4 +1,4 @@
-"""The routes of experiments: which there are, and the end of one."""
+"""The routes of experiments: list and delete them."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +25,11 @@ router = APIRouter(prefix="/api/experiments", tags=["experiments"])
 
 MOST = 100
 MOST_READS = 3
-"""How many parts of the list of all experiments, of 5,000 names each, one page is made of at most."""
+"""Max parts of the list of all experiments, of 5,000 names each, that are read for one page."""
 
 
 class ExperimentView(BaseModel):
-    """An experiment, by its latest drop. `model` is `<model>:<version>`; `deleting` says that it takes no drops."""
+    """An experiment and its latest drop. `model` is `<model>:<version>`; while `deleting`, drops are not processed."""
 
     experiment: str
     folder: str
@@ -43,6 +43,7 @@ class ExperimentView(BaseModel):
 
     @classmethod
     def of(cls, kedja: Kedja, latest: LatestDrop, *, deleting: bool) -> Self:
+        """View an experiment by its latest drop."""
         found = kedja.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.experiment, latest.drop))
         told = found.metadata if found else {}
         return cls(
@@ -59,14 +60,14 @@ class ExperimentView(BaseModel):
 
 
 class ExperimentPage(BaseModel):
-    """Part of a list, by name. `next` as the query's `after` reads on; null is the end."""
+    """Part of a list, sorted by name. Send `next` as `after` to get the next page; null is the end."""
 
     items: Sequence[ExperimentView]
     next: str | None
 
 
 class Deletes(BaseModel):
-    """What goes: receipts, files of snapshots with their size in bytes, and model versions."""
+    """What is deleted: receipts, snapshot files with their size in bytes, and model versions."""
 
     receipts: int
     snapshot_files: int
@@ -75,9 +76,9 @@ class Deletes(BaseModel):
 
 
 class DeletionView(BaseModel):
-    """A deletion. `keeps` are model versions in use, `leaves` files that are their owners' to delete.
+    """A deletion. `keeps` are model versions in use; `leaves` are files that their owners may delete.
 
-    `audit` is where it is told for good, in the container receipts, once the state is `deleted`. `jobs` go on still.
+    `audit` is the blob with the permanent record, once the state is `deleted`. `jobs` have not ended yet.
     """
 
     experiment: str
@@ -94,6 +95,7 @@ class DeletionView(BaseModel):
 
     @classmethod
     def of(cls, deletion: Deletion, *, receipts: int | None = None, jobs: Sequence[str] = ()) -> Self:
+        """View a deletion, with the number of receipts if it is only planned."""
         return cls(
             experiment=deletion.experiment,
             folder=deletion.folder,
@@ -118,10 +120,10 @@ class DeletionView(BaseModel):
 def list_experiments(
     caller: DataUser,
     kedja: Service,
-    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Max items.")] = 50,
     after: After = None,
 ) -> ExperimentPage:
-    """List the experiments, by name, each with its latest drop. A page may have few, or none, before the end."""
+    """List experiments by name, each with its latest drop. A page may have few items, or none, before the end."""
     page, following = _names_behind(caller, kedja, limit, after)
     deleting = kedja.experiments.deleting()
 
@@ -135,7 +137,7 @@ def list_experiments(
 
 
 def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -> tuple[list[str], str | None]:
-    """Return up to `limit` names that the caller sees, and what reads on, or None at the end."""
+    """Return up to `limit` names that the caller may see, and the token of the next page, or None at the end."""
     if only := caller.only_experiment:
         return [only], None
     seal = seal_for(caller, kedja)
@@ -164,7 +166,7 @@ def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -
     operation_id="delete_experiment",
     status_code=HTTPStatus.ACCEPTED,
     responses={
-        200: {"model": DeletionView, "description": "Nothing is to be done: a dry run, or it is deleted already."},
+        200: {"model": DeletionView, "description": "Nothing to do: a dry run, or it is already deleted."},
         **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
     },
 )
@@ -174,18 +176,18 @@ def delete_experiment(
     response: Response,
     name: str,
     *,
-    dry_run: Annotated[bool, Query(description="Say what would be deleted, and delete nothing.")] = False,
-    force: Annotated[bool, Query(description="Cancel the jobs that go on, instead of refusing.")] = False,
+    dry_run: Annotated[bool, Query(description="Report what would be deleted, but delete nothing.")] = False,
+    force: Annotated[bool, Query(description="Cancel jobs that have not ended, instead of refusing.")] = False,
 ) -> DeletionView:
     """Delete an experiment's receipts, snapshots, and models that are not in use.
 
-    It takes no drops from now on; what there is goes within a quarter of an hour. The files in data and scripts are
-    their owners': they stay, and are no drop again until a later file comes. `name` is the folder's, or the one that
-    receipts have. Ask again to hear how far it is.
+    From now on its drops are not processed; the deletion takes up to a quarter of an hour. The files in `data` and
+    `scripts` belong to their owners: they stay, and are not a drop again until a later file is uploaded. `name` is the
+    folder's name or the name in receipts. Repeat the request to see the progress.
     """
     slug = experiment_name(name)
     if not caller.can_see(slug) or slug == naming.ROOT_EXPERIMENT:
-        raise NotFound(f"There is no experiment {name!r}. GET /api/experiments lists those there are.")
+        raise NotFound(f"There is no experiment {name!r}. GET /api/experiments lists all experiments.")
     if dry_run:
         plan = kedja.experiments.plan(slug, by=caller.name)
         response.status_code = HTTPStatus.OK

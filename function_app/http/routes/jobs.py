@@ -1,4 +1,4 @@
-"""The routes of jobs: submit, look at, cancel, retry, and read the log of."""
+"""The routes of jobs: submit, list, read, cancel and retry jobs, and read their logs and metrics."""
 
 import json
 import re
@@ -24,15 +24,15 @@ from function_app.ports.training_service import JobStatus, LogPage
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 LOG_LIMIT = 1 << 20
-"""Bytes of a log that one answer has at most."""
+"""Max bytes of a log in one response."""
 _NOT_SENT = frozenset({Status.WAITING, Status.QUEUED, Status.SUBMITTING})
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})?|bytes=(-\d{1,15})")
 
 Spec = Annotated[
     dict[str, Any],
     Body(
-        description="The keys of a job.yaml (docs/job-yaml.md), merged over the one that was dropped (RFC 7396). "
-        "`experiment_name`, the folder whose files are used, must be there.",
+        description="Keys of a job.yaml (docs/job-yaml.md), merged into the dropped job.yaml (RFC 7396). "
+        "`experiment_name`, the folder whose files are used, is required.",
         openapi_examples={
             "arguments": {"value": {"experiment_name": "digits", "kedja": {"arguments": {"epochs": 20}}}},
             "as dropped": {"value": {"experiment_name": "digits"}},
@@ -50,7 +50,7 @@ _LOOKING = problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPS
     operation_id="submit_job",
     status_code=HTTPStatus.ACCEPTED,
     response_model=JobView,
-    responses={**_CHANGING, 200: {"model": DryRunView, "description": "What would be done (dry_run)."}},
+    responses={**_CHANGING, 200: {"model": DryRunView, "description": "What the request would do (dry_run)."}},
 )
 def submit_job(
     request: Request,
@@ -59,12 +59,12 @@ def submit_job(
     spec: Spec,
     response: Response,
     *,
-    dry_run: Annotated[bool, Query(description="Say what would be done, and do nothing.")] = False,
-    force: Annotated[bool, Query(description="Train again, even what was trained already.")] = False,
+    dry_run: Annotated[bool, Query(description="Report what the request would do, but do nothing.")] = False,
+    force: Annotated[bool, Query(description="Train again even if the same content was trained before.")] = False,
 ) -> Response | JobView:
-    """Submit what lies in an experiment's folders now.
+    """Submit the current content of an experiment's folders.
 
-    The answer is the job, or the drop that waits for something. Keys that decide what code runs take the role code.
+    Returns the job, or the drop if it is still waiting. Keys that decide which code runs require the role `code`.
     """
     experiment = spec.get("experiment_name")
     if isinstance(experiment, str) and not caller.can_see(naming.slug(experiment)):
@@ -94,7 +94,7 @@ def list_jobs(
 
 @router.get("/{name}", operation_id="get_job", responses=_LOOKING)
 def get_job(caller: DataUser, kedja: Service, name: str) -> JobView:
-    """Return a job: its receipt, and while it goes on what its training service says of it now."""
+    """Return a job: its receipt and, until it has ended, its current state in the training service."""
     receipt = receipt_of(kedja, caller, name)
     if receipt.status in FINAL or receipt.job != name:
         return JobView.of(receipt, name)
@@ -108,14 +108,14 @@ def get_job(caller: DataUser, kedja: Service, name: str) -> JobView:
 
 @router.post("/{name}/cancel", operation_id="cancel_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
 def cancel_job(caller: DataUser, kedja: Service, name: str, response: Response) -> JobView:
-    """Cancel a job. It is `canceling` until its training service says that it has ended."""
+    """Cancel a job. It is `canceling` until the training service reports that it has ended."""
     _check(caller, name)
     return _located(JobView.of(kedja.jobs.cancel(name)), response)
 
 
 @router.post("/{name}/retry", operation_id="retry_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
 def retry_job(request: Request, caller: DataUser, kedja: Service, name: str, response: Response) -> JobView:
-    """Run a job that has ended once more, from its snapshot. The answer is the new job."""
+    """Run an ended job again from its snapshot. Returns the new job."""
     _check(caller, name)
     return _located(JobView.of(kedja.jobs.retry(name, identity=identity(request, caller))), response)
 
@@ -127,28 +127,28 @@ def retry_job(request: Request, caller: DataUser, kedja: Service, name: str, res
     responses={
         **_LOOKING,
         200: {
-            "description": "Whole lines of the log.",
+            "description": "Part of the log, in whole lines.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
             "headers": {
-                "X-Next-Offset": {"description": "Where to read on.", "schema": {"type": "integer"}},
+                "X-Next-Offset": {"description": "The `offset` of the next part.", "schema": {"type": "integer"}},
                 "X-Complete": {"description": "true: the log will not grow.", "schema": {"type": "string"}},
             },
         },
         206: {"description": "The same, for a request with Range.", "content": {"text/plain": {}}},
-        416: {"description": "Nothing is there from the Range's start on; there may be later.", "content": {}},
+        416: {"description": "The log ends before the Range's start; it may still grow.", "content": {}},
     },
 )
 def get_job_log(
     caller: DataUser,
     kedja: Service,
     name: str,
-    offset: Annotated[int, Query(description="The first byte; a negative one counts from the end.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=LOG_LIMIT, description="Bytes at most.")] = LOG_LIMIT,
-    range_: Annotated[str | None, Header(alias="Range", description="bytes=N- in place of offset.")] = None,
+    offset: Annotated[int, Query(description="The first byte; a negative offset counts from the end.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=LOG_LIMIT, description="Max bytes.")] = LOG_LIMIT,
+    range_: Annotated[str | None, Header(alias="Range", description="bytes=N- instead of offset.")] = None,
 ) -> Response:
-    """Return a piece of a job's log, in whole lines. A log that does not exist yet is empty."""
+    """Return part of a job's log, in whole lines. If the log does not exist yet, the part is empty."""
     receipt = receipt_of(kedja, caller, name)
-    match = _RANGE.fullmatch(range_.strip()) if range_ else None  # a Range that is not understood is ignored (RFC 9110)
+    match = _RANGE.fullmatch(range_.strip()) if range_ else None  # an unsupported Range is ignored (RFC 9110)
     if match:
         offset = int(match[1] or match[3])
         if match[2]:
@@ -162,7 +162,7 @@ def get_job_metrics(
     caller: DataUser,
     kedja: Service,
     name: str,
-    points: Annotated[int, Query(ge=2, le=10_000, description="Values of each metric at most.")] = 1000,
+    points: Annotated[int, Query(ge=2, le=10_000, description="Max values of each metric.")] = 1000,
 ) -> JobMetrics:
     """Return every metric that the job has logged, as a series, and its parameters."""
     receipt = receipt_of(kedja, caller, name)
@@ -176,7 +176,11 @@ def get_job_metrics(
 
 
 def log_page(kedja: Kedja, receipt: Receipt, name: str, offset: int, limit: int = LOG_LIMIT) -> LogPage:
-    """Return a piece of a job's log; it is empty while the training service does not know the job yet."""
+    """Return part of a job's log; it is empty until the training service knows the job.
+
+    Raises:
+        JobNotFound: the training service does not know a job that was submitted.
+    """
     try:
         return kedja.training.logs(name, offset=offset, limit=limit)
     except JobNotFound:
@@ -200,14 +204,18 @@ def _log_response(page: LogPage, offset: int, *, is_range: bool) -> Response:
 
 
 def _check(caller: Caller, name: str) -> None:
-    """Raise NotFound where the caller does not see the job's experiment, as where there is no such job."""
+    """Raise NotFound, as for a job that does not exist, if the caller may not see the job's experiment."""
     match = naming.JOB_NAME.fullmatch(name)
     if match is None or not caller.can_see(match["experiment"]):
-        raise NotFound(f"There is no job {name!r}. GET /api/jobs lists those there are.")
+        raise NotFound(f"There is no job {name!r}. GET /api/jobs lists all jobs.")
 
 
 def receipt_of(kedja: Kedja, caller: Caller, name: str) -> Receipt:
-    """Return the receipt of a job that the caller sees. Raise NotFound where there is none."""
+    """Return the receipt of a job.
+
+    Raises:
+        NotFound: there is no such job, or the caller may not see it.
+    """
     _check(caller, name)
     return kedja.jobs.find(name)
 

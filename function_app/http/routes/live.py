@@ -1,4 +1,4 @@
-"""The live routes: receipts as they change, events as they are published, logs as they grow."""
+"""The live routes: wait for receipts to change, events to be published, and logs to grow."""
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -25,23 +25,23 @@ from function_app.store.receipts import ReceiptSummary
 router = APIRouter(prefix="/api")
 
 LOG_PAUSE = 2.0
-"""Seconds between two looks at a log, each of which asks the training service."""
+"""Seconds between two polls of a log, each of which calls the training service."""
 
-Wait = Annotated[float, Query(ge=0, le=long_poll.MAX_WAIT, description="Seconds to wait for something new, at most.")]
-After = Annotated[str | None, Query(max_length=100, description="The last `id` that was seen.")]
-LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100, description="Goes before `after`.")]
+Wait = Annotated[float, Query(ge=0, le=long_poll.MAX_WAIT, description="Max seconds to wait for something new.")]
+After = Annotated[str | None, Query(max_length=100, description="The last `id` that was received.")]
+LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100, description="Overrides `after`.")]
 _MESSAGE = {
-    "title": "One of the server-sent events",
+    "title": "A server-sent event",
     "type": "object",
     "properties": {
         "event": {"type": "string"},
-        "id": {"type": "string", "description": "Where to go on."},
+        "id": {"type": "string", "description": "Send it as `after` to continue from here."},
         "data": {"type": "string", "description": "JSON."},
     },
 }
 _FORM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Server-sent events: what is new, then the end.",
+        "description": "New server-sent events; then the response ends.",
         "content": {long_poll.MEDIA_TYPE: {"schema": _MESSAGE}},
     }
 }
@@ -50,17 +50,18 @@ _ANSWERS = {**problem_responses(HTTPStatus.SERVICE_UNAVAILABLE), **_FORM}
 
 @frozen
 class Following:
-    """What somebody waits for: of one experiment or of all, for how long, and since when."""
+    """What a request waits for: the experiment or all, for how long, and after which id."""
 
     only: str | None
     wait: float
     since: str | None
 
     def sees(self, entry: Entry, kind: str, caller: Caller) -> bool:
+        """Return whether an entry is of this kind, was asked for, and may be seen by the caller."""
         return entry.kind == kind and caller.can_see(entry.experiment) and self.only in (None, entry.experiment)
 
     async def answer(self, request: Request, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
-        """Answer with what `tell` makes of the journal's new entries."""
+        """Return a response with the messages that `tell` makes of the journal's new entries."""
         return await long_poll.answer(JournalFeed(access_of(request).watch, self.since, tell), wait=self.wait)
 
 
@@ -75,7 +76,7 @@ Asked = Annotated[Following, Depends(_following)]
 
 @router.get("/live", operation_id="watch_drops", tags=["drops"], response_class=Response, responses=_ANSWERS)
 async def watch_drops(request: Request, caller: DataUser, _kedja: Service, asked: Asked) -> Response:
-    """Wait for receipts to change: `event: drop` with a line of the list of drops."""
+    """Wait for receipts to change: `event: drop` with an item of the list of drops."""
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
         return _drops([entry for entry in entries if asked.sees(entry, "drop", caller)])
@@ -109,10 +110,10 @@ async def watch_job_log(
     kedja: Service,
     name: str,
     wait: Wait = long_poll.MAX_WAIT,
-    after: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53, description="The byte to start at.")] = 0,
     last_id: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,16}$")] = None,
 ) -> Response:
-    """Wait for a job's log to grow: `event: log`, and `event: end` once it will not any more."""
+    """Wait for a job's log to grow: `event: log`, and `event: end` once the log is complete."""
     receipt = await run_in_threadpool(receipt_of, kedja, caller, name)
 
     def read(offset: int) -> tuple[str, int, bool]:
@@ -123,7 +124,7 @@ async def watch_job_log(
 
 
 def _drops(entries: Sequence[Entry]) -> list[Message]:
-    """Return a message for each drop, of several lines about one the latest."""
+    """Return a message for each drop, with its latest entry."""
     latest: dict[tuple[str, str], ReceiptSummary] = {}
     for entry in entries:
         summary = ReceiptSummary.of(entry.experiment, str(entry.data["drop"]), entry.data["metadata"])

@@ -1,4 +1,4 @@
-"""The routes of models: which versions there are, what they consist of, and which one is the champion."""
+"""The routes of models: list versions and their files, and change the champion."""
 
 import re
 from collections.abc import Sequence
@@ -37,18 +37,18 @@ _CHANGING = problem_responses(
     HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE
 )
 
-Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Max items.")]
 Reason = Annotated[str | None, Field(min_length=1, max_length=500, description="For the champion's history.")]
 
 
 class ModelManifestView(ModelManifest):
-    """`manifest.json` of a model version: its files, with sizes and hashes, and what it came of."""
+    """`manifest.json` of a model version: its files, with sizes and hashes, and its lineage."""
 
     champion: bool
 
 
 class FileLink(BaseModel):
-    """A file of a model version. `size` in bytes, `sha256` in hex, else `md5` in Base64; the link is a secret."""
+    """A file of a model version. `size` in bytes, `sha256` in hex, or else `md5` in Base64; the link is a secret."""
 
     path: str
     size: int
@@ -59,6 +59,7 @@ class FileLink(BaseModel):
 
     @classmethod
     def of(cls, download: Download) -> Self:
+        """View a file and its link."""
         file = download.file
         return cls(
             path=file.path,
@@ -71,7 +72,7 @@ class FileLink(BaseModel):
 
 
 class FileLinks(BaseModel):
-    """Files of a model version. `next` as the query's `after` reads on; null is the end."""
+    """Files of a model version. Send `next` as `after` to get the next page; null is the end."""
 
     model: str
     version: str
@@ -80,14 +81,14 @@ class FileLinks(BaseModel):
 
 
 class Promotion(BaseModel):
-    """Which version is to be the champion."""
+    """The version to make the champion."""
 
     version: Annotated[str, Field(pattern=r"^[0-9]{1,18}$", examples=["1"])]
     reason: Reason = None
 
 
 class Rollback(BaseModel):
-    """Why the champion before is to be the champion again."""
+    """Why to restore the previous champion."""
 
     reason: Reason = None
 
@@ -101,7 +102,7 @@ def list_models(
     limit: Limit = 200,
     after: After = None,
 ) -> ModelList:
-    """List the registered versions of every model, highest first. A page may have few, or none, before the end."""
+    """List the registered versions of all models, highest first. A page may have few, or none, before the end."""
     seal = seal_for(caller, kedja)
     position, only = PageToken.decoded(after, seal), caller.only_experiment
     models = sorted(kedja.experiments.models(only)) if only else kedja.training.model_names()
@@ -125,7 +126,7 @@ def list_models(
 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
 def get_model(caller: DataUser, kedja: Service, model: str) -> ModelDetail:
-    """Return a model: its champion, which consumers are to use, and its versions."""
+    """Return a model: its champion, which consumers should use, and its versions."""
     versions = kedja.training.models(model) if naming.MODEL_NAME.fullmatch(model) else []
     seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
     if not seen:
@@ -136,7 +137,7 @@ def get_model(caller: DataUser, kedja: Service, model: str) -> ModelDetail:
 
 @router.get("/{model}/{version}", operation_id="get_model_version", responses=_ANSWERS)
 def get_model_version(caller: DataUser, kedja: Service, model: str, version: str) -> ModelManifestView:
-    """Return what a version consists of, once all of it is copied. `version` is a number, or `champion`."""
+    """Return the manifest of a version, once all its files are copied. `version` is a number, or `champion`."""
     manifest, champion = _manifest(caller, kedja, model, version)
     is_champion = champion is not None and champion.version == manifest.model_version
     return ModelManifestView(**dict(manifest), champion=is_champion)
@@ -146,9 +147,9 @@ def get_model_version(caller: DataUser, kedja: Service, model: str, version: str
 def list_model_files(
     caller: DataUser, kedja: Service, model: str, version: str, limit: Limit = 200, after: After = None
 ) -> FileLinks:
-    """List a version's files, each with a link to read it. `version` is a number, or `champion`.
+    """List a version's files, each with a download link. `version` is a number, or `champion`.
 
-    `next` goes on with the files of the same version, also where another has become the champion meanwhile.
+    `next` continues with the files of the same version, even if another version has become the champion meanwhile.
     """
     started, start = _files_after(after) if after else (version, 0)
     manifest, _ = _manifest(caller, kedja, model, started if version == "champion" else version)
@@ -164,16 +165,16 @@ def list_model_files(
 
 
 def _files_after(after: str) -> tuple[str, int]:
-    """Return the version whose files are listed, and how many were already. Raise InvalidToken where it is no place."""
+    """Return the version whose files are listed, and how many were listed. Raise InvalidToken for any other text."""
     place = PageToken.decoded(after)
     if place.token is None or not _VERSION.fullmatch(place.token) or not _COUNT.fullmatch(place.last):
-        raise InvalidToken(f"after: {after[:80]!r} is no `next` of an earlier answer.")
+        raise InvalidToken(f"after: {after[:80]!r} is not the `next` of an earlier response.")
     return place.token, int(place.last)
 
 
 @router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
 def promote_model(request: Request, caller: CodeUser, kedja: Service, model: str, promotion: Promotion) -> Champion:
-    """Make a version the champion, whatever the gate says. That takes a caller who may act for the model's owner."""
+    """Make a version the champion, even if it fails the gate. The caller must be able to act for the model's owner."""
     manifest, _ = _manifest(caller, kedja, model, promotion.version)
     downloads, owns = _downloads(kedja), _owns(caller, kedja, model)
 
@@ -194,9 +195,9 @@ def promote_model(request: Request, caller: CodeUser, kedja: Service, model: str
 def roll_back_model(
     request: Request, caller: CodeUser, kedja: Service, model: str, rollback: Rollback | None = None
 ) -> Champion:
-    """Make the champion before the present one the champion again.
+    """Make the previous champion the champion again.
 
-    A caller who may act for the model's owner can always do this; any other only with a champion of their own.
+    Callers who may act for the model's owner can always do this; others only between versions of their own experiments.
     """
     champion = kedja.champions.find(model) if naming.MODEL_NAME.fullmatch(model) else None
     owns = champion is not None and _owns(caller, kedja, model)
@@ -211,7 +212,8 @@ def roll_back_model(
         if owns:
             return None
         raise Refused(
-            f"The champion of {model} before this one is not yours. Ask whoever may act for the model's owner."
+            f"The previous champion of {model} is not from an experiment of yours. Ask somebody who may act for the "
+            "model's owner."
         )
 
     again = kedja.champions.roll_back(
@@ -229,7 +231,7 @@ def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *c
 
 
 def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
-    """Return whether the caller may act for the experiment that a model belongs to."""
+    """Return whether the caller may act for the experiment that owns a model."""
     if caller.sees_everything:
         return True
     champion = kedja.champions.find(model)
@@ -240,7 +242,7 @@ def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
 
 
 def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
-    """Return a version as its receipt knows it, and as far as there is none, as its manifest does."""
+    """Return a version as a candidate, with data from its receipt, or from its manifest if there is no receipt."""
     experiment, _, drop = manifest.receipt.partition("/")
     receipt = kedja.receipts.find(experiment, drop)
     attempt = next((one for one in receipt.attempts if one.job == manifest.job), None) if receipt else None
@@ -254,7 +256,7 @@ def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
 
 
 def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:
-    """Return the manifest of a version that the caller sees, and the champion. Raise NotFound where there is none."""
+    """Return the manifest of a version that the caller sees, and the champion. Raise NotFound if there is none."""
     missing = NotFound(f"There is no version {version!r} of a model {model!r}, or its files are not all copied yet.")
     if not naming.MODEL_NAME.fullmatch(model):
         raise missing
@@ -274,7 +276,7 @@ def _downloads(kedja: Kedja) -> Downloads:
 
 
 def _no_model(model: str) -> NotFound:
-    return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists those there are.")
+    return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists all models.")
 
 
 def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
@@ -283,7 +285,7 @@ def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
 
 
 def _shown(caller: Caller, champion: Champion) -> Champion:
-    """Return a champion without what is of other experiments in its history, and what identifies requests."""
+    """Return a champion without other experiments' versions in its history, and without the identities of requests."""
     hidden = {"request": None}
     seen = [tenure.model_copy(update=hidden) for tenure in champion.history if _sees(caller, tenure.receipt)]
     owner = champion.owner if champion.owner and caller.can_see(champion.owner) else None
@@ -291,6 +293,6 @@ def _shown(caller: Caller, champion: Champion) -> Champion:
 
 
 def _sees(caller: Caller, receipt: str) -> bool:
-    """Return whether a receipt, `<experiment>/<drop>`, is the caller's business; without one a model is everyone's."""
+    """Return whether the caller may see a receipt, `<experiment>/<drop>`, or a model without a receipt."""
     experiment = receipt.partition("/")[0]
     return caller.can_see(experiment) if experiment else caller.sees_everything

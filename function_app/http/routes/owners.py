@@ -1,4 +1,4 @@
-"""The routes of models' owners: which experiment a model belongs to, and which others may register versions of it."""
+"""The routes of model ownership: which experiment owns a model, and which others may register versions of it."""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _ETAG: dict[int | str, dict[str, Any]] = {
 
 
 def _experiment(text: str) -> str:
-    """Return an experiment's name, given that, its folder's, or a pattern of names."""
+    """Return an experiment's name in receipts, given that or its folder's name; return a pattern unchanged."""
     return text if _PATTERN.fullmatch(text) else experiment_name(text)
 
 
@@ -40,15 +40,15 @@ class Sharing(BaseModel):
         Sequence[Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_experiment)]],
         Field(
             max_length=MOST,
-            description="Experiments, by their folder's name or the one that receipts have, and patterns such as "
-            "`vision-*`. An empty list: the owner alone.",
+            description="Experiments, by their folder's name or their name in receipts, and patterns such as "
+            "`vision-*`. With an empty list, only the owner may register versions.",
             examples=[["digits", "vision-*"]],
         ),
     ]
 
 
 class OwnerView(BaseModel):
-    """Whose a model is. `by` changed the list last; it is null as long as nobody has."""
+    """The owner of a model. `by` is who last changed `allowed`, or null if it was never changed."""
 
     model: str
     owner: str
@@ -58,12 +58,13 @@ class OwnerView(BaseModel):
 
     @classmethod
     def of(cls, found: ModelOwner) -> Self:
+        """View the owner of a model."""
         return cls(model=found.model, owner=found.owner, allowed=found.allowed, since=found.since, by=found.by)
 
 
 @router.get("/{model}/owner", operation_id="get_model_owner", responses={**_LOOKING, **_ETAG})
 def get_model_owner(caller: DataUser, kedja: Service, response: Response, model: str) -> OwnerView:
-    """Return the experiment that a model belongs to, and who else may register versions of it."""
+    """Return the experiment that owns a model, and which others may register versions of it."""
     found, etag = _owner(caller, kedja, model)
     response.headers["ETag"] = f'"{etag}"'
     return OwnerView.of(found)
@@ -81,10 +82,11 @@ def share_model(
     model: str,
     sharing: Sharing,
     known: Annotated[
-        str | None, Header(alias="If-Match", max_length=1000, description="The ETag that was read; else any will do.")
+        str | None,
+        Header(alias="If-Match", max_length=1000, description="The ETag that was read; without it, any matches."),
     ] = None,
 ) -> OwnerView:
-    """Say which other experiments may register versions of a model. What they registered before stays."""
+    """Set which other experiments may register versions of a model. Registered versions stay."""
     _owner(caller, kedja, model)
 
     def is_current(etag: str) -> bool:
@@ -100,5 +102,5 @@ def _owner(caller: Caller, kedja: Kedja, model: str) -> tuple[ModelOwner, str]:
     """Return a model's owner and its ETag. Raise NotFound if there is none, or the caller may not act for it."""
     found, etag = kedja.owners.read(model) if naming.MODEL_NAME.fullmatch(model) else (None, "")
     if found is None or not caller.can_see(found.owner):
-        raise NotFound(f"There is no model {model!r}, or it is not yours. GET /api/models lists those there are.")
+        raise NotFound(f"There is no model {model!r}, or you may not change it. GET /api/models lists all models.")
     return found, etag

@@ -1,4 +1,4 @@
-"""The routes of replay: what could not be worked on or delivered, and back into the flow with it."""
+"""The routes of replay: list messages that failed and events that were not delivered, and process them again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ _ANSWERS = problem_responses(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILA
 
 
 class WaitingView(BaseModel):
-    """Something that waits to be replayed. `queue` is where it would go, empty where nothing understands it."""
+    """A message or event that can be replayed. `queue` is its target; it is empty if the content is not recognized."""
 
     id: str
     kind: Literal["poison", "dead-letter"]
@@ -31,18 +31,19 @@ class WaitingView(BaseModel):
 
     @classmethod
     def of(cls, one: ReplayItem) -> Self:
+        """View an item."""
         return cls(id=one.id, kind=one.kind, queue=one.queue, reason=one.reason, at=one.at)
 
 
 class WaitingPage(BaseModel):
-    """What waits to be replayed. `next` as the query's `after` reads on; null is the end."""
+    """Part of the list. Send `next` as `after` to get the next page; null is the end."""
 
     items: Sequence[WaitingView]
     next: str | None
 
 
 class ReplayRequest(BaseModel):
-    """What is to be replayed: some by their ids, or all."""
+    """What to replay: some items by their ids, or all."""
 
     ids: Annotated[list[Annotated[str, Field(min_length=1, max_length=1100)]], Field(max_length=MOST)] | None = None
     all: bool = False
@@ -50,19 +51,19 @@ class ReplayRequest(BaseModel):
     @model_validator(mode="after")
     def _says_what(self) -> Self:
         if bool(self.ids) == self.all:
-            raise ValueError("either `ids`, or `all` as true")
+            raise ValueError("either `ids` must have items, or `all` must be true")
         return self
 
 
 class LeftView(BaseModel):
-    """Something that was not replayed, and why."""
+    """An item that was not replayed, and why."""
 
     id: str
     reason: str
 
 
 class Replayed(BaseModel):
-    """What is back in the flow, and what is not."""
+    """The ids of the replayed items, and the items that were not replayed."""
 
     replayed: Sequence[str]
     left: Sequence[LeftView]
@@ -72,10 +73,10 @@ class Replayed(BaseModel):
 def list_replay(
     _caller: GlobalReader,
     kedja: Service,
-    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Max items.")] = 50,
     after: After = None,
 ) -> WaitingPage:
-    """List what could not be worked on, or not be delivered."""
+    """List messages that could not be processed, and events that could not be delivered."""
     found = _replay(kedja).waiting(limit=limit + 1, after=PageToken.decoded(after).last if after else "")
     last = PageToken(last=found[limit - 1].id).encoded() if len(found) > limit else None
     return WaitingPage(items=[WaitingView.of(one) for one in found[:limit]], next=last)
@@ -83,7 +84,7 @@ def list_replay(
 
 @router.post("", operation_id="replay", responses=_ANSWERS)
 def replay(_caller: GlobalReader, kedja: Service, request: ReplayRequest) -> Replayed:
-    """Send some, or as many as one request does, back into the flow."""
+    """Process some items again, or all, up to the limit of one request."""
     parts = _replay(kedja)
     sent, left = parts.send(request.ids) if request.ids else parts.send_all()
     return Replayed(replayed=sent, left=[LeftView(id=one.id, reason=one.reason) for one in left])

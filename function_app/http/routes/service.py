@@ -1,4 +1,4 @@
-"""The routes of the service itself: where jobs run, whether drops are taken, and whether all is well."""
+"""The routes of the service itself: compute, pause and health."""
 
 import importlib.metadata
 import platform
@@ -41,28 +41,28 @@ DEPENDENCIES = (
     "pyyaml",
     "starlette",
 )
-"""The packages that the service runs on, as pyproject.toml has them."""
+"""The packages that the service depends on, as in pyproject.toml."""
 
 _ANSWERS = problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)
 _ASKING = problem_responses(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-"""Of routes that ask the training service."""
+"""The problems of routes that call the training service."""
 
 
 class PauseRequest(BaseModel):
-    """Why drops are not to be taken."""
+    """Why intake is to be paused."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class ComputeRequest(BaseModel):
-    """What a cluster is to be made of. `size` is Azure's name of a kind of machine."""
+    """The nodes of a cluster. `size` is an Azure VM size."""
 
     size: Annotated[str, Field(min_length=1, max_length=100, examples=["Standard_NC24ads_A100_v4"])]
     max_nodes: Annotated[int, Field(ge=0, le=1000)]
 
 
 class Check(BaseModel):
-    """How a part answered, and in what time."""
+    """Whether a part of the service responded, and how long it took."""
 
     state: Literal["ok", "failed"]
     milliseconds: float
@@ -70,7 +70,7 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the service works. `checks` are there where `deep` asked for them."""
+    """Whether the service works. `checks` is present if they were requested."""
 
     status: Literal["ok", "failed"]
     kedja: str
@@ -81,7 +81,7 @@ class Health(BaseModel):
 
 @router.get("/compute", operation_id="list_compute", responses=_ASKING)
 def list_compute(_caller: DataUser, kedja: Service) -> ComputeList:
-    """List where jobs can run."""
+    """List the computes that can run jobs."""
     items = [ComputeView.of(compute) for compute in kedja.training.computes()]
     return ComputeList(default=kedja.settings.compute, items=items)
 
@@ -98,32 +98,32 @@ def create_compute(
     name: Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,22}[A-Za-z0-9]$", description="2 to 24 letters.")],
     wanted: ComputeRequest,
 ) -> ComputeView:
-    """Create a cluster that is empty while no job runs, or change how many nodes it may have."""
+    """Create a cluster that scales to zero, or change its max number of nodes."""
     return ComputeView.of(kedja.training.create_compute(name, size=wanted.size, max_nodes=wanted.max_nodes))
 
 
 @router.get("/pause", operation_id="get_pause", responses=_ANSWERS)
 def get_pause(_caller: DataUser, kedja: Service) -> PauseView:
-    """Return whether drops are being taken."""
+    """Return whether intake is paused."""
     return PauseView.of(_pauses(kedja).find())
 
 
 @router.put("/pause", operation_id="pause", responses=_ANSWERS)
 def pause(caller: Operator, kedja: Service, request: PauseRequest) -> PauseView:
-    """Take no drops until further notice. What is dropped meanwhile is kept, and running jobs go on."""
+    """Pause intake until it is resumed. Files that are dropped meanwhile are kept, and running jobs continue."""
     return PauseView.of(_pauses(kedja).begin(request.reason, caller.name))
 
 
 @router.delete("/pause", operation_id="resume", responses=_ANSWERS)
 def resume(_caller: Operator, kedja: Service) -> PauseView:
-    """Take drops again, those first that came meanwhile."""
+    """Resume intake, first with the files that were dropped during the pause."""
     _pauses(kedja).end()
     return PauseView.of(None)
 
 
 _HEALTH: dict[int | str, dict[str, Any]] = {
     **_ANSWERS,
-    503: {"model": Health, "description": "A part does not work: `checks` says which."},
+    503: {"model": Health, "description": "A part does not work; `checks` names it."},
 }
 
 
@@ -137,9 +137,11 @@ def get_health(
     request: Request,
     response: Response,
     *,
-    deep: Annotated[bool, Query(description="Ask each part; takes a key with a role. A sign-in is not read.")] = False,
+    deep: Annotated[
+        bool, Query(description="Check each part. Requires a key with a role; a sign-in is ignored.")
+    ] = False,
 ) -> Health:
-    """Return the versions that run; with `deep`, whether storage and the training service answer."""
+    """Return the running versions; with `deep`, also whether storage and the training service respond."""
     checks = None
     if deep:
         access = access_of(request)
@@ -150,7 +152,7 @@ def get_health(
 
 @router.get("/checks", operation_id="get_checks", response_model_exclude_none=True, responses=_HEALTH)
 def get_checks(request: Request, response: Response, _caller: DataUser) -> Health:
-    """Return what `/api/health?deep=true` does, to whoever has signed in too."""
+    """Return the same as `/api/health?deep=true`, also for callers who signed in."""
     return _health(response, _checked(access_of(request).kedja))
 
 

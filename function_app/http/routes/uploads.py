@@ -1,4 +1,4 @@
-"""The route of uploads: links for dropping files by HTTP."""
+"""The route of uploads: create links to drop files by HTTP."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/experiments", tags=["uploads"])
 
 _MD5_BYTES = 16
 _LARGEST_FILE = 190 << 40
-"""Bytes of the largest block blob."""
+"""Max size of a block blob in bytes."""
 
 
 def _md5(text: str) -> str:
@@ -31,12 +31,12 @@ def _md5(text: str) -> str:
     except binascii.Error:
         is_md5 = False
     if not is_md5:
-        raise ValueError("an MD5 in Base64 has 24 characters, two of them `=` at the end")
+        raise ValueError("an MD5 in Base64 must have 24 characters, the last two `=`")
     return text
 
 
 class UploadFile(BaseModel):
-    """A file to be dropped. Its name is relative to the experiment's folder."""
+    """A file to drop. Its name is relative to the experiment's folder."""
 
     container: Literal["data", "scripts"]
     name: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -48,29 +48,30 @@ class UploadFile(BaseModel):
 
 
 class UploadRequest(BaseModel):
-    """The files to be dropped into an experiment."""
+    """The files to drop into an experiment."""
 
     files: Annotated[list[UploadFile], Field(min_length=1, max_length=MOST_FILES)]
 
 
 class StoredFile(BaseModel):
-    """What has a file's name now."""
+    """The stored file with the same name."""
 
     size: int
     md5: str | None
-    modified: datetime = Field(description="When storage took it: a receipt's `newest_upload` is not before that.")
+    modified: datetime = Field(description="When it was uploaded; a receipt's `newest_upload` is not before that.")
 
     @classmethod
     def of(cls, item: BlobItem) -> Self:
+        """View a blob."""
         return cls(size=item.size, md5=item.md5, modified=item.modified)
 
 
 class UploadLink(BaseModel):
-    """Where to send a file. Without a `url`, the very same content is there already."""
+    """A link to upload a file. `url` is null if the same content is already stored."""
 
     container: str
     name: str
-    url: str | None = Field(description="A secret: whoever has it can write this one file.")
+    url: str | None = Field(description="A secret: anyone who has it can write this file.")
     method: Literal["PUT"] = "PUT"
     headers: Mapping[str, str]
     blocks: bool = Field(description="Whether the file may also be sent in blocks.")
@@ -79,6 +80,7 @@ class UploadLink(BaseModel):
 
     @classmethod
     def of(cls, link: SignedUpload) -> Self:
+        """View an upload."""
         return cls(
             container=link.file.container,
             name=link.file.name,
@@ -91,7 +93,7 @@ class UploadLink(BaseModel):
 
 
 class UploadLinks(BaseModel):
-    """A link for each file, in the order in which they were asked for."""
+    """A link for each file, in the order of the request."""
 
     items: Sequence[UploadLink]
 
@@ -107,9 +109,9 @@ def create_upload_links(
     name: Annotated[str, Path(description="The experiment's folder.")],
     request: UploadRequest,
 ) -> UploadLinks:
-    """Return a link for each file. Those for `scripts` take the role `code`, since scripts run."""
+    """Return an upload link for each file. Files in `scripts` require the role `code`, since they are run."""
     if not caller.can_see(naming.slug(name)):
-        raise NotFound(f"There is no experiment {name!r} that {caller.name} may drop into.")
+        raise NotFound(f"There is no experiment {name!r}, or {caller.name} may not drop files into it.")
     if any(file.container == naming.SCRIPTS for file in request.files):
         caller.require(Role.CODE)
     wanted = [RequestedFile(**file.model_dump()) for file in request.files]

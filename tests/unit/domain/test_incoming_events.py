@@ -111,7 +111,7 @@ class TestParse:
     def test_refuses_half_a_character(self) -> None:
         event = blob_created("data/digits/a")
         event["data"]["url"] = "https://kedja.blob.core.windows.net/data/\ud800/a"
-        with pytest.raises(InvalidEvent, match="url is no text"):
+        with pytest.raises(InvalidEvent, match="url is not valid Unicode"):
             incoming_events.parse(event)
 
     @given(LOOKALIKES)

@@ -120,26 +120,26 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "a way out": ({"code_zip": zipped([("../x.py", b"")])}, "'../x.py' leads out of its folder"),
     "a file that is there": (
         {"code_zip": zipped(CODE), "train_py": SCRIPT},
-        "'train.py' takes the place of 'train.py'",
+        "'train.py' would replace 'train.py'",
     ),
-    "in other letters": ({"code_zip": zipped(CODE), "Train_py": SCRIPT}, "'train.py' takes the place of 'Train.py'"),
+    "in other letters": ({"code_zip": zipped(CODE), "Train_py": SCRIPT}, "'train.py' would replace 'Train.py'"),
     "a job.yaml too many": (
         {"code_zip": zipped([*CODE, (naming.JOB_YAML, b"")]), "job_yaml": b"{}"},
-        "'job.yaml' takes the place of 'job.yaml'",
+        "'job.yaml' would replace 'job.yaml'",
     ),
     "another archive's": (
         {"a_zip": zipped(CODE), "b_tar": tarred(CODE)},
-        "b.tar is not unpacked: 'lib/network.py' takes",
+        "b.tar is not unpacked: 'lib/network.py' would replace",
     ),
-    "twice": ({"code_tar": tarred([*CODE, *CODE])}, "it holds 'train.py' twice"),
-    "in other letters in it": ({"code_zip": zipped([*CODE, ("LIB/Network.py", b"")])}, "takes the place of"),
+    "twice": ({"code_tar": tarred([*CODE, *CODE])}, "it contains 'train.py' twice"),
+    "in other letters in it": ({"code_zip": zipped([*CODE, ("LIB/Network.py", b"")])}, "would replace"),
     "composed otherwise": (
         {"code_zip": zipped([("a\u0308.py", b""), ("\u00e4.py", b""), *CODE])},
-        "takes the place of",
+        "would replace",
     ),
     "a file and a folder": (
         {"code_zip": zipped([("lib", b""), *CODE])},
-        "'lib/network.py' makes 'lib' a file and a folder",
+        "'lib/network.py' would make 'lib' both a file and a folder",
     ),
     "a folder and a file": (
         {"code_zip": zipped([("lib/x.py/y.py", b""), ("lib/x.py", b""), *CODE])},
@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "together too large": (
         {"a_zip": bytes(11 << 20), "b_zip": bytes(11 << 20)},
-        "b.zip is not unpacked: the archives of a drop have at most 20971520 bytes together",
+        "b.zip is not unpacked: the archives of a drop may have at most 20971520 bytes in total",
     ),
     "too large": ({"code_zip": bytes(21 << 20)}, "at most 20971520 bytes"),
 }
@@ -159,7 +159,7 @@ def test_one_that_is_refused_is_a_receipt_with_what_to_do(world: World, name: st
     receipt = dropped(world, **archives)
     assert receipt.status is Status.REJECTED
     assert why in (receipt.reason or "")
-    assert receipt.what_to_do == "Drop an archive that holds plain files alone, or drop its files as they are."
+    assert receipt.what_to_do == "Drop an archive that contains only regular files, or drop the files themselves."
     assert world.training.jobs == {}
     assert world.failures == []
     assert "DropRejected" in world.publisher.published[-1].type

@@ -34,32 +34,32 @@ FINE = [
     "x" * 248 + ".py",
 ]
 REFUSED = {
-    "a line break": ("a\nb.py", "holds a line break"),
-    "a carriage return": ("a\rb.py", "holds a line break"),
+    "a line break": ("a\nb.py", "contains a line break"),
+    "a carriage return": ("a\rb.py", "contains a line break"),
     "a tab": ("a\tb.py", "control character"),
     "a NUL": ("a\0b.py", "control character"),
     "an escape": ("\x1b[31m.py", "control character"),
     "a C1 control": ("\x9b.py", "control character"),
-    "a line separator": ("a\u2028b.py", "holds a line break"),
-    "turned text": ("a\u202eyp.b", "turns the direction of text"),
-    "isolated text": ("a\u2066b.py", "turns the direction of text"),
-    "a backslash": ("a\\b.py", "holds a backslash"),
+    "a line separator": ("a\u2028b.py", "contains a line break"),
+    "turned text": ("a\u202eyp.b", "changes the text direction"),
+    "isolated text": ("a\u2066b.py", "changes the text direction"),
+    "a backslash": ("a\\b.py", "contains a backslash"),
     "an empty part": ("a//b.py", "has an empty part"),
     "a dot at the end": ("a./b.py", "ends with a dot"),
     "a part too long": ("ä" * 128, "more than 255 bytes"),
 }
 SCRIPTS_ONLY = {
-    "a placeholder": ("${{inputs.data}}.py", "Azure ML would fill in"),
+    "a placeholder": ("${{inputs.data}}.py", "Azure ML would substitute"),
     "an option": ("-c.py", "begins with a dash"),
     "too long for its snapshot": ("/".join(["x" * 200] * 5), "has more than 9"),
 }
 FOLDERS = {
-    "a placeholder": ("${{inputs.x}}", "Azure ML would fill in"),
-    "a line break": ("a\nb", "holds a line break"),
-    "turned text": ("\u202eabc", "turns the direction"),
-    "a backslash": ("a\\b", "holds a backslash"),
-    "an escaped slash": ("a%2Fb", "holds %2F"),
-    "an escaped way up": ("%2e%2e", "holds %2e"),
+    "a placeholder": ("${{inputs.x}}", "Azure ML would substitute"),
+    "a line break": ("a\nb", "contains a line break"),
+    "turned text": ("\u202eabc", "changes the text direction"),
+    "a backslash": ("a\\b", "contains a backslash"),
+    "an escaped slash": ("a%2Fb", "contains %2F"),
+    "an escaped way up": ("%2e%2e", "contains %2e"),
     "a dot at the end": ("digits.", "ends with a dot"),
     "too long": ("x" * 201, "more than 200 characters"),
 }
@@ -148,7 +148,7 @@ def test_a_file_that_is_a_folder_too_is_refused(world: World, container: str) ->
     world.drop(f"{container}/digits/a", b"x")
     world.drop(f"{container}/digits/a/b/c", b"x")
     world.rest()
-    assert world.receipts()[-1].reason == f'{container}/digits/"a" is a file, and a folder with "a/b/c" too.'
+    assert world.receipts()[-1].reason == f'{container}/digits/"a" is both a file and a folder, which contains "a/b/c".'
 
 
 @settings(max_examples=examples(300))

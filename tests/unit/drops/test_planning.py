@@ -103,7 +103,7 @@ def test_waits(planner: Planner, scripts: list[str], data: list[str], yaml: str,
 def test_rejects_scripts_of_which_none_is_the_one(planner: Planner) -> None:
     plan = planner.plan(drop(["b.py", "a.py"], ["a"]), JobSpec())
     assert isinstance(plan, RejectedPlan)
-    assert plan.reason == "Which script is to run? There are a.py, b.py."
+    assert plan.reason == "It is unclear which script to run: a.py, b.py."
 
 
 def test_rejects_a_compute_that_is_not_there(planner: Planner) -> None:

@@ -40,7 +40,10 @@ class TestOneDropIsOneJob:
         receipt = world.receipt()
         assert len(receipt.attempts) == len(world.training.jobs) == 1
         (repeat,) = receipt.repeats
-        assert repeat.outcome == f"The same content was dropped again; job {receipt.job} made model digits version 1."
+        assert (
+            repeat.outcome
+            == f"The same content was dropped again; job {receipt.job} trained version 1 of model digits."
+        )
 
     def test_and_one_byte_more_is_one_more(self, world: World) -> None:
         world.drop_digits()

@@ -91,7 +91,7 @@ class TestWaiting:
         world.go_on(3600)
         receipt = world.receipt()
         assert (world.failures, receipt.status, receipt.reason) == ([], Status.WAITING, "training service")
-        assert str(receipt.what_to_do).startswith(f"{denied} Then the service is asked again")
+        assert str(receipt.what_to_do).startswith(f"{denied} Then Kedja asks the service again")
         mocker.stop(patched)
         world.rest()
         assert (world.receipt().status, len(world.training.jobs)) == (Status.SUBMITTED, 1)

@@ -1,4 +1,4 @@
-"""The API over the service in memory: who may come in, what each route answers, and how errors are told."""
+"""The API on top of the service in memory: who may call, what each route returns, and how errors are reported."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -58,7 +58,7 @@ def needs_of(dependant: Dependant) -> list[RequireRole]:
 ANONYMOUS = "GET /api/health"
 
 
-# Who may come in.
+# Who may call.
 
 
 @pytest.mark.parametrize("name", sorted(set(ROUTES) - {ANONYMOUS}))
@@ -141,7 +141,7 @@ def test_easy_auth_is_read_from_the_headers_of_the_request(world: World) -> None
     assert "0b5e has no role" in answer.json()["detail"]
 
 
-# What others do not see.
+# What other callers do not see.
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_nothing_of_another_experiment_is_submitted(world: World, trained: str) 
     client = limited(world, Role.CODE, "vision-*")
 
     assert client.post("/api/jobs", json={"experiment_name": "digits"}).status_code == HTTPStatus.NOT_FOUND
-    # A folder below another experiment's is that experiment's, whatever name it would get by itself.
+    # A subfolder belongs to its experiment, whatever name it would get as an experiment.
     world.blobs.upload(naming.SCRIPTS, "vision/a/train.py", b"pass")
     assert client.post("/api/jobs", json={"experiment_name": "vision/a"}).status_code == 422
 
@@ -198,7 +198,7 @@ def test_the_folder_of_keys_is_no_experiment(world: World) -> None:
         assert client.get(path).status_code == HTTPStatus.NOT_FOUND
 
 
-# How errors are told.
+# How errors are reported.
 
 
 def test_what_is_not_there_is_a_problem(client: Client) -> None:
@@ -318,7 +318,7 @@ def test_no_answer_is_kept_by_caches(client: Client) -> None:
     assert client.get("/api/health").headers["cache-control"] == "no-store"
 
 
-# The description.
+# The OpenAPI document.
 
 
 def test_openapi_has_every_route_with_its_problems(client: Client) -> None:
@@ -361,7 +361,7 @@ def test_there_is_no_page_that_loads_from_elsewhere(client: Client, path: str) -
     assert client.get(path).status_code == HTTPStatus.NOT_FOUND
 
 
-# The door.
+# Lazy import.
 
 
 def test_the_door_opens_at_the_first_request(kedja: Kedja) -> None:

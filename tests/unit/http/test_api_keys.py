@@ -86,7 +86,7 @@ def test_an_expired_key_does_not_open(keys: ApiKeys, clock: VirtualClock) -> Non
     text, _ = keys.create("nightly", Role.DATA, expires=clock() + timedelta(seconds=30))
 
     assert keys.find(text) is not None
-    clock.advance(30)  # and while it is remembered, too
+    clock.advance(30)  # the result is cached, too
     assert keys.find(text) is None
 
 
@@ -103,4 +103,4 @@ def test_a_broken_document_opens_for_nobody(
     blobs.upload(naming.RECEIPTS, ".keys/0123456789ab.json", b"{}")
 
     assert keys.find(f"kedja_0123456789ab_{'a' * 43}") is None
-    assert "receipts/.keys/0123456789ab.json is no key" in caplog.text
+    assert "receipts/.keys/0123456789ab.json is not a valid key" in caplog.text

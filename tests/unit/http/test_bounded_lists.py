@@ -1,4 +1,4 @@
-"""However much belongs to others, a request of a limited caller looks at little, and tells nothing of it."""
+"""However much data others have, a limited caller's request reads little of it and reveals nothing about it."""
 
 import base64
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ def pages(client: Client, address: str) -> Iterator[dict[str, Any]]:
 
 
 def counted(world: World, operation: str) -> int:
-    """Return how often storage was called so since the last count."""
+    """Return the number of such calls to storage since the last count."""
     number = sum(call.operation == operation for call in world.blobs.calls)
     world.blobs.calls.clear()
     return number
 
 
 def index(world: World, experiment: str, number: int, *, age: float) -> None:
-    """Have so many receipts of an experiment in the index, written past the service, which takes long."""
+    """Upload `number` receipts and their index entries directly, which is faster than through the service."""
     for count in range(number):
         at = world.clock() - timedelta(seconds=age + count)
         metadata = {"status": "failed", "received": at.isoformat(), "updated": at.isoformat(), "job": "j"}
@@ -53,7 +53,7 @@ def index(world: World, experiment: str, number: int, *, age: float) -> None:
 
 
 def hides(token: str | None, secret: bytes) -> bool:
-    """Return whether a token tells nothing of what is secret, also where it is decoded once more."""
+    """Return whether a token does not contain a secret, even if it is decoded once more."""
     if token is None:
         return True
     text = token.encode()
@@ -104,7 +104,7 @@ class TestDrops:
 class TestModels:
     @pytest.fixture
     def many(self, world: World) -> World:
-        """Return a world in which others registered 2,000 models, and `mine` two under names of two kinds."""
+        """Return a world in which others registered 2,000 models, and `mine` two, with names of two kinds."""
         for folder, job_yaml in {"mine": b"", "my-other": b"kedja: {register: {model: zeta}}\n"}.items():
             world.drop(f"data/{folder}/digits.npz", folder.encode())
             if job_yaml:
@@ -210,5 +210,5 @@ def test_hosts_that_seal_at_the_same_moment_agree(world: World) -> None:
     first = Seal(Meanwhile(world.blobs, "create", lambda: made.append(other.sealed("theirs")), about=KEY))
     sealed = first.sealed("ours")
     assert (first.opened(made[0]), other.opened(sealed)) == ("theirs", "ours")
-    with pytest.raises(NotSealed, match="was not made here"):
+    with pytest.raises(NotSealed, match="was not encrypted with"):
         other.opened(sealed[:-4] + "AAA=")

@@ -44,18 +44,18 @@ def test_azure_does_not_start_with_an_open_or_a_shut_door(sign: str, auth: str) 
 
 
 def test_easy_auth_needs_the_platform_that_strips_its_headers() -> None:
-    with pytest.raises(InvalidSettings, match="anyone could write its headers"):
+    with pytest.raises(InvalidSettings, match="anyone could set its headers"):
         read(KEDJA_AUTH="easy-auth")
-    with pytest.raises(InvalidSettings, match="anyone could write its headers"):
+    with pytest.raises(InvalidSettings, match="anyone could set its headers"):
         read(**{**AZURE, "WEBSITE_AUTH_ENABLED": "False"}, KEDJA_AUTH="easy-auth")
-    with pytest.raises(InvalidSettings, match="anyone could write its headers"):
+    with pytest.raises(InvalidSettings, match="anyone could set its headers"):
         read(WEBSITE_SITE_NAME="kedja", KEDJA_AUTH="easy-auth")
 
     assert read(**AZURE, KEDJA_AUTH="easy-auth").methods
 
 
 def test_an_unknown_word_is_named() -> None:
-    with pytest.raises(InvalidSettings, match=r"'keys,open': open is none of easy-auth, keys, local"):
+    with pytest.raises(InvalidSettings, match=r"'keys,open': open is not one of easy-auth, keys, local"):
         read(KEDJA_AUTH="keys,open")
 
 
@@ -196,7 +196,7 @@ def test_patterns_say_what_a_caller_sees(patterns: tuple[str, ...], experiment: 
     ("caller", "role", "everything", "words"),
     [
         (Caller(name="ada", role=None), Role.DATA, False, "Kedja.Data or Kedja.Code"),
-        (Caller(name="ada", role=Role.DATA), Role.CODE, False, "takes the role `code`"),
+        (Caller(name="ada", role=Role.DATA), Role.CODE, False, "requires the role `code`"),
         (Caller(name="ada", role=Role.CODE, experiments=("a-*",)), Role.DATA, True, "limited to a-*"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every entrance of the API, as its own description lists them, and every kind of caller before it."""
+"""Every operation in the OpenAPI document, called by every kind of caller."""
 
 import enum
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ STATUSES_OF_THE_DOOR = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class Door(enum.Enum):
-    """Who is let in."""
+    """Who may call."""
 
     OPEN = enum.auto()
     """Anyone."""
@@ -34,19 +34,19 @@ class Door(enum.Enum):
 
 
 class Others(enum.Enum):
-    """What someone gets who sees other experiments alone."""
+    """The response to a caller who sees only other experiments."""
 
     ABSENT = enum.auto()
-    """404, as where there is no such thing."""
+    """404, as if the thing did not exist."""
     LEFT_OUT = enum.auto()
-    """An answer without it."""
+    """A response without the thing."""
     SAME = enum.auto()
-    """What everyone gets: it is about no experiment."""
+    """The same response as for everyone: it is not about an experiment."""
 
 
 @frozen
 class Entrance:
-    """What is known of an operation. `body` is what a caller sends who may."""
+    """The expectations for an operation. `body` is a valid request body."""
 
     door: Door
     others: Others = Others.ABSENT
@@ -100,7 +100,7 @@ PATHS = API.openapi()["paths"]
 
 
 def operations() -> Iterator[tuple[str, str, str]]:
-    """Yield (operationId, method, path) of each operation that the API describes."""
+    """Yield (operationId, method, path) of each operation in the OpenAPI document."""
     for path, methods in PATHS.items():
         for method, operation in methods.items():
             yield operation["operationId"], method.upper(), path
@@ -141,7 +141,7 @@ def send(client: Client, world: World, operation: str, cursor: str) -> httpx.Res
 
 
 def test_every_entrance_is_known() -> None:
-    """A route that is new has to be listed above, with who may come in."""
+    """A new route must be listed above, with who may call it."""
     assert sorted(OPERATIONS) == sorted(ENTRANCES)
 
 
@@ -162,7 +162,7 @@ def test_with_a_key_for_data(trained: World, cursor: str, operation: str) -> Non
 
     if ENTRANCES[operation].door in (Door.CODE, Door.OPERATOR):
         assert answer.status_code == HTTPStatus.FORBIDDEN
-    elif operation == "allow_events":  # it asks who sends, and nobody says so here
+    elif operation == "allow_events":  # it requires the sender's origin, which this request lacks
         assert answer.status_code == HTTPStatus.BAD_REQUEST
     else:
         assert answer.is_success or answer.status_code == HTTPStatus.CONFLICT, answer.text

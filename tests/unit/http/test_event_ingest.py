@@ -237,7 +237,7 @@ def test_a_key_in_an_address_is_not_logged(world: World, caplog: pytest.LogCaptu
 
 
 def digits(world: World) -> None:
-    """Files that no event tells of."""
+    """Files for which no event arrives."""
     world.drop("scripts/digits/train.py", times=0)
     world.drop("data/digits/digits.npz", times=0)
 
@@ -329,7 +329,9 @@ class TestTrainingRequested:
         for count in (21, 5000):
             answer = post(client, [CLOUD, *self.events(count)], BATCH)
             assert answer.status_code == HTTPStatus.BAD_REQUEST
-            assert f"The body has {count} events Kedja.TrainingRequested; at most 20" in answer.json()["detail"]
+            assert (
+                f"The body has {count} events of type Kedja.TrainingRequested, more than 20" in answer.json()["detail"]
+            )
         assert validated.call_count == 0
         assert (world.queues.messages, world.blobs.names_in(naming.SNAPSHOTS)) == ([], [])
 

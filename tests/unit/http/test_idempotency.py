@@ -28,7 +28,7 @@ def kept(world: World) -> list[str]:
 
 
 def force(client: Client, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Ask for something that is done anew each time."""
+    """Send a request that has a new effect each time."""
     return client.post("/api/jobs?force=true", json=DIGITS, headers=headers or {})
 
 

@@ -57,7 +57,7 @@ def test_nothing_else_is_served(client: Client, path: str) -> None:
 def test_the_page_loads_nothing_from_another_host() -> None:
     for name, file in page_files().items():
         if not name.startswith("vendor/"):
-            # A namespace is a name, and is never fetched.
+            # A namespace is only a name; it is never fetched.
             text = file.content.decode().replace("http://www.w3.org/2000/svg", "").replace("https://html.spec", "")
             assert not re.search(r"https?://", text), name
 

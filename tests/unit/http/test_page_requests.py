@@ -1,4 +1,4 @@
-"""What the page asks of the HTTP API, held to what the API takes: a list that is refused looks as if it were empty."""
+"""The page's requests match the HTTP API: a list that the API rejects would look empty."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ from tests.unit.api import API
 _ADDRESS = re.compile(r'["`](/api/[^"`?]*?)(?:\$\{query\(\{([^}]*)\}\)\})?["`]')
 _NUMBER = re.compile(r"^(?:export )?const ([A-Z]+) = ([\d_]+);", re.MULTILINE)
 _FILTER = ("experiment", "status")
-"""What the list of drops spreads into its query."""
+"""The parameters that the list of drops spreads into its query."""
 
 
 def requests() -> Iterator[tuple[str, str, Mapping[str, str]]]:
-    """Yield each address that a module of the page names: file, path, and query with numbers for their constants."""
+    """Yield each URL in the page's modules: file, path, and query, with constants replaced by their values."""
     sources = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.js"))}
     for name, text in sources.items():
         numbers = dict(_NUMBER.findall(text))
@@ -33,7 +33,7 @@ OPERATIONS: Mapping[str, Mapping[str, Any]] = API.openapi()["paths"]
 
 
 def operations(path: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the operations of the API at a path as the page writes it."""
+    """Yield the API's operations at a path in the page's notation."""
     asked = re.sub(r"\$\{[^}]*\}", "{}", path)
     for known, methods in OPERATIONS.items():
         if re.sub(r"\{[^}]*\}", "{}", known) == asked:

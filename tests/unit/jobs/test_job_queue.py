@@ -58,8 +58,8 @@ def full() -> World:
 
 def test_who_finds_no_place_is_told_why_and_what_to_do(full: World) -> None:
     receipt = full.receipts()[1]
-    assert receipt.reason == "1 jobs of digits go on, and 1 may (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
-    assert "when a job ends" in str(receipt.what_to_do)
+    assert receipt.reason == "Active jobs of digits: 1 of at most 1 (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
+    assert "when another job ends" in str(receipt.what_to_do)
     assert [change.status for change in receipt.history] == [Status.SUBMITTING, Status.QUEUED]
     assert len(full.training.jobs) == 1
     assert full.publisher.types() == ["Kedja.JobSubmitted"]

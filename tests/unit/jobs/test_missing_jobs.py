@@ -276,7 +276,7 @@ class TestSnapshot:
         world.run_job(job.name)
         receipt = world.receipt()
         assert (receipt.status, world.training.versions) == (Status.NOT_REGISTERED, [])
-        assert "nothing else says which model" in str(receipt.reason)
+        assert "only the snapshot says which model" in str(receipt.reason)
 
 
 def claimed(world: World) -> Kedja:

@@ -24,12 +24,13 @@ def waiting(world: World) -> World:
 
 def test_a_job_that_gets_no_node_says_so_once_and_goes_on_waiting(waiting: World) -> None:
     rounds(waiting, 5)
-    assert waiting.receipt().reason == "The training service says: Starting."
+    assert waiting.receipt().reason == "The training service reports: Starting."
     rounds(waiting, 6)
     receipt = waiting.receipt()
     assert receipt.status is Status.STARTING
     assert receipt.reason == (
-        "The job has had no node for 30 minutes: the compute gpu-cluster is Succeeded, and 0 of at most 4 nodes run."
+        "The job has had no node for 30 minutes: the compute gpu-cluster is Succeeded, "
+        "and 0 of at most 4 nodes are running."
     )
     assert "quota" in str(receipt.what_to_do)
     assert [change.reason for change in receipt.history].count(receipt.reason) == 1
@@ -57,7 +58,7 @@ def test_a_job_that_lost_its_node_is_told_anew(waiting: World) -> None:
     waiting.training.move(name, JobStatus.STARTING)
     waiting.rest()
     rounds(waiting, 3)
-    assert "says: Starting" in str(waiting.receipt().reason)
+    assert "reports: Starting" in str(waiting.receipt().reason)
     rounds(waiting, 4)
     assert "no node for 30 minutes" in str(waiting.receipt().reason)
 
@@ -67,14 +68,14 @@ def test_the_computes_own_words_stand_there(waiting: World, monkeypatch: pytest.
     poor = evolve(compute, state="Steady", error="Quota exceeded: 0 of 4 cores.")
     monkeypatch.setattr(type(waiting.training), "computes", lambda _: [poor])
     rounds(waiting, 7)
-    assert str(waiting.receipt().reason).endswith("nodes run. It says: Quota exceeded: 0 of 4 cores.")
+    assert str(waiting.receipt().reason).endswith("nodes are running. It reports: Quota exceeded: 0 of 4 cores.")
 
 
 def test_a_compute_that_is_gone_is_named(waiting: World, monkeypatch: pytest.MonkeyPatch) -> None:
     none: list[Compute] = []
     monkeypatch.setattr(type(waiting.training), "computes", lambda _: none)
     rounds(waiting, 7)
-    assert "there is no compute 'gpu-cluster' any more" in str(waiting.receipt().reason)
+    assert "the compute 'gpu-cluster' no longer exists" in str(waiting.receipt().reason)
 
 
 def test_the_deadline_can_be_moved_and_switched_off() -> None:

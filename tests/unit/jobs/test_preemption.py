@@ -83,7 +83,7 @@ def test_one_that_is_killed_again_and_again_has_failed() -> None:
         killed(world)
     receipt = world.receipt()
     assert (receipt.status, len(receipt.attempts), world.live_jobs()) == (Status.FAILED, 3, [])
-    assert str(receipt.reason).startswith("Killed 3 times in a row, last because the job was killed")
+    assert str(receipt.reason).startswith("Killed 3 times in a row; the last time, the job was killed")
     assert "last checkpoint" in str(receipt.what_to_do)
     assert world.publisher.types().count("Kedja.JobFailed") == 1
     assert world.opened() == []
@@ -123,7 +123,8 @@ def test_a_script_that_another_process_killed_goes_on(submitted: World) -> None:
         {"exit_code": 1},
         {"exit_code": 139, "signal": "SIGSEGV"},
         {"exit_code": 137, "signal": "SIGKILL", "out_of_memory": True},
-        {"exit_code": 137, "signal": "SIGKILL", "reason": "rank 1 ended with ValueError: x"},
+        {"exit_code": 137, "signal": "SIGKILL", "reason": "rank 1 ended with ValueError: x", "failed_rank": 1},
+        {"exit_code": 137, "signal": "SIGKILL", "reason": "rank 1 ended with ValueError: x"},  # of an earlier release
         {"exit_code": 65, "result": "refused"},
     ],
 )
@@ -248,7 +249,7 @@ def test_to_cancel_the_killed_attempt_names_the_one_that_goes_on(submitted: Worl
     first = killed(submitted)
     second = submitted.receipt().job
 
-    with pytest.raises(Refused, match=f"goes on as {second}"):
+    with pytest.raises(Refused, match=f"continues as {second}"):
         submitted.kedja.jobs.cancel(first)
 
 

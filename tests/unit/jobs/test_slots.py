@@ -45,8 +45,8 @@ class TestLimits:
     def test_a_refusal_names_the_limit(self) -> None:
         limits = Limits(per_experiment=1, in_all=2)
         assert limits.refusal("b", ["a/x"]) is None
-        assert limits.refusal("a", ["a/x"]) == "1 jobs of a go on, and 1 may (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
-        assert limits.refusal("c", ["a/x", "b/x"]) == "2 jobs go on, and 2 may (KEDJA_MAX_JOBS)."
+        assert limits.refusal("a", ["a/x"]) == "Active jobs of a: 1 of at most 1 (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
+        assert limits.refusal("c", ["a/x", "b/x"]) == "Active jobs: 2 of at most 2 (KEDJA_MAX_JOBS)."
 
     @given(
         st.integers(0, 4),

@@ -92,7 +92,7 @@ def test_a_role_that_the_app_lacks_is_said_once_and_the_job_goes_on_when_it_has_
     world.go_on(3600)
     receipt = world.receipt()
     assert (world.failures, receipt.status) == ([], Status.SUBMITTING)
-    assert receipt.reason == "The training service does not let the app submit it."
+    assert receipt.reason == "The training service does not allow the app to submit the job."
     assert receipt.what_to_do == "Give the app's identity a role. Trace 0."
     assert len(receipt.history) == 2
     mocker.stop(patched)

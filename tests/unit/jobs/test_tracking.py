@@ -119,14 +119,14 @@ def test_a_result_that_is_no_result_is_told(submitted: World) -> None:
     submitted.blobs.upload("azureml", f"ExperimentRun/dcid.{name}/outputs/.kedja-manifest.json", b"nonsense")
     submitted.training.move(name, JobStatus.FAILED)
     submitted.rest()
-    assert "is no result of a job" in str(submitted.receipt().reason)
+    assert "is not a job's result" in str(submitted.receipt().reason)
 
 
 def test_a_job_that_waits_for_a_node_says_so(submitted: World) -> None:
     submitted.training.move(job(submitted), JobStatus.STARTING)
     submitted.rest()
     receipt = submitted.receipt()
-    assert (receipt.status, receipt.reason) == (Status.STARTING, "The training service says: Starting.")
+    assert (receipt.status, receipt.reason) == (Status.STARTING, "The training service reports: Starting.")
 
 
 def test_a_preempted_job_starts_again(submitted: World) -> None:
@@ -154,7 +154,7 @@ def test_a_job_that_ends_before_its_cancel_comes_registers_nothing(submitted: Wo
     submitted.kedja.watcher.sync(name)
     receipt = submitted.receipt()
     assert (receipt.status, submitted.training.versions) == (Status.CANCELED, [])
-    assert "had completed before" in str(receipt.reason)
+    assert "had already completed" in str(receipt.reason)
 
 
 class TestForeign:

@@ -250,9 +250,9 @@ def test_a_champion_that_may_not_be_replaced_stays(champions: Champions) -> None
     def not_this(present: Champion | None) -> bool:
         return present is None or present.receipt != "digits/2"
 
-    with pytest.raises(Refused, match="not yours"):
+    with pytest.raises(Refused, match="You may not replace"):
         champions.promote("digits", candidate("1"), there, may_replace=not_this, wish=WISH)
-    with pytest.raises(Refused, match="not yours"):
+    with pytest.raises(Refused, match="You may not replace"):
         champions.roll_back("digits", candidate, may_replace=not_this, wish=WISH)
     found = champions.find("digits")
     assert found is not None

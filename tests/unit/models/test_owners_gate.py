@@ -24,10 +24,10 @@ class TestGateOfTheOwner:
     @pytest.mark.parametrize(
         ("accuracy", "reason"),
         [
-            (0.01, "accuracy is 0.01, and has to be at least 0.9. The owner of the model team-b asks for that."),
+            (0.01, "accuracy is 0.01, but must be at least 0.9. The owner of the model team-b requires that."),
             (
                 0.95,
-                "accuracy is 0.95, no better than the champion's 0.95. The owner of the model team-b asks for that.",
+                "accuracy is 0.95, no better than the champion's 0.95. The owner of the model team-b requires that.",
             ),
         ],
     )
@@ -45,7 +45,7 @@ class TestGateOfTheOwner:
 
     def test_others_pass_their_own_as_well(self, shared: World) -> None:
         receipt = train(shared, "team-a", 0.97, model="team-b", when="{metric: accuracy, at_least: 0.99}")
-        assert receipt.reason == "accuracy is 0.97, and has to be at least 0.99."
+        assert receipt.reason == "accuracy is 0.97, but must be at least 0.99."
 
     def test_is_loosened_by_the_owner_alone(self, shared: World) -> None:
         assert train(shared, "team-b", 0.5, data="y").status is Status.REGISTERED
@@ -146,7 +146,7 @@ class TestModelsOfEarlierReleases:
 
         receipt = train(world, "team-a", 0.01, model="team-b")
 
-        assert "The owner of the model team-b asks for that" in str(receipt.reason)
+        assert "The owner of the model team-b requires that" in str(receipt.reason)
         assert champion(world, "team-b").owner == "team-b"
 
     def test_whose_champions_snapshot_is_gone_have_no_gate_for_others(self, world: World) -> None:

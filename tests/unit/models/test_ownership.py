@@ -62,7 +62,7 @@ class TestAnothersModel:
         receipt = drop(world, "team-a", model="team-b")
 
         assert (receipt.status, len(receipt.attempts)) == (Status.FAILED, 1)
-        assert "it is not submitted again: The model team-b belongs to another" in receipt.repeats[-1].outcome
+        assert "it will not be submitted again: The model team-b belongs to another" in receipt.repeats[-1].outcome
 
     def test_is_refused_to_a_retry(self, world: World) -> None:
         train(world, "team-b", 0.95)

@@ -264,7 +264,7 @@ def test_without_a_model_nothing_is_registered(submitted: World, files: dict[str
     submitted.run_job(files=files)
     receipt = submitted.receipt()
     assert (receipt.status, submitted.training.versions) == (Status.NOT_REGISTERED, [])
-    assert "The job made no outputs/model.npz. It made: " in str(receipt.reason)
+    assert "The job did not write outputs/model.npz. It wrote: " in str(receipt.reason)
     assert submitted.opened() == []
 
 
@@ -285,7 +285,7 @@ class TestGate:
         world.run_job(metrics={"accuracy": 0.9})
         receipt = world.receipt()
         assert (receipt.status, world.training.versions) == (Status.NOT_REGISTERED, [])
-        assert receipt.reason == "accuracy is 0.9, and has to be at least 0.95."
+        assert receipt.reason == "accuracy is 0.9, but must be at least 0.95."
         assert world.publisher.types()[-1] == "Kedja.ModelNotRegistered"
         assert world.publisher.published[-1].data["metrics"] == {"accuracy": 0.9}
         assert world.opened() == []

@@ -72,7 +72,7 @@ def test_what_a_job_says_is_read() -> None:
     ("document", "reason"),
     [
         (b"", "not JSON"),
-        (b"[]", "no mapping"),
+        (b"[]", "not a mapping"),
         (b"{}", "result: Field required"),
         (b'{"result": "completed"', "not JSON"),
         (b'{"result": "completed"} x', "not JSON"),
@@ -80,12 +80,12 @@ def test_what_a_job_says_is_read() -> None:
         (b'{"result": "won"}', "result: "),
         (b'{"result": ["completed"]}', "result: Field required"),
         ({"exit_code": "a"}, "exit_code: "),
-        ({"metrics": []}, "metrics: is no mapping"),
-        ({"metrics": {"loss": "low"}}, "metrics.loss: is no number"),
-        ({"metrics": {"loss": None}}, "metrics.loss: is no number"),
-        ({"metrics": {"loss": [1]}}, "metrics.loss: is no number"),
-        ({"files": {}}, "files: is no list"),
-        ({"files": [FILE, "b"]}, "files[1]: is no mapping"),
+        ({"metrics": []}, "metrics: is not a mapping"),
+        ({"metrics": {"loss": "low"}}, "metrics.loss: is not a number"),
+        ({"metrics": {"loss": None}}, "metrics.loss: is not a number"),
+        ({"metrics": {"loss": [1]}}, "metrics.loss: is not a number"),
+        ({"files": {}}, "files: is not a list"),
+        ({"files": [FILE, "b"]}, "files[1]: is not a mapping"),
         ({"files": [FILE, {}]}, "files[1]: its path"),
         ({"files": [{**FILE, "path": "x" * 1025}]}, "at most 1024 characters"),
         ({"files": [{**FILE, "path": ["a"]}]}, "files[0]: its path"),
@@ -98,7 +98,7 @@ def test_what_a_job_says_is_read() -> None:
 )
 def test_what_no_job_writes_is_refused_with_its_place(document: bytes | dict[str, Any], reason: str) -> None:
     told = refusal(document)
-    assert told.startswith("azureml/outputs/.kedja-manifest.json is no result of a job: ")
+    assert told.startswith("azureml/outputs/.kedja-manifest.json is not a job's result: ")
     assert reason in told
     assert len(told) < 400
 

@@ -96,7 +96,7 @@ def test_one_that_fails_in_whatever_way_keeps_no_other_waiting(world: World, cap
     other = host(world, training=lambda port: Meanwhile(port, "models", break_down))
     other.experiments.reconcile(world.clock() + timedelta(minutes=1))
     assert world.kedja.experiments.deleting() == {"aaa"}
-    assert "The deletion of aaa could not go on" in caplog.text
+    assert "The deletion of aaa could not continue" in caplog.text
 
 
 def test_none_is_begun_after_the_time_of_the_round(world: World) -> None:

@@ -219,7 +219,7 @@ class TestModels:
         finish(world)
 
         assert {one.version: one.why for one in told(world).kept} == {
-            "1": "It is deployed: its tag kedja_deployed says 'shop'.",
+            "1": "It is deployed: its tag kedja_deployed is 'shop'.",
             "2": "It is the model's champion.",
         }
         assert "digits/1/model.npz" in world.blobs.names_in(naming.MODELS)

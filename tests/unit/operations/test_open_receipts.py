@@ -88,7 +88,7 @@ class TestOpenReceipts:
         rounds(world)
         receipt = world.receipt()
         assert receipt.status is Status.FAILED
-        assert f"knows no job {receipt.job} any more" in str(receipt.reason)
+        assert f"no longer knows the job {receipt.job}." in str(receipt.reason)
         assert world.publisher.types()[-1] == "Kedja.JobFailed"
         assert world.opened() == []
 
@@ -105,7 +105,7 @@ class TestOpenReceipts:
         rounds(world)
         receipt = world.receipt()
         assert (receipt.status, receipt.model, world.training.current()) == (Status.NOT_REGISTERED, None, [])
-        assert f"knows no job {receipt.job} any more" in str(receipt.reason)
+        assert f"no longer knows the job {receipt.job}." in str(receipt.reason)
         assert world.publisher.types()[-1] == "Kedja.ModelNotRegistered"
         assert world.opened() == []
 

@@ -45,7 +45,7 @@ def test_its_receipt_asks_for_attention_and_keeps_its_status() -> None:
     receipt = world.receipt()
     assert receipt.status is Status.COMPLETED
     (note,) = receipt.attention
-    assert "A message of run-events could not be worked on: ZeroDivisionError: a defect" in note
+    assert "A message of run-events could not be processed: ZeroDivisionError: a defect" in note
     assert world.opened() == [f".open/digits/{receipt.drop}"]
 
 
@@ -78,4 +78,4 @@ def test_a_receipt_that_cannot_be_written_keeps_no_message_back(world: World, ca
     with world.blobs.lease(naming.RECEIPTS, f"{receipt.name}.json", 60):
         world.kedja.poison.note_on_receipt(poison, receipt)
     world.kedja.poison.note_on_receipt(poison, None)
-    assert "could not be told of a poison message" in caplog.text
+    assert "A poison message could not be noted on the receipt" in caplog.text

@@ -141,7 +141,7 @@ class TestIsolation:
         world.kedja = host(world, training=lambda port: Meanwhile(port, "get", break_down))
         world.reconcile()
         assert [world.receipt(folder).status for folder in ("aaa", "zzz")] == [Status.SUBMITTED, Status.REGISTERED]
-        assert f"The receipt {world.receipt('aaa').name} could not be looked at" in caplog.text
+        assert f"The receipt {world.receipt('aaa').name} could not be reconciled" in caplog.text
 
     def test_of_a_job_that_nobody_waits_for(self, world: World) -> None:
         for folder in ("aaa", "zzz"):
@@ -180,7 +180,7 @@ class TestIsolation:
         world.kedja = host(world, blobs=lambda port: Meanwhile(port, "read", break_down, about=".settling/"))
         world.reconcile()
         assert len(world.queues.messages) == 1
-        assert "The marker .settling/aaa could not be looked at" in caplog.text
+        assert "The message of the marker .settling/aaa could not be sent again" in caplog.text
 
 
 def test_a_round_begins_nothing_after_its_time(world: World, mocker: MockerFixture) -> None:

@@ -384,7 +384,7 @@ def test_one_experiment_that_fails_in_whatever_way_keeps_no_other_waiting(caplog
     other = host(world, blobs=lambda port: Meanwhile(port, "page", break_down, about="'aaa/"))
     other.housekeeping.retention.run(world.clock() + timedelta(hours=1))
     assert left(world) == [2, 1]
-    assert "What is old of aaa could not be let go" in caplog.text
+    assert "Expired drops of aaa could not be deleted" in caplog.text
 
 
 def test_no_experiment_is_begun_after_the_time_of_the_round() -> None:

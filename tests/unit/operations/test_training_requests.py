@@ -169,7 +169,7 @@ def test_replay_refuses_what_is_gone(world: World) -> None:
     answer = replay(world)
     (left,) = answer["left"]
     assert answer["replayed"] == []
-    assert "The job spec that it asks for is gone" in left["reason"]
+    assert "Its job spec no longer exists" in left["reason"]
     assert "Send the event again" in left["reason"]
     assert (len(poisoned(world)), world.queues.messages) == (1, [])
 
@@ -183,7 +183,7 @@ def test_one_odd_answer_of_storage_does_not_make_it_answered(world: World) -> No
         raise BlobNotFound("There is none, it says.")
 
     odd = host(world, blobs=lambda port: Meanwhile(port, "read", lost, about=".requests/"))
-    with pytest.raises(StorageUnavailable, match=r"is there, and was not found"):
+    with pytest.raises(StorageUnavailable, match=r"exists, but was not found"):
         odd.on_settled(message.body, message=message.id)
     world.rest()
     assert variables(world) == SPEC["environment_variables"]
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_fails_and_stays(world: World, data: bytes) -> None:
     (name,) = kept(world)
     world.blobs.replace(naming.SNAPSHOTS, name, data)
     (message,) = world.queues.messages
-    with pytest.raises(KedjaError, match=r"is no JSON object"):
+    with pytest.raises(KedjaError, match=r"is not a JSON object"):
         world.kedja.on_settled(message.body, message=message.id)
     assert kept(world) == [name]
 

@@ -212,4 +212,4 @@ def test_nothing_waits_for_it(
     monkeypatch.setattr(MemoryBlobs, "append", fail)
     journal.append([entry(1)])
 
-    assert "The journal was not written" in caplog.text
+    assert "Entries of the journal could not be written" in caplog.text

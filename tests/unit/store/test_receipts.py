@@ -95,7 +95,7 @@ class TestChange:
         receipt = receipts.create(make())
         with blobs.lease(naming.RECEIPTS, f"digits/{DROP}.json", 60) as lease:
             before = len(blobs.calls)
-            with pytest.raises(ReceiptBusy, match="held by a registration"):
+            with pytest.raises(ReceiptBusy, match="locked while a registration is in progress"):
                 receipts.change(receipt, lambda now: now.with_(folder="other's"))
             assert len(blobs.calls) - before < 5
             assert receipts.change(receipt, lambda now: now.with_(folder="mine"), lease=lease).folder == "mine"

@@ -11,7 +11,7 @@ import pytest
 
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
-from function_app.domain.receipt import Receipt
+from function_app.domain.receipt import Receipt, WaitingFor
 from function_app.drops.intake import PendingSettle, SettleMessage
 from function_app.drops.uploads import UploadRecord
 from function_app.http.api_keys import StoredKey
@@ -99,6 +99,21 @@ def test_a_receipt_of_the_release_before_lacks_what_this_one_adds(name: str) -> 
     receipt = Receipt.from_bytes(json.dumps(document).encode())
     assert [one.job for one in receipt.attempts] == [one["job"] for one in document["attempts"]]
     assert {one.options for one in receipt.attempts} == {None}
+
+
+@pytest.mark.parametrize(
+    ("reason", "waits_for"),
+    [
+        ("data", WaitingFor.FILES),
+        ("_SUCCESS", WaitingFor.FILES),
+        ("compute gpu-cluster", WaitingFor.COMPUTE),
+        ("training service", WaitingFor.TRAINING_SERVICE),
+        (f"approval of {'0' * 64}", WaitingFor.APPROVAL),
+    ],
+)
+def test_a_receipt_of_the_release_before_says_in_words_what_it_waits_for(reason: str, waits_for: WaitingFor) -> None:
+    document = {**json.loads(stored("receipt-failed")), "status": "waiting", "reason": reason}
+    assert Receipt.from_bytes(json.dumps(document).encode()).waits_for is waits_for
 
 
 def test_every_file_is_one_of_these() -> None:

@@ -36,6 +36,7 @@ def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
         "exit_code": 0,
         "signal": None,
         "out_of_memory": False,
+        "failed_rank": None,
         "metrics": {},
         "files": [],
     }

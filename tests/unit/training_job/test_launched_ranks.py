@@ -66,4 +66,5 @@ def test_another_ranks_failure_is_the_reason(drop: Drop) -> None:
     for process in (first, second):
         process.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (143, 1)
-    assert manifest_of(drop.root / "job")["reason"] == "rank 1 ended with ValueError: bad shard"
+    manifest = manifest_of(drop.root / "job")
+    assert (manifest["failed_rank"], manifest["reason"]) == (1, "rank 1 ended with ValueError: bad shard")

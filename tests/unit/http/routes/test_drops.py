@@ -108,7 +108,7 @@ def test_a_beginning_of_several_ids_is_not_enough(world: World, client: Client, 
     answer = client.get(f"/api/drops/digits/{drop[:8]}")
 
     assert answer.status_code == HTTPStatus.NOT_FOUND
-    assert "several" in answer.json()["detail"]
+    assert "Several" in answer.json()["detail"]
 
 
 def make_receipts(world: World, drop: str, number: int) -> None:
@@ -164,7 +164,7 @@ def test_a_token_tells_a_limited_caller_nothing_of_others(
 ) -> None:
     monkeypatch.setattr("function_app.http.paging.receipts.MAX_LIST_PAGE", 2)
     make_receipts(world, drop, 5)
-    for count in range(5):  # one between each two of them
+    for count in range(5):  # one between every two of them
         other = world.receipt("digits").with_(
             drop=f"{count:064x}", received_at=world.clock() + timedelta(seconds=count)
         )
@@ -194,7 +194,7 @@ def test_a_token_that_was_not_made_here_is_refused(world: World, client: Client,
 
 
 def index_many(world: World, number: int) -> None:
-    """Have so many receipts, of ten experiments, the oldest one waiting: written past the service, which takes long."""
+    """Upload the index entries of `number` receipts of ten experiments; the oldest receipt is waiting."""
     for count in range(number):
         at = world.clock() + timedelta(seconds=count)
         experiment, one = f"many-{count % 10}", f"{count:064x}"
@@ -209,7 +209,7 @@ def index_many(world: World, number: int) -> None:
 
 
 def test_ten_thousand_receipts_are_listed_and_filtered_in_three_calls(world: World, client: Client, drop: str) -> None:
-    index_many(world, 9_999)  # and the one that is there
+    index_many(world, 9_999)  # and the receipt that already exists
     for query, expected in {
         "": 50,
         "?limit=200": 200,

@@ -30,7 +30,7 @@ def submitted(world: World) -> str:
 
 
 def lay_digits(world: World) -> None:
-    """Lay files into the folders without an event of theirs."""
+    """Put files into the folders without events."""
     world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
     world.blobs.upload(naming.DATA, "digits/digits.npz", b"digits")
 

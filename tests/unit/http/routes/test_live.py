@@ -18,7 +18,7 @@ from tests.unit.memory import MemoryBlobs
 from tests.unit.simulation import World
 
 QUICK = 5.0
-"""Seconds within which an answer has come that waits for nothing, on a busy machine too."""
+"""Max seconds until a response that does not wait arrives, even on a busy machine."""
 
 
 @pytest.fixture

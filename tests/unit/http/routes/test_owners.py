@@ -1,4 +1,4 @@
-"""Owners over HTTP: who may see and change them, and what somebody else's key can not do to a model."""
+"""Owners over HTTP: who may see and change them, and what another experiment's key cannot do to a model."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -26,7 +26,7 @@ def client(world: World) -> Client:
 
 @pytest.fixture
 def shared(world: World) -> World:
-    """Have a model of team-b whose champion is of team-a."""
+    """Create a model of team-b with a champion from team-a."""
     train(world, "team-b", 0.95)
     share(world, "team-b", "team-a")
     train(world, "team-a", 0.5, model="team-b")
@@ -79,7 +79,7 @@ class TestOwner:
 
     @pytest.mark.parametrize("role", Role)
     def test_is_no_business_of_those_who_do_not_see_the_owner(self, shared: World, role: Role) -> None:
-        """Not even of those that it is shared with."""
+        """Not even the experiments that the model is shared with."""
         client, before = limited(shared, role, "team-a"), stored(shared)
         assert client.get(ADDRESS).status_code == HTTPStatus.NOT_FOUND
         refused = put(client, ["team-a", "team-c"])
@@ -142,7 +142,7 @@ class TestJobs:
 
 
 class TestChampion:
-    """The owner's key always gets its champion back; another's replaces only what is its own."""
+    """The owner's key can always restore its champion; another key can replace only its own versions."""
 
     def test_is_rolled_back_by_the_owner_whoever_registered_it(self, shared: World) -> None:
         client = limited(shared, Role.CODE, "team-b")
@@ -163,7 +163,7 @@ class TestChampion:
             "PUT", "/api/models/team-b/champion", json={"version": "2"}
         )
         assert refused.status_code == HTTPStatus.CONFLICT
-        assert "not yours to replace" in refused.json()["detail"]
+        assert "may not replace" in refused.json()["detail"]
         assert champion(shared, "team-b").version == "3"
 
     def test_is_not_promoted_by_another_if_there_is_none(self, shared: World) -> None:
@@ -178,9 +178,9 @@ class TestChampion:
         client = limited(shared, Role.CODE, "team-a")
         assert client.post("/api/models/team-b/champion/rollback").json()["version"] == "2"
 
-        refused = client.post("/api/models/team-b/champion/rollback")  # before it is the owner's
+        refused = client.post("/api/models/team-b/champion/rollback")  # the previous champion is the owner's
         assert refused.status_code == HTTPStatus.CONFLICT
-        assert "not yours" in refused.json()["detail"]
+        assert "not from an experiment of yours" in refused.json()["detail"]
         assert champion(shared, "team-b").version == "2"
 
     def test_of_the_owner_is_not_seen_by_another(self, shared: World) -> None:

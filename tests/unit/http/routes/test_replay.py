@@ -20,7 +20,7 @@ def client(world: World) -> Client:
 
 
 def dead(world: World, *events: dict[str, Any], name: str = LETTER) -> str:
-    """Have Event Grid give up on events; return the id of the letter."""
+    """Add a dead-lettered blob of events, as Event Grid does; return its id."""
     letters = [
         {**event, "deadLetterReason": "MaxDeliveryAttemptsExceeded", "lastDeliveryOutcome": "NotFound"}
         for event in events
@@ -77,7 +77,7 @@ def test_a_lost_upload_becomes_a_job(world: World, client: Client) -> None:
     world.rest()
 
     assert world.receipt().status == "submitted"
-    assert world.blobs.names_in(naming.DEAD_LETTER) == [LETTER]  # it is Event Grid's
+    assert world.blobs.names_in(naming.DEAD_LETTER) == [LETTER]  # it belongs to Event Grid
     assert client.get_json("/api/replay")["items"] == []
 
 
@@ -90,14 +90,14 @@ def test_a_second_replay_does_nothing(world: World, client: Client) -> None:
     again = replay(client, *ids)
     assert again["replayed"] == []
     assert {one["id"] for one in again["left"]} == set(ids)
-    assert "replayed already" in again["left"][0]["reason"]
+    assert "already replayed" in again["left"][0]["reason"]
     assert world.queues.messages == messages
 
 
 @pytest.mark.parametrize("operation", ["send", "delete", "replace"])
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_in_between_nothing_is_lost(world: World, client: Client, operation: str, *, after: bool) -> None:
-    """A message is on its queue, or still where it was: never neither."""
+    """A message is on its queue or still in its old place, at any time."""
     ids = [dead(world, run_status_changed("digits-1", "Failed")), poison(world, b'{"kind": "look", "job": 1}')]
 
     def die() -> None:

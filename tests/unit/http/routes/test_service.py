@@ -172,7 +172,7 @@ def test_a_key_is_taken_by_deep_health_whatever_headers_come_with_it(world: Worl
     assert client.get("/api/health?deep=true", headers={"X-Kedja-Key": key}).status_code == HTTPStatus.OK
     refused = client.get("/api/health?deep=true", headers=signed_in("Kedja.Code"))
     assert refused.status_code == HTTPStatus.UNAUTHORIZED
-    assert "send a key of Kedja's" in refused.json()["detail"]
+    assert "send a Kedja API key" in refused.json()["detail"]
     assert "sign in" not in refused.json()["detail"]
 
 

@@ -318,7 +318,7 @@ def test_drop_without_files_is_a_wrong_command_line(run: Run, files: Path, words
 
 
 def test_drop_of_scripts_without_the_role_exits_4(run: Run, files: Path, service: FakeService) -> None:
-    service.routes[UPLOADS] = problem(403, "This takes the role `code`.")
+    service.routes[UPLOADS] = problem(403, "This requires the role `code`.")
     result = run("drop", "-s", "train.py", "-e", "digits")
     assert result.exit_code == Exit.NOT_ALLOWED
-    assert "error: This takes the role `code`." in result.stderr
+    assert "error: This requires the role `code`." in result.stderr

@@ -116,17 +116,17 @@ def test_share_does_not_remove_what_is_not_there(run: Run, service: FakeService)
 
 def test_share_reads_again_what_another_has_changed(run: Run, service: FakeService) -> None:
     owned(service, "team-b")
-    service.routes[SHARING] = [problem(412, "It is not as it was read."), OWNER]
+    service.routes[SHARING] = [problem(412, "It has changed since it was read."), OWNER]
     assert run("share", "digits", "--with", "team-a").exit_code == 0
     assert len(service.sent(SHARING)) == 2
-    service.routes[SHARING] = problem(412, "It is not as it was read.")
+    service.routes[SHARING] = problem(412, "It has changed since it was read.")
     assert run("share", "digits", "--with", "team-a").exit_code == Exit.FAILED
 
 
 def test_share_says_what_the_service_refuses(run: Run, service: FakeService) -> None:
     assert run("share", "nobodys", "--with", "team-a").exit_code == Exit.NOT_FOUND
     owned(service)
-    service.routes[SHARING] = problem(403, "This takes the role `code`.")
+    service.routes[SHARING] = problem(403, "This requires the role `code`.")
     assert run("share", "digits", "--with", "team-a").exit_code == Exit.NOT_ALLOWED
 
 

@@ -22,6 +22,8 @@ NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)  # a Monday
         ("0 0 5-7,9 * * *", datetime(2026, 11, 24, 5, tzinfo=UTC)),
         ("0 10/20 * * * *", datetime(2026, 11, 23, 12, 10, tzinfo=UTC)),
         ("0 0 0 13 * 5", datetime(2027, 8, 13, tzinfo=UTC)),  # both: the next Friday the 13th
+        ("0 0 0 7 * 4-4", datetime(2027, 1, 7, tzinfo=UTC)),  # a range of one day
+        ("0 0 0 29 2 0", datetime(2032, 2, 29, tzinfo=UTC)),
         ("*/5 * * * *", datetime(2026, 11, 23, 12, 5, tzinfo=UTC)),  # five fields: no seconds
     ],
 )

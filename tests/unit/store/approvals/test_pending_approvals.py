@@ -86,7 +86,7 @@ def test_an_approval_that_waits_for_more_than_a_day_draws_attention(world: World
     assert "TrainingServiceUnavailable" in world.failures[0]
     assert len(world.failures) == MOST_DELIVERIES
     (note,) = world.receipt().attention
-    assert "A message of settled-drops could not be worked on: TrainingServiceUnavailable" in note
+    assert "A message of settled-drops could not be processed: TrainingServiceUnavailable" in note
 
 
 def test_an_approval_whose_message_was_lost_is_carried_out_by_reconcile(world: World) -> None:
@@ -194,7 +194,7 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
     world.reconcile()
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
-    assert f"{broken.blob} could not be looked at" in caplog.text
+    assert f"{broken.blob} could not be reconciled" in caplog.text
 
 
 def test_no_drop_is_looked_at_after_the_time_of_the_round(world: World) -> None:
@@ -212,7 +212,7 @@ def test_a_message_that_names_no_digest_is_kept_with_what_is_wrong_with_it(world
     broken = {"kind": "approved", "experiment": receipt.experiment, "drop": receipt.drop}
     world.queues.send(naming.SETTLED_DROPS, broken)
     world.rest()
-    assert world.failures[0] == "InvalidEvent: The message is no ApprovedMessage: digest: Field required"
+    assert world.failures[0] == "InvalidEvent: The message is not a valid ApprovedMessage: digest: Field required"
     assert "digest: Field required" in world.receipt().attention[0]
 
 
