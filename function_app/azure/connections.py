@@ -1,4 +1,4 @@
-"""Connections: the identity, the training service and the topic that settings name."""
+"""Connections: the identity, the training service and the topic that the settings name."""
 
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ from function_app.settings import STORAGE, Settings
 
 
 class NullPublisher:
-    """Publishes nowhere, where no topic is configured. Receipts say the same that the events would."""
+    """Discards events, for a service without a topic. Receipts hold the same facts."""
 
     def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
-        """Take note of nothing."""
+        """Discard the events."""
 
 
 def credential(settings: Settings) -> TokenCredential:
-    """Return the app's identity, or on a developer's machine that of whoever has signed in."""
+    """Return the app's identity, or on a developer's machine the signed-in user's."""
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 - slow, and not local
 
     if settings.client_id:
@@ -33,20 +33,24 @@ def credential(settings: Settings) -> TokenCredential:
 
 
 def training(settings: Settings, environ: Mapping[str, str]) -> TrainingService:
-    """Return the training service that the settings name. Raise InvalidSettings where they name none."""
+    """Return the training service that the settings name.
+
+    Raises:
+        InvalidSettings: KEDJA_TRAINING_SERVICE does not name a function, or the service's own settings are not valid.
+    """
     try:
         connect = cast(
             "Callable[[Mapping[str, str]], TrainingService]", pkgutil.resolve_name(settings.training_service)
         )
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidSettings(
-            f"KEDJA_TRAINING_SERVICE is {settings.training_service!r}, which names no function: {error}."
+            f"KEDJA_TRAINING_SERVICE is {settings.training_service!r}, which is not the name of a function: {error}."
         ) from error
     return connect(environ)
 
 
 def publisher(settings: Settings, identity: TokenCredential | None, account_url: str) -> Publisher:
-    """Return what announcements go to."""
+    """Return the publisher of events: to the topic if one is configured, else to nowhere."""
     if settings.event_grid_endpoint is None:
         return NullPublisher()
     key = AzureKeyCredential(settings.event_grid_key) if settings.event_grid_key else None
@@ -56,7 +60,7 @@ def publisher(settings: Settings, identity: TokenCredential | None, account_url:
 
 
 def storage_origin(environ: Mapping[str, str]) -> str | None:
-    """Return where the account's blobs are, or None if no setting names them: the API's answers say what is wrong."""
+    """Return the origin of the account's blobs, or None if no valid setting names it: the API reports what is wrong."""
     address = environ.get(f"{STORAGE}__blobServiceUri", "")
     if connection := environ.get(STORAGE):
         try:

@@ -16,10 +16,10 @@ from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, Publ
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 900_000
-"""Bytes of events in one request. Event Grid takes 1 MB, of one event as of all
+"""Max bytes of events in one request. Event Grid accepts 1 MB, both for one event and for a whole request
 (https://learn.microsoft.com/azure/event-grid/quotas-limits)."""
 _ENVELOPE = 500
-"""Bytes of an event beside what is counted."""
+"""Bytes that an event's envelope adds to what is counted."""
 _FOR_GOOD = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -27,20 +27,25 @@ _FOR_GOOD = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 class EventGridPublisher:
     """Publishes CloudEvents to a custom topic of Event Grid.
 
-    `account_url` begins every event's source, so that two deployments that were given the same files do not tell the
-    same source and id.
+    `account_url` begins every event's source, so that two deployments with the same files publish different sources.
     """
 
     client: EventGridPublisherClient = field(repr=False)
     account_url: str
 
     def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
+        """Publish the events in batches; an event that is refused does not keep the others from being published.
+
+        Raises:
+            PublishingFailed: Event Grid did not accept them, or not all.
+            EventsRejected: Event Grid accepted all except those that it refuses for good.
+        """
         refused = [one for batch in _batches(announcements) for one in self._refused(batch)]
         if refused:
-            raise EventsRejected(f"Event Grid refuses {', '.join(one.id for one in refused)} as they are.", refused)
+            raise EventsRejected(f"Event Grid refuses these events: {', '.join(one.id for one in refused)}.", refused)
 
     def _refused(self, batch: Sequence[OutgoingEvent]) -> Sequence[OutgoingEvent]:
-        """Send a batch, each event by itself where all together are refused; return those that are refused alone."""
+        """Send a batch; if it is refused, send each event by itself. Return the events that are refused alone."""
         try:
             self.client.send([self._event(one) for one in batch])
         except AzureError as error:
@@ -48,7 +53,7 @@ class EventGridPublisher:
                 raise PublishingFailed(f"Event Grid did not accept {len(batch)} events: {error.message}") from error
             if len(batch) > 1:
                 return [one for each in batch for one in self._refused([each])]
-            logger.exception("Event Grid refuses the event %s as it is.", batch[0].id)
+            logger.exception("Event Grid refuses the event %s.", batch[0].id)
             return batch
         return []
 
@@ -64,7 +69,7 @@ class EventGridPublisher:
 
 
 def _batches(announcements: Sequence[OutgoingEvent]) -> Iterator[list[OutgoingEvent]]:
-    """Yield the events in their order, as many at once as a request may hold; one that is too long comes alone."""
+    """Yield the events in order, in batches of the size of a request; an event that is too long comes alone."""
     batch: list[OutgoingEvent] = []
     size = 0
     for one in announcements:

@@ -1,8 +1,8 @@
-"""What calls to Azure ML raise, in Kedja's words: what is a verdict, and what only says "look again".
+"""Translates errors of calls to Azure ML into Kedja's: which are final, and which are worth a retry.
 
-A verdict is an answer of which the whole error body could be read, with a status that speaks of the request itself, or
-what the client library refuses before it asks anything. Everything else may be different the next time: no answer, half
-of one, a status that no such request should have, and that the workspace itself is not there.
+An error is final if its whole body could be read and its status is about the request itself, or if the client library
+refuses the request before sending it. Everything else may succeed the next time: no answer, an incomplete one, a status
+that such a request should not have, or a missing workspace.
 """
 
 import email.utils
@@ -35,11 +35,11 @@ _NOT_ALLOWED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _NO_WORKSPACE = ("SubscriptionNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "WorkspaceNotFound")
 """Codes of Azure's resource manager (learn.microsoft.com, "Troubleshoot common Azure deployment errors")."""
 _OF_WORKSPACE = re.compile(r"Microsoft\.MachineLearningServices/workspaces/[^/'\"\s]+['\"\s]", re.IGNORECASE)
-"""In the words of ResourceNotFound: that the workspace is not there, and not something in it."""
+"""Matches a ResourceNotFound message about the workspace itself, rather than a resource in it."""
 
 
 class AnswerTooLong(AzureError):
-    """The service's answer is longer than any is read."""
+    """The service's response is longer than the limit."""
 
 
 @contextmanager
@@ -50,27 +50,33 @@ def translate_errors(
     refused: type[TrainingServiceError] = TrainingServiceError,
     identity: bool = True,
 ) -> Iterator[None]:
-    """Turn what the client libraries raise into Kedja's errors.
+    """Translate errors of the client libraries into Kedja's.
 
-    `what` is what could not be done, such as "Job 'x' cannot be read". `missing` is for 404, `refused` for what the
-    service, or the library before it, will never accept. `identity` says that Kedja's identity asks, which may be given
-    a role; else an address does that holds its own permission, and an answer of 401 or 403 is `refused`.
+    `what` is the failed operation, such as "Job 'x' cannot be read". `missing` is raised for 404, `refused` for what
+    the service, or the library, will never accept. With `identity`, the call uses Kedja's identity, which can be given
+    a role; without it, the address holds its own permission, and a response of 401 or 403 is `refused`.
+
+    Raises:
+        AppNotAllowed: The identity is not accepted, or lacks a role.
+        TrainingServiceError: `missing` or `refused`.
+        TrainingServiceUnavailable: There was no answer, or one that is worth a retry.
+        WorkspaceNotFound: The workspace does not exist.
     """
     try:
         yield
     except (ServiceRequestError, ServiceResponseError) as error:
         raise TrainingServiceUnavailable(f"{what}: Azure ML cannot be reached ({_public(error)}).") from error
-    except HttpResponseError as error:  # with the identity's own, which is one of these
+    except HttpResponseError as error:  # including errors of the identity, which are a subclass
         raise _from_answer(what, error, missing, refused, identity=identity) from error
     except DeserializationError as error:
-        raise TrainingServiceUnavailable(f"{what}: Azure ML's answer cannot be read ({error}).") from error
+        raise TrainingServiceUnavailable(f"{what}: Azure ML's response cannot be read ({error}).") from error
     except AzureError as error:
         is_refused = isinstance(error, AnswerTooLong) or _is_of_library(error)
         raise (refused if is_refused else TrainingServiceUnavailable)(f"{what}: {_public(error)}") from error
 
 
 def says_no_workspace(error: HttpResponseError) -> bool:
-    """Return whether an answer of 404 means the subscription, the resource group or the workspace itself."""
+    """Return whether a 404 is about the subscription, the resource group or the workspace itself."""
     code = getattr(error.error, "code", None)
     return code in _NO_WORKSPACE or (code == "ResourceNotFound" and bool(_OF_WORKSPACE.search(_message(error))))
 
@@ -100,13 +106,13 @@ def _from_answer(
 
 
 def _is_of_library(error: AzureError) -> bool:
-    """Return whether the client library refused something before it asked."""
-    exceptions = sys.modules.get("azure.ai.ml.exceptions")  # the library is slow to import, and is if it raised this
+    """Return whether the client library refused the request before sending it."""
+    exceptions = sys.modules.get("azure.ai.ml.exceptions")  # slow to import; imported already if it raised this
     return exceptions is not None and isinstance(error, exceptions.MlException)
 
 
 def _denied(what: str, error: HttpResponseError) -> AppNotAllowed | None:
-    """Return the error of an identity that is not accepted or lacks a role, or None where that is not the reason."""
+    """Return the error for an identity that is not accepted or lacks a role, or None if that is not the reason."""
     if isinstance(error, ClientAuthenticationError):
         return AppNotAllowed(
             f"{what}: Azure ML does not accept the app's identity ({_message(error)}). "
@@ -115,7 +121,7 @@ def _denied(what: str, error: HttpResponseError) -> AppNotAllowed | None:
     if error.status_code == HTTPStatus.FORBIDDEN:
         return AppNotAllowed(
             f"{what}: Azure ML answered 403, {_message(error)} Give the app's identity (AZURE_CLIENT_ID) the role "
-            "AzureML Data Scientist on the workspace. A role that was just given counts after some minutes."
+            "AzureML Data Scientist on the workspace. A new role takes effect after some minutes."
         )
     return None
 
@@ -126,13 +132,13 @@ def _public(error: AzureError) -> str:
 
 
 def _message(error: HttpResponseError) -> str:
-    """Return what the service itself said, of the ARM error body `{"error": {"code", "message"}}` where it is one."""
-    words = (getattr(error.error, "message", None) or error.message or error.reason or "without words").strip()
+    """Return the service's own message, from the ARM error body `{"error": {"code", "message"}}` if there is one."""
+    words = (getattr(error.error, "message", None) or error.message or error.reason or "without a message").strip()
     return words if words.endswith(".") else f"{words}."
 
 
 def _retry_after(error: HttpResponseError) -> float | None:
-    """Return the seconds of the header Retry-After, which holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Return the header Retry-After in seconds; it holds seconds or a date (RFC 9110, 10.2.3)."""
     value = str(getattr(error.response, "headers", {}).get("Retry-After", ""))
     try:
         return max(0.0, float(value))

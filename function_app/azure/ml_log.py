@@ -1,4 +1,4 @@
-"""The log of a job, at the address that the run history gives for it."""
+"""The log of a job, at the address that the run history returns."""
 
 from http import HTTPStatus
 
@@ -9,7 +9,7 @@ from function_app.ports import job_log
 
 
 def read(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
-    """Return up to `limit` bytes, where they begin, and how long the blob is; no bytes beyond its end."""
+    """Return up to `limit` bytes, the offset of the first, and the blob's size; no bytes beyond its end."""
     from azure.storage.blob import BlobClient  # noqa: PLC0415 - slow to import, and logs are read seldom
 
     with BlobClient.from_blob_url(address, **RETRY_OPTIONS) as client:
@@ -26,5 +26,5 @@ def read(address: str, offset: int, limit: int) -> tuple[bytes, int, int]:
 
 
 def _size(content_range: str | None) -> int:
-    """Return the whole length of `bytes 0-9/10`."""
+    """Return the total size in `bytes 0-9/10`: 10."""
     return int((content_range or "/0").rpartition("/")[2])

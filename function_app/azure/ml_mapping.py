@@ -1,4 +1,4 @@
-"""What Azure ML says, in the words of the training service's port.
+"""Maps Azure ML's data to the types of the training service's port.
 
 The shapes are those of the published REST types: JobBase, ModelVersion and ComputeResource of
 Microsoft.MachineLearningServices, and RunDetails of the run history.
@@ -16,7 +16,7 @@ from dateutil.parser import isoparse
 from function_app.ports.training_service import Compute, Job, JobRequest, JobStatus, ModelVersion
 
 DOCUMENT_PROPERTY = "kedja_document"
-"""Property of a job, which nobody can change later: the SHA-256 of the document that it was submitted with."""
+"""Property of a job, immutable once set: the SHA-256 of the document that the job was submitted with."""
 
 _STATUSES = {
     "notstarted": JobStatus.STARTING,
@@ -37,14 +37,14 @@ _log = logging.getLogger(__name__)
 
 
 def status_of(word: str) -> JobStatus:
-    """Return the status that Azure ML's word stands for, in whatever case it is written.
+    """Return the status for Azure ML's word, in upper or lower case.
 
-    A word that nobody knows, such as Paused, counts as RUNNING: that neither ends the job's receipt nor frees its place
-    in a limit, and the word itself stands in `Job.detail`.
+    An unknown word, such as Paused, counts as RUNNING: that neither ends the job's receipt nor releases its slot. The
+    word itself is in `Job.detail`.
     """
     status = _STATUSES.get(word.lower())
     if status is None:
-        _log.warning("Azure ML says that a job is %r, which Kedja does not know: taken as running.", word)
+        _log.warning("Azure ML reports the job status %r, which Kedja does not know; it counts as running.", word)
         return JobStatus.RUNNING
     return status
 
@@ -52,14 +52,14 @@ def status_of(word: str) -> JobStatus:
 def digest_of(request: JobRequest) -> str:
     """Return the SHA-256 (hex) of the document.
 
-    The code is no part of it: a release between two equal calls does not make the second a different job.
+    It does not include the code: a new release between two equal calls does not make the second a different job.
     """
     document = json.dumps(request.document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(document.encode()).hexdigest()
 
 
 def document_of(request: JobRequest, code_id: str) -> dict[str, Any]:
-    """Return the document as `load_job` takes it: with its name, the release's code and its own digest."""
+    """Return the document as `load_job` takes it: with the job's name, the release's code and its own digest."""
     document: dict[str, Any] = {**request.document, "name": request.name}
     document["properties"] = {**document.get("properties", {}), DOCUMENT_PROPERTY: digest_of(request)}
     code = f"azureml:{code_id}"
@@ -71,13 +71,13 @@ def document_of(request: JobRequest, code_id: str) -> dict[str, Any]:
 
 
 def job_of(entity: Any, details: Mapping[str, Any] | None = None) -> Job:  # noqa: ANN401  azure.ai.ml has no types
-    """Return the job of an `azure.ai.ml` entity. `details` (RunDetails) knows its times and its error."""
+    """Return the job of an `azure.ai.ml` entity. `details` (RunDetails) has its times and its error."""
     details = details or {}
     services = {key.lower(): str(service.endpoint) for key, service in (entity.services or {}).items()}
-    # `tracking` is an address for the MLflow client, azureml://…, which no browser opens.
+    # `tracking` is an address for the MLflow client, azureml://…, which browsers cannot open.
     links = {key: endpoint for key, endpoint in services.items() if endpoint.startswith("https://")}
-    # Run history may be a moment ahead of the job, and an end without its times and error says less than it could.
-    # The library gives the words it knows as members of an enumeration, and others as strings.
+    # The run history may be a moment ahead of the job, and only it has times and errors: its status comes first.
+    # The library returns words that it knows as enum members, and others as strings.
     detail = str(details.get("status") or getattr(entity.status, "value", entity.status))
     return Job(
         name=str(entity.name),
@@ -106,9 +106,9 @@ def model_version_of(entity: Any, *, archived: bool = False) -> ModelVersion:  #
 
 
 def compute_of(resource: Mapping[str, Any]) -> Compute | None:
-    """Return the cluster of a ComputeResource, or None for another kind of compute, where no job of Kedja's runs.
+    """Return the cluster of a ComputeResource, or None for other types of compute, which Kedja does not use.
 
-    `azure.ai.ml`'s own entity leaves out how many nodes there are and why there are none.
+    The entity of `azure.ai.ml` lacks the number of nodes, and the errors if there are none.
     """
     outer = resource["properties"]
     if outer.get("computeType") != "AmlCompute":
@@ -132,13 +132,13 @@ def _time(value: str | None) -> datetime | None:
 
 
 def _error(value: Mapping[str, Any] | None) -> str | None:
-    """Return the words of a RunHistoryErrorResponse, `{"error": {"code", "message"}}`."""
+    """Return the message of a RunHistoryErrorResponse, `{"error": {"code", "message"}}`."""
     if not value:
         return None
     error = value.get("error") or {}
-    return str(error.get("message") or error.get("code") or "Azure ML named no reason.")
+    return str(error.get("message") or error.get("code") or "Azure ML gave no reason.")
 
 
 def _errors(values: list[Mapping[str, Any]]) -> str | None:
-    """Return the words of ErrorResponses, `{"error": {"code", "message"}}`, in one line."""
+    """Return the messages of ErrorResponses, `{"error": {"code", "message"}}`, in one line."""
     return "; ".join(filter(None, map(_error, values))) or None

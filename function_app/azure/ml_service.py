@@ -1,7 +1,7 @@
-"""Azure ML behind the training service's port.
+"""Azure ML as an implementation of the training service's port.
 
-Tests hold it to the port's contract, and to the calls it makes, over HTTPS against a stand-in of the control plane;
-that shows how the real client library is used, not how Azure itself behaves.
+Tests check the port's contract, and the calls made, over HTTPS against a stand-in of the control plane: they show how
+the real client library is used, not how Azure itself behaves.
 """
 
 import io
@@ -49,10 +49,10 @@ from function_app.ports.training_service import (
     ModelVersion,
 )
 
-# Another registration took the number between the look at the next one and the PUT: so often it is tried again.
 _REGISTRATION_TRIES = 5
+"""Max tries of a registration if others take the next version number between its look-up and the PUT."""
 _PAGE = 100
-"""Jobs that are put in order together: the service lists the newest first, and does not promise it."""
+"""Jobs that are sorted together: the service lists the newest first, but does not guarantee it."""
 _LOG = re.compile(r"user_logs/std_log(?:_process_0+)?\.txt")
 _BEST_TRIAL = "best_child_run_id"
 """Property of a sweep that has ended: https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters."""
@@ -62,25 +62,28 @@ _ARTIFACTS = re.compile(r"azureml://datastores/workspaceartifactstore/(?:paths/)
 
 @frozen(kw_only=True)
 class AzureMLService:
-    """The `TrainingService` of one Azure ML workspace. Making it asks nobody anything."""
+    """The `TrainingService` of one Azure ML workspace. Creating it makes no calls. The port says what methods raise."""
 
     connection: Connection
 
     @classmethod
     def connect(cls, environ: Mapping[str, str]) -> Self:
-        """Return the service of the workspace that the environment names. Raise InvalidSettings where it does not."""
+        """Return the service of the workspace that the environment names.
+
+        Raises:
+            InvalidSettings: The environment does not name a workspace.
+        """
         workspace = Workspace.from_environment(environ)
         return cls(connection=Connection(workspace=workspace, credential=default_credential(workspace.client_id)))
 
     def submit(self, request: JobRequest) -> Job:
-        """Start the job by one PUT: its environment and compute exist, and so does the release's code.
+        """Start the job with one PUT: its environment, its compute and the release's code exist already.
 
-        The SHA-256 of the document travels as a property of the job, and says whether a job that is there already is
-        this one. `TrainingService.submit` names what is raised.
+        The SHA-256 of the document is a property of the job, and shows whether an existing job is this one.
         """
         what = f"Job {request.name!r} cannot be submitted"
         job = self._loaded(request, what)
-        # A 404 of the PUT may be the workspace's, or that of what the job needs and somebody still makes.
+        # A 404 of the PUT may be about the workspace, or about something that the job needs and that is being created.
         with translate_errors(what, missing=TrainingServiceUnavailable, refused=JobRefused):
             try:
                 entity = self.connection.ml.jobs.create_or_update(job)
@@ -93,12 +96,13 @@ class AzureMLService:
         if (entity.properties or {}).get(DOCUMENT_PROPERTY) != digest_of(request):
             receipt = (entity.tags or {}).get(RECEIPT_TAG, "none of Kedja's")
             raise JobConflict(
-                f"Job {request.name!r} exists already with another content (its receipt: {receipt}): "
+                f"Job {request.name!r} exists already with different content (its receipt: {receipt}): "
                 "submit it under another name."
             )
         return job_of(entity)
 
     def get(self, name: str) -> Job:
+        """Return a job; once it has started, with its times and error from the run history."""
         entity = self._entity(name)
         job = job_of(entity)
         if job.status is JobStatus.STARTING:
@@ -107,7 +111,7 @@ class AzureMLService:
             return job_of(entity, self._details(name))
 
     def list(self) -> Iterator[Job]:
-        """Yield Kedja's jobs, page by page, without the times and errors that `get` knows."""
+        """Yield Kedja's jobs, page by page, without the times and errors that `get` returns."""
         with translate_errors("Jobs cannot be listed"):
             listed = iter(self.connection.ml.jobs.list(tag=RECEIPT_TAG))
         while True:
@@ -119,9 +123,10 @@ class AzureMLService:
             yield from sorted(map(job_of, ours), key=_created, reverse=True)
 
     def cancel(self, name: str) -> None:
+        """Request the cancellation of a job; a job that has ended is left as it is."""
         with translate_errors(f"Job {name!r} cannot be canceled", missing=JobNotFound):
             try:
-                # Without polling, or the library would leave a thread behind that waits for the job's end.
+                # Without polling: the library would otherwise leave a thread that waits for the job's end.
                 self.connection.ml.jobs.begin_cancel(name, polling=False)
             except HttpResponseError as error:
                 if error.status_code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT):
@@ -130,13 +135,13 @@ class AzureMLService:
                     raise
 
     def logs(self, name: str, *, offset: int = 0, limit: int = 1 << 20) -> LogPage:
-        """Read the node's `user_logs/std_log.txt`, for which the run history gives an address that needs no identity.
+        """Read `user_logs/std_log.txt`, for which the run history returns an address that needs no identity.
 
-        Of a job on several nodes or processes it is the log of the first.
+        For a job on several nodes or processes, this is the log of the first.
         """
         with translate_errors(f"The log of job {name!r} cannot be read", missing=JobNotFound):
             details = self._details(name)
-        # Read before the log: what ended then has its whole log now.
+        # The status is read before the log: if the job had ended by then, its log is complete now.
         ended = status_of(str(details.get("status"))).is_final
         files: Mapping[str, str] = details.get("logFiles") or {}
         address = next((files[path] for path in sorted(files) if _LOG.fullmatch(path)), None)
@@ -147,12 +152,13 @@ class AzureMLService:
         return job_log.page(data, offset=begin, limit=limit, size=size, ended=ended)
 
     def outputs(self, name: str) -> BlobFolder:
+        """Return the folder of a job's outputs; for a sweep that has ended, that of its best trial."""
         entity = self._entity(name)
         if best := _best_trial(entity):
             return self._outputs_in(f"ExperimentRun/dcid.{best}")
         default = (entity.outputs or {}).get("default")
         found = _ARTIFACTS.fullmatch(str(getattr(default, "path", "") or ""))
-        # A job that waits for its node may not name the place yet; it is always this one.
+        # A job that waits for its node may not name the folder yet; it is always this one.
         folder = found["path"] if found else f"ExperimentRun/dcid.{name}"
         return self._outputs_in(folder)
 
@@ -160,18 +166,18 @@ class AzureMLService:
         return BlobFolder(container=self.connection.workspace.artifacts, prefix=f"{folder}/outputs/")
 
     def metrics(self, name: str) -> Mapping[str, float]:
-        """Ask the workspace's MLflow tracking (REST API 2.0, runs/get): a job's run id is its name."""
+        """Return the last value of each metric, from the workspace's MLflow tracking (REST API 2.0, runs/get)."""
         with translate_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
             url = f"{self.connection.tracking_url}/api/2.0/mlflow/runs/get"
             try:
-                run = self.connection.get_json(url, {"run_id": name})["run"]
+                run = self.connection.get_json(url, {"run_id": name})["run"]  # a job's run id is its name
             except ResourceNotFoundError:
-                self._entity(name)  # raises JobNotFound; a job that is there has only logged nothing yet
+                self._entity(name)  # raises JobNotFound; an existing job has just not logged anything yet
                 return {}
         return {metric["key"]: float(metric["value"]) for metric in run.get("data", {}).get("metrics", ())}
 
     def metric_series(self, name: str) -> RunSeries:
-        """Ask the workspace's MLflow tracking for the history of each metric, eight at once."""
+        """Return the history of each metric, from the workspace's MLflow tracking, with eight calls at once."""
         api = f"{self.connection.tracking_url}/api/2.0/mlflow"
         with translate_errors(f"The metrics of job {name!r} cannot be read", missing=JobNotFound):
             try:
@@ -191,13 +197,14 @@ class AzureMLService:
             query["page_token"] = str(page["next_page_token"])
 
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
+        """Return a model's versions that a job made, the lowest first."""
         return [version for version in reversed(self.models(model)) if version.tags.get(JOB_TAG) == job]
 
     def register_model(self, registration: ModelRegistration) -> ModelVersion:
         """Create the version that follows the model's highest.
 
-        The library looks up the next number and then puts the version under it. Where another path was put there in
-        between, the service refuses, and the look-up is made again.
+        The library looks up the next number and then writes the version with it. If another path was written there in
+        between, the service refuses, and the look-up is repeated.
         """
         what = f"Model {registration.model!r} of job {registration.job!r} cannot be registered"
         run = _best_trial(self._entity(registration.job)) or registration.job
@@ -208,9 +215,10 @@ class AzureMLService:
                 except AzureError as error:
                     if not _is_taken(error):
                         raise
-        raise TrainingServiceUnavailable(f"{what}: others took {_REGISTRATION_TRIES} version numbers before it.")
+        raise TrainingServiceUnavailable(f"{what}: others took the next version number {_REGISTRATION_TRIES} times.")
 
     def archive_model(self, model: str, version: str) -> None:
+        """Archive a version; a version that does not exist is left as it is."""
         what = f"Version {version} of model {model!r} cannot be archived"
         with translate_errors(what, missing=TrainingServiceUnavailable):
             try:
@@ -220,11 +228,12 @@ class AzureMLService:
                     raise
 
     def model_names(self) -> Sequence[str]:
+        """Return the names of all models in the workspace, sorted."""
         with translate_errors("Models cannot be listed"):
             return sorted(container.name for container in self.connection.ml.models.list())
 
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
-        """Return versions; of one model all whose version is a number, of every model those with JOB_TAG."""
+        """Return one model's versions that are numbers, or every model's versions that have JOB_TAG."""
         with translate_errors("Models cannot be listed"):
             if model is not None:
                 return self._versions(model)
@@ -237,6 +246,7 @@ class AzureMLService:
             return [compute for each in self.connection.resources("computes") if (compute := compute_of(each))]
 
     def create_compute(self, name: str, *, size: str, max_nodes: int) -> Compute:
+        """Create a cluster, or change its max number of nodes. Raises as `ml_compute.create_compute`."""
         return create_compute(self.connection, name, size=size, max_nodes=max_nodes)
 
     def _loaded(self, request: JobRequest, what: str) -> Any:  # noqa: ANN401  azure.ai.ml has no types
@@ -281,7 +291,7 @@ def _created(job: Job) -> float:
 
 
 def _best_trial(entity: Any) -> str | None:  # noqa: ANN401  azure.ai.ml has no types
-    """Return the run that a sweep has chosen, or None for another job, or while it has chosen none."""
+    """Return the run of a sweep's best trial; None for other jobs, or if the sweep has not chosen one yet."""
     return (entity.properties or {}).get(_BEST_TRIAL) or None
 
 
@@ -299,8 +309,8 @@ def _model(registration: ModelRegistration, run: str) -> Any:  # noqa: ANN401  a
 
 
 def _is_taken(error: AzureError) -> bool:
-    """Whether a version of this number points to another path already."""
+    """Return whether a version with this number already points to another path."""
     from azure.ai.ml.exceptions import AssetPathException  # noqa: PLC0415  see azure_ml_workspace
 
-    # The library recognises the service's answer only where it is this sentence and nothing more.
+    # The library recognizes the service's answer only if it is exactly this sentence.
     return isinstance(error, AssetPathException) or "Asset paths cannot be updated" in str(error)

@@ -1,7 +1,7 @@
 """The Azure ML workspace that Kedja uses: which one it is, and how to call it.
 
-The client library is imported in the call that needs it: it costs up to 2 s and some 1,700 modules, and most
-invocations of the app never ask Azure ML anything.
+The client library is imported in the call that needs it: that takes up to 2 s and some 1,700 modules, and most
+invocations of the app make no call to Azure ML.
 """
 
 import json
@@ -23,10 +23,10 @@ from function_app.azure.ml_errors import AnswerTooLong
 from function_app.errors import InvalidSettings
 
 API_VERSION = "2025-12-01"
-"""Of the calls that Kedja makes itself. `azure-ai-ml` chooses its own, one for each operation."""
+"""API version of calls without `azure-ai-ml`, which chooses its own for each operation."""
 
-# A function has seconds, and the message it works on comes back by itself: one more try where no connection came
-# about, none after a bad status (the library would sleep for as long as Retry-After says), short timeouts.
+# A function has only seconds, and its message is delivered again anyway: one retry if there was no connection, none
+# after a bad status (the library would sleep for as long as Retry-After says), and short timeouts.
 RETRY_OPTIONS: Mapping[str, Any] = {
     "retry_total": 1,
     "retry_connect": 1,
@@ -37,7 +37,7 @@ RETRY_OPTIONS: Mapping[str, Any] = {
 }
 
 LARGEST_ANSWER = 16 << 20
-"""Bytes of an answer that are read: those of more than 100,000 metrics."""
+"""Max bytes of a response: enough for more than 100,000 metrics."""
 
 _CODE_VERSION = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices"
@@ -54,11 +54,11 @@ _SETTINGS = {
 
 @frozen(kw_only=True)
 class Workspace:
-    """Which workspace, and what in it belongs to this release.
+    """A workspace, and what in it belongs to this release.
 
-    `code_id` is the ARM id of the code version that holds the release's `training_job`; `artifacts` the blob container
-    of the datastore `workspaceartifactstore`; `client_id` the managed identity to be, or None for whatever
-    `DefaultAzureCredential` finds; `resource_manager` is another one in the clouds of China and the US government.
+    `code_id` is the ARM id of the code version that holds the release's `training_job`; `artifacts` is the blob
+    container of the datastore `workspaceartifactstore`; `client_id` is the managed identity to use, or None for what
+    `DefaultAzureCredential` finds; `resource_manager` differs in the clouds of China and the US government.
     """
 
     subscription_id: str
@@ -71,7 +71,7 @@ class Workspace:
 
     @property
     def arm_id(self) -> str:
-        """The workspace's own ARM id, without a slash at its end."""
+        """The workspace's own ARM id, without a trailing slash."""
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{self.name}"
@@ -82,10 +82,10 @@ class Workspace:
         """Read `KEDJA_WORKSPACE_SUBSCRIPTION_ID`, `…_RESOURCE_GROUP`, `…_NAME`, `KEDJA_TRAINING_CODE`.
 
         `AZURE_CLIENT_ID` is optional. `KEDJA_WORKSPACE_CONFIG` may name the `config.json` that Azure ML's studio offers
-        for download (`subscription_id`, `resource_group`, `workspace_name`); a variable that is set goes before it.
+        for download (`subscription_id`, `resource_group`, `workspace_name`); variables take precedence over the file.
 
         Raises:
-            InvalidSettings: something is missing, all of which the message names, or no code version's id.
+            InvalidSettings: Settings are missing, all of which the message names, or one is not valid.
         """
         values = _config_file(environ.get("KEDJA_WORKSPACE_CONFIG", ""))
         values |= {key: environ[variable] for key, variable in _SETTINGS.items() if environ.get(variable)}
@@ -93,7 +93,7 @@ class Workspace:
         if missing:
             raise InvalidSettings(
                 f"Azure ML needs the settings {', '.join(missing)}: add them to the app's settings "
-                "(azd and the Bicep files of infra/ do)."
+                "(azd and the Bicep files in infra/ do this)."
             )
         if not _CODE_VERSION.fullmatch(values["code_id"]):
             raise InvalidSettings(
@@ -115,13 +115,13 @@ def _config_file(path: str) -> dict[str, str]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidSettings(
-            f"KEDJA_WORKSPACE_CONFIG is {path!r}, which is no workspace's config.json ({error!r}): download it in the "
-            "studio, or remove the setting and set KEDJA_WORKSPACE_SUBSCRIPTION_ID, …_RESOURCE_GROUP and …_NAME."
+            f"KEDJA_WORKSPACE_CONFIG is {path!r}, which is not the config.json of a workspace ({error!r}): download it "
+            "in the studio, or remove the setting and set KEDJA_WORKSPACE_SUBSCRIPTION_ID, …_RESOURCE_GROUP and …_NAME."
         ) from error
 
 
 def default_credential(client_id: str | None) -> TokenCredential:
-    """Return the managed identity with this client id, or whatever `DefaultAzureCredential` finds."""
+    """Return the managed identity with this client id, or what `DefaultAzureCredential` finds."""
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415  0.25 s to import
 
     return ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
@@ -129,9 +129,9 @@ def default_credential(client_id: str | None) -> TokenCredential:
 
 @frozen(kw_only=True, eq=False)
 class Connection:
-    """The clients of one workspace, made when they are first needed, and shared by the threads of a host.
+    """The clients of one workspace, created when first needed, and shared by the threads of a host.
 
-    `options` go to `MLClient` as they are: `cloud`, `cloud_metadata`, `connection_verify`.
+    `options` are passed to `MLClient`: `cloud`, `cloud_metadata`, `connection_verify`.
     """
 
     workspace: Workspace
@@ -163,8 +163,8 @@ class Connection:
     def tracking_url(self) -> str:
         """The HTTPS address of the workspace's MLflow tracking.
 
-        The service names it `azureml://<region>.api.azureml.ms/mlflow/v1.0/subscriptions/…`; the MLflow REST API stands
-        under the same name with https (azureml-examples, using-mlflow/using-rest-api).
+        The service names it `azureml://<region>.api.azureml.ms/mlflow/v1.0/subscriptions/…`; the MLflow REST API has
+        the same address with https (azureml-examples, using-mlflow/using-rest-api).
         """
         if "tracking" not in self._made:
             uri = str(self.ml.workspaces.get(self.workspace.name).mlflow_tracking_uri)
@@ -188,7 +188,7 @@ class Connection:
             yield from page["value"]
 
     def get_json(self, url: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """Return what GET answers, asked with Kedja's identity. Raises what `azure.core` raises."""
+        """Return the response of a GET with Kedja's identity. Raises what `azure.core` raises."""
         response: HttpResponse = self._pipeline.send_request(HttpRequest("GET", url, params=params), stream=True)
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             response.read()
@@ -198,7 +198,7 @@ class Connection:
         return content
 
     def put_json(self, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what PUT answers, without waiting for what it began. Raises what `azure.core` raises."""
+        """Return the response of a PUT, without waiting for its operation. Raises what `azure.core` raises."""
         response: HttpResponse = self._pipeline.send_request(HttpRequest("PUT", url, json=body))
         map_error(response.status_code, response, {401: ClientAuthenticationError, 404: ResourceNotFoundError})
         response.raise_for_status()
@@ -209,7 +209,7 @@ class Connection:
     def _pipeline(self) -> PipelineClient[HttpRequest, HttpResponse]:
         with self._lock:
             if "pipeline" not in self._made:
-                # The audience of Azure's resource manager is good for the workspace's own endpoints too
+                # The audience of Azure's resource manager is valid for the workspace's own endpoints too
                 # (learn.microsoft.com, "Create, run, and delete Azure Machine Learning resources using REST").
                 scope = f"{self.workspace.resource_manager}/.default"
                 verify = {key: value for key, value in self.options.items() if key == "connection_verify"}
@@ -228,13 +228,13 @@ class Connection:
 
 
 def _limited_json(response: HttpResponse) -> Any:  # noqa: ANN401 - whatever JSON the service sent
-    """Read the JSON of an answer, which holds what jobs have logged, and so may be of any length."""
+    """Return the JSON of a response, up to a limit: it contains what jobs have logged, which may be of any length."""
     body = bytearray()
     for piece in response.iter_bytes():
         body += piece
         if len(body) > LARGEST_ANSWER:
             response.close()
-            raise AnswerTooLong(f"its answer has more than {LARGEST_ANSWER} bytes")
+            raise AnswerTooLong(f"its response has more than {LARGEST_ANSWER} bytes")
     try:
         return json.loads(body)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Links to blobs: shared access signatures, by the app's identity in Azure, by the account's key on one machine.
+"""Links to blobs: shared access signatures, made with the app's identity in Azure, and with a key on one machine.
 
 https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
 """
@@ -13,9 +13,9 @@ from function_app.errors import InvalidSettings
 from function_app.ports.storage import Permission
 
 KEY_LIFETIME = timedelta(hours=6)
-"""How long a user delegation key is asked for. One that does not outlive a link any more is asked for anew."""
+"""Lifetime of a user delegation key. If a key expires before a link would, a new one is requested."""
 CLOCKS_DIFFER = timedelta(minutes=15)
-"""How far a key's validity begins in the past, as Azure advises."""
+"""How far in the past a key's validity begins, as Azure recommends."""
 
 
 class BlobSigner:
@@ -32,7 +32,7 @@ class BlobSigner:
         """Return the signature as a URL's query.
 
         Raises:
-            InvalidSettings: where storage is connected with something that signs nothing, such as a signature.
+            InvalidSettings: Storage is connected with something that cannot sign, such as a signature.
         """
         account_key = getattr(self._client.credential, "account_key", None)
         delegation_key = None if account_key else self._delegation_key(expires)
@@ -49,7 +49,7 @@ class BlobSigner:
 
     def _delegation_key(self, expires: datetime) -> UserDelegationKey:
         if not hasattr(self._client.credential, "get_token"):
-            raise InvalidSettings("Storage is connected with neither a key nor an identity, so that no link is signed.")
+            raise InvalidSettings("Storage is connected with neither a key nor an identity, so links cannot be signed.")
         with self._lock:
             if self._key is None or self._key_until < expires:
                 now = self._now()

@@ -3,8 +3,6 @@
 import base64
 import contextlib
 import json
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,11 +14,12 @@ from attrs import field, frozen
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
-from azure.storage.blob import BlobLeaseClient, BlobPrefix, BlobProperties, BlobServiceClient
+from azure.storage.blob import BlobPrefix, BlobProperties, BlobServiceClient
 from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
 
 from function_app.azure.sas import BlobSigner
 from function_app.azure.storage_errors import translate_errors
+from function_app.azure.storage_lease import HeldLease
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError
 from function_app.ports import storage
 from function_app.ports.storage import BlobItem, CopyStatus, Folders, Lease, Listing, Page, Permission
@@ -30,7 +29,7 @@ NEVER_EXPIRES = -1
 
 
 class _Clock:
-    """Takes the storage's clock from the Date header of an answer."""
+    """Takes the storage's clock from the Date header of a response."""
 
     now: datetime | None = None
 
@@ -51,7 +50,7 @@ def _item(blob: BlobProperties) -> BlobItem:
         modified=blob.last_modified or datetime.now(UTC),
         md5=base64.b64encode(settings.content_md5).decode() if settings.content_md5 else None,
         metadata=dict(blob.metadata or {}),
-        # Only a list of blocks gives a blob its content type, so an upload in progress has none.
+        # A blob gets its content type when its blocks are committed, so an upload in progress has none.
         committed=not (blob.size == 0 and settings.content_type is None),
         copy=_copy_status(blob.copy.status),
     )
@@ -67,35 +66,9 @@ def _copy_status(status: str | None) -> CopyStatus:
     return CopyStatus(status) if status in ("pending", "success") else CopyStatus.FAILED
 
 
-class HeldLease:
-    """A lease on a blob that its holder keeps by calling `renew` between steps.
-
-    Within `renew_after` seconds of the last renewal, `renew` does nothing.
-    """
-
-    def __init__(self, client: BlobLeaseClient, name: str, *, renew_after: float) -> None:
-        self._client = client
-        self._name = name
-        self._renew_after = renew_after
-        self._renewed = time.monotonic()
-        self._lock = threading.Lock()
-
-    @property
-    def id(self) -> str:
-        return str(self._client.id)
-
-    def renew(self) -> None:
-        with self._lock:
-            if time.monotonic() - self._renewed < self._renew_after:
-                return
-            with translate_errors(f"renew the lease on {self._name}"):
-                self._client.renew()
-            self._renewed = time.monotonic()
-
-
 @frozen
 class AzureBlobs:
-    """Blobs of an account, through the real client."""
+    """Blobs of an account, through Azure's client library: the port `Blobs`, which says what each method raises."""
 
     client: BlobServiceClient = field(repr=False)
     timing: Timing = field(factory=Timing)
@@ -106,6 +79,7 @@ class AzureBlobs:
         return BlobSigner(self.client)
 
     def list(self, container: str, prefix: str, *, uncommitted: bool = False) -> Listing:
+        """Return all blobs whose names start with `prefix`, with metadata and the state of copies."""
         clock = _Clock()
         include = ["metadata", "copy", *(["uncommittedblobs"] if uncommitted else [])]
         with translate_errors(f"list {container}/{prefix}"):
@@ -118,6 +92,7 @@ class AzureBlobs:
     def page(
         self, container: str, prefix: str, *, size: int, token: str | None = None, uncommitted: bool = False
     ) -> Page:
+        """Return up to `size` blobs, at most 5,000."""
         clock = _Clock()
         include = ["metadata", "copy", *(["uncommittedblobs"] if uncommitted else [])]
         with translate_errors(f"list {container}/{prefix}"):
@@ -130,6 +105,7 @@ class AzureBlobs:
         return Page(items=items, token=cast("Any", pager).continuation_token or None, now=clock.read())
 
     def folders(self, container: str, *, size: int, token: str | None = None) -> Folders:
+        """Return up to `size` top-level folders."""
         with translate_errors(f"list the folders of {container}"):
             pager = (
                 self.client.get_container_client(container)
@@ -140,6 +116,7 @@ class AzureBlobs:
         return Folders(names=names, token=cast("Any", pager).continuation_token or None)
 
     def read(self, container: str, name: str, *, limit: int | None = None) -> storage.Blob:
+        """Return a blob, or its first `limit` bytes."""
         clock = _Clock()
         client = self.client.get_blob_client(container, name)
         with translate_errors(f"read {container}/{name}"):
@@ -158,6 +135,7 @@ class AzureBlobs:
         )
 
     def read_from(self, container: str, name: str, offset: int, limit: int) -> bytes:
+        """Return up to `limit` bytes from an offset; none if the blob does not exist or ends before."""
         try:
             with translate_errors(f"read {container}/{name}"):
                 client = self.client.get_blob_client(container, name)
@@ -170,6 +148,7 @@ class AzureBlobs:
             return b""
 
     def append(self, container: str, name: str, data: bytes) -> None:
+        """Append to a blob, which is created if it does not exist."""
         client = self.client.get_blob_client(container, name)
         try:
             with translate_errors(f"append to {container}/{name}"):
@@ -181,10 +160,12 @@ class AzureBlobs:
                 client.append_block(data)
 
     def sign(self, container: str, name: str, *, permission: Permission, expires: datetime) -> str:
+        """Return a link to a blob that is valid until it expires."""
         with translate_errors(f"sign {container}/{name}"):
             return f"{self._url(container, name)}?{self.signer.sign(container, name, permission, expires)}"
 
     def get(self, container: str, name: str) -> BlobItem | None:
+        """Return a blob's properties, or None if it does not exist."""
         try:
             with translate_errors(f"look at {container}/{name}"):
                 return _item(self.client.get_blob_client(container, name).get_blob_properties())
@@ -192,6 +173,7 @@ class AzureBlobs:
             return None
 
     def create(self, container: str, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> datetime:
+        """Create a blob, and return the time by the storage's clock."""
         with translate_errors(f"create {container}/{name}"):
             answer = self.client.get_blob_client(container, name).upload_blob(
                 data, metadata=dict(metadata or {}), overwrite=False
@@ -208,6 +190,7 @@ class AzureBlobs:
         metadata: Mapping[str, str] | None = None,
         lease: Lease | None = None,
     ) -> str:
+        """Write a blob, if it still has this ETag, and return its new ETag."""
         conditions: dict[str, Any] = {"lease": lease.id} if lease else {}
         with translate_errors(f"write {container}/{name}"):
             answer = self.client.get_blob_client(container, name).upload_blob(
@@ -216,6 +199,7 @@ class AzureBlobs:
         return str(answer["etag"]).strip('"')
 
     def delete(self, container: str, name: str, *, etag: str | None = None) -> bool:
+        """Delete a blob, if it still has this ETag; return whether it existed."""
         try:
             with translate_errors(f"delete {container}/{name}"):
                 self.client.get_blob_client(container, name).delete_blob("include", **_unchanged(etag))
@@ -226,6 +210,7 @@ class AzureBlobs:
     def copy(
         self, source: tuple[str, str], target: tuple[str, str], *, etag: str, metadata: Mapping[str, str] | None = None
     ) -> CopyStatus:
+        """Start the copy of a blob that still has this ETag, within the account, and return its state."""
         with translate_errors(f"copy {'/'.join(source)} to {'/'.join(target)}"):
             answer = self.client.get_blob_client(*target).start_copy_from_url(
                 self._url(*source),
@@ -236,11 +221,12 @@ class AzureBlobs:
         return _copy_status(cast("str", answer["copy_status"]))
 
     def _url(self, container: str, name: str) -> str:
-        # Not BlobClient.url: that carries the account SAS of the client, where there is one, into a header.
+        # Not BlobClient.url: if the client has an account SAS, that would put it into a header.
         return f"{self.client.url.partition('?')[0].rstrip('/')}/{container}/{quote(name, safe='/')}"
 
     @contextmanager
     def lease(self, container: str, name: str, seconds: int) -> Iterator[Lease]:
+        """Hold a lease on a blob."""
         label = f"{container}/{name}"
         with translate_errors(f"lease {label}"):
             client = self.client.get_blob_client(container, name).acquire_lease(lease_duration=seconds)
@@ -251,16 +237,17 @@ class AzureBlobs:
                 with translate_errors(f"release the lease on {label}"):
                     client.release()
             except StorageError:
-                pass  # it runs out by itself, and what was done under it is done
+                pass  # the lease expires by itself, and the work under it is done
 
 
 @frozen
 class AzureQueues:
-    """Queues of an account, through the real client, in Base64 as host.json says."""
+    """Queues of an account, through Azure's client library; messages are in Base64, as set in host.json."""
 
     client: QueueServiceClient = field(repr=False)
 
     def send(self, queue: str, message: Mapping[str, Any], *, delay: float = 0) -> None:
+        """Put a message on a queue, visible after `delay` seconds. It never expires."""
         with translate_errors(f"send to the queue {queue}"):
             self.client.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy()).send_message(
                 json.dumps(message, separators=(",", ":")),
@@ -271,7 +258,7 @@ class AzureQueues:
 
 @frozen
 class StorageAccount:
-    """One account: its blobs and its queues."""
+    """A storage account: its blobs and its queues."""
 
     blobs: AzureBlobs
     queues: AzureQueues
@@ -288,7 +275,7 @@ class StorageAccount:
         """Connect by connection string (`<prefix>`), or by identity (`<prefix>__blobServiceUri`, `…__queueServiceUri`).
 
         Raises:
-            InvalidSettings: where neither is set.
+            InvalidSettings: Neither is set.
         """
         timing = timing or Timing()
         options: dict[str, Any] = {

@@ -1,7 +1,4 @@
-"""The receipt: what Kedja reports about a drop to the person who dropped it.
-
-A receipt is a value. `function_app.store.receipts` keeps it in storage.
-"""
+"""The receipt: what Kedja reports about a drop to the person who dropped it. `store.receipts` keeps it in storage."""
 
 import enum
 import math
@@ -17,10 +14,8 @@ from function_app.errors import KedjaError
 
 FILES_LISTED = 100
 """Max files of each kind that a receipt names; the snapshot's manifest names all."""
-
 REPEATS_LISTED = 20
 ATTENTION_LISTED = 10
-
 UNKNOWN = "unknown"
 
 
@@ -172,10 +167,7 @@ class RepeatedDrop(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A file of the job's outputs that was copied to `models`. `size` is in bytes, `sha256` in hex.
-
-    Not a `Document`, for the same reason as `DroppedFile`.
-    """
+    """A file of the job's outputs, copied to `models`. `size` is in bytes, `sha256` in hex. Small, as `DroppedFile`."""
 
     path: str
     size: int

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from function_app.azure.storage import HeldLease
+from function_app.azure.storage_lease import HeldLease
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
 from function_app.ports.storage import Blobs, CopyStatus, Permission, iter_pages, iter_pages_items
 from tests.contract.storage_accounts import AWKWARD, Account, over_azurite_slow

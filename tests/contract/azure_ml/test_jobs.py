@@ -282,5 +282,5 @@ class TestMetricSeries:
         azure.plane.jobs.run(name, metrics={f"metric {number}": 0.5 for number in range(200)})
         assert len(azure.service.metrics(name)) == 200
         monkeypatch.setattr(ml_workspace, "LARGEST_ANSWER", 10_000)
-        with pytest.raises(TrainingServiceError, match="its answer has more than 10000 bytes"):
+        with pytest.raises(TrainingServiceError, match="its response has more than 10000 bytes"):
             azure.service.metric_series(name)

@@ -25,7 +25,7 @@ class TestModels:
     def test_registration_gives_up_in_the_end(self, azure: AzureMLBackend, name: str) -> None:
         azure.service.submit(azure.job(name))
         azure.plane.answer(400, method="PUT", times=5, message="Asset paths cannot be updated.")
-        with pytest.raises(TrainingServiceUnavailable, match="version numbers"):
+        with pytest.raises(TrainingServiceUnavailable, match="next version number"):
             azure.service.register_model(registration(name, name))
 
     def test_the_version_points_to_the_jobs_artifact(self, azure: AzureMLBackend, name: str) -> None:

@@ -66,7 +66,7 @@ def test_an_event_that_is_longer_comes_alone(mocker: MockerFixture) -> None:
 @pytest.mark.parametrize("status", [HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE])
 def test_one_that_is_refused_keeps_no_other_back(mocker: MockerFixture, status: HTTPStatus) -> None:
     topic = Topic(mocker, {"2": status})
-    with pytest.raises(EventsRejected, match="refuses 2 as") as caught:
+    with pytest.raises(EventsRejected, match="refuses these events: 2") as caught:
         topic.publisher.publish([event("1"), event("2"), event("3"), event("4", LARGEST_BATCH)])
     assert [one.id for one in caught.value.refused] == ["2"]
     assert topic.taken == [["1"], ["3"], ["4"]]

@@ -19,7 +19,8 @@ from azure.storage.blob import BlobProperties, BlobServiceClient, StorageErrorCo
 from azure.storage.queue import QueueServiceClient
 from pytest_mock import MockerFixture, MockType
 
-from function_app.azure.storage import AzureBlobs, AzureQueues, HeldLease, StorageAccount
+from function_app.azure.storage import AzureBlobs, AzureQueues, StorageAccount
+from function_app.azure.storage_lease import HeldLease
 from function_app.errors import BlobNotFound, InvalidSettings, PreconditionFailed, StorageError, StorageUnavailable
 from function_app.ports.storage import CopyStatus
 from function_app.timing import Timing
@@ -154,7 +155,7 @@ class TestLease:
         return made
 
     def test_is_renewed_now_and_then(self, lease: MockType, mocker: MockerFixture) -> None:
-        clock = mocker.patch("function_app.azure.storage.time.monotonic", return_value=100.0)
+        clock = mocker.patch("function_app.azure.storage_lease.time.monotonic", return_value=100.0)
         held = HeldLease(lease, "receipts/a", renew_after=15)
         held.renew()
         clock.return_value = 116.0
@@ -163,7 +164,7 @@ class TestLease:
         assert lease.renew.call_count == 1
 
     def test_is_renewed_as_often_as_the_timing_says(self, client: MockType, mocker: MockerFixture) -> None:
-        clock = mocker.patch("function_app.azure.storage.time.monotonic", return_value=100.0)
+        clock = mocker.patch("function_app.azure.storage_lease.time.monotonic", return_value=100.0)
         lease = client.get_blob_client.return_value.acquire_lease.return_value
         with AzureBlobs(client, Timing(lease_renewal=4.0)).lease("receipts", "a", 15) as held:
             clock.return_value = 103.0
@@ -174,7 +175,7 @@ class TestLease:
             assert lease.renew.call_count == 1
 
     def test_that_was_lost_says_so(self, lease: MockType, mocker: MockerFixture) -> None:
-        clock = mocker.patch("function_app.azure.storage.time.monotonic", return_value=100.0)
+        clock = mocker.patch("function_app.azure.storage_lease.time.monotonic", return_value=100.0)
         held = HeldLease(lease, "receipts/a", renew_after=15)
         clock.return_value = 200.0
         lease.renew.side_effect = error(HttpResponseError, 409, "LeaseIdMismatchWithLeaseOperation", mocker)
