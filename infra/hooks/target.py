@@ -43,12 +43,15 @@ class Target:
         return cls(**{name: environ[variable] for name, variable in variables.items()})
 
     def arm(self, resource: str) -> str:
+        """Return the resource ID of a provider's resource in the group."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{resource}"
 
     @property
     def workspace_id(self) -> str:
+        """The resource ID of the workspace."""
         return self.arm(f"Microsoft.MachineLearningServices/workspaces/{self.workspace}")
 
     def container_id(self, container: str) -> str:
+        """Return the resource ID of a container in the storage account."""
         account = httpx.URL(self.blobs).host.partition(".")[0]
         return self.arm(f"Microsoft.Storage/storageAccounts/{account}/blobServices/default/containers/{container}")

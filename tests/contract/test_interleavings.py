@@ -1,6 +1,6 @@
 """Held interleavings of the whole core over real storage (Azurite) and each training service in turn.
 
-`tests/unit/test_interleavings.py` tries many more places, in memory; here the few that matter meet the real clients.
+`tests/unit/interleavings/` tries many more places, in memory; here the few that matter meet the real clients.
 """
 
 import hashlib

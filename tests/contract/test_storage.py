@@ -2,135 +2,19 @@
 
 import base64
 import hashlib
-import itertools
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from attrs import define, field, frozen
-from azure.storage.blob import BlobBlock, BlobServiceClient
-from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from function_app.azure.storage import AzureBlobs, AzureQueues, StorageAccount
 from function_app.azure.storage_lease import HeldLease
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
-from function_app.ports.storage import Blobs, CopyStatus, Permission, Queues, iter_pages, iter_pages_items
-from tests.unit.memory import MemoryBlobs, MemoryLease, MemoryQueues, VirtualClock
-
-_numbers = itertools.count(1)
-
-AWKWARD = "målning #1 50% + a&b?/x y;z=1,'ü'.npz"
-"""A name with everything that has a meaning in a URL."""
-
-
-class Account(Protocol):
-    """A storage account with an empty container and an empty queue, and a hand on what stands there."""
-
-    @property
-    def blobs(self) -> Blobs: ...
-    @property
-    def queues(self) -> Queues: ...
-    @property
-    def container(self) -> str: ...
-    @property
-    def queue(self) -> str: ...
-    def upload(self, name: str, data: bytes, *, hashed: bool = True, committed: bool = True) -> None:
-        """Write a file in one piece, in blocks, or in blocks without an end."""
-
-    def messages(self) -> list[dict[str, Any]]:
-        """Return the messages that can be seen on the queue now, as they were sent."""
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-
-
-@frozen(kw_only=True)
-class InMemory:
-    clock: VirtualClock
-    blobs: MemoryBlobs
-    queues: MemoryQueues
-    container: str = "data"
-    queue: str = "settled-drops"
-
-    def upload(self, name: str, data: bytes, *, hashed: bool = True, committed: bool = True) -> None:
-        self.blobs.upload(self.container, name, data, hashed=hashed, committed=committed)
-
-    def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(message.body) for message in self.queues.messages if message.visible <= self.clock()]
-
-    def wait(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-
-
-@define(kw_only=True)
-class OverAzurite:
-    service: BlobServiceClient
-    client: QueueClient
-    blobs: AzureBlobs
-    queues: AzureQueues
-    container: str
-    queue: str
-    _ids: Iterator[int] = field(factory=itertools.count)
-
-    def upload(self, name: str, data: bytes, *, hashed: bool = True, committed: bool = True) -> None:
-        blob = self.service.get_blob_client(self.container, name)
-        if hashed:
-            blob.upload_blob(data, overwrite=True)
-            return
-        block = base64.b64encode(f"{next(self._ids):06}".encode()).decode()
-        blob.stage_block(block, data)
-        if committed:
-            blob.commit_block_list([BlobBlock(block_id=block)])
-
-    def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(message.content) for message in self.client.peek_messages(32)]
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-@pytest.fixture(params=["memory", "azurite"])
-def account(request: pytest.FixtureRequest) -> Iterator[Account]:
-    if request.param == "memory":
-        clock = VirtualClock(datetime.now(UTC))
-        yield InMemory(clock=clock, blobs=MemoryBlobs(clock), queues=MemoryQueues(clock))
-        return
-    connection = cast("str", request.getfixturevalue("azurite"))
-    storage = StorageAccount.connect({"Storage": connection}, None, prefix="Storage")
-    name = f"contract-{next(_numbers)}"
-    with (
-        BlobServiceClient.from_connection_string(connection) as service,
-        QueueClient.from_connection_string(connection, name, message_decode_policy=TextBase64DecodePolicy()) as client,
-        storage.blobs.client,
-        storage.queues.client,
-    ):
-        service.create_container(name)
-        client.create_queue()
-        yield OverAzurite(
-            service=service, client=client, blobs=storage.blobs, queues=storage.queues, container=name, queue=name
-        )
-
-
-over_azurite_slow = pytest.mark.parametrize(
-    "account", ["memory", pytest.param("azurite", marks=pytest.mark.slow)], indirect=True
-)
-"""For what Azurite shows only after some time of a real clock."""
-
-
-@pytest.fixture
-def blobs(account: Account) -> Blobs:
-    return account.blobs
-
-
-@pytest.fixture
-def box(account: Account) -> str:
-    """Return the container's name."""
-    return account.container
+from function_app.ports.storage import Blobs, CopyStatus, Permission, iter_pages, iter_pages_items
+from tests.contract.storage_accounts import AWKWARD, Account, over_azurite_slow
+from tests.unit.memory import MemoryLease
 
 
 class TestList:

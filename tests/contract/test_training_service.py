@@ -1,6 +1,5 @@
 """What `function_app.ports.training_service` promises, asked of each service that stands behind it."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,52 +10,12 @@ from function_app.errors import ComputeRefused, JobConflict, JobNotFound, JobRef
 from function_app.ports.training_service import (
     JOB_TAG,
     RECEIPT_TAG,
-    Job,
     JobStatus,
     ModelRegistration,
     ModelVersion,
     TrainingService,
 )
 from tests.contract.backend import Backend
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def name() -> str:
-    """A job's name that no other test uses."""
-    return f"digits-0123456789abcdef-{next(_numbers)}"
-
-
-@pytest.fixture
-def model() -> str:
-    return f"digits-model-{next(_numbers)}"
-
-
-@pytest.fixture
-def service(backend: Backend) -> TrainingService:
-    return backend.service
-
-
-def completed(backend: Backend, name: str) -> Job:
-    """Run a job that leaves a model behind."""
-    backend.service.submit(backend.job(name, outputs={"model.npz": b"weights", "plots/loss.txt": b"0.1"}))
-    return backend.run_until(name, JobStatus.COMPLETED)
-
-
-@pytest.fixture(scope="session")
-def jobs(backend: Backend) -> tuple[str, str]:
-    """Return the names of two jobs that have left a model each, for tests that change neither."""
-    names = ("digits-of-all-1", "digits-of-all-2")
-    for each in names:
-        completed(backend, each)
-    return names
-
-
-@pytest.fixture
-def job(jobs: tuple[str, str]) -> str:
-    """Return the name of a job that has left a model."""
-    return jobs[0]
 
 
 def registration(model: str, job: str, path: str = "outputs/model.npz") -> ModelRegistration:

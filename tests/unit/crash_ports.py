@@ -211,3 +211,22 @@ class LastFirst(InOrder):
     def map[A, R](self, function: Callable[[A], R], *items: Iterable[A]) -> Iterator[R]:
         every = list(zip(*items, strict=True))
         return reversed([function(*one) for one in reversed(every)])
+
+
+@define
+class Encounter(Fate):
+    """What a process meets at its n-th call of a port: something else happens just before or just after it."""
+
+    action: Callable[[], None] = lambda: None
+    after: bool = False
+
+    def call[T](self, function: Callable[..., T], *args: object, **options: object) -> T:
+        self.calls += 1
+        if self.calls != self.at:
+            return function(*args, **options)
+        if not self.after:
+            self.action()
+            return function(*args, **options)
+        result = function(*args, **options)
+        self.action()
+        return result

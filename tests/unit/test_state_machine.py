@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,7 +32,7 @@ from function_app.ports.training_service import RECEIPT_TAG, JobStatus
 from function_app.store.pause import Pauses
 from function_app.store.snapshots import MANIFEST, SPEC
 from tests.profiles import examples
-from tests.unit.crash_ports import Fate, doom
+from tests.unit.crash_ports import Encounter, Fate, doom
 from tests.unit.interleaving import Meanwhile, host
 from tests.unit.invariants import Oracle, all_receipts
 from tests.unit.memory import Message
@@ -44,7 +44,6 @@ ROUNDS = 14
 """Rounds of `reconcile` within which everything has to be over once nothing fails any more."""
 LEASED = timedelta(minutes=10)
 """How long a message is invisible whose function runs."""
-
 FILES = {
     "data/{}/digits.npz": (b"some digits", b"more digits"),
     "data/{}/notes.txt": (b"some notes",),
@@ -76,25 +75,6 @@ ODD = (
 CUT = ("submit", "get", "cancel", "outputs", "find_model", "register_model", "archive_model", "computes")
 """Calls of the training service whose answers are cut off once they have had their effect."""
 ENDS = ("starts", "completes", "completes", "fails", "dies", "is canceled", "is deleted")
-
-
-@define
-class Encounter(Fate):
-    """What a process meets at its n-th call of a port: something else happens just before or just after it."""
-
-    action: Callable[[], None] = lambda: None
-    after: bool = False
-
-    def call[T](self, function: Callable[..., T], *args: object, **options: object) -> T:
-        self.calls += 1
-        if self.calls != self.at:
-            return function(*args, **options)
-        if not self.after:
-            self.action()
-            return function(*args, **options)
-        result = function(*args, **options)
-        self.action()
-        return result
 
 
 def _cut() -> None:

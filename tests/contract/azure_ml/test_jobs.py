@@ -1,11 +1,7 @@
 """The calls that reach Azure ML's control plane, and what becomes of its answers. The stand-in sees every one."""
 
-import re
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 from attrs import evolve
@@ -15,75 +11,16 @@ from function_app.azure.ml_mapping import DOCUMENT_PROPERTY
 from function_app.azure.ml_service import AzureMLService
 from function_app.errors import (
     AppNotAllowed,
-    ComputeRefused,
     JobConflict,
     JobRefused,
     ModelRefused,
     TrainingServiceError,
     TrainingServiceUnavailable,
 )
-from function_app.ports.training_service import (
-    JOB_TAG,
-    RECEIPT_TAG,
-    JobRequest,
-    JobStatus,
-    ModelRegistration,
-    TrainingService,
-)
-from tests.contract import azure_ml_backend
+from function_app.ports.training_service import RECEIPT_TAG, JobRequest, JobStatus
+from tests.contract.azure_ml.job_requests import registration, sweep
 from tests.contract.azure_ml_backend import AzureMLBackend, document
-from tests.contract.control_plane.plane import ARM_ID, CODE_ID, ControlPlane, cluster
-
-
-@pytest.fixture(scope="module")
-def azure(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLBackend]:
-    with azure_ml_backend.running(tmp_path_factory.mktemp("calls"), azurite) as backend:
-        yield backend
-
-
-@pytest.fixture
-def plane(azure: AzureMLBackend) -> Iterator[ControlPlane]:
-    yield azure.plane
-    azure.plane.clear()
-
-
-@pytest.fixture
-def service(azure: AzureMLBackend) -> AzureMLService:
-    return azure.service
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A job's name that no other test uses. The client library makes it lower case, as Kedja's are."""
-    return re.sub("[^a-z0-9]+", "-", str(request.node.name).lower()).strip("-")
-
-
-def sweep(name: str) -> JobRequest:
-    command = document("python train.py --lr ${{search_space.lr}}")
-    trial = {key: command.pop(key) for key in ("command", "environment")}
-    return JobRequest(
-        name=name,
-        document={
-            **command,
-            "type": "sweep",
-            "trial": trial,
-            "sampling_algorithm": "random",
-            "search_space": {"lr": {"type": "choice", "values": [0.1, 0.01]}},
-            "objective": {"primary_metric": "accuracy", "goal": "maximize"},
-            "limits": {"max_total_trials": 2, "max_concurrent_trials": 1},
-        },
-    )
-
-
-def registration(model: str, job: str) -> ModelRegistration:
-    return ModelRegistration(
-        model=model,
-        job=job,
-        path="outputs/model.npz",
-        description="What digits learnt.",
-        tags={JOB_TAG: job},
-        properties={"kedja_data": "0" * 64},
-    )
+from tests.contract.control_plane.plane import ARM_ID, CODE_ID, ControlPlane
 
 
 class TestSubmit:
@@ -202,61 +139,6 @@ class TestSubmit:
         plane.answer(403, method="PUT")
         with pytest.raises(AppNotAllowed, match="AzureML Data Scientist"):
             service.submit(JobRequest(name=name, document=document("python train.py")))
-
-
-ASKS: dict[str, Callable[[TrainingService], object]] = {
-    "submit": lambda service: service.submit(JobRequest(name="busy", document=document("python train.py"))),
-    "get": lambda service: service.get("busy"),
-    "list": lambda service: [*service.list()],
-    "cancel": lambda service: service.cancel("busy"),
-    "logs": lambda service: service.logs("busy"),
-    "outputs": lambda service: service.outputs("busy"),
-    "metrics": lambda service: service.metrics("busy"),
-    "find_model": lambda service: service.find_model("busy", "busy"),
-    "register_model": lambda service: service.register_model(registration("busy", "busy")),
-    "archive_model": lambda service: service.archive_model("busy", "1"),
-    "model_names": lambda service: service.model_names(),
-    "models": lambda service: service.models(),
-    "computes": lambda service: service.computes(),
-}
-
-
-class TestUnavailable:
-    @pytest.mark.parametrize("ask", ASKS)
-    @pytest.mark.parametrize("status", [429, 503])
-    def test_is_what_every_call_may_raise(
-        self, plane: ControlPlane, service: AzureMLService, ask: str, status: int
-    ) -> None:
-        plane.answer(status, headers={"Retry-After": "17"})
-        with plane.recorded() as calls, pytest.raises(TrainingServiceUnavailable) as raised:
-            ASKS[ask](service)
-        assert raised.value.retry_after == 17.0
-        assert len(calls) == 1, "a function does not sleep for as long as Retry-After says, to try again"
-
-    def test_without_a_time(self, plane: ControlPlane, service: AzureMLService) -> None:
-        plane.answer(500)
-        with pytest.raises(TrainingServiceUnavailable) as raised:
-            [*service.list()]
-        assert raised.value.retry_after is None
-
-    def test_until_a_date(self, plane: ControlPlane, service: AzureMLService) -> None:
-        at = datetime.now(UTC) + timedelta(minutes=2)
-        plane.answer(503, headers={"Retry-After": format_datetime(at, usegmt=True)})
-        with pytest.raises(TrainingServiceUnavailable) as raised:
-            service.computes()
-        assert raised.value.retry_after == pytest.approx(120, abs=5)
-
-    @pytest.mark.parametrize("ask", ["get", "computes"])
-    def test_is_a_service_that_does_not_answer(self, azure: AzureMLBackend, ask: str) -> None:
-        connection = azure.service.connection
-        # Nothing listens on port 1; the cloud's name keeps this address apart from the stand-in's.
-        nowhere = "https://127.0.0.1:1"
-        metadata = dict.fromkeys(connection.options["cloud_metadata"], nowhere)
-        options = {**connection.options, "cloud": "kedja-tests-nowhere", "cloud_metadata": metadata}
-        workspace = evolve(connection.workspace, resource_manager=nowhere)
-        service = evolve(azure.service, connection=evolve(connection, workspace=workspace, options=options))
-        with pytest.raises(TrainingServiceUnavailable, match="cannot be reached"):
-            ASKS[ask](service)
 
 
 class TestGet:
@@ -383,46 +265,6 @@ class TestMetrics:
         assert azure.service.metrics(name) == {}
 
 
-class TestModels:
-    def test_two_registrations_at_once_make_two_versions(self, azure: AzureMLBackend, name: str) -> None:
-        for job in (f"{name}-a", f"{name}-b"):
-            azure.service.submit(azure.job(job, outputs={"model.npz": b"weights"}))
-            azure.run_until(job, JobStatus.COMPLETED)
-        held = azure.plane.hold(method="PUT", path=f"*/models/{name}/versions/1")
-        with ThreadPoolExecutor(1) as pool:
-            slow = pool.submit(azure.service.register_model, registration(name, f"{name}-a"))
-            assert held.entered.wait(30)
-            fast = azure.service.register_model(registration(name, f"{name}-b"))
-            held.release()
-            assert (fast.version, slow.result().version) == ("1", "2")
-        assert [version.tags[JOB_TAG] for version in azure.service.models(name)] == [f"{name}-a", f"{name}-b"]
-
-    def test_registration_gives_up_in_the_end(self, azure: AzureMLBackend, name: str) -> None:
-        azure.service.submit(azure.job(name))
-        azure.plane.answer(400, method="PUT", times=5, message="Asset paths cannot be updated.")
-        with pytest.raises(TrainingServiceUnavailable, match="next version number"):
-            azure.service.register_model(registration(name, name))
-
-    def test_the_version_points_to_the_jobs_artifact(self, azure: AzureMLBackend, name: str) -> None:
-        azure.service.submit(azure.job(name, outputs={"model.npz": b"weights"}))
-        azure.run_until(name, JobStatus.COMPLETED)
-        with azure.plane.recorded() as calls:
-            azure.service.register_model(registration(name, name))
-        put = calls[-1]
-        assert put.short == f"PUT /models/{name}/versions/1 2023-08-01-preview"
-        sent = put.body["properties"]
-        assert sent["modelUri"] == f"azureml://jobs/{name}/outputs/artifacts/paths/outputs/model.npz"
-        assert sent["modelType"] == "custom_model"
-        assert sent["tags"] == {JOB_TAG: name}
-        assert sent["properties"] == {"kedja_data": "0" * 64}
-
-    def test_an_artifact_that_is_not_there_is_refused(self, azure: AzureMLBackend, name: str) -> None:
-        azure.service.submit(azure.job(name))
-        azure.run_until(name, JobStatus.COMPLETED)
-        with pytest.raises(TrainingServiceError, match=r"model\.npz does not exist"):
-            azure.service.register_model(registration(name, name))
-
-
 class TestMetricSeries:
     def test_of_many_values_come_in_pages(self, azure: AzureMLBackend, name: str) -> None:
         azure.service.submit(azure.job(name))
@@ -442,56 +284,3 @@ class TestMetricSeries:
         monkeypatch.setattr(ml_workspace, "LARGEST_ANSWER", 10_000)
         with pytest.raises(TrainingServiceError, match="its response has more than 10000 bytes"):
             azure.service.metric_series(name)
-
-
-class TestComputes:
-    def test_say_why_there_are_no_nodes(self, plane: ControlPlane, service: AzureMLService) -> None:
-        quota = {
-            "error": {"code": "ClusterCoreQuotaReached", "message": "Operation results in exceeding quota limits."}
-        }
-        plane.computes["starved"] = cluster("starved", allocationState="Resizing", targetNodeCount=1, errors=[quota])
-        found = {compute.name: compute for compute in service.computes()}["starved"]
-        assert (found.state, found.nodes, found.max_nodes) == ("Resizing", 0, 4)
-        assert found.size == "STANDARD_NC4AS_T4_V3"
-        assert found.error == "Operation results in exceeding quota limits."
-
-    def test_are_clusters_alone(self, plane: ControlPlane, service: AzureMLService) -> None:
-        notebook = cluster("somebodys-notebook")
-        notebook["properties"]["computeType"] = "ComputeInstance"
-        plane.computes["somebodys-notebook"] = notebook
-        assert "somebodys-notebook" not in {compute.name for compute in service.computes()}
-
-    def test_that_are_still_made_say_so(self, plane: ControlPlane, service: AzureMLService) -> None:
-        young = cluster("young")
-        young["properties"]["provisioningState"] = "Creating"
-        plane.computes["young"] = young
-        assert {compute.name: compute.state for compute in service.computes()}["young"] == "Creating"
-
-    def test_one_is_made_like_the_others(self, plane: ControlPlane, service: AzureMLService) -> None:
-        jobs_identity = "/subscriptions/s/identities/jobs"
-        plane.computes["gpu-cluster"]["identity"] = {
-            "type": "UserAssigned",
-            "userAssignedIdentities": {jobs_identity: {"clientId": "c", "principalId": "p"}},
-        }
-        with plane.recorded() as calls:
-            service.create_compute("bigger", size="Standard_NC24ads_A100_v4", max_nodes=2)
-        body = calls[-1].body
-        assert body["identity"] == {"type": "UserAssigned", "userAssignedIdentities": {jobs_identity: {}}}
-        assert body["properties"]["properties"]["remoteLoginPortPublicAccess"] == "Disabled"
-        assert body["properties"]["properties"]["scaleSettings"]["minNodeCount"] == 0
-        assert body["location"] == "swedencentral"
-
-    def test_what_the_identity_may_not_make_names_the_role(self, plane: ControlPlane, service: AzureMLService) -> None:
-        plane.answer(403, method="PUT", path="*/computes/*")
-        with pytest.raises(AppNotAllowed, match="AzureML Compute Operator"):
-            service.create_compute("forbidden", size="Standard_NC6s_v3", max_nodes=1)
-
-    def test_a_size_that_is_none_is_refused(self, service: AzureMLService) -> None:
-        with pytest.raises(ComputeRefused, match="not supported in this region"):
-            service.create_compute("strange", size="Huge", max_nodes=1)
-
-    def test_of_many_come_in_pages(self, plane: ControlPlane, service: AzureMLService) -> None:
-        for number in range(12):
-            plane.computes[f"cluster-{number}"] = cluster(f"cluster-{number}")
-        names = {compute.name for compute in service.computes()}
-        assert names >= {f"cluster-{number}" for number in range(12)}
