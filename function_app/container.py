@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import NotRequired, TypedDict, Unpack
 
 from attrs import frozen
 
@@ -9,6 +10,7 @@ from function_app.azure import connections
 from function_app.azure.storage import StorageAccount
 from function_app.domain.cloud_events import Publisher
 from function_app.drops.archives import ScriptArchives
+from function_app.drops.drop_receipts import DropReceipts
 from function_app.drops.intake import Intake
 from function_app.drops.planning import Planner
 from function_app.drops.settling import Settler
@@ -46,26 +48,20 @@ from function_app.store.snapshots import Snapshots
 from function_app.timing import Timing
 
 
-def assemble(
-    settings: Settings,
-    *,
-    blobs: Blobs,
-    queues: Queues,
-    training: TrainingService,
-    publisher: Publisher,
-    account_url: str,
-    clock: Clock = utc_now,
-) -> Kedja:
-    """Return the service on top of the given ports."""
-    return _Parts(
-        settings=settings,
-        blobs=blobs,
-        queues=queues,
-        training=training,
-        publisher=publisher,
-        account_url=account_url,
-        clock=clock,
-    ).kedja
+class Ports(TypedDict):
+    """What the service reaches the world by."""
+
+    blobs: Blobs
+    queues: Queues
+    training: TrainingService
+    publisher: Publisher
+    account_url: str
+    clock: NotRequired[Clock]
+
+
+def assemble(settings: Settings, **ports: Unpack[Ports]) -> Kedja:
+    """Return the service over the given ports."""
+    return _Parts(settings=settings, **ports).kedja
 
 
 def connect(environ: Mapping[str, str]) -> Kedja:
@@ -98,7 +94,7 @@ class _Parts:
     training: TrainingService
     publisher: Publisher
     account_url: str
-    clock: Clock
+    clock: Clock = utc_now
 
     @cached_property
     def timing(self) -> Timing:
@@ -109,18 +105,6 @@ class _Parts:
         return Receipts(self.blobs, self.publisher, self.clock)
 
     @cached_property
-    def archives(self) -> ScriptArchives:
-        return ScriptArchives(self.blobs)
-
-    @cached_property
-    def snapshots(self) -> Snapshots:
-        return Snapshots(self.blobs)
-
-    @cached_property
-    def champions(self) -> Champions:
-        return Champions(self.blobs)
-
-    @cached_property
     def approvals(self) -> Approvals:
         return Approvals(self.blobs, required=self.settings.approvals == "required", clock=self.clock)
 
@@ -128,8 +112,8 @@ class _Parts:
     def owners(self) -> Owners:
         return Owners(
             blobs=self.blobs,
-            champions=self.champions,
-            snapshots=self.snapshots,
+            champions=Champions(self.blobs),
+            snapshots=Snapshots(self.blobs),
             training=self.training,
             clock=self.clock,
         )
@@ -166,7 +150,7 @@ class _Parts:
             queues=self.queues,
             receipts=self.receipts,
             settings=self.settings,
-            snapshots=self.snapshots,
+            snapshots=Snapshots(self.blobs),
             training=self.training,
             turns=self.turns,
             timing=self.timing,
@@ -176,33 +160,39 @@ class _Parts:
     def settler(self) -> Settler:
         return Settler(
             blobs=self.blobs,
+            drop_receipts=DropReceipts(
+                archives=ScriptArchives(self.blobs),
+                blobs=self.blobs,
+                receipts=self.receipts,
+                snapshots=Snapshots(self.blobs),
+                submitter=self.submitter,
+                uploads=Uploads(blobs=self.blobs, clock=self.clock),
+            ),
             intake=self.intake,
             owners=self.owners,
             planner=self.planner,
             receipts=self.receipts,
-            snapshots=self.snapshots,
             submitter=self.submitter,
             supersession=self.supersession,
-            archives=self.archives,
+            archives=ScriptArchives(self.blobs),
             approvals=self.approvals,
-            uploads=Uploads(blobs=self.blobs, clock=self.clock),
             timing=self.timing,
         )
 
     @cached_property
     def remover(self) -> Deleter:
-        return Deleter(blobs=self.blobs, champions=self.champions, training=self.training)
+        return Deleter(blobs=self.blobs, champions=Champions(self.blobs), training=self.training)
 
     @cached_property
     def registrar(self) -> Registrar:
         return Registrar(
             artifacts=Artifacts(blobs=self.blobs, max_runtime=self.timing.max_copy_runtime),
             blobs=self.blobs,
-            champions=self.champions,
+            champions=Champions(self.blobs),
             owners=self.owners,
             receipts=self.receipts,
             remover=self.remover,
-            snapshots=self.snapshots,
+            snapshots=Snapshots(self.blobs),
             training=self.training,
             timing=self.timing,
         )
@@ -226,12 +216,12 @@ class _Parts:
     def approver(self) -> ApprovalService:
         return ApprovalService(
             approvals=self.approvals,
-            archives=self.archives,
+            archives=ScriptArchives(self.blobs),
             blobs=self.blobs,
             queues=self.queues,
             receipts=self.receipts,
             settler=self.settler,
-            snapshots=self.snapshots,
+            snapshots=Snapshots(self.blobs),
             timing=self.timing,
         )
 
@@ -239,12 +229,12 @@ class _Parts:
     def jobs(self) -> JobCommands:
         return JobCommands(
             approvals=self.approvals,
-            archives=self.archives,
+            archives=ScriptArchives(self.blobs),
             blobs=self.blobs,
             planner=self.planner,
             receipts=self.receipts,
             settler=self.settler,
-            snapshots=self.snapshots,
+            snapshots=Snapshots(self.blobs),
             submitter=self.submitter,
         )
 
@@ -322,7 +312,7 @@ class _Parts:
             requests=self.requests,
             entrance=EventIngest(queues=self.queues, requests=self.requests),
             experiments=self.experiments,
-            champions=self.champions,
+            champions=Champions(self.blobs),
             owners=self.owners,
             poison=PoisonStore(blobs=self.blobs, receipts=self.receipts, requests=self.requests),
             approver=self.approver,

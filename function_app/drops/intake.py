@@ -111,7 +111,7 @@ class Intake:
         If a file has arrived meanwhile, its own request suffices; but it takes over `since`, so that a steady stream of
         files cannot delay settling forever.
         """
-        # A redelivered message finds its own id in the marker, and continues where it was killed.
+        # A redelivered message finds its own id in the marker, and continues from the step at which it was killed.
         if self.schedule(request, message=message, delivery=2, delay=delay) or request.since is None:
             return
         try:

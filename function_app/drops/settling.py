@@ -2,44 +2,36 @@
 
 import functools
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.domain.contents import DropContents
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import (
-    claim_attempt,
     drop_order,
     next_attempt_reason,
-    with_listing,
-    with_plan,
-    with_repeat,
 )
 from function_app.drops import deferral, root_files
 from function_app.drops.archives import ScriptArchives
+from function_app.drops.drop_receipts import DropReceipts
 from function_app.drops.intake import Intake, SettleMessage
 from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
 from function_app.drops.planning import Planner
-from function_app.drops.uploaders import UploadRecords, uploaded_by
 from function_app.errors import KedjaError, TrainingServiceUnavailable
 from function_app.jobs import outage
 from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec
-from function_app.models.deletion import attempts_before
 from function_app.models.ownership import Owners
 from function_app.ports.storage import Blobs
 from function_app.store.approvals import Approvals, PendingApproval
 from function_app.store.deletions import check_not_deleting, deleted_until
 from function_app.store.latest_drop import LatestDrop
-from function_app.store.receipts import ReceiptBusy, Receipts
-from function_app.store.snapshots import Snapshots
+from function_app.store.receipts import Receipts
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -49,27 +41,20 @@ class NoNewFiles(KedjaError):
     """Nothing was written since the experiment's latest drop."""
 
 
-ManifestWriter = Callable[[], DropContents]
-"""Writes a drop's manifest, and returns its summary for the receipt."""
-Whole = tuple[Drop, Callable[[], LatestDrop | None]]
-"""All files of the folder, used or not, and a function that returns the experiment's previous latest drop."""
-
-
 @frozen(kw_only=True)
 class Settler:
     """Settles folders and processes drops."""
 
     blobs: Blobs
+    drop_receipts: DropReceipts
     intake: Intake
     owners: Owners
     planner: Planner
     receipts: Receipts
-    snapshots: Snapshots
     submitter: Submitter
     supersession: Supersession
     archives: ScriptArchives
     approvals: Approvals
-    uploads: UploadRecords
     timing: Timing
 
     def settle(self, request: SettleMessage, *, message: str) -> Receipt | None:
@@ -178,11 +163,11 @@ class Settler:
             receipt, plan.drop.newest or drop.now, force=force, at=self.receipts.clock()
         ):
             plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
-        describe = functools.partial(self._described, plan, spec, drop_id, code, (drop, latest))
+        describe = functools.partial(self.drop_receipts.described, plan, spec, drop_id, code, (drop, latest))
         if receipt is None:
-            receipt = self._create_receipt(plan, spec, drop_id, trigger, describe, force=force)
+            receipt = self.drop_receipts.create(plan, spec, drop_id, trigger, describe, force=force)
         else:
-            receipt = self._update_receipt(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
+            receipt = self.drop_receipts.update(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
         if receipt.outbox or receipt.status is Status.SUBMITTING or outage.needs_polling(receipt):
             self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         receipt = self.supersession.promote_to_latest(receipt, supersede=spec.kedja.drop.supersede)
@@ -223,144 +208,13 @@ class Settler:
                 f"{drop.folder} has no new files: files or receipts were only deleted. That is not a drop."
             )
 
-    def _create_receipt(
-        self,
-        plan: Plan,
-        spec: JobSpec,
-        drop_id: str,
-        trigger: str,
-        describe: ManifestWriter,
-        *,
-        force: str | None = None,
-    ) -> Receipt:
-        """Write the receipt of new content, with its first attempt if the drop is ready."""
-        drop = plan.drop
-        self.snapshots.save_spec(drop, drop_id, spec)
-        received = describe()
-        now = self.receipts.clock()
-        receipt = Receipt(
-            experiment=drop.experiment,
-            folder=drop.folder,
-            drop=drop_id,
-            sequence=drop_order(drop.now),
-            listed=drop_order(drop.now),
-            status=Status.WAITING,
-            received_at=now,
-            updated_at=now,
-            newest_upload=drop.newest or drop.now,
-            trigger=trigger,
-            uploaded_by=uploaded_by(drop, self.uploads.latest_links(drop.experiment)),
-            received=received,
-            attempts_before=attempts_before(self.blobs, drop.experiment, drop_id),
-        )
-        if isinstance(plan, ReadyPlan):
-            self._keep_scripts(drop, drop_id)
-        # Before the receipt, so that `reconcile` finds it if this is killed; `process_drop` sets it again later.
-        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
-        if isinstance(plan, ReadyPlan):
-            receipt = receipt.replace(spec=self.submitter.redacted_document(plan, spec, drop_id))
-            options = spec.kedja.attempt_options
-            return self.receipts.create(claim_attempt(receipt, "first drop", drop, now, options, request=force))
-        return self.receipts.create(with_plan(receipt, plan, now))
-
-    def _described(
-        self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None
-    ) -> DropContents:
-        """Write the manifest; return its summary for the receipt. `whole` has all files of the folder, used or not."""
-        marker = spec.kedja.drop.wait_for
-        received = self.snapshots.write_manifest(
-            plan.drop,
-            drop_id,
-            entry_script=plan.entry_script if isinstance(plan, ReadyPlan) else None,
-            ignored=[marker] if marker else [],
-        )
-        drop, latest = (whole[0], whole[1]()) if whole else (None, None)
-        gone = self.snapshots.missing_files(latest.drop, drop) if drop and latest and latest.drop != drop_id else None
-        return received.replace(code_sha256=code, gone=gone)
-
-    def _keep_scripts(self, drop: Drop, drop_id: str) -> None:
-        self.snapshots.copy_scripts(drop, drop_id)
-        self.archives.unpack(drop, drop_id)
-
-    def _update_receipt(
-        self,
-        receipt: Receipt,
-        plan: Plan,
-        spec: JobSpec,
-        drop_id: str,
-        trigger: str,
-        *,
-        force: str | None,
-        describe: ManifestWriter,
-    ) -> Receipt:
-        """Update the receipt of known content: claim the next attempt if it needs one, else record the repeat."""
-        drop, now = plan.drop, self.receipts.clock()
-        newest = drop.newest or drop.now
-
-        if receipt.status is Status.CANCELING and newest > receipt.newest_upload:
-            raise ReceiptBusy(f"{receipt.name} was dropped again while its job is being canceled. Try again later.")
-        if isinstance(plan, ReadyPlan) and next_attempt_reason(receipt, newest, force=force, at=now):
-            # Snapshots of waiting drops are never deleted; others may be deleted before their receipt records it.
-            self.snapshots.save_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
-            described = describe()
-            came_from = uploaded_by(drop, self.uploads.latest_links(drop.experiment))
-            shown = self.submitter.redacted_document(plan, spec, drop_id)
-            self._keep_scripts(drop, drop_id)
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
-
-            def claim_once(current: Receipt) -> Receipt:
-                why = next_attempt_reason(current, newest, force=force, at=now)
-                if why is None:
-                    return current
-                _check_snapshot(current, receipt)
-                claimed = claim_attempt(current, why, drop, now, spec.kedja.attempt_options, request=force)
-                return claimed.replace(received=described, uploaded_by=came_from, spec=shown)
-
-            return self.receipts.change(receipt, claim_once)
-        answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (
-            receipt.status is Status.SUPERSEDED and newest > receipt.newest_upload
-        )
-        if not isinstance(plan, ReadyPlan) and answerable and not receipt.attempts:
-            answer = functools.partial(_named, plan=plan)
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
-            written = self.receipts.change(
-                receipt, lambda current: answer(with_listing(with_plan(current, plan, now), drop))
-            )
-            self.receipts.write_index(written)  # a call that was killed may have written the receipt but not its index
-            return written
-        if (
-            isinstance(plan, WaitingPlan)
-            and plan.waiting_for is WaitingFor.COMPUTE
-            and next_attempt_reason(receipt, newest, force=force, at=now)
-        ):
-            raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, but the {plan.what} does not exist.")
-        refused = (
-            plan.reason
-            if isinstance(plan, RejectedPlan) and next_attempt_reason(receipt, newest, force=force, at=now)
-            else None
-        )
-        return self.receipts.change(receipt, lambda current: with_repeat(current, trigger, drop, now, refused=refused))
-
     def _reject_root_file(self, request: SettleMessage) -> Receipt | None:
         """Reject a file that was dropped outside of any folder; return its receipt."""
         plan = root_files.reject_root_file(self.blobs, request.folder, now=self.receipts.clock())
         if plan is None:
             return None
         spec, drop_id = JobSpec(), plan.drop.id("outside of any experiment")
-        describe = functools.partial(self._described, plan, spec, drop_id, None, None)
-        receipt = self._create_receipt(plan, spec, drop_id, request.trigger, describe)
+        describe = functools.partial(self.drop_receipts.described, plan, spec, drop_id, None, None)
+        receipt = self.drop_receipts.create(plan, spec, drop_id, request.trigger, describe)
         self.receipts.set_open_mark(receipt.experiment, receipt.drop)
         return self.receipts.publish_outbox(receipt)
-
-
-def _named(receipt: Receipt, plan: Plan) -> Receipt:
-    """Return the receipt with the digest that it waits for, which may have changed with the ETag of a large script."""
-    if not isinstance(plan, WaitingPlan) or plan.digest is None:
-        return receipt
-    return receipt.replace(received=receipt.received.replace(code_sha256=plan.digest))
-
-
-def _check_snapshot(current: Receipt, read: Receipt) -> None:
-    """Raise ReceiptBusy if the snapshot was deleted while it was being written again."""
-    if current.forgotten != read.forgotten:
-        raise ReceiptBusy(f"The snapshot of {read.name} has expired and was just deleted. Try again.")

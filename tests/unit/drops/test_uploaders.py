@@ -25,7 +25,7 @@ class Records:
 @pytest.fixture
 def records(world: World) -> Records:
     records = Records()
-    object.__setattr__(world.kedja.settler, "uploads", records)
+    object.__setattr__(world.kedja.settler.drop_receipts, "uploads", records)
     return records
 
 

@@ -59,7 +59,7 @@ class TestWaiting:
         world.rest()
         receipt = world.receipt()
         assert (receipt.status, receipt.received.data) == (Status.SUBMITTED, 1)
-        manifest = world.kedja.settler.snapshots.manifest("digits", receipt.drop)
+        manifest = world.kedja.submitter.snapshots.manifest("digits", receipt.drop)
         assert "_SUCCESS" in manifest.ignored
 
     def test_a_stale_one_says_nothing_of_newer_files(self, world: World) -> None:
