@@ -1,3 +1,3 @@
 """The service: reacts to dropped files, submits jobs, registers and announces models."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
