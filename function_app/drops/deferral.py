@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from function_app.domain.backoff import backoff
-from function_app.domain.document import Document
+from function_app.domain.messages import DeferrableMessage
 from function_app.errors import TrainingServiceUnavailable
 from function_app.store.deletions import BeingDeleted
 from function_app.store.receipts import Clock, ReceiptBusy
@@ -15,17 +15,6 @@ from function_app.timing import Timing
 logger = logging.getLogger(__name__)
 
 TRANSIENT_ERRORS = (SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnavailable, UnreadableSnapshot)
-
-
-class DeferrableMessage(Document):
-    """A message of `settled-drops` that is deferred after a transient error.
-
-    `since` is the time of the first deferral. Without `again` it is not deferred: its sender sends another message.
-    """
-
-    tries: int = 0
-    since: datetime | None = None
-    again: bool = True
 
 
 def run_or_defer[R: DeferrableMessage](

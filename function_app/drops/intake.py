@@ -4,7 +4,6 @@ A folder of a thousand files is one drop: the first event creates a marker and s
 later events find the marker and do nothing.
 """
 
-import hashlib
 import logging
 from datetime import datetime
 from urllib.parse import unquote
@@ -14,6 +13,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.incoming_events import BlobCreated
+from function_app.domain.messages import SettleMessage
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.ports.storage import Blobs, Queues
 
@@ -22,30 +22,6 @@ logger = logging.getLogger(__name__)
 WATCHED = (naming.DATA, naming.SCRIPTS)
 EMPTY_UNTIL_FLUSHED = "CreateFile"
 """Accounts with a hierarchical namespace create a file empty and fill it later (FlushWithClose): ignore that event."""
-
-
-class SettleMessage(Document):
-    """A message of `settled-drops`: settle the experiment's folder.
-
-    `since` is when its files began to arrive, `tries` the number of earlier transient errors.
-    """
-
-    kind: str = "settle"
-    experiment: str
-    folder: str
-    trigger: str
-    since: datetime | None = None
-    tries: int = 0
-
-    @property
-    def marker(self) -> str:
-        """The marker blob of this request, until settling begins.
-
-        Files outside of any folder are unrelated, so each has its own marker.
-        """
-        if self.experiment != naming.ROOT_EXPERIMENT:
-            return naming.settling_blob(self.experiment)
-        return naming.settling_blob(f"{self.experiment}-{hashlib.sha256(self.folder.encode()).hexdigest()[:16]}")
 
 
 class PendingSettle(Document):

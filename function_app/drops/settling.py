@@ -8,6 +8,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.messages import SettleMessage
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import (
@@ -17,7 +18,7 @@ from function_app.domain.receipt_transitions import (
 from function_app.drops import deferral, root_files
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.drop_receipts import DropReceipts
-from function_app.drops.intake import Intake, SettleMessage
+from function_app.drops.intake import Intake
 from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
 from function_app.drops.planning import Planner
 from function_app.errors import KedjaError, TrainingServiceUnavailable

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.domain.document import Document
+from function_app.domain.messages import SubmitMessage
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
 from function_app.jobs.slots import NoSlot, QueueEntry, SlotPool
@@ -21,15 +21,6 @@ WHAT_TO_DO = (
 )
 WITH_JOB = frozenset({Status.SUBMITTED, Status.STARTING, Status.RUNNING})
 """The receipt's last attempt has a job that has not ended."""
-
-
-class SubmitMessage(Document):
-    """A message of `settled-drops`: submit a claimed attempt that got its slot, or whose submission is retried."""
-
-    kind: str = "submit"
-    experiment: str
-    drop: str
-    tries: int = 0
 
 
 @frozen(kw_only=True)

@@ -11,6 +11,7 @@ from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import EventType
+from function_app.domain.messages import SubmitMessage
 from function_app.domain.plan import ReadyPlan
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_changes import AttemptChanges
@@ -24,7 +25,7 @@ from function_app.errors import (
 )
 from function_app.jobs import outage
 from function_app.jobs.document import document_of
-from function_app.jobs.job_queue import JobQueue, SubmitMessage
+from function_app.jobs.job_queue import JobQueue
 from function_app.jobs.missing_jobs import is_missing
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.storage import Queues

@@ -12,7 +12,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import EventType
-from function_app.domain.document import Document
+from function_app.domain.messages import SyncJobMessage
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_changes import AttemptChanges
 from function_app.domain.receipt_transitions import with_resumed_attempt
@@ -33,15 +33,6 @@ logger = logging.getLogger(__name__)
 _RECEIPT = re.compile(r"(?P<experiment>[a-z0-9-]+)/(?P<drop>[0-9a-f]{64})")
 LOG_TAIL_LINES = 50
 LOG_TAIL_BYTES = 64 * 1024
-
-
-class SyncJobMessage(Document):
-    """A message of `run-events`: sync a job again. `since` is when its first sync failed."""
-
-    kind: str = "look"
-    job: str
-    tries: int = 0
-    since: datetime
 
 
 @frozen(kw_only=True)

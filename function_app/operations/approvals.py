@@ -7,6 +7,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.messages import ApprovedMessage
 from function_app.domain.receipt import RETRIED_BY_DROP, Receipt, Status, WaitingFor
 from function_app.drops import deferral
 from function_app.drops.archives import ScriptArchives
@@ -22,15 +23,6 @@ logger = logging.getLogger(__name__)
 
 MAX_LOOKUPS = 6
 """How many times to look for a receipt that may not be written yet."""
-
-
-class ApprovedMessage(deferral.DeferrableMessage):
-    """A message of `settled-drops`: resume a drop whose code has been approved."""
-
-    kind: str = "approved"
-    digest: str
-    experiment: str
-    drop: str
 
 
 @frozen(kw_only=True)

@@ -4,32 +4,43 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from function_app.domain import incoming_events, naming
-from function_app.domain.document import Document
+from function_app.domain.messages import (
+    ApprovedMessage,
+    SettledDropsMessage,
+    SettleMessage,
+    SubmitMessage,
+    SyncJobMessage,
+    TrainingRequestMessage,
+)
 from function_app.domain.receipt import Receipt
-from function_app.drops.intake import Intake, SettleMessage
+from function_app.drops.intake import Intake
 from function_app.drops.settling import Settler
 from function_app.errors import InvalidEvent, KedjaError
-from function_app.jobs.job_queue import SubmitMessage
 from function_app.jobs.submission import Submitter
-from function_app.jobs.tracking import JobTracker, SyncJobMessage
+from function_app.jobs.tracking import JobTracker
 from function_app.models.champion import Champions
 from function_app.models.ownership import Owners
-from function_app.operations.approvals import ApprovalService, ApprovedMessage
+from function_app.operations.approvals import ApprovalService
 from function_app.operations.experiments import Experiments
 from function_app.operations.housekeeping import Housekeeping
 from function_app.operations.ingest import EventIngest
 from function_app.operations.job_commands import JobCommands
 from function_app.operations.poison import PoisonStore
 from function_app.operations.reconciliation import Reconciler
-from function_app.operations.training_requests import TrainingRequestMessage, TrainingRequests
+from function_app.operations.training_requests import TrainingRequests
 from function_app.operations.walk import Walk
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
 from function_app.settings import Settings
 from function_app.store.receipts import Receipts
+
+_SETTLED_DROPS = TypeAdapter[SettleMessage | SubmitMessage | ApprovedMessage | TrainingRequestMessage](
+    SettledDropsMessage
+)
+_SYNC_JOB = TypeAdapter(SyncJobMessage)
 
 
 @frozen(kw_only=True)
@@ -74,16 +85,17 @@ class Kedja:
         Raises:
             InvalidEvent: the message is not valid.
         """
-        values = _object(incoming_events.decode(body))
-        if values.get("kind") == "submit":
-            request = _request(SubmitMessage, values)
-            self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
-        elif values.get("kind") == "approved":
-            self.approver.settle(_request(ApprovedMessage, values))
-        elif values.get("kind") == "request":
-            self.requests.settle(_request(TrainingRequestMessage, self.requests.kept_apart(values, of=message)))
-        else:
-            self.settler.settle(_request(SettleMessage, values), message=message)
+        values = {"kind": "settle", **_object(incoming_events.decode(body))}
+        request = _read(_SETTLED_DROPS, self.requests.kept_apart(values, of=message))
+        match request:
+            case SettleMessage():
+                self.settler.settle(request, message=message)
+            case SubmitMessage():
+                self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
+            case ApprovedMessage():
+                self.approver.settle(request)
+            case TrainingRequestMessage():
+                self.requests.settle(request)
 
     def on_run_event(self, body: bytes) -> None:
         """Process a message of `run-events`: an event of the training service, or a request to check a job again.
@@ -93,7 +105,7 @@ class Kedja:
         """
         for raw in incoming_events.iter_events(incoming_events.decode(body)):
             if raw.get("kind") == "look":
-                request = _request(SyncJobMessage, raw)
+                request = _read(_SYNC_JOB, raw)
                 self.watcher.sync(request.job, tries=request.tries, since=request.since)
             elif isinstance(event := incoming_events.parse(raw), incoming_events.RunChanged):
                 self.watcher.sync(event.job)
@@ -129,14 +141,14 @@ class Kedja:
         return self.receipts.find(latest.experiment, latest.drop) if latest else None
 
 
-def _request[D: Document](kind: type[D], values: Mapping[str, Any]) -> D:
+def _read[M](kind: TypeAdapter[M], values: Mapping[str, Any]) -> M:
+    """Return a message that the service has put on a queue itself. Raise InvalidEvent if it is none."""
     try:
-        return kind.model_validate(values)
+        return kind.validate_python(values)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InvalidEvent(
-            f"The message is not a valid {kind.__name__}: {place}: {error.errors()[0]['msg']}"
-        ) from error
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "kind"
+        raise InvalidEvent(f"The message cannot be read: {place}: {first['msg']}") from error
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -7,13 +7,13 @@ answered; messages, and so queues and poison, contain only its id. The spec is r
 import json
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from attrs import frozen
-from pydantic import Field
 
 from function_app.domain import incoming_events, naming
+from function_app.domain.messages import TrainingRequestMessage
 from function_app.domain.receipt import Receipt
 from function_app.drops import deferral
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
@@ -26,21 +26,6 @@ logger = logging.getLogger(__name__)
 
 _OF_OLDER_RELEASES = UUID("5f3c8d8a-6f0e-4d55-9d43-2f8f6c1f6b0e")
 """Namespace of the ids of specs that messages of older releases contain."""
-
-
-class TrainingRequestMessage(deferral.DeferrableMessage):
-    """A message of `settled-drops`: an event requested a training. `code`: the sender may decide what code runs."""
-
-    kind: str = "request"
-    source: str
-    code: bool
-    experiment: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
-    id: UUID
-
-    @property
-    def blob(self) -> str:
-        """The blob of the requested job spec, in the container `snapshots`."""
-        return f"{naming.requests_prefix(self.experiment)}{self.id}.json"
 
 
 @frozen(kw_only=True)

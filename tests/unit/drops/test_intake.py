@@ -4,8 +4,9 @@ import random
 import pytest
 
 from function_app.domain import naming
+from function_app.domain.messages import SettleMessage
 from function_app.domain.receipt import Status
-from function_app.drops.intake import PendingSettle, SettleMessage
+from function_app.drops.intake import PendingSettle
 from tests.unit.memory import Call
 from tests.unit.simulation import ACCOUNT_URL, World, blob_created, encoded
 

@@ -1,6 +1,6 @@
 """What a host or a person does at the same time as another."""
 
-from function_app.drops.intake import SettleMessage
+from function_app.domain.messages import SettleMessage
 from function_app.operations.service import Kedja
 from tests.unit.simulation import World
 

@@ -135,7 +135,7 @@ def test_a_new_drop_does_not_overtake_those_that_wait() -> None:
 
 def drop_alone(world: World) -> None:
     """Drop into another folder and have it settled while somebody holds the world still."""
-    from function_app.drops.intake import SettleMessage  # noqa: PLC0415 - here alone
+    from function_app.domain.messages import SettleMessage  # noqa: PLC0415 - here alone
 
     world.drop("scripts/c/train.py", SCRIPT, times=0)
     world.drop("data/c/c.npz", b"c", times=0)

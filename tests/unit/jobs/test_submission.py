@@ -5,9 +5,9 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
+from function_app.domain.messages import SubmitMessage
 from function_app.domain.receipt import Status
 from function_app.errors import AppNotAllowed
-from function_app.jobs.job_queue import SubmitMessage
 from tests.unit.interleaving import Meanwhile, host
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.simulation import World

@@ -5,9 +5,9 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
+from function_app.domain.messages import SyncJobMessage
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import TrainingServiceError, TrainingServiceUnavailable
-from function_app.jobs.tracking import SyncJobMessage
 from function_app.ports.training_service import JobStatus, LogPage
 from tests.unit.memory_training import MemoryTraining
 from tests.unit.simulation import World, encoded, run_status_changed

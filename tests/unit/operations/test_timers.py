@@ -6,8 +6,9 @@ import pytest
 from attrs import evolve
 
 from function_app.domain import naming
+from function_app.domain.messages import SettleMessage
 from function_app.domain.receipt import Status
-from function_app.drops.intake import PendingSettle, SettleMessage
+from function_app.drops.intake import PendingSettle
 from function_app.errors import StorageError, StorageUnavailable
 from function_app.operations.experiments import Experiments
 from function_app.operations.stale_markers import LONGEST, SENT_AGAIN_AFTER

@@ -11,22 +11,25 @@ import pytest
 
 from function_app.domain.document import Document
 from function_app.domain.drop import Manifest
+from function_app.domain.messages import (
+    ApprovedMessage,
+    SettleMessage,
+    SubmitMessage,
+    SyncJobMessage,
+    TrainingRequestMessage,
+)
 from function_app.domain.receipt import Receipt, WaitingFor
-from function_app.drops.intake import PendingSettle, SettleMessage
+from function_app.drops.intake import PendingSettle
 from function_app.drops.uploads import UploadRecord
 from function_app.http.api_keys import StoredKey
 from function_app.http.idempotency import StoredResponse
-from function_app.jobs.job_queue import SubmitMessage
 from function_app.jobs.slots import SlotTable
-from function_app.jobs.tracking import SyncJobMessage
 from function_app.jobspec.schema import stored_spec
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Champion
 from function_app.models.ownership import ModelOwner
 from function_app.operations import reconciliation, retention, walk
-from function_app.operations.approvals import ApprovedMessage
 from function_app.operations.poison import PoisonMessage
-from function_app.operations.training_requests import TrainingRequestMessage
 from function_app.store.approvals import Approval
 from function_app.store.deletions import Deletion
 from function_app.store.journal import Entry

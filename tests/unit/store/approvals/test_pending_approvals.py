@@ -212,7 +212,7 @@ def test_a_message_that_names_no_digest_is_kept_with_what_is_wrong_with_it(world
     broken = {"kind": "approved", "experiment": receipt.experiment, "drop": receipt.drop}
     world.queues.send(naming.SETTLED_DROPS, broken)
     world.rest()
-    assert world.failures[0] == "InvalidEvent: The message is not a valid ApprovedMessage: digest: Field required"
+    assert world.failures[0] == "InvalidEvent: The message cannot be read: approved.digest: Field required"
     assert "digest: Field required" in world.receipt().attention[0]
 
 
