@@ -219,6 +219,7 @@ vendor: node_modules/.ready ## Copy the libraries of the web page from their npm
 	@cp node_modules/uplot/dist/uPlot.esm.js $(WEB)/uplot.js
 	@cp node_modules/uplot/dist/uPlot.min.css $(WEB)/uplot.css
 	@sed -i '/^\/\/# sourceMappingURL=/d' $(WEB)/preact.js $(WEB)/hooks.js
+	@for package in preact htm uplot; do cp node_modules/$$package/LICENSE $(WEB)/$$package.LICENSE; done
 
 .PHONY: clean
 clean: ## Remove the local stack's state (.kedja)

@@ -47,7 +47,7 @@ def test_a_file_is_sent_once(client: Client) -> None:
     assert client.get("/ui/app.js", headers={"If-None-Match": '"another"'}).status_code == httpx.codes.OK
 
 
-@pytest.mark.parametrize("path", ["../http_page.py", "%2e%2e/http_page.py", "vendor/README.md", "nothing.js", ""])
+@pytest.mark.parametrize("path", ["../page.py", "%2e%2e/page.py", "vendor/README.md", "nothing.js", ""])
 def test_nothing_else_is_served(client: Client, path: str) -> None:
     answer = client.get(f"/ui/{path}")
     assert answer.status_code == httpx.codes.NOT_FOUND
@@ -92,3 +92,9 @@ def test_vendored_libraries_are_those_of_their_packages(name: str, package: str)
     original = "".join(line for line in lines if not line.startswith("//# sourceMappingURL="))
     vendored = (FOLDER / "vendor" / name).read_text()
     assert vendored == original.replace('from"preact"', 'from"./preact.js"'), "Run `make vendor`."
+
+
+@pytest.mark.parametrize("package", ["preact", "htm", "uplot"])
+def test_vendored_libraries_come_with_their_licences(package: str) -> None:
+    licence = (ROOT / "node_modules" / package / "LICENSE").read_text()
+    assert (FOLDER / "vendor" / f"{package}.LICENSE").read_text() == licence, "Run `make vendor`."
