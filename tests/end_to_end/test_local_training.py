@@ -274,7 +274,7 @@ def test_a_job_ends_canceled_at_its_timeout_and_failed_where_an_input_is_empty(
         wait_for(service, "slow", JobStatus.CANCELED)
         wait_for(service, "empty", JobStatus.FAILED)
     assert service.get("slow").error == "limits.timeout: canceled after 1 s"
-    assert service.get("empty").error == "Nothing stands at 'nowhere/' in container 'data'."
+    assert service.get("empty").error == "There is nothing at 'nowhere/' in container 'data'."
 
 
 def test_what_a_job_leaves_in_the_background_ends_with_it(
