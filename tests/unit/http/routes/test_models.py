@@ -193,7 +193,7 @@ def test_only_the_files_of_a_page_are_signed(
     world.blobs.calls.clear()
 
     assert len(client.get_json(f"/api/models/digits/1/files?{query}")["items"]) == most
-    assert signed.call_count == most
+    assert len(signed.call_args_list) == most  # `call_count` loses calls of threads
     assert [call.operation for call in world.blobs.calls] == ["read", "read"]  # the champion and the manifest
 
 
