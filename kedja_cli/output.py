@@ -1,6 +1,6 @@
 """What the command prints: tables on a terminal, tabs into a pipe, JSON for programs. Messages go to stderr.
 
-Logs, names and reasons come from jobs and from whoever dropped files, so `printable` removes what a terminal would
+Logs, names and reasons come from jobs and from people who drop files, so `printable` removes what a terminal would
 interpret.
 """
 

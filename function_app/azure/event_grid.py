@@ -38,7 +38,7 @@ class EventGridPublisher:
 
         Raises:
             PublishingFailed: Event Grid did not accept them, or not all.
-            EventsRejected: Event Grid accepted all except those that it refuses for good.
+            EventsRejected: Event Grid accepted all except those that it refuses permanently.
         """
         refused = [one for batch in _batches(announcements) for one in self._refused(batch)]
         if refused:

@@ -52,5 +52,5 @@ class Publisher(Protocol):
 
         Raises:
             PublishingFailed: They were not accepted, or not all.
-            EventsRejected: All were accepted except those that the topic refuses for good.
+            EventsRejected: All were accepted except those that the topic refuses permanently.
         """

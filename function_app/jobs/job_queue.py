@@ -99,7 +99,7 @@ class JobQueue:
         return now.status if now is not None and now.job == receipt.job else None
 
     def _queue(self, receipt: Receipt, refusal: NoSlot) -> Receipt:
-        # The queue entry comes first: whoever releases a slot finds it, even if this process is killed next.
+        # The queue entry comes first: the host that releases a slot finds it, even if this process is killed next.
         self.admission.enqueue(receipt)
 
         def edit(current: Receipt) -> Receipt:

@@ -32,7 +32,7 @@ def is_missing(training: TrainingService, job: str) -> bool:
     try:
         training.get(job)
     except JobNotFound:
-        next(training.list(), None)
+        _check_workspace(training)
     else:
         return False
     try:
@@ -40,6 +40,11 @@ def is_missing(training: TrainingService, job: str) -> bool:
     except JobNotFound:
         return True
     return False
+
+
+def _check_workspace(training: TrainingService) -> None:
+    """Raise `TrainingServiceError` unless the workspace itself answers: one page of its jobs."""
+    next(training.list(), None)
 
 
 @frozen(kw_only=True)
@@ -53,7 +58,7 @@ class MissingJobs:
     def missed(self, receipt: Receipt) -> Receipt:
         """Count a miss of the receipt's last job, unless the workspace does not answer either."""
         try:
-            next(self.training.list(), None)
+            _check_workspace(self.training)
         except TrainingServiceError:
             return receipt
         job, now = receipt.job, self.receipts.clock()

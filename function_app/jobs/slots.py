@@ -173,7 +173,7 @@ class SlotPool:
     def flag_queue(self, receipt: Receipt) -> bool:
         """Set `has_queue` after an entry was written; return whether the receipt's experiment could have a slot.
 
-        Whoever releases a slot after this sees the flag and checks for entries; a slot released before is seen here.
+        A host that releases a slot later sees the flag and checks for entries; a slot released before is seen here.
         """
         changed = self._change(
             lambda running: running if running.has_queue else running.with_(running.jobs, has_queue=True),

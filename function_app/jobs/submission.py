@@ -244,7 +244,7 @@ def redact_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
 def mark_submitted(receipt: Receipt, job: Job, now: datetime) -> Receipt:
     """Return the receipt as `submitted`, once its job is known to exist.
 
-    Whoever sees the job first writes this: the submitter, or the handler of an earlier event.
+    The first to see the job writes this: the submitter, or the handler of an earlier event.
     """
     # Queued: by a host that saw no slot while another host took one.
     if receipt.status not in (Status.SUBMITTING, Status.QUEUED) or receipt.job != job.name:

@@ -14,7 +14,7 @@ from function_app.ports.storage import Blobs, iter_pages
 from function_app.ports.training_service import ModelVersion, TrainingService
 
 DEPLOYED_TAG = "kedja_deployed"
-"""Tag on a model version in use; its value says by what. Whoever deploys the version sets it, in the registry."""
+"""Tag on a model version in use; its value says by what. The person who deploys it sets the tag in the registry."""
 
 ATTEMPTS = "attempts"
 

@@ -9,14 +9,12 @@ import contextlib
 from datetime import datetime, timedelta
 
 from attrs import frozen
-from pydantic import ValidationError
 
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
-from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.drops.intake import Intake
-from function_app.errors import BlobNotFound, JobNotFound, PreconditionFailed
+from function_app.errors import JobNotFound, PreconditionFailed
 from function_app.jobs.job_queue import JobQueue
 from function_app.jobs.node_wait import NodeWaitNotifier
 from function_app.jobs.outage import waits_for_event
@@ -24,7 +22,7 @@ from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
 from function_app.jobs.tracking import JobTracker
 from function_app.operations.approvals import ApprovalService
-from function_app.operations.rounds import isolate_errors
+from function_app.operations.rounds import RoundCursor, isolate_errors
 from function_app.operations.stale_markers import StaleMarkers
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
@@ -39,7 +37,7 @@ _MISSED = "missed"
 """Metadata key of a mark whose receipt was not found."""
 
 
-class Cursor(Document):
+class Cursor(RoundCursor):
     """Where the next round continues. `opened` is the last open receipt checked, if time ran out before the end."""
 
     opened: str = ""
@@ -87,7 +85,7 @@ class Reconciler:
 
     def _open_receipts(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
         """Reconcile open receipts, starting where the last round ran out of time; return unfinished ones by job."""
-        cursor = self._cursor()
+        cursor = Cursor.load(self.blobs, CURSOR)
         opened = list(self.receipts.list_open())
         turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
         going: dict[str, Receipt] = {}
@@ -101,7 +99,7 @@ class Reconciler:
                 last = f"{experiment}/{drop}"
                 break
         if last != cursor.opened:
-            self._keep(cursor.replace(opened=last))
+            cursor.replace(opened=last).save(self.blobs, CURSOR)
         return going
 
     def _receipt(self, experiment: str, drop: str, run: str, looked_at: set[str]) -> Receipt | None:
@@ -175,7 +173,7 @@ class Reconciler:
             if receipt.status is Status.COMPLETED:
                 return self.watcher.registrar.abandon(receipt)
             return self.watcher.fail_missing_job(receipt)
-        # Whoever saw the job complete checks it until it is registered; so does every round of this.
+        # The handler that saw the job complete checks it until it is registered; so does every round of this.
         followed = self.watcher.apply(job, again=receipt.status is not Status.COMPLETED) or receipt
         return self.missing_nodes.notify(followed)
 
@@ -199,12 +197,3 @@ class Reconciler:
                     self.watcher.sync(job.name)
             if self.receipts.clock() > until:
                 break
-
-    def _keep(self, cursor: Cursor) -> None:
-        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
-
-    def _cursor(self) -> Cursor:
-        try:
-            return Cursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
-        except (BlobNotFound, ValidationError):  # none yet, or written by another release
-            return Cursor()

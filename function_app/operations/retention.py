@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from attrs import frozen
-from pydantic import ValidationError
 
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.models.deletion import Deleter, is_idle
-from function_app.operations.rounds import isolate_errors
+from function_app.operations.rounds import RoundCursor, isolate_errors
 from function_app.ports.storage import BlobItem, Blobs, iter_pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
@@ -32,7 +31,7 @@ DROPS_AT_ONCE = 50
 MODEL, SNAPSHOT, RECEIPT = "model", "snapshot", "receipt"
 
 
-class Cursor(Document):
+class Cursor(RoundCursor):
     """The experiment after which the walk continues, and the earliest time of the next walk."""
 
     after: str = ""
@@ -103,7 +102,7 @@ class Retention:
     def run(self, until: datetime) -> None:
         """Do one round if the settings limit retention. No experiment is started after `until`, or the round's time."""
         now = self.receipts.clock()
-        cursor = self._cursor() if any(self.policy.values()) else None
+        cursor = Cursor.load(self.blobs, CURSOR) if any(self.policy.values()) else None
         if cursor is None or (cursor.not_before and now < cursor.not_before):
             return
         left = self._experiments(cursor.after)
@@ -115,7 +114,7 @@ class Retention:
                 break
         if not left or cursor.after == left[-1]:
             cursor = Cursor(not_before=now + timedelta(seconds=self.settings.timing.retention_pause))
-        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
+        cursor.save(self.blobs, CURSOR)
 
     def _experiments(self, after: str) -> list[str]:
         """Return the experiments whose names come after this one, including that of files outside of any folder."""
@@ -252,9 +251,3 @@ class Retention:
             if MODEL in receipt.forgotten or not receipt.model:
                 self.remover.delete_receipt(receipt.experiment, receipt.drop, receipt, etag=etag)
                 gone.append(RECEIPT)
-
-    def _cursor(self) -> Cursor:
-        try:
-            return Cursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
-        except (BlobNotFound, ValidationError):  # none yet, or written by another release
-            return Cursor()

@@ -1,10 +1,34 @@
-"""Rounds over many items: log an error for one item and continue with the rest."""
+"""Rounds over many items: where the next one continues, and errors of one item that do not stop the rest."""
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import Self
+
+from pydantic import ValidationError
+
+from function_app.domain import naming
+from function_app.domain.document import Document
+from function_app.errors import BlobNotFound
+from function_app.ports.storage import Blobs
 
 logger = logging.getLogger(__name__)
+
+
+class RoundCursor(Document):
+    """Where the next round continues, in a blob among the receipts. Without it, a round starts at the beginning."""
+
+    @classmethod
+    def load(cls, blobs: Blobs, name: str) -> Self:
+        """Return the cursor that the last round saved."""
+        try:
+            return cls.from_bytes(blobs.read(naming.RECEIPTS, name).data)
+        except (BlobNotFound, ValidationError):  # none yet, or written by another release
+            return cls()
+
+    def save(self, blobs: Blobs, name: str) -> None:
+        """Keep the cursor for the next round."""
+        blobs.replace(naming.RECEIPTS, name, self.to_bytes())
 
 
 @contextlib.contextmanager

@@ -7,15 +7,13 @@ import logging
 from datetime import datetime, timedelta
 
 from attrs import frozen
-from pydantic import ValidationError
 
 from function_app.domain import naming
-from function_app.domain.document import Document
 from function_app.domain.drop import newest_upload
 from function_app.domain.receipt_transitions import drop_order
 from function_app.drops.intake import Intake
-from function_app.errors import BlobNotFound, StorageError, StorageUnavailable
-from function_app.operations.rounds import isolate_errors
+from function_app.errors import StorageError, StorageUnavailable
+from function_app.operations.rounds import RoundCursor, isolate_errors
 from function_app.ports.storage import Blobs, Folders
 from function_app.store.deletions import deleted_until, is_deleting
 from function_app.store.receipts import Receipts
@@ -29,7 +27,7 @@ EXPERIMENTS_AT_ONCE = 20
 TRIGGER = "reconcile"
 
 
-class WalkCursor(Document):
+class WalkCursor(RoundCursor):
     """Where the walk over experiments continues: a page of a container's folders, those of `data` first.
 
     `last` is the last folder checked on that page, if time ran out before its end.
@@ -57,14 +55,14 @@ class Walk:
     def _run(self, run: str) -> None:
         pages_until = self._in(self.timing.walk_round)
         folders_until = self._in(self.timing.max_walk_round)
-        cursor: WalkCursor | None = self._cursor()
+        cursor: WalkCursor | None = WalkCursor.load(self.blobs, CURSOR)
         while cursor is not None:
             page = self._page(cursor)
             if page is None:
-                self._keep(WalkCursor())
+                WalkCursor().save(self.blobs, CURSOR)
                 break
             cursor = self._walk_page(cursor, page, run, until=folders_until)
-            self._keep(cursor or WalkCursor())
+            (cursor or WalkCursor()).save(self.blobs, CURSOR)
             if self.receipts.clock() > pages_until:
                 break
 
@@ -113,12 +111,3 @@ class Walk:
             return False  # a walk after the deletion finds it
         deleted = deleted_until(self.blobs, experiment)
         return deleted is None or int(newest.timestamp()) >= deleted
-
-    def _keep(self, cursor: WalkCursor) -> None:
-        self.blobs.replace(naming.RECEIPTS, CURSOR, cursor.to_bytes())
-
-    def _cursor(self) -> WalkCursor:
-        try:
-            return WalkCursor.from_bytes(self.blobs.read(naming.RECEIPTS, CURSOR).data)
-        except (BlobNotFound, ValidationError):  # none yet, or written by another release
-            return WalkCursor()

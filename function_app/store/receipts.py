@@ -192,7 +192,7 @@ class Receipts:
     def clear_open_mark(self, receipt: Receipt, is_over: Callable[[Receipt], bool]) -> Receipt:
         """Delete the mark that `set_open_mark` wrote if the receipt `is_over`, unless it was reopened since.
 
-        Whoever reopens a receipt writes the receipt first, then the mark. So if the mark is still the same as before
+        Reopening writes the receipt first, then the mark. So if the mark is still the same as before
         the receipt was read, the receipt was not reopened.
         """
         name = naming.open_blob(receipt.experiment, receipt.drop)

@@ -62,7 +62,7 @@ class MemoryTraining:
     is_low_priority: bool = False
     """Whether nodes may be taken away."""
     hidden: set[str] = field(factory=set)
-    """Jobs that it does not know, although they go on, and `hidden_once`: the next time that it is asked."""
+    """Jobs that it does not know, although they continue, and `hidden_once`: the next time that it is asked."""
     hidden_once: set[str] = field(factory=set)
     no_workspace: bool = False
     """Whether jobs cannot be listed."""

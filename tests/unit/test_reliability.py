@@ -59,7 +59,7 @@ def test_the_final_ones_are_named() -> None:
         ("lease of a registration", Timing().lease),
         ("a job's uploads", Timing().upload_deadline),
         ("the training service may be unavailable", Timing().outage_deadline),
-        ("what goes on after an approval", Timing().outage_deadline),
+        ("what an approval or a requested event continues", Timing().outage_deadline),
         ("a job's look is repeated", Timing().look_deadline),
     ],
 )

@@ -43,7 +43,7 @@ def drop_again(world: World) -> None:
     world.rest()
 
 
-# How a job goes on, told by an event, from each of the statuses of one that has begun.
+# How a job continues, as an event reports it, from each of the statuses of one that has begun.
 
 
 def starts(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Two hosts at the same drop at once: one effect, whoever is faster."""
+"""Two hosts at the same drop at once: one effect, whichever is faster."""
 
 from datetime import timedelta
 

@@ -39,7 +39,7 @@ def rounds(world: World, number: int) -> None:
 
 
 class Hidden:
-    """Jobs that the service does not know for a while, which go on all the same."""
+    """Jobs that the service does not know for a while, which continue all the same."""
 
     def __init__(self, world: World, *, lists: bool = True) -> None:
         self.world, self.lists = world, lists
@@ -280,7 +280,7 @@ class TestSnapshot:
 
 
 def claimed(world: World) -> Kedja:
-    """Have a drop be claimed and not submitted; return the service that goes on with it."""
+    """Have a drop be claimed and not submitted; return the service that continues with it."""
     sound = world.kedja
 
     def cut() -> None:
