@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_log.close()
         if result.outcome is Outcome.COMPLETED:
             checkpoints.clear(job.checkpoints)
-        manifest.write(job.outputs, result, run_log.records.latest())
+        manifest.write(job.outputs, result, run_log.records.latest(), run_log.records.notes)
     return result.exit_code
 
 

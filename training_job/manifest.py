@@ -5,7 +5,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -41,8 +41,8 @@ class Result:
     failed_rank: int | None = None
 
 
-def write(outputs: Path, result: Result, metrics: Mapping[str, float]) -> None:
-    """Write the manifest of a folder: the result, the metrics, and size and SHA-256 of every file."""
+def write(outputs: Path, result: Result, metrics: Mapping[str, float], notes: Sequence[str] = ()) -> None:
+    """Write the manifest of a folder: the result, the metrics, the notes, and size and SHA-256 of every file."""
     document: dict[str, Any] = {
         "version": _VERSION,
         "result": result.outcome.value,
@@ -52,6 +52,7 @@ def write(outputs: Path, result: Result, metrics: Mapping[str, float]) -> None:
         "out_of_memory": result.out_of_memory,
         "failed_rank": result.failed_rank,
         "metrics": dict(metrics),
+        "notes": list(notes),
         "files": list(_entries(outputs)),
     }
     write_json(outputs / NAME, document)

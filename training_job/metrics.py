@@ -1,9 +1,10 @@
-"""Metrics, tags and failures that a script's processes report to `launch`: JSON lines in the file KEDJA_METRICS.
+"""Metrics, tags, notes and failures that a script's processes report to `launch`: JSON lines in the file KEDJA_METRICS.
 
 Each line is one record, written by one append, so that several processes can write. A record is one of
 
 - `{"metric": "accuracy", "value": 0.97, "step": 3, "time": 1700000000000}`; step may be null, time is in milliseconds
 - `{"tag": "author", "value": "me"}`
+- `{"note": "…"}`: a fact about the job that its owner should see on the receipt, in one line
 - `{"failure": "DatasetError: …", "refused": true}`: why the process will fail
 
 A script may write metrics itself, with no package of Kedja: `{"metric": …, "value": …}` is enough.
@@ -35,6 +36,11 @@ def latest() -> dict[str, tuple[float, int | None]]:
 def tag(name: str, value: str) -> None:
     """Record a tag for the run. Does nothing in a process that `launch` did not start."""
     _append({"tag": name, "value": value})
+
+
+def note(text: str) -> None:
+    """Record a fact that the job's owner should see on the receipt. The same text is kept once."""
+    _append({"note": " ".join(text.split())})
 
 
 def failure(reason: str, *, refused: bool = False) -> None:

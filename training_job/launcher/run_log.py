@@ -26,14 +26,17 @@ _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
 _BATCH = 1000  # MLflow's limit for one request: https://mlflow.org/docs/latest/rest-api.html#log-batch
 _PARAMS, _TAGS = 100, 100
+MOST_NOTES, LONGEST_NOTE = 50, 500
+"""Limits of the notes of a job: how many, and characters in each."""
 
 
 @dataclass
 class Records:
-    """The records so far: metrics in order, tags, and the last reported failure."""
+    """The records so far: metrics and notes in order, tags, and the last reported failure."""
 
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     failure: str | None = None
     refused: bool = False
 
@@ -83,6 +86,10 @@ class Reader:
             )
         elif "tag" in record:
             self.records.tags[str(record["tag"])] = str(record["value"])
+        elif "note" in record:
+            note = str(record["note"])[:LONGEST_NOTE]
+            if note not in self.records.notes and len(self.records.notes) < MOST_NOTES:
+                self.records.notes.append(note)
         elif "failure" in record:
             self.records.failure = str(record["failure"])
             self.records.refused = bool(record.get("refused", False))

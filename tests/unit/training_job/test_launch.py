@@ -37,6 +37,7 @@ def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
         "signal": None,
         "out_of_memory": False,
         "failed_rank": None,
+        "notes": [],
         "metrics": {},
         "files": [],
     }
