@@ -1,0 +1,1 @@
+"""Runs public Chainer repositories as dropped: which scripts, with which tiny data, and what came out."""
