@@ -44,7 +44,7 @@ param readers string = ''
 @description('Who may make API keys, and pause the service (writes receipts): Type:objectId, comma-separated.')
 param administrators string = ''
 
-@description('Object id of whoever runs the post-deploy hook. Empty: nobody.')
+@description('Object id of the principal that runs the post-deploy hook. Empty: nobody.')
 param deployerId string = ''
 
 @description('What deployerId is: User, Group or ServicePrincipal.')
@@ -99,7 +99,7 @@ param approvals string = 'none'
 param maxJobsPerExperiment int = 10
 
 @minValue(0)
-@description('How often in a row a job that lost its node or was killed goes on from its checkpoint. 0: never.')
+@description('How often in a row a job that lost its node or was killed is resumed from its checkpoint. 0: never.')
 param maxPreemptions int = 5
 
 @minValue(0)

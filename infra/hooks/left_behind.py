@@ -35,7 +35,7 @@ class Deployed:
         """Read KEDJA_DEPLOYED.
 
         Raises:
-            ReleaseError: where it is not set, or is no JSON.
+            ReleaseError: It is not set, or is not JSON.
         """
         try:
             return cls(parameters=json.loads(environ.get("KEDJA_DEPLOYED", "")))

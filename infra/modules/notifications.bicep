@@ -3,7 +3,7 @@
 param topicName string
 
 @secure()
-@description('An address that lets whoever knows it post: a secret, given from outside and kept in no file.')
+@description('An address to which anyone who knows it can post: a secret, given from outside and kept in no file.')
 param endpoint string
 
 var deliveryAttempts = 30

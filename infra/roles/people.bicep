@@ -5,7 +5,7 @@ param scriptWriters string
 param readers string
 param administrators string
 
-@description('Type:objectId of whoever runs the post-deploy hook, or nothing.')
+@description('Type:objectId of the principal that runs the post-deploy hook, or nothing.')
 param deployer string
 
 var names = loadJsonContent('../names.json')
@@ -104,7 +104,7 @@ resource readsModels 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// Whoever writes receipts can make an API key with the role code: this list is shorter than any other.
+// A principal that writes receipts can make an API key with the role code: this list is shorter than any other.
 resource writesReceipts 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for entry in administratorPrincipals: {
     name: guid(receipts.id, entry, roles.blobDataContributor)

@@ -3,7 +3,7 @@
     python -m tests.chainer_suite.run [--source CHECKOUT] [--suite chainer] [--shard PART] [--report FILE]
 
 Without `--source`, chainer/chainer is cloned at v7.8.1. Every difference is printed; the report names the tests of one
-family together. Results are kept by shard, so that a run that was ended goes on where it was, and a change of the
+family together. Results are kept by shard, so that a run that was ended continues where it stopped, and a change of the
 compatibility layer runs the mended side alone again. Ends with 1 if a test passes unmended and not mended, and
 `expected.toml` gives no reason for it.
 """

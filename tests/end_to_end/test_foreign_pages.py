@@ -162,7 +162,7 @@ class Target:
         self.http.put(f"{self.stack.event_grid_url}/faults", json={}).raise_for_status()
 
     def _is_kept(self, word: str) -> bool:
-        """Return whether a message with the word was processed: those of poison queues are kept for good."""
+        """Return whether a message with the word was processed: those of poison queues are kept."""
         container = self.blobs.get_container_client("receipts")
         kept = container.list_blobs(name_starts_with=".poison/")
         return any(word.encode() in container.download_blob(blob.name).readall() for blob in kept)

@@ -188,7 +188,7 @@ def test_http_goes_both_ways_unchanged(host: Host) -> None:
 
 
 def test_queue_messages_are_run_once_or_end_in_the_poison_queue(host: Host) -> None:
-    time.sleep(0.5)  # the host has met the missing queue by now, and goes on looking
+    time.sleep(0.5)  # the host has met the missing queue by now, and continues to look
     host.queue.create_queue()
     host.queue.send_message("good")
     host.queue.send_message("bad")

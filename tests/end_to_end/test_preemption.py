@@ -90,4 +90,4 @@ def test_a_script_that_is_killed_goes_on_from_its_checkpoint(world: World, hold:
     assert world.receiver.wait_for("Kedja.ModelRegistered", "preempted", timeout=30)
     kinds = [event["type"].removeprefix("Kedja.") for event in {e["id"]: e for e in world.events("preempted")}.values()]
     assert sorted(kinds) == ["JobCompleted", "JobSubmitted", "JobSubmitted", "ModelRegistered"]
-    assert world.names("azureml", "kedja-checkpoints/preempted/") == []  # nobody goes on from a job that is done
+    assert world.names("azureml", "kedja-checkpoints/preempted/") == []  # nobody resumes a job that is done

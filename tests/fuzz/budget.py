@@ -76,7 +76,7 @@ def fuzz[T](kind: str, inputs: SearchStrategy[T], check: Callable[[T], object]) 
 
 
 def outcome[T, E: Exception](refuses: type[E], work: Callable[[], T]) -> T | E:
-    """Return what work returns, or the error by which it refuses its input. Any other error goes on."""
+    """Return what work returns, or the error by which it refuses its input. Any other error is raised."""
     try:
         return work()
     except refuses as refusal:

@@ -29,7 +29,7 @@ TERMINAL_EVENTS = {
     Status.SUPERSEDED: "Kedja.JobCanceled",
     Status.REJECTED: "Kedja.DropRejected",
 }
-"""What is told of the end of an attempt."""
+"""What is reported about the end of an attempt."""
 
 FIRST = ("first drop", "complete now")
 """Why a receipt's first attempt is claimed; every other one has to be asked for by someone or something."""

@@ -44,7 +44,7 @@ Calls = list[tuple[str, str]]
 
 @define
 class MemoryTraining:
-    """Jobs and models. Each change of a job's status is told to `listeners`, as the workspace's events would."""
+    """Jobs and models. Each change of a job's status is reported to `listeners`, as the workspace's events would."""
 
     clock: VirtualClock
     blobs: MemoryBlobs
@@ -57,7 +57,7 @@ class MemoryTraining:
     compute_names: Words = field(factory=lambda: ["gpu-cluster", "cpu-cluster"])
     refusal: str | None = None
     model_refusal: str | None = None
-    """Why every submission is refused, where it is."""
+    """Why every submission is refused, if it is."""
     unavailable: bool = False
     is_low_priority: bool = False
     """Whether nodes may be taken away."""
@@ -279,7 +279,7 @@ class MemoryPublisher:
     published: list[OutgoingEvent] = field(factory=list)
     refuses: bool = False
     refused: set[str] = field(factory=set)
-    """Ids of events that are refused for good, and keep no other from being accepted."""
+    """Ids of events that are refused permanently, and keep no other from being accepted."""
 
     def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         if self.refuses:

@@ -55,7 +55,7 @@ def outcome(world: World) -> dict[str, Any]:
 
 
 def journal(world: World) -> dict[str, Any]:
-    """Return what whoever looks at the live page was told of: each drop's last status, and every event."""
+    """Return what a viewer of the live page was shown: each drop's last status, and every event."""
     lines = [Entry.from_bytes(line) for line in _journal_lines(world)]
     drops = {
         one.data["drop"]: one.data["metadata"]["status"]

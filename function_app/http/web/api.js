@@ -48,7 +48,7 @@ export const query = (values) => {
 
 // Yield {event, id, data} for ever: `start` before all that changes from then on, and `failed` where there was no answer.
 // Each answer holds what was new within some seconds and then ends, in the shape of server-sent events; EventSource
-// itself could not send the key. While nobody looks at the page nothing is asked; then it goes on from the last id.
+// itself could not send the key. While nobody looks at the page nothing is asked; then it continues from the last id.
 export async function* followed(path, signal, last) {
   let pause = 1000;
   for (;;) {

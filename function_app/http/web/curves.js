@@ -148,5 +148,5 @@ function drawn(place, lines) {
   return new uPlot(options, aligned(lines), place);
 }
 
-// A value in the legend, where the cursor is; a dash where it is nowhere, or there is none.
+// A value in the legend, at the cursor; a dash if there is no cursor, or no value.
 const said = (chart, value, line, at) => (at === null || at === undefined || value === undefined ? "–" : figure(value));

@@ -70,5 +70,5 @@ function merged(first, second) {
   return [...times.keys()].sort((a, b) => (times.get(a) < times.get(b) ? 1 : times.get(a) > times.get(b) ? -1 : 0));
 }
 
-// A time as text that sorts: of whole seconds no fraction is told, and a Date would cut microseconds off.
+// A time as text that sorts: whole seconds have no fraction, and a Date would cut microseconds off.
 const exact = (time) => time.replace(/(?:\.(\d+))?Z$/, (_, part = "") => `.${part.padEnd(6, "0")}Z`);

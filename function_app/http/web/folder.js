@@ -20,7 +20,7 @@ export const ofInput = (input) =>
   [...input.files].map((file) => ({ path: file.webkitRelativePath || file.name, file }));
 
 export async function ofTransfer(transfer) {
-  // Entries are gone once the event is over, so all are taken before anything is waited for.
+  // Entries are gone once the event is over, so all are taken before anything is awaited.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const found = [];
   for (const entry of entries) await walk(entry, "", found);

@@ -97,7 +97,7 @@ export function Action({ label, ask, path, method = "POST", body, done, danger }
     ${state.problem && html`<span class="refused" role="alert">${state.problem.message} ${state.problem.whatToDo}</span>`}`;
 }
 
-// Calls `reach` whenever its place comes into view: how a list goes on without anyone paging. After a `problem` it waits
+// Calls `reach` whenever its place comes into view: how a list continues without anyone paging. After a `problem` it waits
 // for its button.
 export function More({ reach, busy, problem }) {
   const place = useRef(null);

@@ -1,4 +1,4 @@
-"""What was asked of the stand-in, and what it is told to answer out of turn."""
+"""What the stand-in was asked, and which answers out of turn a test has set."""
 
 import fnmatch
 import threading
@@ -38,7 +38,7 @@ class Answer:
 
 
 class Hold:
-    """A call that waits: `entered` is set when it is there, and it goes on when `release` is called."""
+    """A call that waits: `entered` is set when it has arrived, and it continues when `release` is called."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -71,7 +71,7 @@ class _Fault:
 
 
 class Switchboard:
-    """Notes every call, and breaks or holds those it is told to. Safe to use from several threads."""
+    """Notes every call, and breaks or holds those that a test names. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -109,7 +109,7 @@ class TestOlderAndNewer:
 
     @pytest.mark.parametrize("place", [("replace", ".open/"), ("create", "latest.json"), ("page", ".open/")])
     def test_the_newer_drop_settles_first(self, dropped: World, place: tuple[str, str]) -> None:
-        """The older one was listed, and its host went on only after the newer one was submitted."""
+        """The older one was listed, and its host continued only after the newer one was submitted."""
 
         def newer() -> None:
             dropped.drop("data/digits/digits.npz", b"better digits", times=0)

@@ -54,7 +54,7 @@ def test_a_model_whose_files_take_minutes_to_list_is_registered_by_one_host(larg
 
 
 def test_no_more_models_are_registered_at_the_same_time_than_memory_has_room_for(large: World) -> None:
-    """Each registration that has begun lets the next one begin before it goes on."""
+    """Each registration that has begun lets the next one begin before it continues."""
     folders = [f"digits-{number}" for number in range(AT_ONCE + 2)]
     for folder in folders:
         large.drop(f"scripts/{folder}/train.py")

@@ -23,7 +23,7 @@ LOADERS = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "mar
 
 
 class Hostile:
-    """Leaves a trace where it is unpickled."""
+    """Leaves a trace if it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

@@ -12,7 +12,7 @@ from training_job.tracking.client import Metric
 
 
 class Sent:
-    """A sink that keeps what it gets, and fails as often as it is told."""
+    """A sink that keeps what it gets, and fails as often as a test says."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures

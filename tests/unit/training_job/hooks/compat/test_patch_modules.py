@@ -30,7 +30,7 @@ def cupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("has_interface", [False, True])
 def test_the_advice_to_install_cudnn_is_left_out_where_it_cannot_help(cupy: Path, *, has_interface: bool) -> None:
-    # As one that finds no driver: Chainer goes on without it.
+    # As one that finds no driver: Chainer continues without it.
     (cupy / "__init__.py").write_text("raise ImportError('libcuda.so.1: cannot open shared object file')")
     if has_interface:
         (cupy / "cudnn.py").touch()
