@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from function_app.domain.document import Document
-from function_app.errors import KedjaError
+from function_app.errors import Refused, Transient
 
 
 class EventType(enum.StrEnum):
@@ -32,11 +32,11 @@ class OutgoingEvent(Document):
     data: dict[str, Any]
 
 
-class PublishingFailed(KedjaError):
+class PublishingFailed(Transient):
     """The events were not accepted; they stay in their receipt's outbox."""
 
 
-class EventsRejected(KedjaError):
+class EventsRejected(Refused):
     """The topic refuses some events (`refused`), and would refuse them again; it accepted all others."""
 
     def __init__(self, message: str, refused: Sequence[OutgoingEvent]) -> None:

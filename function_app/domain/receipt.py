@@ -11,7 +11,7 @@ from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType, OutgoingEvent
 from function_app.domain.contents import DropContents
 from function_app.domain.document import Document
-from function_app.errors import KedjaError
+from function_app.errors import Refused
 
 if TYPE_CHECKING:
     from function_app.domain.receipt_changes import AttemptChanges, ReceiptChanges
@@ -91,7 +91,7 @@ Order = tuple[int, datetime, str]
 one with the newer file is the later."""
 
 
-class IllegalTransition(KedjaError):
+class IllegalTransition(Refused):
     """A receipt cannot change from its status to the new one: another call changed it first."""
 
 

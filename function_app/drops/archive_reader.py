@@ -19,7 +19,7 @@ from attrs import define
 
 from function_app.domain import naming
 from function_app.drops.path_rules import path_error
-from function_app.errors import KedjaError
+from function_app.errors import Invalid
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LARGEST = 20 << 20
@@ -57,7 +57,7 @@ _DAMAGED = (
 )
 
 
-class ArchiveRefused(KedjaError):
+class ArchiveRefused(Invalid):
     """The archive is not unpacked; the message names it, the member and the reason."""
 
 

@@ -21,7 +21,7 @@ from function_app.drops.drop_receipts import DropReceipts
 from function_app.drops.intake import Intake
 from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
 from function_app.drops.planning import Planner
-from function_app.errors import KedjaError, TrainingServiceUnavailable
+from function_app.errors import Refused, TrainingServiceUnavailable
 from function_app.jobs import outage
 from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
@@ -38,7 +38,7 @@ from function_app.timing import Timing
 logger = logging.getLogger(__name__)
 
 
-class NoNewFiles(KedjaError):
+class NoNewFiles(Refused):
     """Nothing was written since the experiment's latest drop."""
 
 

@@ -13,7 +13,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.drops.path_rules import LONGEST_BLOB, folder_problem, path_error, quote_name
-from function_app.errors import KedjaError
+from function_app.errors import Invalid
 from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Permission, iter_pages
 
 FOLDER = ".uploads/"
@@ -36,7 +36,7 @@ _MOST_PARTS = 254
 _LAST_SECOND = 99_999_999_999
 
 
-class InvalidName(KedjaError):
+class InvalidName(Invalid):
     """The name of a folder or file is not allowed."""
 
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.attempt import REMEMBERED
 from function_app.domain.document import Document
-from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, Conflict, Invalid, PreconditionFailed
 from function_app.ports.storage import Blobs
 
 HEADER = "Idempotency-Key"
@@ -32,16 +32,24 @@ _SECRETS = re.compile(r"/api/experiments/[^/]+/uploads")
 """Paths whose responses contain secrets. These are created again instead of being stored."""
 
 
-class InvalidKey(KedjaError):
+class InvalidKey(Invalid):
     """The header's value is not a valid key."""
 
 
-class KeyReused(KedjaError):
+class KeyReused(Invalid):
     """The key was already used for a different request."""
 
+    code = "idempotency-key-reused"
+    title = "The idempotency key belongs to another request."
+    advice = "Use a new key for each new request."
 
-class KeyInProgress(KedjaError):
+
+class KeyInProgress(Conflict):
     """A request with the key is in progress."""
+
+    code = "in-progress"
+    title = "The same request is in progress."
+    wait = 10
 
 
 class StoredResponse(Document):

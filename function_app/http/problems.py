@@ -13,34 +13,23 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from function_app.domain.receipt import IllegalTransition
-from function_app.drops.uploads import InvalidName
 from function_app.errors import (
     AppNotAllowed,
-    ComputeRefused,
+    Conflict,
+    Forbidden,
+    Invalid,
     InvalidEvent,
     InvalidSettings,
-    JobConflict,
-    JobNotFound,
-    JobRefused,
     KedjaError,
     NotFound,
     Refused,
-    RoleMissing,
     StorageError,
-    StorageUnavailable,
     TrainingServiceError,
-    TrainingServiceUnavailable,
+    Transient,
     Unauthenticated,
 )
-from function_app.http.idempotency import InvalidKey, KeyInProgress, KeyReused
-from function_app.http.paging.position import InvalidToken
 from function_app.jobspec.problem import InvalidJobSpec
-from function_app.models.ownership import ModelNotShared, OwnerChanged
-from function_app.store.deletions import BeingDeleted
-from function_app.store.journal import InvalidCursor
-from function_app.store.receipts import ReceiptBusy
-from function_app.store.snapshots import CopyPending, SourceChanged
+from function_app.models.ownership import OwnerChanged
 
 logger = logging.getLogger(__name__)
 
@@ -85,84 +74,39 @@ class ProblemType:
     retry_after: float | None = None
 
 
-_INVALID = "Fix the errors in `problems` and send it again."
 _LATER = "Send the same request again after the time in Retry-After."
-_UNREADABLE = ProblemType(
-    HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request has an invalid value.", _INVALID
-)
-_INTERNAL = ProblemType(
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    "internal",
-    "Kedja failed.",
-    "See the service's log, or ask its operator. GET /api/checks reports which parts work.",
-)
+_SEE_LOG = "See the service's log, or ask its operator. GET /api/checks reports which parts work."
 
-KINDS: Mapping[type[KedjaError], ProblemType] = {
-    Unauthenticated: ProblemType(HTTPStatus.UNAUTHORIZED, "unauthenticated", "The caller is unknown."),
-    RoleMissing: ProblemType(
-        HTTPStatus.FORBIDDEN, "role-missing", "The caller may not do this.", "Ask Kedja's operator for the role."
-    ),
-    NotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "Not found."),
-    JobNotFound: ProblemType(HTTPStatus.NOT_FOUND, "not-found", "Not found."),
-    Refused: ProblemType(HTTPStatus.CONFLICT, "refused", "The current state does not allow this."),
-    ModelNotShared: ProblemType(HTTPStatus.CONFLICT, "model-not-shared", "The model belongs to another experiment."),
-    OwnerChanged: ProblemType(
-        HTTPStatus.PRECONDITION_FAILED,
-        "changed",
-        "It has changed since it was read.",
-        "Read it again, then send your change again.",
-    ),
-    IllegalTransition: ProblemType(HTTPStatus.CONFLICT, "refused", "The current state does not allow this."),
-    JobConflict: ProblemType(HTTPStatus.CONFLICT, "job-conflict", "Another job has this name."),
-    BeingDeleted: ProblemType(HTTPStatus.CONFLICT, "being-deleted", "The experiment is being deleted.", _LATER, 300),
-    ReceiptBusy: ProblemType(HTTPStatus.CONFLICT, "busy", "The receipt is being written.", _LATER, 10),
-    SourceChanged: ProblemType(
-        HTTPStatus.CONFLICT, "changed-meanwhile", "Files changed during the request.", _LATER, 10
-    ),
-    InvalidToken: _UNREADABLE,
-    InvalidCursor: _UNREADABLE,
-    InvalidKey: _UNREADABLE,
-    KeyReused: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "idempotency-key-reused",
-        "The idempotency key belongs to another request.",
-        "Use a new key for each new request.",
-    ),
-    KeyInProgress: ProblemType(HTTPStatus.CONFLICT, "in-progress", "The same request is in progress.", _LATER, 10),
-    InvalidName: _UNREADABLE,
-    InvalidJobSpec: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-job", "The job is not valid.", _INVALID),
-    JobRefused: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "job-refused", "The training service refuses the job."),
-    InvalidEvent: ProblemType(HTTPStatus.BAD_REQUEST, "invalid-event", "The event is malformed."),
-    CopyPending: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "copy-under-way", "Files are being copied.", _LATER, 5),
-    StorageUnavailable: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", "Storage is unavailable.", _LATER, 10
-    ),
-    TrainingServiceUnavailable: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "training-unavailable", "The training service is unavailable.", _LATER, 30
-    ),
-    ComputeRefused: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "compute-refused", "The training service refuses the compute."
-    ),
-    AppNotAllowed: ProblemType(
-        HTTPStatus.BAD_GATEWAY,
-        "app-not-allowed",
-        "The app may not do this.",
-        "Ask an owner of the subscription to assign the app's identity the role in `detail`.",
-    ),
-    StorageError: ProblemType(HTTPStatus.BAD_GATEWAY, "storage-failed", "Storage rejected Kedja's request."),
-    TrainingServiceError: ProblemType(
-        HTTPStatus.BAD_GATEWAY, "training-failed", "The training service rejected Kedja's request."
-    ),
-    InvalidSettings: ProblemType(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "not-configured", "Kedja is not configured.", "See the service's log."
-    ),
+STATUSES: Mapping[type[KedjaError], HTTPStatus] = {
+    Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Refused: HTTPStatus.CONFLICT,
+    Conflict: HTTPStatus.CONFLICT,
+    Transient: HTTPStatus.SERVICE_UNAVAILABLE,
+    # what the service depends on refused something that the caller cannot change
+    StorageError: HTTPStatus.BAD_GATEWAY,
+    TrainingServiceError: HTTPStatus.BAD_GATEWAY,
+    AppNotAllowed: HTTPStatus.BAD_GATEWAY,
+    # the statuses that the standards of these requests name
+    InvalidEvent: HTTPStatus.BAD_REQUEST,
+    OwnerChanged: HTTPStatus.PRECONDITION_FAILED,
+    InvalidSettings: HTTPStatus.INTERNAL_SERVER_ERROR,
+    KedjaError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""How each error is reported. An error that is not listed is reported as its nearest base class."""
+"""The status of each base of errors, and of the few errors whose status is another; the nearest base counts."""
 
 
-def problem_type(error: KedjaError) -> ProblemType:
-    """Return how an error is reported."""
-    return next((KINDS[known] for known in type(error).__mro__ if known in KINDS), _INTERNAL)
+def problem_type(error: type[KedjaError]) -> ProblemType:
+    """Return how a kind of error is reported."""
+    status = next(STATUSES[base] for base in error.__mro__ if base in STATUSES)
+    advice = error.advice
+    if advice is None and error.wait is not None:
+        advice = _LATER
+    elif advice is None and status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        advice = _SEE_LOG
+    return ProblemType(status, error.code, error.title, advice, error.wait)
 
 
 def problem(kind: ProblemType, detail: str, problems: list[KeyProblem] | None = None) -> ProblemView:
@@ -185,7 +129,7 @@ def too_large(limit: int) -> Response:
 
 def internal_error() -> Response:
     """Return the response to an unexpected error. Its details are only in the log."""
-    return problem(_INTERNAL, "An unexpected error occurred; the log has its details.").response()
+    return problem(problem_type(KedjaError), "An unexpected error occurred; the log has its details.").response()
 
 
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -210,12 +154,12 @@ async def _on_kedja_error(_request: Request, error: Exception) -> Response:
 
 def response_of(error: KedjaError) -> Response:
     """Return the problem response for an error."""
-    kind = problem_type(error)
+    kind = problem_type(type(error))
     headers = {}
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if kind.retry_after is not None:
-        wanted = error.retry_after if isinstance(error, TrainingServiceUnavailable) else None
+        wanted = error.retry_after if isinstance(error, Transient) else None
         headers["Retry-After"] = str(math.ceil(wanted or kind.retry_after))
     if kind.status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("A request failed: %s", error, exc_info=error)
@@ -252,4 +196,4 @@ async def _on_invalid_request(_request: Request, error: Exception) -> Response:
         for one in error.errors()
     ]
     detail = "; ".join(f"{one.key}: {one.message}" for one in found)
-    return problem(_UNREADABLE, detail, found).response()
+    return problem(problem_type(Invalid), detail, found).response()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from function_app.errors import KedjaError
+from function_app.errors import Invalid
 
 type Path = tuple[str | int, ...]
 """The path to a value: keys of mappings and indexes of lists, from the top."""
@@ -63,13 +63,15 @@ def _shown(key: str) -> str:
     return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key[:_LONGEST_KEY])
 
 
-class InvalidJobSpec(KedjaError):
+class InvalidJobSpec(Invalid):
     """A job.yaml, or a request with its keys, is refused. `problems` has each problem.
 
     If there are very many, it has the first `SHOWN` and the number of the rest, including `more` that are not given.
     """
 
     SHOWN = 50
+    code = "invalid-job"
+    title = "The job is not valid."
 
     def __init__(self, problems: Iterable[SpecProblem | str], *, more: int = 0) -> None:
         every = tuple(problems)

@@ -10,7 +10,7 @@ from attrs import frozen
 from pydantic import AfterValidator, ValidationError, model_validator
 
 from function_app.domain.document import Document
-from function_app.errors import KedjaError
+from function_app.errors import Unreadable
 from function_app.models.result_document import Malformed, OutputFile, read_result
 from function_app.ports.storage import Blobs, read_if_there
 from function_app.ports.training_service import BlobFolder
@@ -37,7 +37,7 @@ Reason = Annotated[str, AfterValidator(lambda text: text[:LONGEST_REASON])]
 _reading = threading.BoundedSemaphore(READS_AT_ONCE)
 
 
-class UnreadableResult(KedjaError):
+class UnreadableResult(Unreadable):
     """The job left a result that is not valid."""
 
 

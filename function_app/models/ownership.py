@@ -17,7 +17,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan
-from function_app.errors import NotFound, PreconditionFailed, Refused
+from function_app.errors import Conflict, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import GateConditions, RegisterOptions
 from function_app.models.champion import Champion, Champions
 from function_app.models.gate import OwnersGate, gate_failure
@@ -47,6 +47,9 @@ class Standing(enum.Enum):
 class ModelNotShared(Refused):
     """The experiment may not register versions of the model. The owner is not named, as it may be confidential."""
 
+    code = "model-not-shared"
+    title = "The model belongs to another experiment."
+
     def __init__(self, model: str, experiment: str) -> None:
         self.reason = (
             f"The model {model} belongs to another experiment, and {experiment} may not register versions of it."
@@ -58,8 +61,12 @@ class ModelNotShared(Refused):
         super().__init__(f"{self.reason} {self.what_to_do}")
 
 
-class OwnerChanged(Refused):
+class OwnerChanged(Conflict):
     """The owner's record has changed since the caller read it."""
+
+    code = "changed"
+    title = "It has changed since it was read."
+    advice = "Read it again, then send your change again."
 
 
 class ModelOwner(Document):

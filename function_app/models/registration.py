@@ -16,7 +16,7 @@ from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType
 from function_app.domain.contents import FILES_LISTED
 from function_app.domain.receipt import Artifact, Receipt, RegisteredModel, Status
-from function_app.errors import KedjaError, ModelRefused, PreconditionFailed
+from function_app.errors import ModelRefused, PreconditionFailed, Transient
 from function_app.jobspec.kedja_block import RegisterOptions, register_options
 from function_app.models.artifacts import Artifacts, ModelManifest
 from function_app.models.champion import Champion, Champions
@@ -44,7 +44,7 @@ OUTPUTS_KEPT = "The job's outputs are kept. Change the gate or the script, and d
 UNKNOWN = "Its snapshot can no longer be read, and only the snapshot says which model to register, and when."
 
 
-class RegistrationPending(KedjaError):
+class RegistrationPending(Transient):
     """Something is not ready yet: try again after `delay` seconds."""
 
     def __init__(self, message: str, delay: float) -> None:

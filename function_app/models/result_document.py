@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import ijson
 from attrs import define, field, frozen
 
-from function_app.errors import KedjaError
+from function_app.errors import Unreadable
 
 MOST_EVENTS = 6_500_000
 """Max keys, values and ends of lists and mappings that are read. A file has eight of them, a metric two."""
@@ -36,7 +36,7 @@ type Events = Iterator[tuple[str, Any]]
 """Pairs of a kind of event and its value, as `ijson.basic_parse` yields them."""
 
 
-class Malformed(KedjaError):
+class Malformed(Unreadable):
     """The document is not a valid result of a job."""
 
 

@@ -21,6 +21,10 @@ _SEQUENCE = "sequence"
 class BeingDeleted(ReceiptBusy):
     """The experiment is being deleted: it accepts drops again when that is done."""
 
+    code = "being-deleted"
+    title = "The experiment is being deleted."
+    wait = 300
+
 
 class DeletionState(enum.StrEnum):
     """The progress of a deletion."""

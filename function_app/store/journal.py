@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from function_app.domain import naming
 from function_app.domain.document import Document
-from function_app.errors import KedjaError, StorageError
+from function_app.errors import Invalid, StorageError
 from function_app.ports.storage import Blobs, iter_pages_items
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _CURSOR = re.compile(r"(\d{7})\.(\d{1,12})\.(\d{1,12})")
 _POSITION = re.compile(r"(\d{7})\.(\d{1,12})")
 
 
-class InvalidCursor(KedjaError):
+class InvalidCursor(Invalid):
     """The cursor or position is not from an earlier answer."""
 
 

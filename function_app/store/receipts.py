@@ -11,7 +11,7 @@ from attrs import field, frozen
 from function_app.domain import naming
 from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, Publisher, PublishingFailed
 from function_app.domain.receipt import FINAL, Receipt
-from function_app.errors import KedjaError, NotFound, PreconditionFailed
+from function_app.errors import Conflict, NotFound, PreconditionFailed
 from function_app.ports.storage import BlobItem, Blobs, Lease, iter_pages
 from function_app.store.journal import Entry, Journal
 from function_app.store.latest_drop import LatestDrop
@@ -28,8 +28,12 @@ REFUSED_FOR = timedelta(hours=24)
 """How long to keep resending an event that the topic refuses: the topic may be misconfigured."""
 
 
-class ReceiptBusy(KedjaError):
+class ReceiptBusy(Conflict):
     """The receipt is leased, such as by a registration, or changes too often: try again in a few seconds."""
+
+    code = "busy"
+    title = "The receipt is being written."
+    wait = 10
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,7 @@ from function_app.domain.contents import FILES_LISTED, DropContents, DroppedFile
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop, Manifest
 from function_app.domain.receipt import Receipt
-from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, Conflict, PreconditionFailed, Transient, Unreadable
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, stored_spec
 from function_app.ports.storage import BlobItem, Blobs, Copied, CopyStatus, ensure_copied
@@ -28,16 +28,24 @@ class _Entry(Document):
     entry_script: str | None
 
 
-class UnreadableSnapshot(KedjaError):
+class UnreadableSnapshot(Unreadable):
     """A document of a snapshot is missing or invalid."""
 
 
-class SourceChanged(KedjaError):
+class SourceChanged(Conflict):
     """A script was overwritten between the listing and its copy. The new version has raised its own event."""
 
+    code = "changed-meanwhile"
+    title = "Files changed during the request."
+    wait = 10
 
-class CopyPending(KedjaError):
+
+class CopyPending(Transient):
     """Storage is still copying the scripts: try again in a few seconds."""
+
+    code = "copy-under-way"
+    title = "Files are being copied."
+    wait = 5
 
 
 @frozen

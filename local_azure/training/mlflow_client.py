@@ -23,11 +23,11 @@ _TIMEOUT = httpx.Timeout(30, connect=5)
 
 
 class MlflowRefused(TrainingServiceError):
-    """MLflow answered with a permanent error. `code` is MLflow's code for it."""
+    """MLflow answered with a permanent error. `error_code` is MLflow's name for it."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, error_code: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.error_code = error_code
 
 
 @frozen(kw_only=True)
@@ -60,7 +60,7 @@ class MlflowClient:
         try:
             answer = self.call("GET", "experiments/get-by-name", {"experiment_name": name})
         except MlflowRefused as error:
-            if error.code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return self._create_experiment(name)
         experiment = answer["experiment"]
@@ -72,7 +72,7 @@ class MlflowClient:
         try:
             return str(self.call("POST", "experiments/create", {"name": name})["experiment_id"])
         except MlflowRefused as error:
-            if error.code != "RESOURCE_ALREADY_EXISTS":  # created by another process meanwhile
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # created by another process meanwhile
                 raise
             return self.experiment_id(name)
 

@@ -48,7 +48,7 @@ class ModelRegistry:
         try:
             self._mlflow.call("POST", "registered-models/create", {"name": registration.model})
         except MlflowRefused as error:
-            if error.code != "RESOURCE_ALREADY_EXISTS":
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         properties = {f"{_PROPERTY}{key}": value for key, value in registration.properties.items()}
         body = {
@@ -66,7 +66,7 @@ class ModelRegistry:
         try:
             self._mlflow.call("POST", "model-versions/set-tag", body)
         except MlflowRefused as error:
-            if error.code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
 
     def _unarchived(self, condition: str) -> Iterable[ModelVersion]:

@@ -9,11 +9,11 @@ from typing import Self
 
 from attrs import frozen
 
-from function_app.errors import KedjaError, StorageError, StorageUnavailable
+from function_app.errors import Invalid, StorageError, StorageUnavailable
 from function_app.http.paging.sealing import NotSealed, Seal
 
 
-class InvalidToken(KedjaError):
+class InvalidToken(Invalid):
     """The page token is not valid."""
 
 

@@ -5,14 +5,14 @@ import contextlib
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.errors import BlobNotFound, KedjaError, PreconditionFailed
+from function_app.errors import BlobNotFound, Invalid, PreconditionFailed
 from function_app.ports.storage import Blobs
 
 KEY = ".sealing-key"
 """The blob with the key, in the container `receipts`. Anyone who can read it can decrypt the tokens."""
 
 
-class NotSealed(KedjaError):
+class NotSealed(Invalid):
     """The text was not encrypted with this account's key."""
 
 

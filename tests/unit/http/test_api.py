@@ -3,45 +3,22 @@
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from pytest_mock import MockerFixture
 
 from function_app.domain import naming
-from function_app.domain.receipt import IllegalTransition
 from function_app.errors import (
-    AppNotAllowed,
-    BlobNotFound,
-    InvalidEvent,
     InvalidSettings,
-    JobConflict,
-    JobNotFound,
-    JobRefused,
-    KedjaError,
-    NotFound,
-    Refused,
-    RoleMissing,
-    StorageUnavailable,
-    TrainingServiceError,
-    TrainingServiceUnavailable,
-    Unauthenticated,
 )
 from function_app.http.api import create_api
 from function_app.http.auth import RequireRole
 from function_app.http.callers import Role
 from function_app.http.lazy import LazyApi
-from function_app.http.middleware import BODY_LIMIT
-from function_app.http.problems import KINDS
-from function_app.jobspec.problem import InvalidJobSpec, SpecProblem
 from function_app.operations.service import Kedja
-from function_app.store.receipts import ReceiptBusy
-from function_app.store.snapshots import CopyPending, SourceChanged
 from tests.unit.api import KEYS, LOCAL, ROUTES, api_over, limited
 from tests.unit.http_client import Client
-from tests.unit.memory_training import MemoryTraining
 from tests.unit.simulation import World
 
 
@@ -198,122 +175,6 @@ def test_the_folder_of_keys_is_no_experiment(world: World) -> None:
         assert client.get(path).status_code == HTTPStatus.NOT_FOUND
 
 
-# How errors are reported.
-
-
-def test_what_is_not_there_is_a_problem(client: Client) -> None:
-    answer = client.get("/api/nothing")
-
-    assert answer.status_code == HTTPStatus.NOT_FOUND
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == HTTPStatus.NOT_FOUND
-
-
-def test_a_wrong_method_is_a_problem(client: Client) -> None:
-    answer = client.request("DELETE", "/api/drops")
-
-    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["allow"] == "GET"
-
-
-def test_a_wrong_value_is_named_and_not_repeated(client: Client) -> None:
-    answer = client.get("/api/drops?limit=password123")
-
-    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert answer.json()["problems"][0]["key"] == "query.limit"
-    assert "password123" not in answer.text
-
-
-def test_a_body_that_is_no_json_is_a_problem(client: Client) -> None:
-    answer = client.post("/api/jobs", content=b"{", headers={"content-type": "application/json"})
-
-    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize("in_pieces", [False, True])
-def test_a_long_body_is_refused(client: Client, *, in_pieces: bool) -> None:
-    async def pieces() -> Any:  # noqa: ANN401 - an asynchronous iterator of bytes
-        for _ in range(3):
-            yield b"x" * (BODY_LIMIT // 2)
-
-    answer = client.post("/api/events", content=pieces() if in_pieces else b"x" * (BODY_LIMIT + 1))
-
-    assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    assert answer.json()["type"] == "urn:kedja:problem:too-large"
-
-
-def test_a_body_up_to_the_limit_is_read(client: Client) -> None:
-    event = {"id": "1", "eventType": "Else.Where", "data": "x" * (BODY_LIMIT - 100)}
-
-    assert client.post("/api/events", json=[event]).json() == {"received": 1, "accepted": 0, "ignored": 1}
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "kind", "retry_after"),
-    [
-        (Unauthenticated("x"), 401, "unauthenticated", None),
-        (RoleMissing("x"), 403, "role-missing", None),
-        (NotFound("x"), 404, "not-found", None),
-        (JobNotFound("x"), 404, "not-found", None),
-        (Refused("x"), 409, "refused", None),
-        (IllegalTransition("x"), 409, "refused", None),
-        (JobConflict("x"), 409, "job-conflict", None),
-        (ReceiptBusy("x"), 409, "busy", "10"),
-        (SourceChanged("x"), 409, "changed-meanwhile", "10"),
-        (InvalidJobSpec(["x"]), 422, "invalid-job", None),
-        (JobRefused("x"), 422, "job-refused", None),
-        (InvalidEvent("x"), 400, "invalid-event", None),
-        (CopyPending("x"), 503, "copy-under-way", "5"),
-        (StorageUnavailable("x"), 503, "storage-unavailable", "10"),
-        (TrainingServiceUnavailable("x"), 503, "training-unavailable", "30"),
-        (TrainingServiceUnavailable("x", 7.2), 503, "training-unavailable", "8"),
-        (BlobNotFound("x"), 502, "storage-failed", None),
-        (TrainingServiceError("x"), 502, "training-failed", None),
-        (AppNotAllowed("x"), 502, "app-not-allowed", None),
-    ],
-)
-def test_each_error_has_its_status(
-    client: Client, mocker: MockerFixture, error: KedjaError, status: int, kind: str, retry_after: str | None
-) -> None:
-    mocker.patch.object(MemoryTraining, "computes", side_effect=error)
-
-    answer = client.get("/api/compute")
-
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers.get("retry-after") == retry_after
-    assert answer.json()["type"] == f"urn:kedja:problem:{kind}"
-    assert answer.json()["detail"] == "x"
-
-
-def test_each_problem_of_a_job_file_has_its_place(client: Client, mocker: MockerFixture) -> None:
-    wrong = InvalidJobSpec([SpecProblem(3, 5, "kedja.data", "expected required or none"), "no place"])
-    mocker.patch.object(MemoryTraining, "computes", side_effect=wrong)
-
-    assert client.get("/api/compute").json()["problems"] == [
-        {"key": "kedja.data", "message": "expected required or none", "line": 3, "column": 5},
-        {"key": "", "message": "no place"},
-    ]
-
-
-@pytest.mark.parametrize(
-    "error", [InvalidSettings("KEDJA_X is 'secret'"), KedjaError("secret"), RuntimeError("secret")]
-)
-def test_an_error_of_kedjas_own_is_logged_and_not_shown(
-    client: Client, mocker: MockerFixture, caplog: pytest.LogCaptureFixture, error: Exception
-) -> None:
-    mocker.patch.object(MemoryTraining, "computes", side_effect=error)
-
-    answer = client.get("/api/compute")
-
-    assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert "secret" not in answer.text
-    assert "secret" in caplog.text
-
-
 def test_no_answer_is_kept_by_caches(client: Client) -> None:
     assert client.get("/api/health").headers["cache-control"] == "no-store"
 
@@ -372,10 +233,8 @@ def test_the_door_opens_at_the_first_request(kedja: Kedja) -> None:
     assert isinstance(vars(door)["_api"], FastAPI)
 
 
-def test_the_documentation_has_every_route_and_every_kind_of_problem() -> None:
+def test_the_documentation_has_every_route() -> None:
     text = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
 
     for name in ROUTES:
         assert f"`{name}" in text, name
-    for kind in KINDS.values():
-        assert f"`{kind.name}`" in text, kind.name

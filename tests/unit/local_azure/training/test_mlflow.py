@@ -69,7 +69,7 @@ def test_what_will_not_pass_is_refused(server: Server, mlflow: MlflowClient, ans
     server.answers["runs/get"] = [answer]
     with pytest.raises(MlflowRefused) as error:
         mlflow.metrics("r")
-    assert error.value.code == code
+    assert error.value.error_code == code
 
 
 def test_metrics_are_floats(server: Server, mlflow: MlflowClient) -> None:
