@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from pydantic import Field
+
 from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType, OutgoingEvent
 from function_app.domain.contents import DropContents
@@ -161,6 +163,8 @@ class Receipt(Document):
     preemptions: int = 0
     """How many attempts in a row were killed before the last one."""
     model: RegisteredModel | None = None
+    notes: tuple[str, ...] = Field(default=(), exclude_if=lambda notes: not notes)
+    """What its job found worth telling about its last attempt, and which file is the model and why."""
     forgotten: tuple[str, ...] = ()
     """What retention has deleted since: `model`, `snapshot`."""
     followed_by: str | None = None

@@ -61,6 +61,7 @@ class ReceiptChanges(TypedDict, total=False):
     attempts_before: int
     preemptions: int
     model: RegisteredModel | None
+    notes: tuple[str, ...]
     forgotten: tuple[str, ...]
     followed_by: str | None
     superseded_by: str | None

@@ -72,7 +72,7 @@ def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: A
         options=options,
     )
     moved = receipt.with_status(Status.SUBMITTING, now, None if number == 1 else why)
-    return moved.replace(attempts=(*receipt.attempts, attempt), sequence=order)
+    return moved.replace(attempts=(*receipt.attempts, attempt), sequence=order, notes=())
 
 
 def with_plan(receipt: Receipt, plan: WaitingPlan | RejectedPlan, now: datetime) -> Receipt:

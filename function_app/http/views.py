@@ -68,6 +68,7 @@ class JobView(BaseModel):
     is_last_attempt: bool
     attempts: Sequence[str]
     model: RegisteredModel | None
+    notes: Sequence[str]
     superseded_by: str | None
     attention: Sequence[str]
     history: Sequence[StatusChange]
@@ -102,6 +103,7 @@ class JobView(BaseModel):
             is_last_attempt=name == receipt.job,
             attempts=[one.job for one in receipt.attempts],
             model=receipt.model,
+            notes=receipt.notes,
             superseded_by=receipt.superseded_by,
             attention=receipt.attention,
             history=receipt.history,

@@ -239,11 +239,12 @@ class JobTracker:
         now, exit_code = self.receipts.clock(), result.exit_code if result else None
         ended: AttemptChanges = {**_facts(job), "error": reason, "exit_code": exit_code, "log_tail": tail}
         measured = truncate_metrics(result.metrics, total=result.metrics_total) if result else truncate_metrics({})
+        notes = result.notes if result else ()
 
         def edit(current: Receipt) -> Receipt:
             if _is_over(current, job.name):
                 return current
-            failed = current.with_status(Status.FAILED, now, reason, what_to_do)
+            failed = current.with_status(Status.FAILED, now, reason, what_to_do).replace(notes=notes)
             failed = failed.with_attempt(**ended).with_attempt(**measured)
             return failed.with_event(EventType.JOB_FAILED, now, exit_code=exit_code)
 

@@ -50,6 +50,8 @@ class _Ending(Document):
     signal: Reason | None = None
     out_of_memory: bool = False
     failed_rank: int | None = None
+    model: str | None = None
+    model_reason: Reason | None = None
 
     @model_validator(mode="after")
     def _failed_rank_of_earlier_releases(self) -> Self:
@@ -76,6 +78,12 @@ class JobResult:
     """The rank whose failure had mpirun end the first."""
     metrics: Mapping[str, float] = {}
     metrics_total: int = 0
+    notes: tuple[str, ...] = ()
+    """What the job's owner should know, in order, each in one line."""
+    model: str | None = None
+    """The file or folder below the outputs that `launch` takes for the model. A job can write anything here."""
+    model_reason: str | None = None
+    """Why it is that one or, without a model, what the script wrote elsewhere."""
     files: Mapping[str, OutputFile] = {}
 
     @classmethod
@@ -103,26 +111,41 @@ class JobResult:
             first = error.errors(include_url=False)[0]
             reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise UnreadableResult(f"{outputs.container}/{name} is not a job's result: {reason}.") from error
-        return cls(**dict(ending), metrics=document.metrics, metrics_total=document.metrics_total, files=document.files)
+        return cls(
+            **dict(ending),
+            metrics=document.metrics,
+            metrics_total=document.metrics_total,
+            notes=document.notes,
+            files=document.files,
+        )
 
     def model_path(self, wanted: str | None) -> tuple[str | None, str]:
-        """Return the path of the model below the outputs, or None and what is wrong.
+        """Return the path of the model below the outputs and why it is that one, or None and what is wrong.
 
-        It is the file or folder that is `wanted`, else `DEFAULT_PATH`, else the only `.npz` file.
+        It is the file or folder that is `wanted`, else the one that the job names, else `DEFAULT_PATH`, else the only
+        `.npz` file.
         """
         if wanted is not None:
             wanted = wanted.removeprefix("./").removeprefix(OUTPUTS).rstrip("/")
-            if any(path == wanted or path.startswith(f"{wanted}/") for path in self.files):
-                return wanted, ""
+            if self._has(wanted):
+                return wanted, f"The model is {OUTPUTS}{wanted}, as kedja.register.path in job.yaml says."
+        elif self.model and self._has(self.model):
+            return self.model, self.model_reason or f"The model is {OUTPUTS}{self.model}, as the job says."
         elif DEFAULT_PATH in self.files:
-            return DEFAULT_PATH, ""
+            return DEFAULT_PATH, f"The model is {OUTPUTS}{DEFAULT_PATH}."
         else:
             arrays = [path for path in self.files if path.endswith(".npz")]
             if len(arrays) == 1:
-                return arrays[0], ""
+                return arrays[0], f"The model is {OUTPUTS}{arrays[0]}, the only .npz file there."
             wanted = DEFAULT_PATH
-        some = ", ".join(itertools.islice(self.files, FILES_NAMED))
-        return None, f"The job did not write {OUTPUTS}{wanted}. It wrote: {some or 'nothing'}."
+        some = ", ".join(itertools.islice(self.files, FILES_NAMED)) or "nothing"
+        problem = f"The job did not write {OUTPUTS}{wanted}. It wrote: {some}."
+        elsewhere = self.model_reason if self.model is None else None
+        return None, f"{problem} {elsewhere}"[:LONGEST_REASON] if elsewhere else problem
+
+    def _has(self, wanted: str) -> bool:
+        """Return whether the job created this file, or files in this folder."""
+        return wanted in self.files or any(path.startswith(f"{wanted}/") for path in self.files)
 
 
 def truncate_metrics(

@@ -27,12 +27,7 @@ from function_app.models.lineage import lineage, registration_of
 from function_app.models.ownership import ModelNotShared, Owners
 from function_app.models.registration_context import RegistrationContext, receipt_metrics
 from function_app.ports.storage import Blobs, Lease
-from function_app.ports.training_service import (
-    BlobFolder,
-    Job,
-    ModelVersion,
-    TrainingService,
-)
+from function_app.ports.training_service import BlobFolder, Job, ModelVersion, TrainingService
 from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 from function_app.timing import Timing
@@ -89,12 +84,19 @@ class Registrar:
                 result = self._result(outputs, waited, options, lease)
             except UnreadableResult as error:
                 return self._incomplete(receipt, attempt, options, lease, str(error))
-            path, problem = result.model_path(options.path)
+            path, why = result.model_path(options.path)
             if path is None:
-                return self._incomplete(receipt, attempt, options, lease, problem, receipt_metrics(options, result))
+                return self._incomplete(receipt, attempt, options, lease, why, result)
             claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
             work = RegistrationContext(
-                receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
+                receipt=receipt,
+                attempt=attempt,
+                result=result,
+                options=options,
+                path=path,
+                lease=lease,
+                claim=claim,
+                notes=(*result.notes, why),
             )
             return self._register(work, outputs)
 
@@ -149,7 +151,7 @@ class Registrar:
         options: RegisterOptions,
         lease: Lease,
         reason: str,
-        measured: Mapping[str, Any] | None = None,
+        result: JobResult | None = None,
         what_to_do: str = OUTPUTS_KEPT,
     ) -> Receipt:
         """End a receipt whose job's outputs are incomplete: as `registered` only if all were copied before.
@@ -160,17 +162,18 @@ class Registrar:
         manifest = ModelManifest.read(self.blobs, copied.model, copied.version) if copied else None
         if copied and manifest:
             total = manifest.metrics_total or len(manifest.metrics)
-            result = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)
+            copies = JobResult(result="completed", exit_code=0, metrics=manifest.metrics, metrics_total=total)
             claim, path = self.owners.claim(copied.model, receipt.experiment), manifest.path
             work = RegistrationContext(
-                receipt=receipt, attempt=attempt, result=result, options=options, path=path, lease=lease, claim=claim
+                receipt=receipt, attempt=attempt, result=copies, options=options, path=path, lease=lease, claim=claim
             )
             return self._finish(work, receipt, copied, manifest.files)
         model = options.model or receipt.experiment
         for version in self.training.find_model(model, attempt.job):
             self.remover.delete_version(model, version.version)
             lease.renew()
-        return self._refused(receipt, lease, reason, measured or truncate_metrics({}), what_to_do)
+        measured = receipt_metrics(options, result) if result else truncate_metrics({})
+        return self._refused(receipt, lease, reason, measured, what_to_do, result.notes if result else ())
 
     def _register(self, work: RegistrationContext, outputs: BlobFolder) -> Receipt:
         model = work.receipt.model
@@ -180,15 +183,15 @@ class Registrar:
             no = work.claim.refusal(work.options.when, work.result.metrics)
             if isinstance(no, ModelNotShared) and not found:
                 what_to_do = f"The job's outputs are kept. {no.what_to_do}"
-                return self._refused(work.receipt, work.lease, no.reason, work.measured, what_to_do)
+                return self._refused(work.receipt, work.lease, no.reason, work.measured, what_to_do, work.notes)
             if no and not found:
-                return self._refused(work.receipt, work.lease, str(no), work.measured)
+                return self._refused(work.receipt, work.lease, str(no), work.measured, notes=work.notes)
             try:
                 version = self._version(work, found)
             except ModelRefused as refused:
                 found = self.training.find_model(work.model, work.attempt.job)  # it may exist all the same
                 if not found:
-                    return self._refused(work.receipt, work.lease, str(refused), work.measured)
+                    return self._refused(work.receipt, work.lease, str(refused), work.measured, notes=work.notes)
                 version = self._version(work, found)
             work.lease.renew()
             model = RegisteredModel(
@@ -276,7 +279,7 @@ class Registrar:
         )
 
         def edit(current: Receipt) -> Receipt:
-            registered = current.with_status(Status.REGISTERED, now).replace(model=done)
+            registered = current.with_status(Status.REGISTERED, now).replace(model=done, notes=work.notes)
             registered = registered.with_attempt(**work.measured, exit_code=work.result.exit_code)
             return registered.with_event(
                 EventType.MODEL_REGISTERED,
@@ -299,11 +302,13 @@ class Registrar:
         reason: str,
         measured: Mapping[str, Any],
         what_to_do: str = OUTPUTS_KEPT,
+        notes: Sequence[str] = (),
     ) -> Receipt:
         now = self.receipts.clock()
 
         def edit(current: Receipt) -> Receipt:
-            refused = current.replace(model=None).with_status(Status.NOT_REGISTERED, now, reason, what_to_do)
+            told = current.replace(model=None, notes=tuple(notes))
+            refused = told.with_status(Status.NOT_REGISTERED, now, reason, what_to_do)
             return refused.with_attempt(**measured).with_event(EventType.MODEL_NOT_REGISTERED, now, **measured)
 
         return self.receipts.publish_outbox(self.receipts.change(receipt, edit, lease=lease), lease=lease)

@@ -24,6 +24,8 @@ class RegistrationContext:
     path: str
     lease: Lease
     claim: Claim
+    notes: tuple[str, ...] = ()
+    """What the receipt says about the job, and which file is the model."""
 
     @property
     def model(self) -> str:

@@ -26,6 +26,8 @@ LONGEST_PATH = 1024
 """Max characters of a blob's name
 (https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata)."""
 LARGEST_FILE = 1 << 63
+MOST_NOTES, LONGEST_NOTE = 50, 500
+"""How many notes are kept, the first ones, and how many characters of each."""
 
 _PIECE = 16 << 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -49,18 +51,22 @@ class OutputFile(NamedTuple):
 
 @frozen(kw_only=True)
 class ResultDocument:
-    """A parsed result. `values` has scalar values by key; `metrics_total` also counts metrics that are not kept."""
+    """A parsed result. `values` has scalar values by key; `metrics_total` also counts metrics that are not kept.
+
+    A note is one line.
+    """
 
     values: Mapping[str, object]
     metrics: Mapping[str, float]
     metrics_total: int
+    notes: tuple[str, ...]
     files: Mapping[str, OutputFile]
 
 
 def read_result(
     data: bytes, keys: Collection[str], *, limit: int, metric: str | None = None, files: bool = True
 ) -> ResultDocument:
-    """Read a result of at most `limit` bytes: the values of `keys`, the metrics and the files.
+    """Read a result of at most `limit` bytes: the values of `keys`, the metrics, the notes and the files.
 
     The metric called `metric` is kept however many there are; with `files=False` the files are skipped.
 
@@ -72,11 +78,14 @@ def read_result(
     events = _events(data)
     values: dict[str, object] = {}
     metrics = _Metrics(metric)
+    notes: list[str] = []
     found: dict[str, OutputFile] = {}
     _enter(events, "start_map", "the document is not a mapping")
     for key in _keys(events):
         if key == "metrics":
             metrics.read(events)
+        elif key == "notes":
+            _read_notes(events, notes)
         elif key == "files" and files:
             _read_files(events, found)
         else:
@@ -86,7 +95,9 @@ def read_result(
                 values[key] = value
     for _ in events:  # raises if anything follows the document
         break
-    return ResultDocument(values=values, metrics=metrics.kept, metrics_total=metrics.total, files=found)
+    return ResultDocument(
+        values=values, metrics=metrics.kept, metrics_total=metrics.total, notes=tuple(notes), files=found
+    )
 
 
 @define
@@ -172,6 +183,17 @@ def _number(name: str, value: float | str) -> float:
         return float(value)
     except ValueError as error:
         raise Malformed(f"metrics.{name[:80]}: is not a number") from error
+
+
+def _read_notes(events: Events, found: list[str]) -> None:
+    _enter(events, "start_array", "notes: is not a list")
+    for event, value in events:
+        if event == "end_array":
+            return
+        if event != "string":
+            raise Malformed("notes: is not a list of strings")
+        if len(found) < MOST_NOTES:
+            found.append(" ".join(value[: 2 * LONGEST_NOTE].split())[:LONGEST_NOTE])
 
 
 def _read_files(events: Events, found: dict[str, OutputFile]) -> None:

@@ -219,4 +219,6 @@ def _follow(session: Session, experiment: str, outcome: "UploadOutcome", timeout
         if (text := describe_stage(receipt)) != printed:
             session.output.note(text, style=output.STYLES.get(receipt["status"], ""))
             printed = text
+    for note in receipt.get("notes") or ():
+        session.output.note(note)
     return receipt

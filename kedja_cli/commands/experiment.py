@@ -59,6 +59,10 @@ def status(
             "superseded by": (receipt.get("superseded_by") or "")[:16],
         }
     )
+    if notes := receipt.get("notes"):
+        session.output.line("\nnotes", style="dim")
+        for note in notes:
+            session.output.line(note)
     session.output.line("")
     rows = [(output.format_time(one["at"]), one["status"], one.get("reason")) for one in receipt.get("history") or ()]
     session.output.table(("at", "status", "reason"), rows, "no history yet")

@@ -55,6 +55,8 @@ function Said({ receipt }) {
       ${receipt.what_to_do && html`<p>What to do: ${receipt.what_to_do}</p>`}
     </div>`}
     ${(receipt.attention || []).map((note) => html`<p class="box wait" key=${note}>${note}</p>`)}
+    ${receipt.notes?.length > 0 &&
+    html`<div class="box"><strong>Notes</strong>${receipt.notes.map((note) => html`<p>${note}</p>`)}</div>`}
     ${receipt.superseded_by &&
     html`<p class="box">A newer drop took its place: <a href=${dropAddress(receipt.experiment, receipt.superseded_by)}>${short(receipt.superseded_by)}</a>.</p>`}`;
 }

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from function_app.models import lineage
-from function_app.models.job_result import LIMIT, JobResult, UnreadableResult, truncate_metrics
+from function_app.models.job_result import LIMIT, LONGEST_REASON, JobResult, UnreadableResult, truncate_metrics
 from function_app.models.lineage import metrics_property
-from function_app.models.result_document import MOST_METRICS, Malformed, read_result
+from function_app.models.result_document import LONGEST_NOTE, MOST_METRICS, MOST_NOTES, Malformed, read_result
 from function_app.ports.training_service import BlobFolder
 from tests.unit.many_files import SHA256, result
 from tests.unit.memory import MemoryBlobs, VirtualClock
@@ -49,6 +49,9 @@ def test_what_a_job_says_is_read() -> None:
             "reason": "r",
             "signal": None,
             "out_of_memory": True,
+            "model": "result/model.npz",
+            "model_reason": "Saved last.",
+            "notes": ["one", "  two\nlines "],
             "metrics": {"a": 1, "b": 0.5, "c": "NaN", "a\n": "-inf"},
             "files": [FILE, {**FILE, "path": "sub/ö", "mode": {"x": [1, {}]}}],
             "newer": {"list": [[1, 2], {"x": None}]},
@@ -61,10 +64,13 @@ def test_what_a_job_says_is_read() -> None:
         None,
         True,
     )
+    assert (found.model, found.model_reason) == ("result/model.npz", "Saved last.")
+    assert found.notes == ("one", "two lines")
     assert str(found.metrics) == "{'a': 1.0, 'b': 0.5, 'c': nan, 'a\\n': -inf}"
     assert found.metrics_total == 4
     assert {path: tuple(file) for path, file in found.files.items()} == {"a": (1, SHA256), "sub/ö": (1, SHA256)}
     assert read(b'{"result": "failed"}').files == {}
+    assert (read(b'{"result": "failed"}').model, read(b'{"result": "failed"}').notes) == (None, ())
     assert read({"files": [FILE]}, files=False).files == {}
 
 
@@ -84,6 +90,11 @@ def test_what_a_job_says_is_read() -> None:
         ({"metrics": {"loss": "low"}}, "metrics.loss: is not a number"),
         ({"metrics": {"loss": None}}, "metrics.loss: is not a number"),
         ({"metrics": {"loss": [1]}}, "metrics.loss: is not a number"),
+        ({"model": 1}, "model: "),
+        ({"model_reason": True}, "model_reason: "),
+        ({"notes": "text"}, "notes: is not a list"),
+        ({"notes": ["one", 2]}, "notes: is not a list of strings"),
+        ({"notes": [["one"]]}, "notes: is not a list of strings"),
         ({"files": {}}, "files: is not a list"),
         ({"files": [FILE, "b"]}, "files[1]: is not a mapping"),
         ({"files": [FILE, {}]}, "files[1]: its path"),
@@ -113,6 +124,7 @@ HOSTILE = {
     "metrics": filled(DONE + ',"metrics":{', '"#":1', "}}", 512 << 10),
     "numbers": filled(DONE + ',"more":[', "0", "]}"),
     "lists": filled(DONE + ',"more":[', "[]", "]}"),
+    "notes": filled(DONE + ',"notes":[', '"abc"', "]}"),
     "texts": filled(DONE + ',"more":[', '"abc"', "]}"),
     "keys": filled(DONE + ",", '"#":1', "}"),
     "a list in the place of a file": filled(DONE + ',"files":[[', "[]", "]]}"),
@@ -183,6 +195,12 @@ def test_of_too_many_metrics_the_first_are_kept_and_the_one_that_the_gate_names(
     assert "a" in found.files
     told = truncate_metrics(found.metrics, "metric 020400", total=found.metrics_total)
     assert (next(iter(told["metrics"])), told["metrics_total"]) == ("metric 020400", len(metrics))
+
+
+def test_of_too_many_notes_the_first_are_kept_and_of_long_ones_the_beginning() -> None:
+    found = read({"notes": ["x" * 10_000, *map(str, range(100))], "model_reason": "r" * 10_000})
+    assert found.notes == ("x" * LONGEST_NOTE, *map(str, range(MOST_NOTES - 1)))
+    assert found.model_reason == "r" * LONGEST_REASON
 
 
 def test_shortening_metrics_writes_each_of_them_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "receipt-failed": Receipt,
     "receipt-queued": Receipt,
     "receipt-registered": Receipt,
+    "receipt-with-notes": Receipt,
     "receipt-with-events": Receipt,
     "reconcile-cursor": reconciliation.Cursor,
     "retention-cursor": retention.Cursor,

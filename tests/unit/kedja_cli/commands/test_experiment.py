@@ -28,6 +28,13 @@ def test_status_shows_a_drop(run: Run, service: FakeService) -> None:
     assert "epoch 1" in result.stdout
 
 
+def test_status_shows_a_jobs_notes_in_order(run: Run, service: FakeService) -> None:
+    service.routes[LATEST] = {**REGISTERED, "notes": ["scipy 1.2 became 1.16.", "The model is outputs/\x1b[31mx."]}
+    lines = run("status", "digits").stdout.splitlines()
+    start = lines.index("notes")
+    assert lines[start + 1 : start + 3] == ["scipy 1.2 became 1.16.", "The model is outputs/x."]
+
+
 def test_status_of_nothing_exits_3(run: Run, service: FakeService) -> None:
     service.routes[LATEST] = problem(404, "There is no receipt digits/latest.", "Drop something.")
     result = run("status", "digits", "--json")
