@@ -32,7 +32,7 @@ from training_job.hooks.compat import caller_origin
 from training_job.hooks.compat.installer import STARTUP
 from training_job.job import Job, parse
 from training_job.launcher import (
-    archives,
+    data_folder,
     gpu_preflight,
     metrics_summary,
     process,
@@ -92,7 +92,7 @@ def _run(job: Job, run_log: RunLog) -> Result:
         end = _run_script(job, data, run_log)
         result = _result_of(end, run_log, job)
         if job.data is not None and verified is not None:
-            snapshot.verify_data(dropped, job.data, verified)
+            result = _with_data_verified(result, dropped, job.data, verified)
     except ChangedSinceSnapshotError as error:
         return Result(outcome=Outcome.CHANGED, exit_code=EXIT_INVALID_INPUT, reason=str(error))
     except (SnapshotError, ArchiveError, DeviceError) as error:
@@ -108,8 +108,21 @@ def _run(job: Job, run_log: RunLog) -> Result:
     return result
 
 
+def _with_data_verified(
+    result: Result, dropped: snapshot.Snapshot, data: Path, verified: snapshot.FileStates
+) -> Result:
+    """Return the result of a script if its data is still as dropped. If the script failed, its own reason stays."""
+    try:
+        snapshot.verify_data(dropped, data, verified)
+    except ChangedSinceSnapshotError as error:
+        if result.outcome is Outcome.COMPLETED:
+            raise
+        metrics.note(f"While the script ran, its data changed: {error}.")
+    return result
+
+
 def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
-    """Prepare the working directory; return the folder of the data with its archives unpacked."""
+    """Prepare the working directory; return the folder of the data that the script sees."""
     snapshot.copy_scripts(dropped, job.folder, job.code)
     installed = job.state / "packages"
     requirements = job.folder / "requirements.txt"
@@ -119,7 +132,7 @@ def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
         packages.install(requirements, installed)
     if not job.is_shell:
         gpu_preflight.check(job.command, installed, with_chainer=caller_origin.imports_chainer(str(job.folder)))
-    return None if job.data is None else archives.unpack(job.data, job.state / "data")
+    return None if job.data is None else data_folder.prepare(dropped, job.data, job.state / "data")
 
 
 def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.ProcessExit:

@@ -20,7 +20,7 @@ from tests.fuzz.archive_inputs import archive_bytes
 from tests.fuzz.array_inputs import npy_arrays, saved
 from tests.fuzz.budget import fuzz, outcome
 from training_job.errors import ArchiveError, DatasetError
-from training_job.launcher import archives
+from training_job.launcher import archives, data_folder, snapshot
 from training_job.trainer.datasets.finder import load
 
 # A warning of NumPy's or Pillow's about hostile data is a line in the job's log, and no crash.
@@ -48,7 +48,10 @@ def test_dropped_archives(tmp_path: Path) -> None:
         suffix, archive, others = drop
         written(data, {f"drop{suffix}": archive, **others})
         before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-        folder = outcome(ArchiveError, lambda: archives.unpack(data, target))
+        names = [path.relative_to(data).as_posix() for path in before]
+        files = tuple(snapshot.File(name=name, size=0, md5=None) for name in sorted(names))
+        dropped = snapshot.Snapshot(folder=data, scripts=(), data=files)
+        folder = outcome(ArchiveError, lambda: data_folder.prepare(dropped, data, target))
         if isinstance(folder, ArchiveError):
             assert len(str(folder)) < 20_000
         else:

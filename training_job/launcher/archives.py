@@ -106,26 +106,16 @@ class _Budget:
         return target / path
 
 
-def unpack(data: Path, target: Path) -> Path:
-    """Return a folder with the data and the content of its archives: `data` itself if there is no archive.
-
-    Otherwise `target` is created anew, with links to all dropped files and, beside each archive, its content.
+def unpack(folder: Path) -> None:
+    """Unpack the archives in a folder of links to dropped files, each beside itself.
 
     Raises:
         ArchiveError: An archive is damaged, or a member is refused; the message names both.
     """
-    files = [Path(parent, name) for parent, _, names in os.walk(data) for name in sorted(names)]
-    archives = [path for path in files if path.name.lower().endswith(SUFFIXES)]
-    if not archives:
-        return data
-    shutil.rmtree(target, ignore_errors=True)
+    files = [Path(parent, name) for parent, _, names in os.walk(folder) for name in sorted(names)]
     for path in files:
-        link = target / path.relative_to(data)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path)
-    for path in archives:
-        _unpack(path, (target / path.relative_to(data)).parent)
-    return target
+        if path.name.lower().endswith(SUFFIXES):
+            _unpack(path, path.parent)
 
 
 def _unpack(archive: Path, target: Path) -> None:

@@ -8,16 +8,14 @@
      "entry_script": "train.py", "ignored": ["_SUCCESS", ".*", "*.tmp"]}
 
 beside `<snapshot>/scripts/**`. Names are relative and use `/`. md5 is the blob's Content-MD5: base64 of the 16 bytes.
-A pattern in `ignored` (fnmatch) matches any component of a name.
+A job does not need `ignored`: the patterns (fnmatch) of the names that are no part of a drop.
 """
 
 import base64
-import fnmatch
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,12 +41,11 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The dropped files. `folder` contains the scripts; `ignored` are patterns of names."""
+    """The dropped files. `folder` contains the scripts."""
 
     folder: Path
     scripts: tuple[File, ...]
     data: tuple[File, ...]
-    ignored: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,6 @@ def read(folder: Path) -> Snapshot:
             folder=folder,
             scripts=_files(document["scripts"]),
             data=_files(document["data"]),
-            ignored=tuple(str(pattern) for pattern in document["ignored"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"{path} is no snapshot's manifest: {error!r}") from error
@@ -107,17 +103,13 @@ def copy_scripts(snapshot: Snapshot, target: Path, code: PurePosixPath = _WHOLE_
 
 
 def verify_data(snapshot: Snapshot, folder: Path, known: FileStates | None = None) -> FileStates:
-    """Compare the data in a folder with the manifest: names, sizes and MD5.
+    """Compare the dropped files in a folder with the manifest: sizes and MD5. Files of no drop do not count.
 
     If `known` is the result of an earlier call, only files that have changed since then are read again.
 
     Raises:
-        ChangedSinceSnapshotError: A file is missing, new or different.
+        ChangedSinceSnapshotError: A file is missing or different.
     """
-    found = {name: path for name, path in _walk(folder) if not _is_ignored(name, snapshot.ignored)}
-    added = sorted(found.keys() - {file.name for file in snapshot.data})
-    if added:
-        raise ChangedSinceSnapshotError(f"data file {added[0]} is there and was not part of the drop")
     states = {}
     for file in snapshot.data:
         path = folder / file.name
@@ -163,15 +155,3 @@ def _state(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            yield path.relative_to(folder).as_posix(), path
-
-
-def _is_ignored(name: str, patterns: Sequence[str]) -> bool:
-    parts = PurePosixPath(name).parts
-    return any(fnmatch.fnmatchcase(part, pattern) for part in parts for pattern in patterns)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.training_job.drops import Drop, entry, manifest_of
 from training_job import launch
-from training_job.launcher import archives
+from training_job.launcher import data_folder
 
 
 def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
@@ -174,7 +174,6 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "content": (lambda folder: (folder / "x.npz").write_bytes(b"DATA"), "data file x.npz has other content"),
     "size": (lambda folder: (folder / "x.npz").write_bytes(b"longer"), "data file x.npz has 6 bytes; it had 4"),
     "gone": (lambda folder: (folder / "x.npz").unlink(), "data file x.npz is gone"),
-    "added": (lambda folder: (folder / "y.npz").write_bytes(b""), "data file y.npz is there"),
 }
 
 
@@ -194,24 +193,57 @@ def test_data_that_changed_before_the_script_ran(drop: Drop, change: str) -> Non
     assert written["reason"].startswith(reason)
 
 
-@pytest.mark.parametrize("exit_code", [0, 1])
-def test_data_that_changed_while_the_script_ran(drop: Drop, exit_code: int) -> None:
-    drop.scripts = {
-        "train.py": f"import os, sys; open(os.environ['KEDJA_DATA'] + '/x', 'w').write('dada'); sys.exit({exit_code})"
-    }
+def test_data_that_changed_while_the_script_ran(drop: Drop) -> None:
+    drop.scripts = {"train.py": "import os; open(os.environ['KEDJA_DATA'] + '/x', 'w').write('dada')"}
     drop.data = {"x": b"data"}
     ended = drop.launch("python", "train.py")
     assert (ended.code, ended.manifest["result"]) == (65, "changed-since-snapshot")
 
 
-def test_ignored_files_do_not_count(drop: Drop) -> None:
-    drop.scripts = {"train.py": "print('ran')"}
+def test_a_script_that_failed_says_so_even_if_its_data_changed(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": """
+            import os
+            open(os.environ["KEDJA_DATA"] + "/x", "w").write("dada")
+            raise ValueError("its own error")
+            """
+    }
     drop.data = {"x": b"data"}
-    for name in ("_SUCCESS", ".hidden/a", "b.tmp"):
-        path = drop.data_folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    assert drop.launch("python", "train.py").code == 0
+    ended = drop.launch("python", "train.py")
+    assert (ended.code, ended.manifest["result"]) == (1, "failed")
+    assert ended.manifest["reason"] == "the script ended with ValueError: its own error"
+    assert ended.manifest["notes"] == [
+        "While the script ran, its data changed: data file x has other content than when it was dropped."
+    ]
+
+
+def test_a_script_may_write_among_its_data(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": """
+            import os, pathlib
+            data = pathlib.Path(os.environ["KEDJA_DATA"])
+            (data / "a/cache.npz").write_bytes(b"cache")
+            (data / "a/new.txt").write_bytes(b"another")
+            os.replace(data / "a/new.txt", data / "a/x.txt")
+            (data / "y.txt").unlink()
+            print((data / "a/x.txt").read_text(), sorted(path.name for path in data.rglob("*")))
+            """
+    }
+    drop.data = {"a/x.txt": b"data", "y.txt": b"data"}
+    ended = drop.launch("python", "train.py")
+    assert (ended.code, ended.output) == (0, "another ['a', 'cache.npz', 'x.txt']\n")
+    found = {path.name: path.read_bytes() for path in drop.data_folder.rglob("*") if path.is_file()}
+    assert found == {"x.txt": b"data", "y.txt": b"data"}
+
+
+def test_a_script_sees_the_files_of_its_drop_and_no_others(drop: Drop) -> None:
+    drop.scripts = {"train.py": "import os; print(os.listdir(os.environ['KEDJA_DATA']))"}
+    drop.data = {"x": b"data"}
+    drop.data_folder.mkdir()
+    (drop.data_folder / "uploaded-later").write_bytes(b"")
+    (drop.data_folder / "_SUCCESS").write_bytes(b"")
+    ended = drop.launch("python", "train.py")
+    assert (ended.code, ended.output) == (0, "['x']\n")
 
 
 @pytest.mark.parametrize("name", ["training_job/x.py", "outputs/model.npz", "logs", ".kedja/x"])
@@ -282,7 +314,7 @@ def test_an_error_that_nobody_foresaw_is_in_the_manifest(drop: Drop, monkeypatch
     drop.write()
     monkeypatch.chdir(drop.root)
     monkeypatch.setenv("KEDJA_METRICS", "")  # main sets it
-    monkeypatch.setattr(archives, "unpack", fail)
+    monkeypatch.setattr(data_folder, "prepare", fail)
     assert launch.main(drop.command("python", "train.py")[3:]) == 1
     written = manifest_of(drop.root)
     assert (written["result"], written["exit_code"]) == ("failed", 1)

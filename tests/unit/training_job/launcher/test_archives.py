@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.training_job.drops import Drop
 from training_job.errors import ArchiveError
-from training_job.launcher import archives
+from training_job.launcher import archives, data_folder, snapshot
 
 
 def zipped(folder: Path, members: dict[str, bytes], name: str = "a.zip", kind: int = 0) -> Path:
@@ -44,13 +44,15 @@ def data(tmp_path: Path) -> Path:
 
 
 def unpack(data: Path) -> Path:
-    return archives.unpack(data, data.parent / "shown")
+    names = [path.relative_to(data).as_posix() for path in sorted(data.rglob("*")) if path.is_file()]
+    files = tuple(snapshot.File(name=name, size=(data / name).stat().st_size, md5=None) for name in names)
+    dropped = snapshot.Snapshot(folder=data.parent / "snapshot", scripts=(), data=files)
+    return data_folder.prepare(dropped, data, data.parent / "shown")
 
 
-def test_data_without_archives_stays_where_it_is(data: Path) -> None:
-    (data / "x.npz").write_bytes(b"x")
+def test_a_compressed_file_is_no_archive(data: Path) -> None:
     (data / "y.csv.gz").write_bytes(b"y")
-    assert unpack(data) == data
+    assert [path.name for path in unpack(data).iterdir()] == ["y.csv.gz"]
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "A.TGZ", "a.tar.bz2", "a.tar.xz"])
