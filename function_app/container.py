@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import NotRequired, TypedDict, Unpack
+from typing import Unpack
 
 from attrs import frozen
 
 from function_app.azure import connections
-from function_app.azure.storage import StorageAccount
 from function_app.domain.cloud_events import Publisher
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.drop_receipts import DropReceipts
@@ -39,27 +38,17 @@ from function_app.operations.service import Kedja
 from function_app.operations.stale_markers import StaleMarkers
 from function_app.operations.training_requests import TrainingRequests
 from function_app.operations.walk import Walk
+from function_app.ports.clock import Clock, utc_now
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
-from function_app.settings import STORAGE, Settings
+from function_app.settings import Settings
 from function_app.store.approvals import Approvals
-from function_app.store.receipts import Clock, Receipts, utc_now
+from function_app.store.receipts import Receipts
 from function_app.store.snapshots import Snapshots
 from function_app.timing import Timing
 
 
-class Ports(TypedDict):
-    """What the service reaches the world by."""
-
-    blobs: Blobs
-    queues: Queues
-    training: TrainingService
-    publisher: Publisher
-    account_url: str
-    clock: NotRequired[Clock]
-
-
-def assemble(settings: Settings, **ports: Unpack[Ports]) -> Kedja:
+def assemble(settings: Settings, **ports: Unpack[connections.Ports]) -> Kedja:
     """Return the service over the given ports."""
     return _Parts(settings=settings, **ports).kedja
 
@@ -71,17 +60,7 @@ def connect(environ: Mapping[str, str]) -> Kedja:
         InvalidSettings: a setting is missing or wrong; the message names it.
     """
     settings = Settings.read(environ)
-    credential = None if environ.get(STORAGE) else connections.credential(settings)
-    account = StorageAccount.connect(environ, credential, prefix=STORAGE, timing=settings.timing)
-    account_url = account.blobs.client.url.rstrip("/")
-    return assemble(
-        settings,
-        blobs=account.blobs,
-        queues=account.queues,
-        training=connections.training(settings, environ),
-        publisher=connections.publisher(settings, credential, account_url),
-        account_url=account_url,
-    )
+    return assemble(settings, **connections.connect(settings, environ))
 
 
 @frozen(kw_only=True, slots=False)  # cached properties do not work with slots
@@ -135,18 +114,20 @@ class _Parts:
                 blobs=self.blobs,
                 limits=Limits(per_experiment=self.settings.max_jobs_per_experiment, in_all=self.settings.max_jobs),
             ),
+            clock=self.clock,
             queues=self.queues,
             receipts=self.receipts,
         )
 
     @cached_property
     def supersession(self) -> Supersession:
-        return Supersession(receipts=self.receipts, training=self.training, turns=self.turns)
+        return Supersession(clock=self.clock, receipts=self.receipts, training=self.training, turns=self.turns)
 
     @cached_property
     def submitter(self) -> Submitter:
         return Submitter(
             approvals=self.approvals,
+            clock=self.clock,
             queues=self.queues,
             receipts=self.receipts,
             settings=self.settings,
@@ -160,9 +141,11 @@ class _Parts:
     def settler(self) -> Settler:
         return Settler(
             blobs=self.blobs,
+            clock=self.clock,
             drop_receipts=DropReceipts(
                 archives=ScriptArchives(self.blobs),
                 blobs=self.blobs,
+                clock=self.clock,
                 receipts=self.receipts,
                 snapshots=Snapshots(self.blobs),
                 submitter=self.submitter,
@@ -189,6 +172,7 @@ class _Parts:
             artifacts=Artifacts(blobs=self.blobs, max_runtime=self.timing.max_copy_runtime),
             blobs=self.blobs,
             champions=Champions(self.blobs),
+            clock=self.clock,
             owners=self.owners,
             receipts=self.receipts,
             remover=self.remover,
@@ -201,7 +185,8 @@ class _Parts:
     def watcher(self) -> JobTracker:
         return JobTracker(
             blobs=self.blobs,
-            missing=MissingJobs(receipts=self.receipts, training=self.training, timing=self.timing),
+            clock=self.clock,
+            missing=MissingJobs(clock=self.clock, receipts=self.receipts, training=self.training, timing=self.timing),
             queues=self.queues,
             receipts=self.receipts,
             registrar=self.registrar,
@@ -218,6 +203,7 @@ class _Parts:
             approvals=self.approvals,
             archives=ScriptArchives(self.blobs),
             blobs=self.blobs,
+            clock=self.clock,
             queues=self.queues,
             receipts=self.receipts,
             settler=self.settler,
@@ -231,6 +217,7 @@ class _Parts:
             approvals=self.approvals,
             archives=ScriptArchives(self.blobs),
             blobs=self.blobs,
+            clock=self.clock,
             planner=self.planner,
             receipts=self.receipts,
             settler=self.settler,
@@ -248,6 +235,7 @@ class _Parts:
     def experiments(self) -> Experiments:
         return Experiments(
             blobs=self.blobs,
+            clock=self.clock,
             jobs=self.jobs,
             receipts=self.receipts,
             remover=self.remover,
@@ -259,6 +247,7 @@ class _Parts:
     def reconciler(self) -> Reconciler:
         return Reconciler(
             blobs=self.blobs,
+            clock=self.clock,
             intake=self.intake,
             receipts=self.receipts,
             submitter=self.submitter,
@@ -266,7 +255,7 @@ class _Parts:
             training=self.training,
             turns=self.turns,
             missing_nodes=NodeWaitNotifier(
-                receipts=self.receipts, training=self.training, deadline=self.settings.start_deadline
+                clock=self.clock, receipts=self.receipts, training=self.training, deadline=self.settings.start_deadline
             ),
             watcher=self.watcher,
             approver=self.approver,
@@ -276,7 +265,7 @@ class _Parts:
 
     @cached_property
     def walk(self) -> Walk:
-        return Walk(blobs=self.blobs, intake=self.intake, receipts=self.receipts, timing=self.timing)
+        return Walk(blobs=self.blobs, clock=self.clock, intake=self.intake, receipts=self.receipts, timing=self.timing)
 
     @cached_property
     def housekeeping(self) -> Housekeeping:
@@ -284,6 +273,7 @@ class _Parts:
             experiments=self.experiments,
             retention=Retention(
                 blobs=self.blobs,
+                clock=self.clock,
                 receipts=self.receipts,
                 remover=self.remover,
                 settings=self.settings,
@@ -297,6 +287,7 @@ class _Parts:
     def kedja(self) -> Kedja:
         return Kedja(
             settings=self.settings,
+            clock=self.clock,
             blobs=self.blobs,
             queues=self.queues,
             training=self.training,
@@ -314,6 +305,6 @@ class _Parts:
             experiments=self.experiments,
             champions=Champions(self.blobs),
             owners=self.owners,
-            poison=PoisonStore(blobs=self.blobs, receipts=self.receipts, requests=self.requests),
+            poison=PoisonStore(blobs=self.blobs, clock=self.clock, receipts=self.receipts, requests=self.requests),
             approver=self.approver,
         )

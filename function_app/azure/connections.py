@@ -1,8 +1,8 @@
-"""Connections: the identity, the training service and the topic that the settings name."""
+"""Connections: the storage account, the identity, the training service and the topic that the settings name."""
 
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import NotRequired, TypedDict, cast
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureKeyCredential, TokenCredential
@@ -10,10 +10,24 @@ from azure.eventgrid import EventGridPublisherClient
 from azure.storage.blob import BlobServiceClient
 
 from function_app.azure.event_grid import EventGridPublisher
+from function_app.azure.storage import StorageAccount
 from function_app.domain.cloud_events import OutgoingEvent, Publisher
 from function_app.errors import InvalidSettings
+from function_app.ports.clock import Clock
+from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
 from function_app.settings import STORAGE, Settings
+
+
+class Ports(TypedDict):
+    """What the service reaches the world by."""
+
+    blobs: Blobs
+    queues: Queues
+    training: TrainingService
+    publisher: Publisher
+    account_url: str
+    clock: NotRequired[Clock]
 
 
 class NullPublisher:
@@ -21,6 +35,24 @@ class NullPublisher:
 
     def publish(self, announcements: Sequence[OutgoingEvent]) -> None:
         """Discard the events."""
+
+
+def connect(settings: Settings, environ: Mapping[str, str]) -> Ports:
+    """Return what the service reaches the world by: the resources that settings and environment name.
+
+    Raises:
+        InvalidSettings: a setting is missing or wrong; the message names it.
+    """
+    identity = None if environ.get(STORAGE) else credential(settings)
+    account = StorageAccount.connect(environ, identity, prefix=STORAGE, timing=settings.timing)
+    account_url = account.blobs.client.url.rstrip("/")
+    return {
+        "blobs": account.blobs,
+        "queues": account.queues,
+        "training": training(settings, environ),
+        "publisher": publisher(settings, identity, account_url),
+        "account_url": account_url,
+    }
 
 
 def credential(settings: Settings) -> TokenCredential:

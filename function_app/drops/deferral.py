@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from function_app.domain.backoff import backoff
 from function_app.domain.messages import DeferrableMessage
 from function_app.errors import TrainingServiceUnavailable
+from function_app.ports.clock import Clock
 from function_app.store.deletions import BeingDeleted
-from function_app.store.receipts import Clock, ReceiptBusy
+from function_app.store.receipts import ReceiptBusy
 from function_app.store.snapshots import CopyPending, SourceChanged, UnreadableSnapshot
 from function_app.timing import Timing
 

@@ -23,6 +23,7 @@ from function_app.errors import TrainingServiceUnavailable
 from function_app.jobs.submission import Submitter
 from function_app.jobspec.schema import JobSpec
 from function_app.models.deletion import attempts_before
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs
 from function_app.store.latest_drop import LatestDrop
 from function_app.store.receipts import ReceiptBusy, Receipts
@@ -40,6 +41,7 @@ class DropReceipts:
 
     archives: ScriptArchives
     blobs: Blobs
+    clock: Clock
     receipts: Receipts
     snapshots: Snapshots
     submitter: Submitter
@@ -59,7 +61,7 @@ class DropReceipts:
         drop = plan.drop
         self.snapshots.save_spec(drop, drop_id, spec)
         received = describe()
-        now = self.receipts.clock()
+        now = self.clock()
         receipt = Receipt(
             experiment=drop.experiment,
             folder=drop.folder,
@@ -110,7 +112,7 @@ class DropReceipts:
         describe: ManifestWriter,
     ) -> Receipt:
         """Update the receipt of known content: claim the next attempt if it needs one, else record the repeat."""
-        drop, now = plan.drop, self.receipts.clock()
+        drop, now = plan.drop, self.clock()
         newest = drop.newest or drop.now
 
         if receipt.status is Status.CANCELING and newest > receipt.newest_upload:

@@ -28,6 +28,7 @@ from function_app.jobs.supersession import Supersession
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec
 from function_app.models.ownership import Owners
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs
 from function_app.store.approvals import Approvals, PendingApproval
 from function_app.store.deletions import check_not_deleting, deleted_until
@@ -47,6 +48,7 @@ class Settler:
     """Settles folders and processes drops."""
 
     blobs: Blobs
+    clock: Clock
     drop_receipts: DropReceipts
     intake: Intake
     owners: Owners
@@ -98,7 +100,7 @@ class Settler:
                 raise
             subject = self.planner.effective_drop(drop, spec)
             receipt = self.receipts.find(drop.experiment, subject.id(spec.canonical()))
-            plan = outage.plan(subject, receipt, self.receipts.clock(), error, self.timing)
+            plan = outage.plan(subject, receipt, self.clock(), error, self.timing)
             if plan is None:
                 raise
             told = self.process_drop(drop, spec, trigger=request.trigger, asked=False, plan=plan)
@@ -160,9 +162,7 @@ class Settler:
         receipt = self.receipts.find(drop.experiment, drop_id)
         if receipt is None and not asked:
             self._check_that_something_came(drop, latest())
-        if receipt is None or next_attempt_reason(
-            receipt, plan.drop.newest or drop.now, force=force, at=self.receipts.clock()
-        ):
+        if receipt is None or next_attempt_reason(receipt, plan.drop.newest or drop.now, force=force, at=self.clock()):
             plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
         describe = functools.partial(self.drop_receipts.described, plan, spec, drop_id, code, (drop, latest))
         if receipt is None:
@@ -211,7 +211,7 @@ class Settler:
 
     def _reject_root_file(self, request: SettleMessage) -> Receipt | None:
         """Reject a file that was dropped outside of any folder; return its receipt."""
-        plan = root_files.reject_root_file(self.blobs, request.folder, now=self.receipts.clock())
+        plan = root_files.reject_root_file(self.blobs, request.folder, now=self.clock())
         if plan is None:
             return None
         spec, drop_id = JobSpec(), plan.drop.id("outside of any experiment")

@@ -1,7 +1,7 @@
 """Uploads: links with which people without a role in storage drop files, and records of who requested them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -14,6 +14,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.drops.path_rules import LONGEST_BLOB, folder_problem, path_error, quote_name
 from function_app.errors import Invalid
+from function_app.ports.clock import Clock
 from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Permission, iter_pages
 
 FOLDER = ".uploads/"
@@ -74,7 +75,7 @@ class Uploads:
     """Creates upload links, and records who requested them."""
 
     blobs: Blobs
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def links(self, folder: str, files: Sequence[RequestedFile], *, by: str) -> list[SignedUpload]:
         """Return a link for each file of an experiment's folder, in the same order.

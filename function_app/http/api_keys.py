@@ -19,8 +19,8 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
 from function_app.http.callers import ALL_EXPERIMENTS, KEY_PREFIX, Caller, Role
+from function_app.ports.clock import Clock, utc_now
 from function_app.ports.storage import Blobs, iter_pages
-from function_app.store.receipts import Clock, utc_now
 
 logger = logging.getLogger(__name__)
 

@@ -77,7 +77,7 @@ class Idempotency:
     def _keys(self) -> IdempotencyKeys:
         kedja = self._access().kedja()
         max_runtime = timedelta(seconds=kedja.settings.timing.max_request_runtime)
-        return IdempotencyKeys(blobs=kedja.blobs, clock=kedja.receipts.clock, max_runtime=max_runtime)
+        return IdempotencyKeys(blobs=kedja.blobs, clock=kedja.clock, max_runtime=max_runtime)
 
 
 def identity(request: Request, caller: Caller, *content: str) -> str:

@@ -10,6 +10,7 @@ from function_app.domain.messages import SubmitMessage
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
 from function_app.jobs.slots import NoSlot, QueueEntry, SlotPool
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Queues
 from function_app.store.receipts import Receipts
 
@@ -28,6 +29,7 @@ class JobQueue:
     """Starts claimed attempts, or queues them if there is no slot."""
 
     admission: SlotPool
+    clock: Clock
     queues: Queues
     receipts: Receipts
 
@@ -105,7 +107,7 @@ class JobQueue:
         def edit(current: Receipt) -> Receipt:
             if current.status is not Status.SUBMITTING or current.job != receipt.job:
                 return current
-            return current.with_status(Status.QUEUED, self.receipts.clock(), refusal.reason, WHAT_TO_DO)
+            return current.with_status(Status.QUEUED, self.clock(), refusal.reason, WHAT_TO_DO)
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is not Status.QUEUED:
@@ -121,7 +123,7 @@ class JobQueue:
         def edit(current: Receipt) -> Receipt:
             if current.status is not Status.QUEUED or current.job != job:
                 return current
-            now = self.receipts.clock()
+            now = self.clock()
             return current.with_status(Status.SUBMITTING, now).with_attempt(claimed=now)
 
         receipt = self.receipts.change(receipt, edit)

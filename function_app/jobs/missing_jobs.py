@@ -11,6 +11,7 @@ from attrs import frozen
 from function_app.domain.receipt import Receipt, Status
 from function_app.domain.receipt_changes import AttemptChanges
 from function_app.errors import JobNotFound, TrainingServiceError
+from function_app.ports.clock import Clock
 from function_app.ports.training_service import Job, TrainingService
 from function_app.store.receipts import Receipts
 from function_app.timing import Timing
@@ -51,6 +52,7 @@ def _check_workspace(training: TrainingService) -> None:
 class MissingJobs:
     """Counts misses on receipts, and resets the count if the job is seen again."""
 
+    clock: Clock
     receipts: Receipts
     training: TrainingService
     timing: Timing
@@ -61,7 +63,7 @@ class MissingJobs:
             _check_workspace(self.training)
         except TrainingServiceError:
             return receipt
-        job, now = receipt.job, self.receipts.clock()
+        job, now = receipt.job, self.clock()
 
         def edit(current: Receipt) -> Receipt:
             if current.job != job or current.attempt is None:
@@ -73,7 +75,7 @@ class MissingJobs:
 
     def is_gone(self, receipt: Receipt) -> bool:
         """Return whether the receipt's last job was missed often enough, and for long enough, to count as deleted."""
-        attempt, now = receipt.attempt, self.receipts.clock()
+        attempt, now = receipt.attempt, self.clock()
         if attempt is None or attempt.missing_since is None:
             return False
         if receipt.status is Status.CANCELING and attempt.status is None:
@@ -101,4 +103,4 @@ class MissingJobs:
             return found
         reason = "The training service has found its job again."
         changes: AttemptChanges = {"ended": None, "error": None, "reopened": attempt.reopened + 1}
-        return found.with_status(reopened, self.receipts.clock(), reason).with_attempt(**changes)
+        return found.with_status(reopened, self.clock(), reason).with_attempt(**changes)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from function_app.domain.receipt import Receipt, Status
+from function_app.ports.clock import Clock
 from function_app.ports.training_service import Compute, TrainingService
 from function_app.store.receipts import Receipts
 
@@ -16,6 +17,7 @@ _WITHOUT_NODE = (Status.SUBMITTED, Status.STARTING)
 class NodeWaitNotifier:
     """Notes on receipts that their jobs have no node. `deadline` is in seconds; 0 turns the notes off."""
 
+    clock: Clock
     receipts: Receipts
     training: TrainingService
     deadline: float
@@ -27,7 +29,7 @@ class NodeWaitNotifier:
             TrainingServiceUnavailable: The service did not answer; the next round asks again.
         """
         since = waiting_since(receipt)
-        now = self.receipts.clock()
+        now = self.clock()
         if since is None or not self.deadline or now - since < timedelta(seconds=self.deadline):
             return receipt
         reason, what_to_do = describe(receipt, now - since, self.training.computes())

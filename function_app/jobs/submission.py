@@ -28,6 +28,7 @@ from function_app.jobs.document import document_of
 from function_app.jobs.job_queue import JobQueue
 from function_app.jobs.missing_jobs import is_missing
 from function_app.jobspec.schema import JobSpec
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.settings import Settings
@@ -47,6 +48,7 @@ class Submitter:
     """Submits jobs."""
 
     approvals: Approvals
+    clock: Clock
     queues: Queues
     receipts: Receipts
     settings: Settings
@@ -86,9 +88,7 @@ class Submitter:
 
     def _submitted(self, receipt: Receipt, document: Mapping[str, Any], job: Job) -> Receipt:
         spec = redact_secrets(document)
-        receipt = self.receipts.change(
-            receipt, lambda now: mark_submitted(now, job, self.receipts.clock()).replace(spec=spec)
-        )
+        receipt = self.receipts.change(receipt, lambda now: mark_submitted(now, job, self.clock()).replace(spec=spec))
         if receipt.job != job.name or receipt.status in _UNWANTED:
             self.cancel(job.name, receipt)
         return self.receipts.publish_outbox(receipt)
@@ -155,14 +155,14 @@ class Submitter:
     def _refused(self, receipt: Receipt, attempt: Attempt, reason: str, what_to_do: str) -> Receipt:
         if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
             return receipt
-        now = self.receipts.clock()
+        now = self.clock()
         rejected = receipt.with_status(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
         return rejected.with_event(EventType.DROP_REJECTED, now, what_to_do=what_to_do)
 
     def _schedule_retry(
         self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
     ) -> Receipt:
-        now, timing = self.receipts.clock(), self.timing
+        now, timing = self.clock(), self.timing
         if now - attempt.claimed > timedelta(seconds=timing.outage_deadline):
             reason = outage.outage_reason(error, timing)
 
@@ -181,7 +181,7 @@ class Submitter:
 
     def _unreadable(self, receipt: Receipt, attempt: Attempt, error: UnreadableSnapshot, tries: int | None) -> Receipt:
         """Retry to read the job's snapshot; fail the receipt after `unreadable_snapshot` seconds."""
-        now = self.receipts.clock()
+        now = self.clock()
 
         def edit(current: Receipt) -> Receipt:
             last = current.attempt

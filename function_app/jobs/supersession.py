@@ -8,6 +8,7 @@ from function_app.domain.cloud_events import EventType
 from function_app.domain.receipt import NOT_STARTED, Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
 from function_app.jobs.job_queue import JobQueue
+from function_app.ports.clock import Clock
 from function_app.ports.training_service import JobStatus, TrainingService
 from function_app.store.receipts import Receipts
 
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 class Supersession:
     """Makes the newest drop an experiment's latest."""
 
+    clock: Clock
     receipts: Receipts
     training: TrainingService
     turns: JobQueue
@@ -63,7 +65,7 @@ class Supersession:
             if current.status is not Status.WAITING or not _is_of_newer_files(newer, current):
                 return followed
             return followed.with_status(
-                Status.SUPERSEDED, self.receipts.clock(), f"The newer drop {newer.drop[:16]} replaced it."
+                Status.SUPERSEDED, self.clock(), f"The newer drop {newer.drop[:16]} replaced it."
             ).replace(superseded_by=newer.drop)
 
         older = self.receipts.change(older, edit)
@@ -83,7 +85,7 @@ class Supersession:
             status = Status.CANCELING
             if current.status in (Status.WAITING, Status.QUEUED):
                 status = Status.SUPERSEDED
-            now = self.receipts.clock()
+            now = self.clock()
             reason = f"The newer drop {newer.drop[:16]} replaced it before its job started."
             moved = current.with_status(status, now, reason).replace(superseded_by=newer.drop, followed_by=newer.drop)
             if current.status is not Status.QUEUED:

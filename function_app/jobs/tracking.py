@@ -23,6 +23,7 @@ from function_app.jobs.preemption import killed_reason, lost_node_reason
 from function_app.jobs.submission import Submitter, mark_submitted
 from function_app.models.job_result import JobResult, UnreadableResult, truncate_metrics
 from function_app.models.registration import Registrar, RegistrationPending
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobStatus, TrainingService
 from function_app.store.receipts import ReceiptBusy, Receipts
@@ -40,6 +41,7 @@ class JobTracker:
     """Follows jobs to their end."""
 
     blobs: Blobs
+    clock: Clock
     missing: MissingJobs
     queues: Queues
     receipts: Receipts
@@ -55,7 +57,7 @@ class JobTracker:
 
         If something is not ready yet, a message syncs it again soon; with `again=False` the caller does.
         """
-        since = since or self.receipts.clock()
+        since = since or self.clock()
         try:
             job = self.training.get(name)
         except JobNotFound:
@@ -68,7 +70,7 @@ class JobTracker:
 
     def apply(self, job: Job, *, tries: int = 0, since: datetime | None = None, again: bool = True) -> Receipt | None:
         """Bring the receipt up to date with a job that was just read; otherwise as `sync`."""
-        since = since or self.receipts.clock()
+        since = since or self.clock()
         receipt = self._receipt_of(job)
         if receipt is None:
             return None
@@ -102,7 +104,7 @@ class JobTracker:
 
     def _later(self, job: str, tries: int, since: datetime, delay: float) -> None:
         deadline = timedelta(seconds=self.timing.look_deadline)
-        if self.receipts.clock() - since > deadline:
+        if self.clock() - since > deadline:
             logger.error("%s could not be synced for %s; reconcile takes over.", job, deadline)
             return
         request = SyncJobMessage(job=job, tries=tries + 1, since=since)
@@ -111,7 +113,7 @@ class JobTracker:
     def _follow(self, receipt: Receipt, job: Job) -> Receipt:
         receipt = self.missing.found(receipt, job)
         if receipt.status in (Status.SUBMITTING, Status.QUEUED):
-            receipt = self.receipts.change(receipt, lambda now: mark_submitted(now, job, self.receipts.clock()))
+            receipt = self.receipts.change(receipt, lambda now: mark_submitted(now, job, self.clock()))
         if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.CANCELING:
             return self._end(receipt, job)
         if job.status is JobStatus.STARTING:
@@ -150,7 +152,7 @@ class JobTracker:
 
     def fail_missing_job(self, receipt: Receipt) -> Receipt:
         """End a receipt whose job does not exist: its submission was lost, or the job was deleted."""
-        now = self.receipts.clock()
+        now = self.clock()
 
         def edit(current: Receipt) -> Receipt:
             if _is_over(current, receipt.job):
@@ -179,19 +181,19 @@ class JobTracker:
             return receipt.with_attempt(**facts)  # the note about the missing node stays until the job has one
         reason = f"The training service reports: {job.detail}." if status is Status.STARTING else None
         facts["without_node"] = None
-        return receipt.with_status(status, self.receipts.clock(), reason).with_attempt(**facts)
+        return receipt.with_status(status, self.clock(), reason).with_attempt(**facts)
 
     def _completed(self, receipt: Receipt, job: Job) -> Receipt:
         if _is_over(receipt, job.name) or receipt.status is Status.CANCELING:
             return receipt
-        completed = receipt.with_status(Status.COMPLETED, self.receipts.clock()).with_attempt(**_facts(job))
-        return completed.with_event(EventType.JOB_COMPLETED, self.receipts.clock(), links=dict(job.links))
+        completed = receipt.with_status(Status.COMPLETED, self.clock()).with_attempt(**_facts(job))
+        return completed.with_event(EventType.JOB_COMPLETED, self.clock(), links=dict(job.links))
 
     def _canceled(self, receipt: Receipt, job: Job) -> Receipt:
         """Return the receipt of a job that ended because it was to be canceled."""
         if _is_over(receipt, job.name):
             return receipt
-        now, reason = self.receipts.clock(), receipt.reason
+        now, reason = self.clock(), receipt.reason
         if receipt.status is not Status.CANCELING:
             reason = "The job was canceled in the training service."
         elif job.status is not JobStatus.CANCELED:
@@ -214,7 +216,7 @@ class JobTracker:
             return receipt
         if receipt.status is Status.CANCELING:
             return self._canceled(receipt, job)
-        now = self.receipts.clock()
+        now = self.clock()
         changes: AttemptChanges = {**_facts(job), "error": why, **facts}
         receipt = receipt.with_attempt(**changes)
         if receipt.preemptions < self.max_preemptions:
@@ -236,7 +238,7 @@ class JobTracker:
             facts: AttemptChanges = {"log_tail": tail, "exit_code": result.exit_code if result else None}
             return self.receipts.change(receipt, lambda now: self._preempted(now, job, why, facts))
         reason, what_to_do = _explained(job, result, problem)
-        now, exit_code = self.receipts.clock(), result.exit_code if result else None
+        now, exit_code = self.clock(), result.exit_code if result else None
         ended: AttemptChanges = {**_facts(job), "error": reason, "exit_code": exit_code, "log_tail": tail}
         measured = truncate_metrics(result.metrics, total=result.metrics_total) if result else truncate_metrics({})
         notes = result.notes if result else ()

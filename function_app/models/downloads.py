@@ -1,6 +1,6 @@
 """Downloads: links to the files of a model version, each valid for an hour and for reading that one file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -9,6 +9,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.receipt import Artifact
 from function_app.models.artifacts import ModelManifest
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, Permission
 
 LIFETIME = timedelta(hours=1)
@@ -33,7 +34,7 @@ class Downloads:
     """Links to the files of an account's models."""
 
     blobs: Blobs
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def manifest(self, model: str, version: str) -> ModelManifest | None:
         """Return what a version consists of, or None if it does not exist or is not completely copied yet."""

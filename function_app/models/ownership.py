@@ -21,6 +21,7 @@ from function_app.errors import Conflict, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import GateConditions, RegisterOptions
 from function_app.models.champion import Champion, Champions
 from function_app.models.gate import OwnersGate, gate_failure
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, iter_pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
@@ -137,7 +138,7 @@ class Owners:
     champions: Champions
     snapshots: Snapshots
     training: TrainingService
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def standing(self, model: str, experiment: str, *, claim: bool = True) -> Standing:
         """Return what an experiment may do with a model. With `claim`, a model without an owner becomes its own.

@@ -26,6 +26,7 @@ from function_app.models.job_result import JobResult, UnreadableResult, truncate
 from function_app.models.lineage import lineage, registration_of
 from function_app.models.ownership import ModelNotShared, Owners
 from function_app.models.registration_context import RegistrationContext, receipt_metrics
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, Lease
 from function_app.ports.training_service import BlobFolder, Job, ModelVersion, TrainingService
 from function_app.store.receipts import Receipts
@@ -54,6 +55,7 @@ class Registrar:
     artifacts: Artifacts
     blobs: Blobs
     champions: Champions
+    clock: Clock
     owners: Owners
     receipts: Receipts
     remover: Deleter
@@ -79,7 +81,7 @@ class Registrar:
             if options is None:
                 return self._refused(receipt, lease, UNKNOWN, truncate_metrics({}))
             outputs = self.training.outputs(job.name)
-            waited = self.receipts.clock() - receipt.history[-1].at  # since it is completed
+            waited = self.clock() - receipt.history[-1].at  # since it is completed
             try:
                 result = self._result(outputs, waited, options, lease)
             except UnreadableResult as error:
@@ -126,7 +128,7 @@ class Registrar:
             if options is None:
                 return self._refused(current, lease, UNKNOWN, truncate_metrics({}))
             reason = f"The training service no longer knows the job {attempt.job}. Its model was not copied completely."
-            gone = self.receipts.clock()
+            gone = self.clock()
             current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
             return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")
 
@@ -139,7 +141,7 @@ class Registrar:
         try:
             return register_options(self.snapshots.options(receipt))
         except UnreadableSnapshot as error:
-            waited = self.receipts.clock() - receipt.history[-1].at
+            waited = self.clock() - receipt.history[-1].at
             if waited < timedelta(seconds=self.timing.unreadable_snapshot):
                 raise RegistrationPending(str(error), self.timing.upload_check) from error
             return None
@@ -256,7 +258,7 @@ class Registrar:
         name = ModelManifest.blob(model.model, model.version)
         with contextlib.suppress(PreconditionFailed):  # an earlier call got this far
             self.blobs.create(naming.MODELS, name, manifest.to_bytes())
-        now = self.receipts.clock()
+        now = self.clock()
         challenger = Champion(
             model=model.model,
             version=model.version,
@@ -304,7 +306,7 @@ class Registrar:
         what_to_do: str = OUTPUTS_KEPT,
         notes: Sequence[str] = (),
     ) -> Receipt:
-        now = self.receipts.clock()
+        now = self.clock()
 
         def edit(current: Receipt) -> Receipt:
             told = current.replace(model=None, notes=tuple(notes))

@@ -13,6 +13,7 @@ from function_app.drops import deferral
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.settling import Settler
 from function_app.operations.rounds import isolate_errors
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, Queues
 from function_app.store.approvals import Approval, Approvals, PendingApproval, PendingNote
 from function_app.store.receipts import Receipts
@@ -32,6 +33,7 @@ class ApprovalService:
     approvals: Approvals
     archives: ScriptArchives
     blobs: Blobs
+    clock: Clock
     queues: Queues
     receipts: Receipts
     settler: Settler
@@ -48,7 +50,7 @@ class ApprovalService:
 
     def settle(self, request: ApprovedMessage) -> None:
         """Resume a drop, or defer it if a transient error prevents that."""
-        deferral.run_or_defer(request, self.resume, self._send, clock=self.receipts.clock, timing=self.timing)
+        deferral.run_or_defer(request, self.resume, self._send, clock=self.clock, timing=self.timing)
 
     def resume(self, request: ApprovedMessage) -> Receipt | None:
         """Process the drop again, with the job spec of its receipt, if its files are still the same.
@@ -76,7 +78,7 @@ class ApprovalService:
         for note in self.approvals.notes():
             with isolate_errors(f"{note.pending.blob} could not be reconciled"):
                 self._carry_on(note)
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 return
 
     def _carry_on(self, note: PendingNote) -> None:

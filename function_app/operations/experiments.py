@@ -20,6 +20,7 @@ from function_app.models.deletion import Deleter, is_idle
 from function_app.operations.experiment_models import ExperimentModels
 from function_app.operations.job_commands import JobCommands
 from function_app.operations.rounds import isolate_errors
+from function_app.ports.clock import Clock, time_after
 from function_app.ports.storage import BlobItem, Blobs, Folders, iter_pages
 from function_app.ports.training_service import TrainingService
 from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, DeletionState, RetainedFiles
@@ -48,6 +49,7 @@ class Experiments:
     """The experiments of an account."""
 
     blobs: Blobs
+    clock: Clock
     jobs: JobCommands
     receipts: Receipts
     remover: Deleter
@@ -166,11 +168,11 @@ class Experiments:
 
         None is started after `until`, or after the time of a round of deletions.
         """
-        until = min(until, self.receipts.clock() + timedelta(seconds=self.timing.deletion_round))
+        until = min(until, time_after(self.clock, self.timing.deletion_round))
         for experiment in sorted(self.deleting()):
             with isolate_errors(f"The deletion of {experiment} could not continue"):
                 self._carry_on(experiment, until)
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 return
 
     def _carry_on(self, experiment: str, until: datetime) -> None:
@@ -182,7 +184,7 @@ class Experiments:
         models = self._models(experiment)
         deletion, etag = self._delete_models(deletion, blob.etag, models.of([experiment]), until)
         deletion, etag = self._delete_drops(deletion, etag, models, until)
-        if self.receipts.clock() > until or any(True for _ in self._receipts(experiment)):
+        if self.clock() > until or any(True for _ in self._receipts(experiment)):
             return
         for container, prefix in ((naming.SNAPSHOTS, f"{experiment}/"), (naming.RECEIPTS, f".open/{experiment}/")):
             self.remover.delete_prefix(container, prefix)  # left by a call that was killed before it wrote a receipt
@@ -191,7 +193,7 @@ class Experiments:
         self._finish(deletion, etag)
 
     def _finish(self, deletion: Deletion, etag: str) -> None:
-        done = deletion.replace(state=DeletionState.DELETED, done_at=self.receipts.clock())
+        done = deletion.replace(state=DeletionState.DELETED, done_at=self.clock())
         try:
             self.blobs.create(naming.RECEIPTS, done.audit, done.to_bytes(), metadata=done.metadata)
         except PreconditionFailed:
@@ -222,7 +224,7 @@ class Experiments:
         stay = {one.key for one in known.kept}
         kept = []
         for one in found:
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 break
             if one.key not in stay and not self.remover.delete_version(
                 *one.key
@@ -236,14 +238,14 @@ class Experiments:
     ) -> tuple[Deletion, str]:
         """Delete receipts, snapshots and the versions that they produced, recording each batch first."""
         for page in iter_pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 break
             batch = self._read([item for item in page if _is_receipt(item)])
             known = deletion.with_receipts([DeletedReceipt.of(_drop(item), data, one) for item, data, one in batch])
             etag = self._write(deletion, known, etag)
             found = self._found([receipt for _, _, receipt in batch if receipt], models, known)
             deletion, etag = self._delete_models(known, etag, found, until)
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 break  # some of the versions may be left
             for item, _, receipt in batch:
                 self.remover.delete_snapshot(deletion.experiment, _drop(item))

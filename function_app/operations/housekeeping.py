@@ -1,13 +1,11 @@
 """Housekeeping: deletions and retention. A separate timer runs it, so that it delays nothing else."""
 
-from datetime import timedelta
-
 from attrs import frozen
 
 from function_app.operations.experiments import Experiments
 from function_app.operations.retention import Retention
 from function_app.operations.rounds import isolate_errors
-from function_app.store.receipts import Clock
+from function_app.ports.clock import Clock, time_after
 from function_app.timing import Timing
 
 
@@ -22,7 +20,7 @@ class Housekeeping:
 
     def run(self) -> None:
         """Do one round. An error in one part does not stop the other."""
-        until = self.clock() + timedelta(seconds=self.timing.reconcile_round)
+        until = time_after(self.clock, self.timing.reconcile_round)
         with isolate_errors("The deletions could not continue"):
             self.experiments.reconcile(until)
         with isolate_errors("Expired drops could not be deleted"):

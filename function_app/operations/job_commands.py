@@ -21,6 +21,7 @@ from function_app.errors import NotFound, Refused, RoleMissing
 from function_app.jobs.submission import Submitter
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.jobspec.schema import JobSpec, parse_job_json
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs
 from function_app.store.approvals import Approvals
 from function_app.store.deletions import check_not_deleting
@@ -51,6 +52,7 @@ class JobCommands:
     approvals: Approvals
     archives: ScriptArchives
     blobs: Blobs
+    clock: Clock
     planner: Planner
     receipts: Receipts
     settler: Settler
@@ -168,12 +170,12 @@ class JobCommands:
             if current.status is Status.CANCELING:
                 return current
             if current.status is Status.QUEUED:
-                now = self.receipts.clock()
+                now = self.clock()
                 canceled = current.with_status(
                     Status.CANCELED, now, "It was canceled on request.", "Retry the job, or drop the files again."
                 )
                 return canceled.with_attempt(ended=now).with_event(EventType.JOB_CANCELED, now)
-            return current.with_status(Status.CANCELING, self.receipts.clock(), "It was canceled on request.")
+            return current.with_status(Status.CANCELING, self.clock(), "It was canceled on request.")
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is Status.CANCELED:  # it was queued
@@ -194,19 +196,19 @@ class JobCommands:
         """
         receipt = self.find(name)
         check_not_deleting(self.blobs, receipt.experiment)
-        if came_of(receipt, identity, self.receipts.clock()):
+        if came_of(receipt, identity, self.clock()):
             return self.submitter.submit(receipt)
         # Drops are ordered by the storage's clock, not by this host's.
         order = drop_order(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)).now)
 
         def edit(current: Receipt) -> Receipt:
-            if came_of(current, identity, self.receipts.clock()):
+            if came_of(current, identity, self.clock()):
                 return current
             if current.status not in _RETRIABLE:
                 raise Refused(f"The receipt {current.name} is {current.status}: there is nothing to retry.")
             if "snapshot" in current.forgotten:
                 raise Refused(f"The snapshot of {current.name} has expired and was deleted: drop the files again.")
-            return with_retry(current, f"retry of {name}", order, self.receipts.clock(), options, request=identity)
+            return with_retry(current, f"retry of {name}", order, self.clock(), options, request=identity)
 
         options = self._checked_options(receipt)
         # Before the claim, so that `reconcile` finds the receipt if this is killed; `submit` sets the mark again.

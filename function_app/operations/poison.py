@@ -12,6 +12,7 @@ from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
 from function_app.errors import KedjaError
 from function_app.operations.training_requests import TrainingRequests
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs
 from function_app.store.receipts import Receipts
 
@@ -36,6 +37,7 @@ class PoisonStore:
     """Keeps poison messages, and notes them on receipts."""
 
     blobs: Blobs
+    clock: Clock
     receipts: Receipts
     requests: TrainingRequests
 
@@ -51,7 +53,7 @@ class PoisonStore:
         else:
             return None
         text = self.requests.without_spec(body.decode(errors="replace"), of=message)
-        poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.receipts.clock())
+        poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.clock())
         metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
         self.blobs.replace(naming.RECEIPTS, naming.poison_blob(queue, message), poison.to_bytes(), metadata=metadata)
         logger.error("A message of %s was kept as poison: %s", queue, reason)

@@ -22,8 +22,9 @@ from function_app.jobs.submission import Submitter
 from function_app.jobs.supersession import Supersession
 from function_app.jobs.tracking import JobTracker
 from function_app.operations.approvals import ApprovalService
-from function_app.operations.rounds import RoundCursor, isolate_errors
+from function_app.operations.rounds import TRIGGER, RoundCursor, isolate_errors
 from function_app.operations.stale_markers import StaleMarkers
+from function_app.ports.clock import Clock, time_after
 from function_app.ports.storage import Blobs
 from function_app.ports.training_service import TrainingService
 from function_app.store.deletions import is_deleting
@@ -32,7 +33,6 @@ from function_app.store.snapshots import UnreadableSnapshot
 from function_app.timing import Timing
 
 CURSOR = ".reconcile"
-TRIGGER = "reconcile"
 _MISSED = "missed"
 """Metadata key of a mark whose receipt was not found."""
 
@@ -48,6 +48,7 @@ class Reconciler:
     """Finds stalled work and resumes it."""
 
     blobs: Blobs
+    clock: Clock
     intake: Intake
     receipts: Receipts
     submitter: Submitter
@@ -62,26 +63,23 @@ class Reconciler:
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which its markers contain
         """Do one round. An error in one part does not stop the others."""
-        until = self._in(self.timing.reconcile_round)
+        until = time_after(self.clock, self.timing.reconcile_round)
         looked_at: set[str] = set()
         going: dict[str, Receipt] = {}
         with isolate_errors("The open receipts could not be reconciled"):
             going = self._open_receipts(id, looked_at, until)
         with isolate_errors("The job slots could not be reconciled"):
-            self._slots(going, min(until, self._in(self.timing.place_round)))
+            self._slots(going, min(until, time_after(self.clock, self.timing.place_round)))
         with isolate_errors("The training service's jobs could not be reconciled"):
             self._orphan_jobs(looked_at, until)
         with isolate_errors("The markers could not be reconciled"):
-            self.markers.send_again(min(until, self._in(self.timing.marker_round)))
+            self.markers.send_again(min(until, time_after(self.clock, self.timing.marker_round)))
         with isolate_errors("The drops that wait for an approval could not be reconciled"):
-            self.approver.reconcile(min(until, self._in(self.timing.approval_round)))
-
-    def _in(self, seconds: float) -> datetime:
-        return self.receipts.clock() + timedelta(seconds=seconds)
+            self.approver.reconcile(min(until, time_after(self.clock, self.timing.approval_round)))
 
     def _is_lost(self, attempt: Attempt) -> bool:
         """Return whether an attempt was claimed so long ago that its job would exist if it had been submitted."""
-        return self.receipts.clock() - attempt.claimed > timedelta(seconds=self.timing.lost_submission)
+        return self.clock() - attempt.claimed > timedelta(seconds=self.timing.lost_submission)
 
     def _open_receipts(self, run: str, looked_at: set[str], until: datetime) -> dict[str, Receipt]:
         """Reconcile open receipts, starting where the last round ran out of time; return unfinished ones by job."""
@@ -89,13 +87,13 @@ class Reconciler:
         opened = list(self.receipts.list_open())
         turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
         going: dict[str, Receipt] = {}
-        until, last = min(until, self._in(self.timing.open_round)), ""
+        until, last = min(until, time_after(self.clock, self.timing.open_round)), ""
         for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
             with isolate_errors(f"The receipt {experiment}/{drop} could not be reconciled"):
                 receipt = self._receipt(experiment, drop, run, looked_at)
                 if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
                     going[receipt.job] = receipt
-            if number < len(opened) and self.receipts.clock() > until:
+            if number < len(opened) and self.clock() > until:
                 last = f"{experiment}/{drop}"
                 break
         if last != cursor.opened:
@@ -184,16 +182,16 @@ class Reconciler:
             if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.unlimited):
                 with isolate_errors(f"The queued receipt {receipt.name} could not be submitted"):
                     going[job] = self.submitter.submit(receipt, again=False)
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 break
         self.turns.reconcile(going)
 
     def _orphan_jobs(self, looked_at: set[str], until: datetime) -> None:
         """Check unfinished jobs that no open receipt waits for, and that are therefore no longer wanted."""
-        until = min(until, self._in(self.timing.stray_round))
+        until = min(until, time_after(self.clock, self.timing.stray_round))
         for job in self.training.list():
             if not job.status.is_final and job.name not in looked_at:
                 with isolate_errors(f"The job {job.name} could not be checked"):
                     self.watcher.sync(job.name)
-            if self.receipts.clock() > until:
+            if self.clock() > until:
                 break

@@ -17,6 +17,7 @@ from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.models.deletion import Deleter, is_idle
 from function_app.operations.rounds import RoundCursor, isolate_errors
+from function_app.ports.clock import Clock
 from function_app.ports.storage import BlobItem, Blobs, iter_pages
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
@@ -84,6 +85,7 @@ class Retention:
     """Deletes the expired parts of drops."""
 
     blobs: Blobs
+    clock: Clock
     receipts: Receipts
     remover: Deleter
     settings: Settings
@@ -101,7 +103,7 @@ class Retention:
 
     def run(self, until: datetime) -> None:
         """Do one round if the settings limit retention. No experiment is started after `until`, or the round's time."""
-        now = self.receipts.clock()
+        now = self.clock()
         cursor = Cursor.load(self.blobs, CURSOR) if any(self.policy.values()) else None
         if cursor is None or (cursor.not_before and now < cursor.not_before):
             return
@@ -110,7 +112,7 @@ class Retention:
             with isolate_errors(f"Expired drops of {experiment} could not be deleted", again="the next walk"):
                 self._experiment(experiment)
             cursor = Cursor(after=experiment)
-            if self.receipts.clock() > min(until, now + timedelta(seconds=self.settings.timing.retention_round)):
+            if self.clock() > min(until, now + timedelta(seconds=self.settings.timing.retention_round)):
                 break
         if not left or cursor.after == left[-1]:
             cursor = Cursor(not_before=now + timedelta(seconds=self.settings.timing.retention_pause))
@@ -144,7 +146,7 @@ class Retention:
             self._delete_expired(experiment, due)
 
     def _is_over(self, days: float, since: datetime) -> bool:
-        return days > 0 and self.receipts.clock() - since > timedelta(days=days)
+        return days > 0 and self.clock() - since > timedelta(days=days)
 
     def _may_be_due(self, item: BlobItem) -> bool:
         """Return whether parts of the drop may have expired, according to its listing; this saves reading receipts."""
@@ -199,7 +201,7 @@ class Retention:
 
     def _delete_expired(self, experiment: str, due: list[ExpiredDrop]) -> None:
         """Record what will be deleted, delete it, and record what was deleted. An error in one drop stops no other."""
-        now = self.receipts.clock()
+        now = self.clock()
         self._write_record(experiment, now, [one.planned for one in due])
         gone: list[list[str]] = [[] for _ in due]
         try:

@@ -14,6 +14,9 @@ from function_app.ports.storage import Blobs
 
 logger = logging.getLogger(__name__)
 
+TRIGGER = "reconcile"
+"""The trigger, on receipts, of drops that a round found."""
+
 
 class RoundCursor(Document):
     """Where the next round continues, in a blob among the receipts. Without it, a round starts at the beginning."""

@@ -32,6 +32,7 @@ from function_app.operations.poison import PoisonStore
 from function_app.operations.reconciliation import Reconciler
 from function_app.operations.training_requests import TrainingRequests
 from function_app.operations.walk import Walk
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, Queues
 from function_app.ports.training_service import TrainingService
 from function_app.settings import Settings
@@ -48,6 +49,7 @@ class Kedja:
     """The service's components, and the handlers of its queues' messages."""
 
     settings: Settings
+    clock: Clock
     blobs: Blobs
     queues: Queues
     training: TrainingService

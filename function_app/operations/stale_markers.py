@@ -11,8 +11,8 @@ from function_app.domain import naming
 from function_app.drops.intake import Intake, PendingSettle
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.operations.rounds import isolate_errors
+from function_app.ports.clock import Clock
 from function_app.ports.storage import BlobItem, Blobs
-from function_app.store.receipts import Clock
 
 logger = logging.getLogger(__name__)
 

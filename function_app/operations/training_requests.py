@@ -18,8 +18,8 @@ from function_app.domain.receipt import Receipt
 from function_app.drops import deferral
 from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
 from function_app.operations.job_commands import JobCommands
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, Queues
-from function_app.store.receipts import Clock
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)

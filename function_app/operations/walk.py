@@ -4,7 +4,7 @@ It has its own timer, so that nothing else delays it.
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from attrs import frozen
 
@@ -13,7 +13,8 @@ from function_app.domain.drop import newest_upload
 from function_app.domain.receipt_transitions import drop_order
 from function_app.drops.intake import Intake
 from function_app.errors import StorageError, StorageUnavailable
-from function_app.operations.rounds import RoundCursor, isolate_errors
+from function_app.operations.rounds import TRIGGER, RoundCursor, isolate_errors
+from function_app.ports.clock import Clock, time_after
 from function_app.ports.storage import Blobs, Folders
 from function_app.store.deletions import deleted_until, is_deleting
 from function_app.store.receipts import Receipts
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 CURSOR = ".walk"
 EXPERIMENTS_AT_ONCE = 20
 """Experiments on a page of the walk: the min of a round."""
-TRIGGER = "reconcile"
 
 
 class WalkCursor(RoundCursor):
@@ -43,6 +43,7 @@ class Walk:
     """Finds files whose events were lost."""
 
     blobs: Blobs
+    clock: Clock
     intake: Intake
     receipts: Receipts
     timing: Timing
@@ -53,8 +54,8 @@ class Walk:
             self._run(id)
 
     def _run(self, run: str) -> None:
-        pages_until = self._in(self.timing.walk_round)
-        folders_until = self._in(self.timing.max_walk_round)
+        pages_until = time_after(self.clock, self.timing.walk_round)
+        folders_until = time_after(self.clock, self.timing.max_walk_round)
         cursor: WalkCursor | None = WalkCursor.load(self.blobs, CURSOR)
         while cursor is not None:
             page = self._page(cursor)
@@ -63,11 +64,8 @@ class Walk:
                 break
             cursor = self._walk_page(cursor, page, run, until=folders_until)
             (cursor or WalkCursor()).save(self.blobs, CURSOR)
-            if self.receipts.clock() > pages_until:
+            if self.clock() > pages_until:
                 break
-
-    def _in(self, seconds: float) -> datetime:
-        return self.receipts.clock() + timedelta(seconds=seconds)
 
     def _page(self, cursor: WalkCursor) -> Folders | None:
         """Return a page of folders, or None if storage refuses its token: the next round starts at the beginning."""
@@ -86,7 +84,7 @@ class Walk:
         left = [folder for folder in page.names if folder > cursor.last]
         for folder in left:
             self._look_for_drop(cursor.container, folder, run)
-            if folder != left[-1] and self.receipts.clock() > until:
+            if folder != left[-1] and self.clock() > until:
                 return WalkCursor(container=cursor.container, token=cursor.token, last=folder)
         if page.token is not None:
             return WalkCursor(container=cursor.container, token=page.token)

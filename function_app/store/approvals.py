@@ -21,8 +21,8 @@ from function_app.domain.drop import Drop
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, iter_pages, iter_pages_items, read_if_there
-from function_app.store.receipts import Clock, utc_now
 from function_app.store.snapshots import SourceChanged
 
 FOLDER = ".approvals/"
@@ -82,8 +82,8 @@ class Approvals:
     """The approvals of an account. Code needs an approval only if `required` is set."""
 
     blobs: Blobs
-    required: bool = False
-    clock: Clock = utc_now
+    required: bool
+    clock: Clock
 
     def digest(self, drop: Drop, spec: JobSpec) -> str | None:
         """Return the SHA-256, in hex, of a drop's code; None if it has no code or no approval is required.

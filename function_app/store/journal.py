@@ -8,7 +8,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, Literal, Self
 
 from attrs import evolve, frozen
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import Invalid, StorageError
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs, iter_pages_items
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Journal:
     """The journal of an account."""
 
     blobs: Blobs
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Append entries. An error of storage is only logged, and the entries are then missing."""

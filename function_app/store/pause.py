@@ -8,8 +8,8 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
+from function_app.ports.clock import Clock
 from function_app.ports.storage import Blobs
-from function_app.store.receipts import Clock, utc_now
 
 
 class Pause(Document):
@@ -33,7 +33,7 @@ class Pauses:
     """The pause of an account."""
 
     blobs: Blobs
-    clock: Clock = utc_now
+    clock: Clock
 
     def find(self) -> Pause | None:
         """Return the pause, or None if Kedja is not paused."""

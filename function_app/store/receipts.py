@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from attrs import field, frozen
@@ -12,13 +12,13 @@ from function_app.domain import naming
 from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, Publisher, PublishingFailed
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import Conflict, NotFound, PreconditionFailed
+from function_app.ports.clock import Clock
 from function_app.ports.storage import BlobItem, Blobs, Lease, iter_pages
 from function_app.store.journal import Entry, Journal
 from function_app.store.latest_drop import LatestDrop
 
 logger = logging.getLogger(__name__)
 
-Clock = Callable[[], datetime]
 Edit = Callable[[Receipt], Receipt]
 
 ATTEMPTS_TO_WRITE = 20
@@ -62,18 +62,13 @@ class ReceiptSummary:
         )
 
 
-def utc_now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
-
-
 @frozen
 class Receipts:
     """The receipts of an account."""
 
     blobs: Blobs
     publisher: Publisher = field(repr=False)
-    clock: Clock = utc_now
+    clock: Clock
 
     @property
     def journal(self) -> Journal:

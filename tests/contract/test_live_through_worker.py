@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 from function_app.azure.storage import StorageAccount
 from function_app.store.journal import Entry, Journal
-from function_app.store.receipts import utc_now
+from function_app.ports.clock import utc_now
 from local_azure.functions_host.http_trigger import HttpDispatcher, HttpTrigger
 from local_azure.functions_host.worker import Worker
 

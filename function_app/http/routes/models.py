@@ -227,7 +227,7 @@ def roll_back_model(
 
 def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *content: str) -> Intervention:
     known = identity(request, caller, *content)
-    return Intervention(by=caller.name, reason=reason, at=kedja.receipts.clock(), request=known)
+    return Intervention(by=caller.name, reason=reason, at=kedja.clock(), request=known)
 
 
 def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
@@ -272,7 +272,7 @@ def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[M
 
 
 def _downloads(kedja: Kedja) -> Downloads:
-    return Downloads(blobs=kedja.blobs, clock=kedja.receipts.clock)
+    return Downloads(blobs=kedja.blobs, clock=kedja.clock)
 
 
 def _no_model(model: str) -> NotFound:

@@ -169,7 +169,7 @@ def _health(response: Response, checks: Mapping[str, Check] | None) -> Health:
 
 
 def _pauses(kedja: Kedja) -> Pauses:
-    return Pauses(kedja.blobs, kedja.receipts.clock)
+    return Pauses(kedja.blobs, kedja.clock)
 
 
 def _checked(connect: Callable[[], Kedja]) -> dict[str, Check]:

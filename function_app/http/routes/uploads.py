@@ -115,5 +115,5 @@ def create_upload_links(
     if any(file.container == naming.SCRIPTS for file in request.files):
         caller.require(Role.CODE)
     wanted = [RequestedFile(**file.model_dump()) for file in request.files]
-    uploads = Uploads(blobs=kedja.blobs, clock=kedja.receipts.clock)
+    uploads = Uploads(blobs=kedja.blobs, clock=kedja.clock)
     return UploadLinks(items=[UploadLink.of(link) for link in uploads.links(name, wanted, by=caller.name)])
