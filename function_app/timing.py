@@ -1,6 +1,9 @@
 """Timing: how long the service waits, retries and works, in production, local stacks and tests."""
 
+import hashlib
 import json
+import math
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from attrs import asdict, frozen
@@ -12,6 +15,50 @@ LEASE_RANGE = (15, 60)
 """Min and max duration of a lease in Azure Storage, in seconds."""
 _MAX_SECONDS = 36_500 * 86_400
 """A century: longer times overflow dates."""
+_DOUBLINGS = 30
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often something is tried again, and for how long. Durations in seconds.
+
+    The upper limit of a delay doubles with each try, from `first` to `longest`; the delay lies in the upper half of it,
+    and not at the same place for everybody.
+    """
+
+    first: float
+    longest: float
+    deadline: float = math.inf
+
+    def delay(self, tries: int, of: str, *, retry_after: float | None = None) -> float:
+        """Return the delay in seconds before the next try of the operation named `of`, after `tries` earlier ones.
+
+        If the service has named a time (`retry_after`), the delay is that time and up to half of the upper limit.
+        """
+        limit = min(self.first * 2.0 ** min(max(tries, 0), _DOUBLINGS), self.longest)
+        spread = _stable_jitter(f"{of}/{tries}") * limit / 2
+        return limit / 2 + spread if retry_after is None else retry_after + spread
+
+    def ends(self, since: datetime) -> datetime:
+        """Return when to give up what failed first at `since`.
+
+        Raises:
+            OverflowError: The policy has no deadline.
+        """
+        return since + timedelta(seconds=self.deadline)
+
+    def is_over(self, since: datetime, now: datetime) -> bool:
+        """Return whether to give up what failed first at `since`."""
+        return (now - since).total_seconds() >= self.deadline
+
+
+def _stable_jitter(of: str) -> float:
+    """Return a number from 0 to 1 that is always the same for a name, and evenly spread over many names."""
+    return int.from_bytes(hashlib.sha256(of.encode()).digest()[:4]) / 2**32
+
+
+CONTENTION = RetryPolicy(first=0.02, longest=0.5)
+"""For the next write of a blob after writes that others got ahead of."""
 
 
 @frozen(kw_only=True)
@@ -90,6 +137,31 @@ class Timing:
     """A round of `walk` starts no further page of experiments after this time; the next round continues there."""
     max_walk_round: float = 300.0
     """A round of `walk` starts no further folder of its page after this time."""
+
+    @property
+    def submission_retry(self) -> RetryPolicy:
+        """For the submission of a claimed attempt while the training service is unavailable."""
+        return RetryPolicy(first=self.first_retry, longest=self.max_retry, deadline=self.outage_deadline)
+
+    @property
+    def snapshot_retry(self) -> RetryPolicy:
+        """For a submission or a registration whose snapshot is unreadable."""
+        return RetryPolicy(first=self.first_retry, longest=self.max_retry, deadline=self.unreadable_snapshot)
+
+    @property
+    def sync_retry(self) -> RetryPolicy:
+        """For the check of a job while the training service is unavailable."""
+        return RetryPolicy(first=self.first_retry, longest=self.max_retry, deadline=self.look_deadline)
+
+    @property
+    def outage_retry(self) -> RetryPolicy:
+        """For a drop while the training service is unavailable."""
+        return RetryPolicy(first=2 * self.outage_check, longest=self.max_outage_check, deadline=self.outage_deadline)
+
+    @property
+    def blocked_retry(self) -> RetryPolicy:
+        """For a drop, and a message about one, while a copy or another writer blocks it."""
+        return RetryPolicy(first=2 * self.copy_check, longest=self.paused_check, deadline=self.outage_deadline)
 
     @classmethod
     def read(cls, text: str | None) -> Self:

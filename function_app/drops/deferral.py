@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from function_app.domain.backoff import backoff
 from function_app.domain.messages import DeferrableMessage
 from function_app.errors import TrainingServiceUnavailable
 from function_app.ports.clock import Clock
@@ -36,7 +35,7 @@ def defer[R: DeferrableMessage](request: R, reason: Exception, now: datetime, ti
     The message then fails, and is kept as poison and noted on its receipt.
     """
     since = request.since or now
-    if now - since > timedelta(seconds=timing.outage_deadline):
+    if timing.blocked_retry.is_over(since, now):
         raise reason
     following = request.replace(tries=request.tries + 1, since=since)
     name = request.model_dump_json(exclude={"tries", "since"})
@@ -48,7 +47,5 @@ def retry_delay(reason: Exception, tries: int, *, of: str, timing: Timing) -> fl
     if isinstance(reason, BeingDeleted):
         return timing.paused_check
     if isinstance(reason, TrainingServiceUnavailable):
-        first, longest, asked = 2 * timing.outage_check, timing.max_outage_check, reason.retry_after
-    else:
-        first, longest, asked = 2 * timing.copy_check, timing.paused_check, None
-    return backoff(tries, of, first=first, longest=longest, retry_after=asked)
+        return timing.outage_retry.delay(tries, of, retry_after=reason.retry_after)
+    return timing.blocked_retry.delay(tries, of)

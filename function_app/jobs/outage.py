@@ -1,6 +1,6 @@
 """Outages of the training service: which drops wait for it, how often it is asked again, and until when."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from function_app.domain.drop import Drop
 from function_app.domain.plan import Plan, RejectedPlan, WaitingPlan
@@ -21,7 +21,7 @@ def waits_for_event(receipt: Receipt) -> bool:
 
 def outage_reason(error: TrainingServiceUnavailable, timing: Timing) -> str:
     """Return the reason on the receipt of a drop that waited past the deadline."""
-    return f"The training service was not available for {timing.outage_deadline / 3600:g} hours: {error}"
+    return f"The training service was not available for {timing.outage_retry.deadline / 3600:g} hours: {error}"
 
 
 def plan(
@@ -36,19 +36,19 @@ def plan(
         if receipt.waits_for is not WaitingFor.TRAINING_SERVICE:
             return None
         since = receipt.history[-1].at
-    until = since + timedelta(seconds=timing.outage_deadline)
-    if now >= until:
+    policy = timing.outage_retry
+    if policy.is_over(since, now):
         return RejectedPlan(
             drop=drop,
             reason=outage_reason(error, timing),
             what_to_do="Drop it again when the service is back.",
         )
     first = f"{error} Then" if isinstance(error, AppNotAllowed) else "Nothing:"
-    minutes = f"{timing.max_outage_check / 60:g}"
+    minutes = f"{policy.longest / 60:g}"
     return WaitingPlan(
         drop=drop,
         what="training service",
         waiting_for=WaitingFor.TRAINING_SERVICE,
         what_to_do=f"{first} Kedja asks the service again at least every {minutes} minutes "
-        f"until {until:%Y-%m-%d %H:%M} UTC. /api/health shows whether the service answers.",
+        f"until {policy.ends(since):%Y-%m-%d %H:%M} UTC. /api/health shows whether the service answers.",
     )

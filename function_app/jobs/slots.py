@@ -16,11 +16,11 @@ from attrs import frozen
 from pydantic import ValidationError
 
 from function_app.domain import naming
-from function_app.domain.backoff import contention_delay
 from function_app.domain.document import Document
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.ports.storage import Blobs, iter_pages
+from function_app.timing import CONTENTION
 
 logger = logging.getLogger(__name__)
 
@@ -283,4 +283,4 @@ class SlotPool:
         return running
 
     def _pause(self, number: int, of: str) -> None:
-        self.sleep(contention_delay(number, of))
+        self.sleep(CONTENTION.delay(number, of))

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
-from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import EventType
 from function_app.domain.messages import SubmitMessage
 from function_app.domain.plan import ReadyPlan
@@ -20,6 +19,7 @@ from function_app.errors import (
     JobConflict,
     JobNotFound,
     JobRefused,
+    KedjaError,
     TrainingServiceUnavailable,
     WorkspaceNotFound,
 )
@@ -33,9 +33,9 @@ from function_app.ports.storage import Queues
 from function_app.ports.training_service import RECEIPT_TAG, Job, JobRequest, TrainingService
 from function_app.settings import Settings
 from function_app.store.approvals import Approvals, NotApproved
-from function_app.store.receipts import Receipts
+from function_app.store.receipts import Edit, Receipts
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
-from function_app.timing import Timing
+from function_app.timing import RetryPolicy, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,17 @@ class Submitter:
             reason, what_to_do = str(error), "Fix what the training service reports, and drop the files again."
         else:
             return self._submitted(receipt, document, job)
-        receipt = self.receipts.change(receipt, lambda now: self._refused(now, attempt, reason, what_to_do))
+        receipt = self._change(receipt, attempt, lambda current: self._refused(current, reason, what_to_do))
         return self._release_slot(receipt, attempt)
+
+    def _change(self, receipt: Receipt, attempt: Attempt, edit: Edit) -> Receipt:
+        """Change the receipt if it is still `submitting` this attempt; return the current receipt."""
+
+        def edit_if_submitting(current: Receipt) -> Receipt:
+            is_submitting = current.status is Status.SUBMITTING and current.job == attempt.job
+            return edit(current) if is_submitting else current
+
+        return self.receipts.change(receipt, edit_if_submitting)
 
     def _submitted(self, receipt: Receipt, document: Mapping[str, Any], job: Job) -> Receipt:
         spec = redact_secrets(document)
@@ -152,9 +161,7 @@ class Submitter:
             settings=self.settings,
         )
 
-    def _refused(self, receipt: Receipt, attempt: Attempt, reason: str, what_to_do: str) -> Receipt:
-        if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
-            return receipt
+    def _refused(self, receipt: Receipt, reason: str, what_to_do: str) -> Receipt:
         now = self.clock()
         rejected = receipt.with_status(Status.REJECTED, now, reason, what_to_do).with_attempt(ended=now, error=reason)
         return rejected.with_event(EventType.DROP_REJECTED, now, what_to_do=what_to_do)
@@ -162,55 +169,38 @@ class Submitter:
     def _schedule_retry(
         self, receipt: Receipt, attempt: Attempt, error: TrainingServiceUnavailable, tries: int | None
     ) -> Receipt:
-        now, timing = self.clock(), self.timing
-        if now - attempt.claimed > timedelta(seconds=timing.outage_deadline):
-            reason = outage.outage_reason(error, timing)
-
-            def give_up(current: Receipt) -> Receipt:
-                if current.status is not Status.SUBMITTING or current.job != attempt.job:
-                    return current
-                failed = current.with_status(Status.FAILED, now, reason, "Retry it when the service is back.")
-                return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
-
-            receipt = self.receipts.change(receipt, give_up)
+        now, policy = self.clock(), self.timing.submission_retry
+        if policy.is_over(attempt.claimed, now):
+            reason, what_to_do = outage.outage_reason(error, self.timing), "Retry it when the service is back."
+            receipt = self._change(receipt, attempt, lambda current: _failed(current, now, reason, what_to_do))
             return self._release_slot(receipt, attempt)
         if isinstance(error, AppNotAllowed | WorkspaceNotFound):
-            what_to_do = str(error)
-            receipt = self.receipts.change(receipt, lambda current: _not_allowed(current, attempt, now, what_to_do))
-        return self._again(receipt, attempt, error, tries, retry_after=error.retry_after)
+            receipt = self._change(receipt, attempt, lambda current: _not_allowed(current, now, str(error)))
+        return self._again(receipt, attempt, error, tries, policy)
 
     def _unreadable(self, receipt: Receipt, attempt: Attempt, error: UnreadableSnapshot, tries: int | None) -> Receipt:
         """Retry to read the job's snapshot; fail the receipt after `unreadable_snapshot` seconds."""
-        now = self.clock()
+        now, policy = self.clock(), self.timing.snapshot_retry
 
         def edit(current: Receipt) -> Receipt:
-            last = current.attempt
-            if current.status is not Status.SUBMITTING or last is None or last.job != attempt.job:
-                return current
-            since = last.unreadable_since or now
-            if now - since < timedelta(seconds=self.timing.unreadable_snapshot):
-                return current.with_attempt(unreadable_since=since)
-            reason = f"The job cannot be created: {error}"
-            failed = current.with_status(Status.FAILED, now, reason, "Drop the files again.")
-            return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
+            since = (current.attempt.unreadable_since if current.attempt else None) or now
+            if policy.is_over(since, now):
+                return _failed(current, now, f"The job cannot be created: {error}", "Drop the files again.")
+            return current.with_attempt(unreadable_since=since)
 
-        receipt = self.receipts.change(receipt, edit)
+        receipt = self._change(receipt, attempt, edit)
         if receipt.status is not Status.SUBMITTING:
             return self._release_slot(receipt, attempt)
-        return self._again(receipt, attempt, error, tries)
+        return self._again(receipt, attempt, error, tries, policy)
 
     def _again(
-        self,
-        receipt: Receipt,
-        attempt: Attempt,
-        error: Exception,
-        tries: int | None,
-        retry_after: float | None = None,
+        self, receipt: Receipt, attempt: Attempt, error: KedjaError, tries: int | None, policy: RetryPolicy
     ) -> Receipt:
+        """Put a message that submits the attempt again on the queue, unless the caller does (`tries` is None)."""
         if tries is None:
             return receipt
-        first, longest = self.timing.first_retry, self.timing.max_retry
-        delay = backoff(tries, attempt.job, first=first, longest=longest, retry_after=retry_after)
+        retry_after = error.retry_after if isinstance(error, TrainingServiceUnavailable) else None
+        delay = policy.delay(tries, attempt.job, retry_after=retry_after)
         again = SubmitMessage(experiment=receipt.experiment, drop=receipt.drop, tries=tries + 1)
         self.queues.send(naming.SETTLED_DROPS, again.model_dump(mode="json"), delay=delay)
         logger.warning("%s will be submitted again in %.0f s: %s", attempt.job, delay, error)
@@ -222,10 +212,13 @@ class Submitter:
         return self.receipts.publish_outbox(receipt)
 
 
-def _not_allowed(receipt: Receipt, attempt: Attempt, now: datetime, what_to_do: str) -> Receipt:
+def _failed(receipt: Receipt, now: datetime, reason: str, what_to_do: str) -> Receipt:
+    failed = receipt.with_status(Status.FAILED, now, reason, what_to_do)
+    return failed.with_attempt(ended=now, error=reason).with_event(EventType.JOB_FAILED, now)
+
+
+def _not_allowed(receipt: Receipt, now: datetime, what_to_do: str) -> Receipt:
     """Return the receipt with a note, written once, of what has to be done before its job can be submitted."""
-    if receipt.status is not Status.SUBMITTING or receipt.job != attempt.job:
-        return receipt
     return receipt.with_status(
         Status.SUBMITTING, now, "The training service does not allow the app to submit the job.", what_to_do
     )

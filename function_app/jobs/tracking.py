@@ -5,12 +5,11 @@ An event about a run only says that the job is worth reading again: events come 
 
 import logging
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.domain.backoff import backoff
 from function_app.domain.cloud_events import EventType
 from function_app.domain.messages import SyncJobMessage
 from function_app.domain.receipt import FINAL, Receipt, Status
@@ -64,7 +63,7 @@ class JobTracker:
             return None  # another workspace's, or a child run that has no job of its own
         except TrainingServiceUnavailable as error:
             if again:
-                self._later(name, tries, since, self._delay(name, tries, error))
+                self._schedule_sync(name, tries, since, self._delay(name, tries, error))
             return None
         return self.apply(job, tries=tries, since=since, again=again)
 
@@ -84,7 +83,7 @@ class JobTracker:
         except RegistrationPending as unfinished:
             delay = unfinished.delay
         if again:
-            self._later(job.name, tries, since, delay)
+            self._schedule_sync(job.name, tries, since, delay)
         return receipt
 
     def _receipt_of(self, job: Job) -> Receipt | None:
@@ -99,13 +98,12 @@ class JobTracker:
         return self.receipts.of_job(job.name)
 
     def _delay(self, job: str, tries: int, error: TrainingServiceUnavailable) -> float:
-        first, longest = self.timing.first_retry, self.timing.max_retry
-        return backoff(tries, job, first=first, longest=longest, retry_after=error.retry_after)
+        return self.timing.sync_retry.delay(tries, job, retry_after=error.retry_after)
 
-    def _later(self, job: str, tries: int, since: datetime, delay: float) -> None:
-        deadline = timedelta(seconds=self.timing.look_deadline)
-        if self.clock() - since > deadline:
-            logger.error("%s could not be synced for %s; reconcile takes over.", job, deadline)
+    def _schedule_sync(self, job: str, tries: int, since: datetime, delay: float) -> None:
+        policy = self.timing.sync_retry
+        if policy.is_over(since, self.clock()):
+            logger.error("%s could not be synced for %.0f s; reconcile takes over.", job, policy.deadline)
             return
         request = SyncJobMessage(job=job, tries=tries + 1, since=since)
         self.queues.send(naming.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)

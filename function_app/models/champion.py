@@ -14,13 +14,13 @@ from typing import Self
 from attrs import frozen
 
 from function_app.domain import naming
-from function_app.domain.backoff import contention_delay
 from function_app.domain.document import Document
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import GateConditions
 from function_app.models.gate import OwnersGate, gate_failure
 from function_app.models.job_result import METRICS_CARRIED
 from function_app.ports.storage import Blobs
+from function_app.timing import CONTENTION
 
 HISTORY = 50
 """How many previous champions are kept."""
@@ -274,7 +274,7 @@ class Champions:
             except (
                 PreconditionFailed
             ):  # another call wrote first, or holds a lease, which a killed one keeps to its end
-                self.sleep(contention_delay(tries, name))
+                self.sleep(CONTENTION.delay(tries, name))
                 tries += 1
                 continue
             return changed

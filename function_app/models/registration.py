@@ -141,8 +141,7 @@ class Registrar:
         try:
             return register_options(self.snapshots.options(receipt))
         except UnreadableSnapshot as error:
-            waited = self.clock() - receipt.history[-1].at
-            if waited < timedelta(seconds=self.timing.unreadable_snapshot):
+            if not self.timing.snapshot_retry.is_over(receipt.history[-1].at, self.clock()):
                 raise RegistrationPending(str(error), self.timing.upload_check) from error
             return None
 
