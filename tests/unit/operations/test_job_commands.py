@@ -4,7 +4,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.receipt import Status
-from function_app.errors import NotFound, Refused
+from function_app.errors import NotFound, Refused, RoleMissing
 from function_app.jobspec.problem import InvalidJobSpec
 from function_app.operations.job_commands import merged
 from function_app.ports.training_service import JobStatus
@@ -57,7 +57,7 @@ class TestSubmit:
 
     def test_of_code_needs_the_role(self, dropped: World) -> None:
         request = {"experiment_name": "digits", "command": "python train.py"}
-        with pytest.raises(Refused, match="command"):
+        with pytest.raises(RoleMissing, match="command"):
             dropped.kedja.jobs.submit(request, trigger="api", code=False)
         assert dropped.kedja.jobs.submit(request, trigger="api", code=True).status is Status.SUBMITTED
 
