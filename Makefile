@@ -36,20 +36,20 @@ help: ## What can be made
 # --- set-up: each step runs again only when its lock file has changed
 
 .venv-tools/.ready: requirements-tools.txt
-	@echo "set-up: uv, which installs the rest"
+	@echo "set-up: uv, which installs the rest (downloads 20 MB)"
 	@$(BOOTSTRAP) -m venv --clear .venv-tools
 	@.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/.ready: requirements-dev.txt .venv-tools/.ready
-	@echo "set-up: Python environment of the service and its tests (.venv)"
+	@echo "set-up: Python environment of the service and its tests (.venv; downloads up to 310 MB)"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --python .venv --require-hashes $<
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-training/.ready: $(TRAINING)/requirements-cpu.txt $(TRAINING)/build-constraints.txt .venv-tools/.ready
-	@echo "set-up: Python environment that jobs train in (.venv-training)"
+	@echo "set-up: Python environment that jobs train in (.venv-training; downloads up to 245 MB)"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-training
 	@$(UV) pip sync --quiet --python .venv-training --require-hashes \
 		--build-constraints $(TRAINING)/build-constraints.txt $<
@@ -68,7 +68,7 @@ help: ## What can be made
 	@touch $@
 
 node_modules/.ready: package-lock.json
-	@echo "set-up: Azurite, the storage emulator, and the page's libraries (node_modules)"
+	@echo "set-up: Azurite, the storage emulator, and the page's libraries (node_modules; downloads up to 85 MB)"
 	@command -v npm > /dev/null || { echo "npm is not installed: install Node.js 20 or newer, then try again."; exit 1; }
 	@npm ci --silent
 	@touch $@

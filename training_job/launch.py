@@ -55,6 +55,9 @@ _OUT_OF_MEMORY_MESSAGES = (
 )
 """Parts of the messages of exceptions that mean that a node's or a GPU's memory ran out."""
 
+_NO_DISPLAY = {"MPLBACKEND": "agg", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+"""What makes matplotlib, and gym's pygame, work without a display or a sound card; a job may set them."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -186,6 +189,7 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
         caller_origin.JOB_VARIABLE: str(job.folder),
         checkpoints.FOLDER_VARIABLE: str(job.checkpoints),
         "PYTHONUNBUFFERED": "1",
+        **{name: os.environ.get(name, value) for name, value in _NO_DISPLAY.items()},
     }
     if data is not None:
         own["KEDJA_DATA"] = str(data)

@@ -106,6 +106,13 @@ PATCHES = (
         apply=_no_accelerate_check,
     ),
     Patch(
+        module="cupy",
+        symptom="looks for cuDNN 8 on the loader's path alone, and warns that it can't be loaded",
+        since="CuPy 13, and cuDNN as a package",
+        fix="the library of `nvidia-cudnn-cu12` is loaded first",
+        apply=cudnn.preload,
+    ),
+    Patch(
         module="chainer.backends.cuda",
         symptom="advises to install cuDNN and CuPy again, though CuPy has no interface to cuDNN any more",
         since="CuPy 14",

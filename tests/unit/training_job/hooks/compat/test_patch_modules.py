@@ -1,5 +1,7 @@
 """Patches for packages that this environment does not have, each tried on a module made here."""
 
+import _queue
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -42,6 +44,37 @@ def test_the_advice_to_install_cudnn_is_left_out_where_it_cannot_help(cupy: Path
     said = [str(warning.message).partition(".")[0] for warning in caught]
     assert said == (["cuDNN is not enabled"] if has_interface else []) + ["something else"]
     assert "cupy" not in sys.modules
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the package of cuDNN on the path. Returns where its library belongs."""
+    record = tmp_path / "nvidia_cudnn_cu12-8.9.7.29.dist-info/METADATA"
+    record.parent.mkdir()
+    record.write_text("Metadata-Version: 2.1\nName: nvidia-cudnn-cu12\nVersion: 8.9.7.29\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    library = tmp_path / "nvidia/cudnn/lib/libcudnn.so.8"
+    library.parent.mkdir(parents=True)
+    return library
+
+
+def test_cudnn_of_the_package_is_loaded_before_cupy(library: Path) -> None:
+    shutil.copyfile(_queue.__file__, library)  # any library that can be loaded
+    assert str(library) not in Path("/proc/self/maps").read_text()
+    with cudnn.preload(made()):
+        assert str(library) in Path("/proc/self/maps").read_text()
+
+
+def test_a_damaged_cudnn_is_named_and_cupy_is_imported(library: Path) -> None:
+    library.write_bytes(b"\x7fELF")
+    with pytest.warns(RuntimeWarning, match=f"cuDNN 8 cannot be loaded: {library}"), cudnn.preload(made()):
+        pass
+
+
+@pytest.mark.usefixtures("library")
+def test_a_package_of_another_cudnn_is_left_alone() -> None:
+    with cudnn.preload(made()):
+        pass
 
 
 class Hook:
