@@ -1,4 +1,4 @@
-"""Authorization: dependencies with which a route declares the role it requires, and gets the service."""
+"""Authorization: dependencies with which a route declares the role that its caller needs."""
 
 import functools
 from collections.abc import Callable
@@ -87,11 +87,6 @@ class RequireRole:
         return caller
 
 
-def get_service(request: Request) -> Kedja:
-    """Return the service, connected when the first request needs it."""
-    return access_of(request).kedja()
-
-
 def _bearer_key(authorization: str) -> str | None:
     """Return the API key in a header; Easy Auth handles any other token."""
     scheme, _, token = authorization.partition(" ")
@@ -110,9 +105,6 @@ GlobalReader = Annotated[Caller, Depends(RequireRole(Role.DATA, everything=True)
 
 Operator = Annotated[Caller, Depends(RequireRole(Role.CODE, everything=True))]
 """Someone who may change the whole service."""
-
-Service = Annotated[Kedja, Depends(get_service)]
-"""The service. Declare it after the caller in a route, so that unknown callers do not make it connect."""
 
 READS_AT_ONCE = 16
 """Max concurrent requests to storage or the training service from a route that lists things."""

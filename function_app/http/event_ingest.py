@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field
 
 from function_app.domain import incoming_events
 from function_app.errors import InvalidEvent, RoleMissing
-from function_app.http.auth import AuthContext, RequireRole, Service, access_of
+from function_app.http.auth import AuthContext, RequireRole, access_of
 from function_app.http.callers import Caller, Role
 from function_app.http.problems import problem_responses
+from function_app.http.services import IngestDep
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -86,7 +87,7 @@ def allow_events(
     },
 )
 def receive_events(
-    request: Request, caller: Sender, kedja: Service, body: Annotated[bytes, Depends(raw_body)]
+    request: Request, caller: Sender, ingest: IngestDep, body: Annotated[bytes, Depends(raw_body)]
 ) -> IngestResult:
     """Receive CloudEvents (single, batch or binary) or events in Event Grid's schema. One bad event rejects all."""
     kind = request.headers.get("aeg-event-type", "Notification")
@@ -100,7 +101,7 @@ def receive_events(
             f"aeg-event-type is {kind!r}; it must be Notification, SubscriptionValidation or SubscriptionDeletion."
         )
     _check_requests(received)
-    accepted = kedja.entrance.admit_all(received, code=caller.can_run_code)
+    accepted = ingest.admit_all(received, code=caller.can_run_code)
     return IngestResult(received=len(received), accepted=accepted, ignored=len(received) - accepted)
 
 

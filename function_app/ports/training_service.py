@@ -123,11 +123,8 @@ class Compute:
     """Nodes may be preempted at any time; jobs on them then end as canceled."""
 
 
-class TrainingService(Protocol):
-    """The operations of a training service that Kedja uses.
-
-    Every call may raise TrainingServiceUnavailable. No call waits for a job, and each is safe to repeat.
-    """
+class JobService(Protocol):
+    """The operations on jobs."""
 
     def submit(self, request: JobRequest) -> Job:
         """Start the job, or return the job that an earlier, equal call started.
@@ -187,6 +184,10 @@ class TrainingService(Protocol):
             JobNotFound: there is no such job.
         """
 
+
+class ModelService(Protocol):
+    """The operations on registered models."""
+
     def find_model(self, model: str, job: str) -> Sequence[ModelVersion]:
         """Return the versions of the model with `JOB_TAG` == job that are not archived, lowest version first."""
 
@@ -209,6 +210,10 @@ class TrainingService(Protocol):
     def models(self, model: str | None = None) -> Sequence[ModelVersion]:
         """Return versions that are not archived, highest version first, of one model or of all Kedja's models."""
 
+
+class ComputeService(Protocol):
+    """The operations on computes."""
+
     def computes(self) -> Sequence[Compute]:
         """Return the computes that can run jobs."""
 
@@ -221,3 +226,10 @@ class TrainingService(Protocol):
             ComputeRefused: the service will never accept the cluster, or has one with this name and another size.
             AppNotAllowed: the app's identity may not create compute.
         """
+
+
+class TrainingService(JobService, ModelService, ComputeService, Protocol):
+    """The operations of a training service that Kedja uses.
+
+    Every call may raise TrainingServiceUnavailable. No call waits for a job, and each is safe to repeat.
+    """

@@ -7,7 +7,7 @@ from itertools import batched
 from attrs import frozen
 
 from function_app.http.paging.position import PageToken
-from function_app.ports.training_service import JOB_TAG, ModelVersion, TrainingService
+from function_app.ports.training_service import JOB_TAG, ModelService, ModelVersion
 
 MOST_ASKED = 128
 """Max models that one page requests. A page that ends there may have few versions, or none."""
@@ -24,7 +24,7 @@ class ModelPage:
 
 
 def model_page(
-    training: TrainingService,
+    service: ModelService,
     models: Sequence[str],
     wanted: Callable[[ModelVersion], bool],
     pool: Executor,
@@ -39,7 +39,7 @@ def model_page(
     ordered = sorted((name for name in models if f"{name}/" >= begin), key=lambda name: f"{name}/")
     found: list[ModelVersion] = []
     for number, batch in enumerate(batched(ordered, at_once, strict=False), start=1):
-        for versions in pool.map(training.models, batch):
+        for versions in pool.map(service.models, batch):
             found += [one for one in versions if JOB_TAG in one.tags and wanted(one) and _place(one) > last]
         if len(found) > limit:
             return ModelPage(versions=found[:limit], end=PageToken(last=_place(found[limit - 1])))

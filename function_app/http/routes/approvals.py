@@ -10,10 +10,11 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from function_app.http.auth import READS_AT_ONCE, Operator, Service
+from function_app.http.auth import READS_AT_ONCE, Operator
 from function_app.http.paging.position import PageToken
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After
+from function_app.http.services import ApprovalsDep
 from function_app.http.views import drop_address
 from function_app.store.approvals import FOLDER, Approval, Approvals, PendingApproval
 
@@ -79,21 +80,21 @@ class ApprovalList(BaseModel):
 
 
 @router.post("", operation_id="approve", status_code=HTTPStatus.CREATED, responses=_LATER)
-def approve(caller: Operator, kedja: Service, request: ApprovalRequest) -> Approved:
+def approve(caller: Operator, service: ApprovalsDep, request: ApprovalRequest) -> Approved:
     """Approve code. The drops that wait for it continue at once; approving it again has no effect."""
-    approval, waiting = kedja.approver.approve(request.digest, by=caller.name, note=request.note)
+    approval, waiting = service.approve(request.digest, by=caller.name, note=request.note)
     return Approved(**dict(ApprovalView.of(approval)), released=[PendingView.of(pending) for pending in waiting])
 
 
 @router.get("", operation_id="list_approvals", responses=_LATER)
 def list_approvals(
     _caller: Operator,
-    kedja: Service,
+    service: ApprovalsDep,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Max items, of both kinds together.")] = 200,
     after: After = None,
 ) -> ApprovalList:
     """List the drops that wait for an approval, then the approvals."""
-    approvals = kedja.approver.approvals
+    approvals = service.approvals
     entries = list(islice(_entries(approvals, PageToken.decoded(after).last if after else ""), limit + 1))
     page = entries[:limit]
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
@@ -121,7 +122,9 @@ def _entries(approvals: Approvals, last: str) -> Iterator[tuple[str, PendingAppr
     status_code=HTTPStatus.NO_CONTENT,
     responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def revoke_approval(_caller: Operator, kedja: Service, digest: Annotated[str, Path(pattern=_DIGEST)]) -> Response:
+def revoke_approval(
+    _caller: Operator, service: ApprovalsDep, digest: Annotated[str, Path(pattern=_DIGEST)]
+) -> Response:
     """Revoke an approval. Submitted jobs continue, even after a preemption; no others are submitted or retried."""
-    kedja.approver.approvals.revoke(digest)
+    service.approvals.revoke(digest)
     return Response(status_code=HTTPStatus.NO_CONTENT)

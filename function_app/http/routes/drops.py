@@ -10,22 +10,20 @@ from fastapi import APIRouter, Header, Query, Response
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound
-from function_app.http.auth import DataUser, Service
+from function_app.http.auth import DataUser
 from function_app.http.callers import Caller
 from function_app.http.paging.receipts import MOST, newest, newest_of
 from function_app.http.paging.sealing import Seal
 from function_app.http.problems import problem_responses
+from function_app.http.services import LookupDep, ReceiptsDep, SealDep
 from function_app.http.views import DropPage, DropSummary, ReceiptView
-from function_app.operations.service import Kedja
-from function_app.store.receipts import ReceiptSummary
+from function_app.store.receipts import Receipts, ReceiptSummary
 
 router = APIRouter(prefix="/api/drops", tags=["drops"])
 
 NOT_TOLD: Mapping[str, Any] = {"outbox": True, "attempts": {"__all__": {"request"}}}
 """The fields of a stored receipt that callers do not see."""
 _WITH_HASH = re.compile(r"[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{6}")
-_DROP = re.compile(r"[0-9a-f]{8,64}")
-_WHOLE = 64
 
 Experiment = Annotated[
     str | None, Query(description="Only this experiment, by its folder's name or its name in receipts.")
@@ -54,40 +52,42 @@ def listed(caller: Caller, status: Status | None, *, with_job: bool = False) -> 
 
 
 def drop_page(
-    kedja: Kedja,
+    receipts: Receipts,
     wanted: Callable[[ReceiptSummary], bool],
     experiment: str | None,
     *,
     caller: Caller,
+    seal: Seal,
     limit: int,
     after: str | None,
 ) -> DropPage:
     """Return a page of the wanted receipts, of one experiment or of all."""
-    seal = seal_for(caller, kedja)
+    used = seal_for(caller, seal)
     slug = experiment_name(experiment) if experiment else caller.only_experiment
     if slug:
-        found, token = newest_of(kedja.receipts, slug, wanted, limit=limit, after=after, seal=seal)
+        found, token = newest_of(receipts, slug, wanted, limit=limit, after=after, seal=used)
     else:
-        found, token = newest(kedja.receipts, wanted, limit=limit, after=after, seal=seal)
+        found, token = newest(receipts, wanted, limit=limit, after=after, seal=used)
     return DropPage(items=[DropSummary.of(summary) for summary in found], next=token)
 
 
-def seal_for(caller: Caller, kedja: Kedja) -> Seal | None:
+def seal_for(caller: Caller, seal: Seal) -> Seal | None:
     """Return the seal for a caller's page tokens, or None if they may see every experiment."""
-    return None if caller.sees_everything else Seal(kedja.blobs)
+    return None if caller.sees_everything else seal
 
 
 @router.get("", operation_id="list_drops", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_drops(
     caller: DataUser,
-    kedja: Service,
+    receipts: ReceiptsDep,
+    seal: SealDep,
     experiment: Experiment = None,
     status: StatusFilter = None,
     limit: Limit = 50,
     after: After = None,
 ) -> DropPage:
     """List drops, newest first."""
-    return drop_page(kedja, listed(caller, status), experiment, caller=caller, limit=limit, after=after)
+    return drop_page(receipts, listed(caller, status), experiment, caller=caller, seal=seal, limit=limit, after=after)
 
 
 @router.get(
@@ -102,24 +102,17 @@ def list_drops(
 )
 def get_drop(
     caller: DataUser,
-    kedja: Service,
+    receipts: ReceiptsDep,
+    lookup: LookupDep,
     experiment: str,
     drop: str,
     known: Annotated[str | None, Header(alias="If-None-Match", max_length=1000)] = None,
 ) -> Response:
     """Return a receipt. `drop` is the drop's id, its first eight or more digits, or `latest`."""
     slug = experiment_name(experiment)
-    missing = NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists all drops.")
     if not caller.can_see(slug):
-        raise missing
-    if drop == "latest":
-        latest = kedja.receipts.latest(slug)
-        if latest is None:
-            raise missing
-        drop = latest.drop
-    if not _DROP.fullmatch(drop):
-        raise missing
-    receipt, etag = kedja.receipts.read(slug, drop if len(drop) == _WHOLE else _completed(kedja, slug, drop))
+        raise NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists all drops.")
+    receipt, etag = receipts.read(slug, lookup.drop_id(slug, drop))
     headers = {"ETag": f'"{etag}"'}
     if known is not None and _matches(known, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -130,14 +123,3 @@ def get_drop(
 def _matches(known: str, etag: str) -> bool:
     """Return whether the header If-None-Match names this ETag (RFC 9110, 13.1.2: a weak comparison)."""
     return known.strip() == "*" or etag in {one.strip().removeprefix("W/").strip('"') for one in known.split(",")}
-
-
-def _completed(kedja: Kedja, experiment: str, start: str) -> str:
-    """Return the only drop id that starts with these digits."""
-    items = kedja.blobs.page(naming.RECEIPTS, f"{experiment}/{start}", size=2).items
-    found = [item.name.removeprefix(f"{experiment}/").removesuffix(".json") for item in items]
-    if len(found) > 1:
-        raise NotFound(f"Several drops' ids start with {experiment}/{start}: give more digits.")
-    if not found:
-        raise NotFound(f"There is no receipt {experiment}/{start}. GET /api/drops lists all drops.")
-    return found[0]

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from function_app.http.auth import DataUser, Service
+from function_app.http.auth import DataUser
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import Experiment, Limit, experiment_name
-from function_app.operations.service import Kedja
+from function_app.http.services import EventSourceDep, JournalDep
 from function_app.store.journal import Entry, Position
 
 router = APIRouter(prefix="/api/events", tags=["events"])
@@ -40,7 +40,8 @@ class EventPage(BaseModel):
 @router.get("", operation_id="list_events", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_events(
     caller: DataUser,
-    kedja: Service,
+    journal: JournalDep,
+    source: EventSourceDep,
     experiment: Experiment = None,
     limit: Limit = 50,
     after: Annotated[str | None, Query(max_length=100, description="The `next` of the previous response.")] = None,
@@ -58,12 +59,12 @@ def list_events(
         return is_new
 
     before = Position.decoded(after) if after else None
-    entries, position = kedja.receipts.journal.newest(wanted, limit=limit, before=before)
+    entries, position = journal.newest(wanted, limit=limit, before=before)
     return EventPage(
-        items=[cloud_event(kedja, entry) for entry in entries], next=position.encoded() if position else None
+        items=[cloud_event(source, entry) for entry in entries], next=position.encoded() if position else None
     )
 
 
-def cloud_event(kedja: Kedja, entry: Entry) -> PublishedEvent:
-    """Return an event of the journal as it was published."""
-    return PublishedEvent.model_validate({**entry.data, "source": f"{kedja.intake.account_url}{entry.data['source']}"})
+def cloud_event(source: str, entry: Entry) -> PublishedEvent:
+    """Return an event of the journal as it was published. `source` is the address of the storage account."""
+    return PublishedEvent.model_validate({**entry.data, "source": f"{source}{entry.data['source']}"})

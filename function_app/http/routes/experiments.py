@@ -1,6 +1,6 @@
 """The routes of experiments: list and delete them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
@@ -12,12 +12,14 @@ from pydantic import BaseModel
 from function_app.domain import naming
 from function_app.domain.receipt import Status
 from function_app.errors import NotFound
-from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser, Service
+from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser
 from function_app.http.callers import Caller
 from function_app.http.paging.position import PageToken
+from function_app.http.paging.sealing import Seal
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After, experiment_name, seal_for
-from function_app.operations.service import Kedja
+from function_app.http.services import ExperimentsDep, LookupDep, SealDep
+from function_app.operations.experiments import Experiments
 from function_app.store.deletions import DeletedModel, Deletion, DeletionState, RetainedFiles
 from function_app.store.latest_drop import LatestDrop
 
@@ -42,10 +44,8 @@ class ExperimentView(BaseModel):
     deleting: bool
 
     @classmethod
-    def of(cls, kedja: Kedja, latest: LatestDrop, *, deleting: bool) -> Self:
-        """View an experiment by its latest drop."""
-        found = kedja.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.experiment, latest.drop))
-        told = found.metadata if found else {}
+    def of(cls, latest: LatestDrop, told: Mapping[str, str], *, deleting: bool) -> Self:
+        """View an experiment by its latest drop, and the metadata of the drop's receipt."""
         return cls(
             experiment=latest.experiment,
             folder=latest.folder,
@@ -119,34 +119,37 @@ class DeletionView(BaseModel):
 @router.get("", operation_id="list_experiments", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_experiments(
     caller: DataUser,
-    kedja: Service,
+    experiments: ExperimentsDep,
+    lookup: LookupDep,
+    seal: SealDep,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Max items.")] = 50,
     after: After = None,
 ) -> ExperimentPage:
     """List experiments by name, each with its latest drop. A page may have few items, or none, before the end."""
-    page, following = _names_behind(caller, kedja, limit, after)
-    deleting = kedja.experiments.deleting()
+    page, following = _names_behind(caller, experiments, limit, after, seal_for(caller, seal))
+    deleting = experiments.deleting()
 
     def view(name: str) -> ExperimentView | None:
-        latest = kedja.receipts.latest(name)
-        return ExperimentView.of(kedja, latest, deleting=name in deleting) if latest else None
+        found = lookup.latest(name)
+        return ExperimentView.of(*found, deleting=name in deleting) if found else None
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         items = [item for item in pool.map(view, page) if item]
     return ExperimentPage(items=items, next=following)
 
 
-def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -> tuple[list[str], str | None]:
+def _names_behind(
+    caller: Caller, experiments: Experiments, limit: int, after: str | None, seal: Seal | None
+) -> tuple[list[str], str | None]:
     """Return up to `limit` names that the caller may see, and the token of the next page, or None at the end."""
     if only := caller.only_experiment:
         return [only], None
-    seal = seal_for(caller, kedja)
     position = PageToken.decoded(after, seal)
     found: list[str] = []
     last, token = position.last, position.token
     for _ in range(MOST_READS):
         with position.followed():
-            folders = kedja.experiments.page(token=token)
+            folders = experiments.page(token=token)
         for name in folders.names:
             if name <= last:
                 continue
@@ -172,7 +175,7 @@ def _names_behind(caller: Caller, kedja: Kedja, limit: int, after: str | None) -
 )
 def delete_experiment(
     caller: CodeUser,
-    kedja: Service,
+    experiments: ExperimentsDep,
     response: Response,
     name: str,
     *,
@@ -189,10 +192,10 @@ def delete_experiment(
     if not caller.can_see(slug) or slug == naming.ROOT_EXPERIMENT:
         raise NotFound(f"There is no experiment {name!r}. GET /api/experiments lists all experiments.")
     if dry_run:
-        plan = kedja.experiments.plan(slug, by=caller.name)
+        plan = experiments.plan(slug, by=caller.name)
         response.status_code = HTTPStatus.OK
         return DeletionView.of(plan.deletion, receipts=plan.receipts, jobs=plan.live)
-    deletion = kedja.experiments.delete(slug, by=caller.name, force=force)
+    deletion = experiments.delete(slug, by=caller.name, force=force)
     if deletion.state is DeletionState.DELETED:
         response.status_code = HTTPStatus.OK
     return DeletionView.of(deletion)

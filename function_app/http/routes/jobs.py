@@ -10,16 +10,17 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from function_app.domain import naming
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import JobNotFound, NotFound, TrainingServiceError
-from function_app.http.auth import DataUser, Service
+from function_app.http.auth import DataUser
 from function_app.http.callers import Caller
 from function_app.http.idempotent import identity
 from function_app.http.metric_views import JobMetrics
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After, Experiment, Limit, StatusFilter, drop_page, listed
+from function_app.http.services import JobsDep, JobServiceDep, ReceiptsDep, SealDep
 from function_app.http.views import DropPage, DryRunView, JobView, LiveJob
-from function_app.operations.service import Kedja
+from function_app.operations.job_commands import JobCommands
 from function_app.ports.metrics import RunSeries
-from function_app.ports.training_service import JobStatus, LogPage
+from function_app.ports.training_service import JobService, JobStatus, LogPage
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -55,7 +56,7 @@ _LOOKING = problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPS
 def submit_job(
     request: Request,
     caller: DataUser,
-    kedja: Service,
+    jobs: JobsDep,
     spec: Spec,
     response: Response,
     *,
@@ -70,18 +71,19 @@ def submit_job(
     if isinstance(experiment, str) and not caller.can_see(naming.slug(experiment)):
         raise NotFound(f"There is no experiment {experiment!r}.")
     if dry_run:
-        run = DryRunView.of(kedja.jobs.dry_run(spec, code=caller.can_run_code))
+        run = DryRunView.of(jobs.dry_run(spec, code=caller.can_run_code))
         return Response(run.model_dump_json(), media_type="application/json")
     known = identity(request, caller, json.dumps(spec, sort_keys=True), str(force))
     trigger = f"http: {caller.name}"
-    receipt = kedja.jobs.submit(spec, trigger=trigger, code=caller.can_run_code, force=force, identity=known)
+    receipt = jobs.submit(spec, trigger=trigger, code=caller.can_run_code, force=force, identity=known)
     return _located(JobView.of(receipt), response)
 
 
 @router.get("", operation_id="list_jobs", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def list_jobs(
     caller: DataUser,
-    kedja: Service,
+    receipts: ReceiptsDep,
+    seal: SealDep,
     experiment: Experiment = None,
     status: StatusFilter = None,
     limit: Limit = 50,
@@ -89,35 +91,35 @@ def list_jobs(
 ) -> DropPage:
     """List drops that became jobs, newest first."""
     wanted = listed(caller, status, with_job=True)
-    return drop_page(kedja, wanted, experiment, caller=caller, limit=limit, after=after)
+    return drop_page(receipts, wanted, experiment, caller=caller, seal=seal, limit=limit, after=after)
 
 
 @router.get("/{name}", operation_id="get_job", responses=_LOOKING)
-def get_job(caller: DataUser, kedja: Service, name: str) -> JobView:
+def get_job(caller: DataUser, jobs: JobsDep, service: JobServiceDep, name: str) -> JobView:
     """Return a job: its receipt and, until it has ended, its current state in the training service."""
-    receipt = receipt_of(kedja, caller, name)
+    receipt = receipt_of(jobs, caller, name)
     if receipt.status in FINAL or receipt.job != name:
         return JobView.of(receipt, name)
     try:
-        job = kedja.training.get(name)
-        metrics = kedja.training.metrics(name) if job.status is JobStatus.RUNNING else {}
+        job = service.get(name)
+        metrics = service.metrics(name) if job.status is JobStatus.RUNNING else {}
     except TrainingServiceError as error:
         return JobView.of(receipt, name, live_problem=str(error))
     return JobView.of(receipt, name, live=LiveJob.of(job, metrics))
 
 
 @router.post("/{name}/cancel", operation_id="cancel_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
-def cancel_job(caller: DataUser, kedja: Service, name: str, response: Response) -> JobView:
+def cancel_job(caller: DataUser, jobs: JobsDep, name: str, response: Response) -> JobView:
     """Cancel a job. It is `canceling` until the training service reports that it has ended."""
     _check(caller, name)
-    return _located(JobView.of(kedja.jobs.cancel(name)), response)
+    return _located(JobView.of(jobs.cancel(name)), response)
 
 
 @router.post("/{name}/retry", operation_id="retry_job", status_code=HTTPStatus.ACCEPTED, responses=_CHANGING)
-def retry_job(request: Request, caller: DataUser, kedja: Service, name: str, response: Response) -> JobView:
+def retry_job(request: Request, caller: DataUser, jobs: JobsDep, name: str, response: Response) -> JobView:
     """Run an ended job again from its snapshot. Returns the new job."""
     _check(caller, name)
-    return _located(JobView.of(kedja.jobs.retry(name, identity=identity(request, caller))), response)
+    return _located(JobView.of(jobs.retry(name, identity=identity(request, caller))), response)
 
 
 @router.get(
@@ -140,34 +142,36 @@ def retry_job(request: Request, caller: DataUser, kedja: Service, name: str, res
 )
 def get_job_log(
     caller: DataUser,
-    kedja: Service,
+    jobs: JobsDep,
+    service: JobServiceDep,
     name: str,
     offset: Annotated[int, Query(description="The first byte; a negative offset counts from the end.")] = 0,
     limit: Annotated[int, Query(ge=1, le=LOG_LIMIT, description="Max bytes.")] = LOG_LIMIT,
     range_: Annotated[str | None, Header(alias="Range", description="bytes=N- instead of offset.")] = None,
 ) -> Response:
     """Return part of a job's log, in whole lines. If the log does not exist yet, the part is empty."""
-    receipt = receipt_of(kedja, caller, name)
+    receipt = receipt_of(jobs, caller, name)
     match = _RANGE.fullmatch(range_.strip()) if range_ else None  # an unsupported Range is ignored (RFC 9110)
     if match:
         offset = int(match[1] or match[3])
         if match[2]:
             limit = max(1, min(limit, int(match[2]) - offset + 1))
-    page = log_page(kedja, receipt, name, offset, limit)
+    page = log_page(service, receipt, name, offset, limit)
     return _log_response(page, offset, is_range=match is not None)
 
 
 @router.get("/{name}/metrics", operation_id="get_job_metrics", responses=_LOOKING)
 def get_job_metrics(
     caller: DataUser,
-    kedja: Service,
+    jobs: JobsDep,
+    service: JobServiceDep,
     name: str,
     points: Annotated[int, Query(ge=2, le=10_000, description="Max values of each metric.")] = 1000,
 ) -> JobMetrics:
     """Return every metric that the job has logged, as a series, and its parameters."""
-    receipt = receipt_of(kedja, caller, name)
+    receipt = receipt_of(jobs, caller, name)
     try:
-        found = kedja.training.metric_series(name)
+        found = service.metric_series(name)
     except JobNotFound:
         if receipt.status not in _NOT_SENT:
             raise
@@ -175,14 +179,14 @@ def get_job_metrics(
     return JobMetrics.of(name, found, points)
 
 
-def log_page(kedja: Kedja, receipt: Receipt, name: str, offset: int, limit: int = LOG_LIMIT) -> LogPage:
+def log_page(service: JobService, receipt: Receipt, name: str, offset: int, limit: int = LOG_LIMIT) -> LogPage:
     """Return part of a job's log; it is empty until the training service knows the job.
 
     Raises:
         JobNotFound: the training service does not know a job that was submitted.
     """
     try:
-        return kedja.training.logs(name, offset=offset, limit=limit)
+        return service.logs(name, offset=offset, limit=limit)
     except JobNotFound:
         if receipt.status not in _NOT_SENT:
             raise
@@ -210,14 +214,14 @@ def _check(caller: Caller, name: str) -> None:
         raise NotFound(f"There is no job {name!r}. GET /api/jobs lists all jobs.")
 
 
-def receipt_of(kedja: Kedja, caller: Caller, name: str) -> Receipt:
+def receipt_of(jobs: JobCommands, caller: Caller, name: str) -> Receipt:
     """Return the receipt of a job.
 
     Raises:
         NotFound: there is no such job, or the caller may not see it.
     """
     _check(caller, name)
-    return kedja.jobs.find(name)
+    return jobs.find(name)
 
 
 def _located(view: JobView, response: Response) -> JobView:

@@ -5,19 +5,20 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from attrs import frozen
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from function_app.domain.receipt import Status
 from function_app.http import long_poll
-from function_app.http.auth import DataUser, Service, access_of
+from function_app.http.auth import DataUser
 from function_app.http.callers import Caller
-from function_app.http.long_poll import JournalFeed, LogFeed, Message
+from function_app.http.long_poll import JournalFeed, LogFeed, Message, SharedJournalReader
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import Experiment, experiment_name
 from function_app.http.routes.events import cloud_event
 from function_app.http.routes.jobs import log_page, receipt_of
+from function_app.http.services import EventSourceDep, JobsDep, JobServiceDep, SharedJournalDep
 from function_app.http.views import DropSummary
 from function_app.store.journal import Entry
 from function_app.store.receipts import ReceiptSummary
@@ -60,9 +61,9 @@ class Following:
         """Return whether an entry is of this kind, was asked for, and may be seen by the caller."""
         return entry.kind == kind and caller.can_see(entry.experiment) and self.only in (None, entry.experiment)
 
-    async def answer(self, request: Request, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
+    async def answer(self, journal: SharedJournalReader, tell: Callable[[Sequence[Entry]], list[Message]]) -> Response:
         """Return a response with the messages that `tell` makes of the journal's new entries."""
-        return await long_poll.answer(JournalFeed(access_of(request).watch, self.since, tell), wait=self.wait)
+        return await long_poll.answer(JournalFeed(journal, self.since, tell), wait=self.wait)
 
 
 def _following(
@@ -75,24 +76,24 @@ Asked = Annotated[Following, Depends(_following)]
 
 
 @router.get("/live", operation_id="watch_drops", tags=["drops"], response_class=Response, responses=_ANSWERS)
-async def watch_drops(request: Request, caller: DataUser, _kedja: Service, asked: Asked) -> Response:
+async def watch_drops(caller: DataUser, journal: SharedJournalDep, asked: Asked) -> Response:
     """Wait for receipts to change: `event: drop` with an item of the list of drops."""
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
         return _drops([entry for entry in entries if asked.sees(entry, "drop", caller)])
 
-    return await asked.answer(request, tell)
+    return await asked.answer(journal, tell)
 
 
 @router.get("/events/live", operation_id="watch_events", tags=["events"], response_class=Response, responses=_ANSWERS)
-async def watch_events(request: Request, caller: DataUser, kedja: Service, asked: Asked) -> Response:
+async def watch_events(caller: DataUser, journal: SharedJournalDep, source: EventSourceDep, asked: Asked) -> Response:
     """Wait for events to be published: `event: published` with the CloudEvent."""
 
     def tell(entries: Sequence[Entry]) -> list[Message]:
         seen = (entry for entry in entries if asked.sees(entry, "event", caller))
-        return [Message(event="published", data=cloud_event(kedja, entry).model_dump(mode="json")) for entry in seen]
+        return [Message(event="published", data=cloud_event(source, entry).model_dump(mode="json")) for entry in seen]
 
-    return await asked.answer(request, tell)
+    return await asked.answer(journal, tell)
 
 
 @router.get(
@@ -107,17 +108,18 @@ async def watch_events(request: Request, caller: DataUser, kedja: Service, asked
 )
 async def watch_job_log(
     caller: DataUser,
-    kedja: Service,
+    jobs: JobsDep,
+    service: JobServiceDep,
     name: str,
     wait: Wait = long_poll.MAX_WAIT,
     after: Annotated[int, Query(ge=0, le=2**53, description="The byte to start at.")] = 0,
     last_id: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,16}$")] = None,
 ) -> Response:
     """Wait for a job's log to grow: `event: log`, and `event: end` once the log is complete."""
-    receipt = await run_in_threadpool(receipt_of, kedja, caller, name)
+    receipt = await run_in_threadpool(receipt_of, jobs, caller, name)
 
     def read(offset: int) -> tuple[str, int, bool]:
-        page = log_page(kedja, receipt, name, offset)
+        page = log_page(service, receipt, name, offset)
         return page.text, page.next_offset, page.complete
 
     return await long_poll.answer(LogFeed(int(last_id or after), read), wait=wait, pause=LOG_PAUSE)

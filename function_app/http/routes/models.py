@@ -12,19 +12,19 @@ from pydantic import BaseModel, Field
 
 from function_app.domain import naming
 from function_app.errors import NotFound, Refused
-from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser, Service
+from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser
 from function_app.http.callers import Caller
 from function_app.http.idempotent import identity
 from function_app.http.paging.models import model_page
 from function_app.http.paging.position import InvalidToken, PageToken
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After, seal_for
+from function_app.http.services import ExperimentsDep, ModelsDep, SealDep
 from function_app.http.views import ModelDetail, ModelList, ModelView
 from function_app.models.artifacts import ModelManifest
-from function_app.models.champion import Candidate, Champion, Intervention
-from function_app.models.downloads import Download, Downloads
-from function_app.models.job_result import truncate_metrics
-from function_app.operations.service import Kedja
+from function_app.models.catalogue import ModelCatalogue
+from function_app.models.champion import Champion
+from function_app.models.downloads import Download
 from function_app.ports.training_service import RECEIPT_TAG
 
 router = APIRouter(prefix="/api/models", tags=["models"])
@@ -98,18 +98,20 @@ class Rollback(BaseModel):
 )
 def list_models(
     caller: DataUser,
-    kedja: Service,
+    models: ModelsDep,
+    experiments: ExperimentsDep,
+    seal: SealDep,
     limit: Limit = 200,
     after: After = None,
 ) -> ModelList:
     """List the registered versions of all models, highest first. A page may have few, or none, before the end."""
-    seal = seal_for(caller, kedja)
-    position, only = PageToken.decoded(after, seal), caller.only_experiment
-    models = sorted(kedja.experiments.models(only)) if only else kedja.training.model_names()
+    used = seal_for(caller, seal)
+    position, only = PageToken.decoded(after, used), caller.only_experiment
+    names = sorted(experiments.models(only)) if only else models.names()
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         page = model_page(
-            kedja.training,
-            models,
+            models.service,
+            names,
             lambda one: _sees(caller, one.tags.get(RECEIPT_TAG, "")),
             pool,
             limit=limit,
@@ -117,43 +119,42 @@ def list_models(
             at_once=READS_AT_ONCE,
         )
         named = list({one.model: None for one in page.versions})
-        champions = dict(zip(named, pool.map(kedja.champions.find, named), strict=True))
+        champions = dict(zip(named, pool.map(models.champions.find, named), strict=True))
     return ModelList(
         items=[ModelView.of(one, champions[one.model]) for one in page.versions],
-        next=page.end.encoded(seal) if page.end else None,
+        next=page.end.encoded(used) if page.end else None,
     )
 
 
 @router.get("/{model}", operation_id="get_model", responses=_ANSWERS)
-def get_model(caller: DataUser, kedja: Service, model: str) -> ModelDetail:
+def get_model(caller: DataUser, models: ModelsDep, model: str) -> ModelDetail:
     """Return a model: its champion, which consumers should use, and its versions."""
-    versions = kedja.training.models(model) if naming.MODEL_NAME.fullmatch(model) else []
-    seen = [one for one in versions if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
+    seen = [one for one in models.versions(model) if _sees(caller, one.tags.get(RECEIPT_TAG, ""))]
     if not seen:
         raise _no_model(model)
-    champion = _champion(caller, kedja, model)
+    champion = _champion(caller, models, model)
     return ModelDetail(model=model, champion=champion, versions=[ModelView.of(one, champion) for one in seen])
 
 
 @router.get("/{model}/{version}", operation_id="get_model_version", responses=_ANSWERS)
-def get_model_version(caller: DataUser, kedja: Service, model: str, version: str) -> ModelManifestView:
+def get_model_version(caller: DataUser, models: ModelsDep, model: str, version: str) -> ModelManifestView:
     """Return the manifest of a version, once all its files are copied. `version` is a number, or `champion`."""
-    manifest, champion = _manifest(caller, kedja, model, version)
+    manifest, champion = _manifest(caller, models, model, version)
     is_champion = champion is not None and champion.version == manifest.model_version
     return ModelManifestView(**dict(manifest), champion=is_champion)
 
 
 @router.get("/{model}/{version}/files", operation_id="list_model_files", responses=_ANSWERS)
 def list_model_files(
-    caller: DataUser, kedja: Service, model: str, version: str, limit: Limit = 200, after: After = None
+    caller: DataUser, models: ModelsDep, model: str, version: str, limit: Limit = 200, after: After = None
 ) -> FileLinks:
     """List a version's files, each with a download link. `version` is a number, or `champion`.
 
     `next` continues with the files of the same version, even if another version has become the champion meanwhile.
     """
     started, start = _files_after(after) if after else (version, 0)
-    manifest, _ = _manifest(caller, kedja, model, started if version == "champion" else version)
-    found = _downloads(kedja).links(manifest, start=start, limit=limit)
+    manifest, _ = _manifest(caller, models, model, started if version == "champion" else version)
+    found = models.links(manifest, start=start, limit=limit)
     end = start + len(found)
     place = PageToken(token=manifest.model_version, last=str(end)) if end < len(manifest.files) else None
     return FileLinks(
@@ -173,114 +174,85 @@ def _files_after(after: str) -> tuple[str, int]:
 
 
 @router.put("/{model}/champion", operation_id="promote_model", responses=_CHANGING)
-def promote_model(request: Request, caller: CodeUser, kedja: Service, model: str, promotion: Promotion) -> Champion:
+def promote_model(request: Request, caller: CodeUser, models: ModelsDep, model: str, promotion: Promotion) -> Champion:
     """Make a version the champion, even if it fails the gate. The caller must be able to act for the model's owner."""
-    manifest, _ = _manifest(caller, kedja, model, promotion.version)
-    downloads, owns = _downloads(kedja), _owns(caller, kedja, model)
-
-    def is_there(version: str) -> bool:
-        return downloads.manifest(model, version) is not None
-
-    made = kedja.champions.promote(
+    manifest, _ = _manifest(caller, models, model, promotion.version)
+    owns = _owns(caller, models, model)
+    made = models.promote(
         model,
-        _candidate(kedja, manifest),
-        is_there,
+        manifest,
         may_replace=lambda _present: owns,
-        wish=_wish(request, caller, kedja, promotion.reason, promotion.version),
+        wish=models.wish(by=caller.name, reason=promotion.reason, request=identity(request, caller, promotion.version)),
     )
     return _shown(caller, made)
 
 
 @router.post("/{model}/champion/rollback", operation_id="roll_back_model", responses=_CHANGING)
 def roll_back_model(
-    request: Request, caller: CodeUser, kedja: Service, model: str, rollback: Rollback | None = None
+    request: Request, caller: CodeUser, models: ModelsDep, model: str, rollback: Rollback | None = None
 ) -> Champion:
     """Make the previous champion the champion again.
 
     Callers who may act for the model's owner can always do this; others only between versions of their own experiments.
     """
-    champion = kedja.champions.find(model) if naming.MODEL_NAME.fullmatch(model) else None
-    owns = champion is not None and _owns(caller, kedja, model)
+    champion = models.champion(model)
+    owns = champion is not None and _owns(caller, models, model)
     if champion is None or not (owns or _sees(caller, champion.receipt)):
         raise _no_model(model)
-    downloads = _downloads(kedja)
 
-    def candidate_of(version: str) -> Candidate | None:
-        manifest = downloads.manifest(model, version)
-        if manifest is None or _sees(caller, manifest.receipt):
-            return _candidate(kedja, manifest) if manifest else None
+    def may_use(manifest: ModelManifest) -> bool:
+        if _sees(caller, manifest.receipt):
+            return True
         if owns:
-            return None
+            return False
         raise Refused(
             f"The previous champion of {model} is not from an experiment of yours. Ask somebody who may act for the "
             "model's owner."
         )
 
-    again = kedja.champions.roll_back(
+    again = models.roll_back(
         model,
-        candidate_of,
+        may_use=may_use,
         may_replace=lambda present: owns or _sees(caller, present.receipt),
-        wish=_wish(request, caller, kedja, rollback.reason if rollback else None),
+        wish=models.wish(
+            by=caller.name, reason=rollback.reason if rollback else None, request=identity(request, caller)
+        ),
     )
     return _shown(caller, again)
 
 
-def _wish(request: Request, caller: Caller, kedja: Kedja, reason: str | None, *content: str) -> Intervention:
-    known = identity(request, caller, *content)
-    return Intervention(by=caller.name, reason=reason, at=kedja.clock(), request=known)
-
-
-def _owns(caller: Caller, kedja: Kedja, model: str) -> bool:
+def _owns(caller: Caller, models: ModelCatalogue, model: str) -> bool:
     """Return whether the caller may act for the experiment that owns a model."""
     if caller.sees_everything:
         return True
-    champion = kedja.champions.find(model)
-    if champion is not None and champion.owner is not None:
-        return caller.can_see(champion.owner)
-    found = kedja.owners.find(model)
-    return found is not None and caller.can_see(found.owner)
+    owner = models.owner(model)
+    return owner is not None and caller.can_see(owner)
 
 
-def _candidate(kedja: Kedja, manifest: ModelManifest) -> Candidate:
-    """Return a version as a candidate, with data from its receipt, or from its manifest if there is no receipt."""
-    experiment, _, drop = manifest.receipt.partition("/")
-    receipt = kedja.receipts.find(experiment, drop)
-    attempt = next((one for one in receipt.attempts if one.job == manifest.job), None) if receipt else None
-    known = attempt.metrics if attempt else {}
-    return Candidate(
-        version=manifest.model_version,
-        sequence=attempt.sequence if attempt else 0,
-        receipt=manifest.receipt,
-        **truncate_metrics(manifest.metrics, first=next(iter(known), None), total=manifest.metrics_total),
-    )
-
-
-def _manifest(caller: Caller, kedja: Kedja, model: str, version: str) -> tuple[ModelManifest, Champion | None]:
+def _manifest(
+    caller: Caller, models: ModelCatalogue, model: str, version: str
+) -> tuple[ModelManifest, Champion | None]:
     """Return the manifest of a version that the caller sees, and the champion. Raise NotFound if there is none."""
     missing = NotFound(f"There is no version {version!r} of a model {model!r}, or its files are not all copied yet.")
     if not naming.MODEL_NAME.fullmatch(model):
         raise missing
-    champion = _champion(caller, kedja, model)
+    champion = _champion(caller, models, model)
     if version == "champion" and champion:
         version = champion.version
     if not _VERSION.fullmatch(version):
         raise missing
-    manifest = _downloads(kedja).manifest(model, version)
+    manifest = models.manifest(model, version)
     if manifest is None or not _sees(caller, manifest.receipt):
         raise missing
     return manifest, champion
-
-
-def _downloads(kedja: Kedja) -> Downloads:
-    return Downloads(blobs=kedja.blobs, clock=kedja.clock)
 
 
 def _no_model(model: str) -> NotFound:
     return NotFound(f"There is no model {model!r}, or it has no champion. GET /api/models lists all models.")
 
 
-def _champion(caller: Caller, kedja: Kedja, model: str) -> Champion | None:
-    champion = kedja.champions.find(model)
+def _champion(caller: Caller, models: ModelCatalogue, model: str) -> Champion | None:
+    champion = models.champion(model)
     return _shown(caller, champion) if champion and _sees(caller, champion.receipt) else None
 
 

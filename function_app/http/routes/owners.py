@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from function_app.domain import naming
 from function_app.errors import NotFound
-from function_app.http.auth import CodeUser, DataUser, Service
+from function_app.http.auth import CodeUser, DataUser
 from function_app.http.callers import Caller
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import experiment_name
-from function_app.models.ownership import ModelOwner
-from function_app.operations.service import Kedja
+from function_app.http.services import OwnersDep
+from function_app.models.ownership import ModelOwner, Owners
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 
@@ -63,9 +63,9 @@ class OwnerView(BaseModel):
 
 
 @router.get("/{model}/owner", operation_id="get_model_owner", responses={**_LOOKING, **_ETAG})
-def get_model_owner(caller: DataUser, kedja: Service, response: Response, model: str) -> OwnerView:
+def get_model_owner(caller: DataUser, owners: OwnersDep, response: Response, model: str) -> OwnerView:
     """Return the experiment that owns a model, and which others may register versions of it."""
-    found, etag = _owner(caller, kedja, model)
+    found, etag = _owner(caller, owners, model)
     response.headers["ETag"] = f'"{etag}"'
     return OwnerView.of(found)
 
@@ -77,7 +77,7 @@ def get_model_owner(caller: DataUser, kedja: Service, response: Response, model:
 )
 def share_model(
     caller: CodeUser,
-    kedja: Service,
+    owners: OwnersDep,
     response: Response,
     model: str,
     sharing: Sharing,
@@ -87,20 +87,20 @@ def share_model(
     ] = None,
 ) -> OwnerView:
     """Set which other experiments may register versions of a model. Registered versions stay."""
-    _owner(caller, kedja, model)
+    _owner(caller, owners, model)
 
     def is_current(etag: str) -> bool:
         wanted = {one.strip().strip('"') for one in (known or "*").split(",")}
         return bool(wanted & {"*", etag})
 
-    found, etag = kedja.owners.share(model, sharing.allowed, by=caller.name, is_current=is_current)
+    found, etag = owners.share(model, sharing.allowed, by=caller.name, is_current=is_current)
     response.headers["ETag"] = f'"{etag}"'
     return OwnerView.of(found)
 
 
-def _owner(caller: Caller, kedja: Kedja, model: str) -> tuple[ModelOwner, str]:
+def _owner(caller: Caller, owners: Owners, model: str) -> tuple[ModelOwner, str]:
     """Return a model's owner and its ETag. Raise NotFound if there is none, or the caller may not act for it."""
-    found, etag = kedja.owners.read(model) if naming.MODEL_NAME.fullmatch(model) else (None, "")
+    found, etag = owners.read(model) if naming.MODEL_NAME.fullmatch(model) else (None, "")
     if found is None or not caller.can_see(found.owner):
         raise NotFound(f"There is no model {model!r}, or you may not change it. GET /api/models lists all models.")
     return found, etag

@@ -8,12 +8,12 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, model_validator
 
-from function_app.http.auth import GlobalReader, Service
+from function_app.http.auth import GlobalReader
 from function_app.http.paging.position import PageToken
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After
-from function_app.operations.replay import MOST, Replay, ReplayItem
-from function_app.operations.service import Kedja
+from function_app.http.services import ReplayDep
+from function_app.operations.replay import MOST, ReplayItem
 
 router = APIRouter(prefix="/api/replay", tags=["service"])
 
@@ -72,23 +72,18 @@ class Replayed(BaseModel):
 @router.get("", operation_id="list_replay", responses=_ANSWERS)
 def list_replay(
     _caller: GlobalReader,
-    kedja: Service,
+    service: ReplayDep,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Max items.")] = 50,
     after: After = None,
 ) -> WaitingPage:
     """List messages that could not be processed, and events that could not be delivered."""
-    found = _replay(kedja).waiting(limit=limit + 1, after=PageToken.decoded(after).last if after else "")
+    found = service.waiting(limit=limit + 1, after=PageToken.decoded(after).last if after else "")
     last = PageToken(last=found[limit - 1].id).encoded() if len(found) > limit else None
     return WaitingPage(items=[WaitingView.of(one) for one in found[:limit]], next=last)
 
 
 @router.post("", operation_id="replay", responses=_ANSWERS)
-def replay(_caller: GlobalReader, kedja: Service, request: ReplayRequest) -> Replayed:
+def replay(_caller: GlobalReader, service: ReplayDep, request: ReplayRequest) -> Replayed:
     """Process some items again, or all, up to the limit of one request."""
-    parts = _replay(kedja)
-    sent, left = parts.send(request.ids) if request.ids else parts.send_all()
+    sent, left = service.send(request.ids) if request.ids else service.send_all()
     return Replayed(replayed=sent, left=[LeftView(id=one.id, reason=one.reason) for one in left])
-
-
-def _replay(kedja: Kedja) -> Replay:
-    return Replay(blobs=kedja.blobs, queues=kedja.queues, requests=kedja.requests, admit=kedja.entrance.ingest)

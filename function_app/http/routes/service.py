@@ -11,14 +11,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 import function_app
-from function_app.domain import naming
 from function_app.errors import KedjaError
-from function_app.http.auth import DataUser, Operator, Service, access_of
+from function_app.http.auth import DataUser, Operator, access_of
 from function_app.http.callers import Role
 from function_app.http.problems import problem_responses
+from function_app.http.services import ComputesDep, DefaultComputeDep, PausesDep, Probes, ProbesDep
 from function_app.http.views import ComputeList, ComputeView, PauseView
-from function_app.operations.service import Kedja
-from function_app.store.pause import Pauses
 
 router = APIRouter(prefix="/api", tags=["service"])
 
@@ -80,10 +78,10 @@ class Health(BaseModel):
 
 
 @router.get("/compute", operation_id="list_compute", responses=_ASKING)
-def list_compute(_caller: DataUser, kedja: Service) -> ComputeList:
+def list_compute(_caller: DataUser, computes: ComputesDep, default: DefaultComputeDep) -> ComputeList:
     """List the computes that can run jobs."""
-    items = [ComputeView.of(compute) for compute in kedja.training.computes()]
-    return ComputeList(default=kedja.settings.compute, items=items)
+    items = [ComputeView.of(compute) for compute in computes.computes()]
+    return ComputeList(default=default, items=items)
 
 
 @router.put(
@@ -94,30 +92,30 @@ def list_compute(_caller: DataUser, kedja: Service) -> ComputeList:
 )
 def create_compute(
     _caller: Operator,
-    kedja: Service,
+    computes: ComputesDep,
     name: Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,22}[A-Za-z0-9]$", description="2 to 24 letters.")],
     wanted: ComputeRequest,
 ) -> ComputeView:
     """Create a cluster that scales to zero, or change its max number of nodes."""
-    return ComputeView.of(kedja.training.create_compute(name, size=wanted.size, max_nodes=wanted.max_nodes))
+    return ComputeView.of(computes.create_compute(name, size=wanted.size, max_nodes=wanted.max_nodes))
 
 
 @router.get("/pause", operation_id="get_pause", responses=_ANSWERS)
-def get_pause(_caller: DataUser, kedja: Service) -> PauseView:
+def get_pause(_caller: DataUser, pauses: PausesDep) -> PauseView:
     """Return whether intake is paused."""
-    return PauseView.of(_pauses(kedja).find())
+    return PauseView.of(pauses.find())
 
 
 @router.put("/pause", operation_id="pause", responses=_ANSWERS)
-def pause(caller: Operator, kedja: Service, request: PauseRequest) -> PauseView:
+def pause(caller: Operator, pauses: PausesDep, request: PauseRequest) -> PauseView:
     """Pause intake until it is resumed. Files that are dropped meanwhile are kept, and running jobs continue."""
-    return PauseView.of(_pauses(kedja).begin(request.reason, caller.name))
+    return PauseView.of(pauses.begin(request.reason, caller.name))
 
 
 @router.delete("/pause", operation_id="resume", responses=_ANSWERS)
-def resume(_caller: Operator, kedja: Service) -> PauseView:
+def resume(_caller: Operator, pauses: PausesDep) -> PauseView:
     """Resume intake, first with the files that were dropped during the pause."""
-    _pauses(kedja).end()
+    pauses.end()
     return PauseView.of(None)
 
 
@@ -136,6 +134,7 @@ _HEALTH: dict[int | str, dict[str, Any]] = {
 def get_health(
     request: Request,
     response: Response,
+    probes: ProbesDep,
     *,
     deep: Annotated[
         bool, Query(description="Check each part. Requires a key with a role; a sign-in is ignored.")
@@ -144,16 +143,15 @@ def get_health(
     """Return the running versions; with `deep`, also whether storage and the training service respond."""
     checks = None
     if deep:
-        access = access_of(request)
-        access.caller(request).require(Role.DATA)
-        checks = _checked(access.kedja)
+        access_of(request).caller(request).require(Role.DATA)
+        checks = _checked(probes)
     return _health(response, checks)
 
 
 @router.get("/checks", operation_id="get_checks", response_model_exclude_none=True, responses=_HEALTH)
-def get_checks(request: Request, response: Response, _caller: DataUser) -> Health:
+def get_checks(response: Response, _caller: DataUser, probes: ProbesDep) -> Health:
     """Return the same as `/api/health?deep=true`, also for callers who signed in."""
-    return _health(response, _checked(access_of(request).kedja))
+    return _health(response, _checked(probes))
 
 
 def _health(response: Response, checks: Mapping[str, Check] | None) -> Health:
@@ -168,16 +166,12 @@ def _health(response: Response, checks: Mapping[str, Check] | None) -> Health:
     )
 
 
-def _pauses(kedja: Kedja) -> Pauses:
-    return Pauses(kedja.blobs, kedja.clock)
-
-
-def _checked(connect: Callable[[], Kedja]) -> dict[str, Check]:
-    checks = {"settings": _check(connect)}
-    if checks["settings"].state == "ok":
-        kedja = connect()
-        checks["storage"] = _check(lambda: kedja.blobs.page(naming.RECEIPTS, ".open/", size=1))
-        checks["training"] = _check(kedja.training.computes)
+def _checked(probes: Probes) -> dict[str, Check]:
+    """Check each part of the service, unless the first part, which the others need, has failed."""
+    (first, connect), *others = probes.items()
+    checks = {first: _check(connect)}
+    if checks[first].state == "ok":
+        checks.update((name, _check(probe)) for name, probe in others)
     return checks
 
 

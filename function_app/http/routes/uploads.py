@@ -11,11 +11,12 @@ from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
 from function_app.domain import naming
-from function_app.drops.uploads import MOST_FILES, RequestedFile, SignedUpload, Uploads
+from function_app.drops.uploads import MOST_FILES, RequestedFile, SignedUpload
 from function_app.errors import NotFound
-from function_app.http.auth import DataUser, Service
+from function_app.http.auth import DataUser
 from function_app.http.callers import Role
 from function_app.http.problems import problem_responses
+from function_app.http.services import UploadsDep
 from function_app.ports.storage import BlobItem
 
 router = APIRouter(prefix="/api/experiments", tags=["uploads"])
@@ -105,7 +106,7 @@ class UploadLinks(BaseModel):
 )
 def create_upload_links(
     caller: DataUser,
-    kedja: Service,
+    uploads: UploadsDep,
     name: Annotated[str, Path(description="The experiment's folder.")],
     request: UploadRequest,
 ) -> UploadLinks:
@@ -115,5 +116,4 @@ def create_upload_links(
     if any(file.container == naming.SCRIPTS for file in request.files):
         caller.require(Role.CODE)
     wanted = [RequestedFile(**file.model_dump()) for file in request.files]
-    uploads = Uploads(blobs=kedja.blobs, clock=kedja.clock)
     return UploadLinks(items=[UploadLink.of(link) for link in uploads.links(name, wanted, by=caller.name)])
