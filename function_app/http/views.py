@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from function_app.azure.mlflow import MOST_METRICS
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
-from function_app.domain.receipt import Receipt, RegisteredModel, Status, StatusChange
+from function_app.domain.receipt import Receipt, RegisteredModel, Status, StatusChange, WaitingFor
 from function_app.models.champion import Champion
 from function_app.operations.job_commands import DryRun
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
@@ -52,7 +52,8 @@ class LiveJob(BaseModel):
 class JobView(BaseModel):
     """A job and its drop. Until the drop has become a job, `name` is null.
 
-    `status`, `reason` and `what_to_do` come from the receipt; `is_last_attempt` says whether they are about this job.
+    `status`, `reason`, `what_to_do` and `waiting_for` come from the receipt; `is_last_attempt` says whether they are
+    about this job.
     """
 
     name: str | None
@@ -62,6 +63,7 @@ class JobView(BaseModel):
     status: Status
     reason: str | None
     what_to_do: str | None
+    waiting_for: WaitingFor | None
     received_at: datetime
     updated_at: datetime
     attempt: Attempt | None
@@ -97,6 +99,7 @@ class JobView(BaseModel):
             status=receipt.status,
             reason=receipt.reason,
             what_to_do=receipt.what_to_do,
+            waiting_for=receipt.waits_for,
             received_at=receipt.received_at,
             updated_at=receipt.updated_at,
             attempt=next((_told(one) for one in receipt.attempts if one.job == name), None),
@@ -131,6 +134,7 @@ class DryRunView(BaseModel):
     status: Status
     reason: str | None
     what_to_do: str | None
+    waiting_for: WaitingFor | None
     document: Mapping[str, Any] | None
     existing: JobView | None = Field(description="The receipt of the same content, if it already exists.")
 
@@ -142,6 +146,7 @@ class DryRunView(BaseModel):
             status=run.status,
             reason=run.reason,
             what_to_do=run.what_to_do,
+            waiting_for=run.waiting_for,
             document=run.document,
             existing=JobView.of(run.existing) if run.existing else None,
         )

@@ -12,7 +12,7 @@ from function_app.domain.attempt import AttemptOptions
 from function_app.domain.cloud_events import EventType
 from function_app.domain.drop import Drop
 from function_app.domain.plan import ReadyPlan, RejectedPlan, WaitingPlan
-from function_app.domain.receipt import FINAL, Receipt, Status
+from function_app.domain.receipt import FINAL, Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import came_of, drop_order, with_retry
 from function_app.drops.archives import ScriptArchives
 from function_app.drops.planning import Planner
@@ -41,6 +41,7 @@ class DryRun:
     status: Status
     reason: str | None
     what_to_do: str | None
+    waiting_for: WaitingFor | None
     document: Mapping[str, Any] | None
     existing: Receipt | None
 
@@ -116,6 +117,7 @@ class JobCommands:
             ],
             reason=getattr(plan, "reason", getattr(plan, "what", None)),
             what_to_do=getattr(plan, "what_to_do", None),
+            waiting_for=plan.waiting_for if isinstance(plan, WaitingPlan) else None,
             document=self.submitter.redacted_document(plan, spec, drop_id) if isinstance(plan, ReadyPlan) else None,
             existing=self.receipts.find(drop.experiment, drop_id),
         )

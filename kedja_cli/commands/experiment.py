@@ -45,6 +45,7 @@ def status(
         {
             "experiment": receipt["folder"],
             "status": receipt["status"],
+            "waiting for": receipt.get("waiting_for"),
             "reason": receipt.get("reason"),
             "what to do": receipt.get("what_to_do"),
             "drop": receipt["drop"][:16],

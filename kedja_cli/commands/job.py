@@ -203,6 +203,7 @@ def _show_dry_run(session: Session, view: Json) -> None:
     session.output.facts(
         {
             "status": view["status"],
+            "waiting for": view.get("waiting_for"),
             "reason": view["reason"],
             "what to do": view["what_to_do"],
             "drop": view["drop"][:16],

@@ -28,6 +28,13 @@ STAGES = {
     "completed": "registering the model and copying its files",
     "registered": "registered",
 }
+WAITING_FOR = {
+    "files": "waiting for files",
+    "compute": "waiting for a compute",
+    "approval": "waiting for approval",
+    "training-service": "waiting for the training service",
+}
+"""What a drop that is `waiting` waits for, by the receipt's `waiting_for`."""
 
 
 @define
@@ -118,6 +125,8 @@ def describe_stage(receipt: Json) -> str:
         return f"registered as {receipt['model']['model']}:{receipt['model']['version']}"
     reason = receipt.get("reason")
     words = STAGES.get(status, status.replace("_", " "))
+    if status == "waiting":
+        words = WAITING_FOR.get(receipt.get("waiting_for") or "", words)
     return f"{words}: {reason}" if reason else words
 
 

@@ -116,6 +116,8 @@ def get_drop(
     headers = {"ETag": f'"{etag}"'}
     if known is not None and _matches(known, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if receipt.waiting_for is not receipt.waits_for:  # written by a release before 0.2.0, which had no such field
+        receipt = receipt.replace(waiting_for=receipt.waits_for)
     text = receipt.model_dump_json(exclude_none=True, exclude=NOT_TOLD)
     return Response(text, headers=headers, media_type="application/json")
 

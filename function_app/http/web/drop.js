@@ -23,7 +23,7 @@ export function Drop({ experiment, drop }) {
   const attempt = attempts.find((one) => one.number === chosen) || attempts.at(-1);
   return html`<p class="quiet"><a href="#/">Drops</a> / ${receipt.folder}</p>
     <div class="row between">
-      <h1>${receipt.folder} <code>${short(receipt.drop)}</code> <${Badge} status=${receipt.status} /></h1>
+      <h1>${receipt.folder} <code>${short(receipt.drop)}</code> <${Badge} status=${receipt.status} waitingFor=${receipt.waiting_for} /></h1>
       <div class="row"><${Actions} receipt=${receipt} again=${again} /></div>
     </div>
     <${Trouble} problem=${problem} again=${again} />

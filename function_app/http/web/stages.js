@@ -34,7 +34,16 @@ export const kind = (status) => {
   return ENDED.has(status) ? "idle" : status === "waiting" || status === "queued" ? "wait" : "live";
 };
 
-export const Badge = ({ status }) => html`<span class=${`badge ${kind(status)}`}>${words(status)}</span>`;
+const WAITING_FOR = {
+  files: "waiting for files",
+  compute: "waiting for a compute",
+  approval: "waiting for approval",
+  "training-service": "waiting for the training service",
+};
+
+// `waitingFor` is what a waiting receipt has as `waiting_for`.
+export const Badge = ({ status, waitingFor }) =>
+  html`<span class=${`badge ${kind(status)}`}>${(status === "waiting" && WAITING_FOR[waitingFor]) || words(status)}</span>`;
 
 // A line of five marks: small in lists, with names and times on a drop's own page.
 export function Stages({ status, received, history = [], large = false }) {

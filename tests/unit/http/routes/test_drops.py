@@ -1,4 +1,5 @@
 import base64
+import json
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -31,6 +32,24 @@ def test_a_receipt_is_the_document_in_storage(world: World, client: Client, drop
     document = world.receipt().model_dump(mode="json", exclude_none=True, exclude={"outbox"})
 
     assert client.get_json(f"/api/drops/digits/{drop}") == document
+
+
+@pytest.mark.parametrize(
+    ("reason", "waiting_for"),
+    [("script", "files"), ("compute gpu", "compute"), (f"approval of {'0' * 64}", "approval")],
+)
+def test_a_receipt_of_an_earlier_release_has_what_it_waits_for_in_its_field_too(
+    world: World, client: Client, reason: str, waiting_for: str
+) -> None:
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", b"import chainer")
+    world.announce("scripts/digits/train.py")
+    world.rest()
+    stored = json.loads(world.receipt().to_bytes()) | {"reason": reason}
+    del stored["waiting_for"]
+    name = naming.receipt_blob("digits", world.receipt().drop)
+    world.blobs.replace(naming.RECEIPTS, name, json.dumps(stored).encode())
+
+    assert client.get_json("/api/drops/digits/latest")["waiting_for"] == waiting_for
 
 
 def test_what_waits_to_be_published_is_not_told(world: World, client: Client, drop: str) -> None:

@@ -66,7 +66,18 @@ def test_a_drop_that_waits_is_located_by_its_receipt(world: World, client: Clien
     view = answer.json()
     assert answer.status_code == HTTPStatus.ACCEPTED
     assert (view["name"], view["status"], view["reason"]) == (None, "waiting", "data")
+    assert view["waiting_for"] == "files"
     assert answer.headers["location"] == f"/api/drops/digits/{view['drop']}" == view["receipt"]
+
+
+def test_a_dry_run_says_what_a_drop_would_wait_for(world: World, client: Client) -> None:
+    world.blobs.upload(naming.SCRIPTS, "digits/train.py", SCRIPT)
+    view = client.post("/api/jobs?dry_run=true", json=DIGITS).json()
+    assert (view["status"], view["waiting_for"]) == ("waiting", "files")
+
+    lay_digits(world)
+    view = client.post("/api/jobs?dry_run=true", json=DIGITS).json()
+    assert (view["status"], view["waiting_for"]) == ("submitting", None)
 
 
 def test_a_dry_run_shows_the_job_and_does_nothing(world: World, client: Client) -> None:

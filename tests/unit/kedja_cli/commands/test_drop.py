@@ -7,6 +7,7 @@ import pytest
 
 from kedja_cli.errors import Exit
 from kedja_cli.files.local_file import classify
+from kedja_cli.service.follow_drop import describe_stage
 from tests.unit.kedja_cli.conftest import Run
 from tests.unit.kedja_cli.fake_service import FakeService, problem
 from tests.unit.kedja_cli.fake_storage import FakeStorage, md5
@@ -169,6 +170,21 @@ def test_drop_waits_for_the_model(run: Run, files: Path, service: FakeService, s
     document = json.loads(result.stdout)
     assert (document["sent"], document["unchanged"], document["receipt"]["model"]) == (1, 0, MODEL)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("waiting_for", "said"),
+    [
+        ("files", "waiting for files: because"),
+        ("compute", "waiting for a compute: because"),
+        ("approval", "waiting for approval: because"),
+        ("training-service", "waiting for the training service: because"),
+        ("something new", "waiting: because"),
+        (None, "waiting: because"),
+    ],
+)
+def test_drop_says_what_it_waits_for_by_the_field_and_not_by_the_reason(waiting_for: str | None, said: str) -> None:
+    assert describe_stage({"status": "waiting", "reason": "because", "waiting_for": waiting_for}) == said
 
 
 @pytest.mark.parametrize("status", ["rejected", "failed", "not_registered", "canceled", "superseded"])
