@@ -94,6 +94,7 @@ def create_api(kedja: Callable[[], Kedja], environ: Mapping[str, str]) -> FastAP
         app.include_router(part.router)
     app.include_router(router)
     app.include_router(page.router)
+    app.mount("/ui", page.FILES)
     app.add_middleware(Idempotency, access=lambda: app.state.access)
     app.add_middleware(BodyLimitAndErrors)
     problems.register_handlers(app)

@@ -2,74 +2,61 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
 
-from attrs import frozen
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
+from starlette.types import Scope
 
 from function_app.azure.connections import storage_origin
-from function_app.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent / "web"
-_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-@frozen
-class PageFile:
-    """A file of the page."""
+class PageFiles(StaticFiles):
+    """The files of the page below /ui/, of the types that a browser loads.
 
-    content: bytes
-    media_type: str
-    etag: str
+    An ETag is a hash of the content, since a deployment may give all its files the same time.
+    """
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Return the path and status of a file, or None for the status if the page has no such file."""
+        return super().lookup_path(path) if Path(path).suffix in _TYPES else ("", None)
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Return a file with its headers, or 304 if the browser has it already."""
+        path = Path(full_path)
+        headers = {"ETag": _etag(path), "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
+        response = FileResponse(path, status_code, headers, _TYPES[path.suffix], stat_result=stat_result)
+        del response.headers["last-modified"]
+        unchanged = self.is_not_modified(response.headers, Headers(scope=scope))
+        return NotModifiedResponse(response.headers) if unchanged else response
 
 
-@functools.cache
-def page_files() -> dict[str, PageFile]:
-    """Return the files of the page by their paths below /ui/. They are read once: only a release changes them."""
-    return {path.relative_to(FOLDER).as_posix(): _read(path) for path in FOLDER.rglob("*") if path.suffix in _TYPES}
+FILES = PageFiles(directory=FOLDER)
 
 
 @router.get("/")
-def get_page(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+async def get_page(request: Request) -> Response:
     """Return the page. Anyone may load it: it contains no data, and shows only what the caller may see."""
-    return _answer(
-        page_files()["index.html"], if_none_match, {"Content-Security-Policy": request.app.state.page_policy}
-    )
+    response = await FILES.get_response("index.html", request.scope)
+    response.headers["Content-Security-Policy"] = request.app.state.page_policy
+    return response
 
 
-@router.get("/ui/{path:path}")
-def get_page_file(path: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """Return a file of the page.
-
-    Raises:
-        NotFound: the page has no such file.
-    """
-    file = page_files().get(path)
-    if file is None:
-        raise NotFound(f"The page has no file {path!r}.")
-    return _answer(file, if_none_match, {})
-
-
-def _read(path: Path) -> PageFile:
-    content = path.read_bytes()
-    return PageFile(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-
-
-def _answer(file: PageFile, if_none_match: str | None, headers: dict[str, str]) -> Response:
-    headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer", **headers}
-    if if_none_match is not None and file.etag in if_none_match:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(file.content, media_type=file.media_type, headers=headers)
+@functools.cache
+def _etag(path: Path) -> str:
+    """Return the ETag of a file, which only a release changes."""
+    return f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"'
 
 
 def content_policy(environ: Mapping[str, str]) -> str:

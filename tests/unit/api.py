@@ -8,6 +8,7 @@ import pytest
 from attrs import frozen
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from function_app.http.api import create_api
@@ -57,7 +58,7 @@ def routes_of(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, AP
     for route in routes:
         if isinstance(route, APIRoute):
             yield f"{'/'.join(sorted(route.methods or ()))} {prefix}{route.path}", route
-        else:
+        elif not isinstance(route, Mount):
             yield from routes_of(route.original_router.routes)
 
 
