@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from function_app.azure.mlflow import MOST_METRICS
 from function_app.domain import naming
@@ -14,9 +14,15 @@ from function_app.domain.attempt import Attempt
 from function_app.domain.receipt import Receipt, RegisteredModel, Status, StatusChange, WaitingFor
 from function_app.models.champion import Champion
 from function_app.operations.job_commands import DryRun
-from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, Compute, Job, JobStatus, ModelVersion
+from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, Job, JobStatus, ModelVersion
 from function_app.store.pause import Pause
 from function_app.store.receipts import ReceiptSummary
+
+
+class View(BaseModel):
+    """A view that has the attributes of what it shows: `model_validate` reads them by their names."""
+
+    model_config = ConfigDict(from_attributes=True)
 
 
 class LiveJob(BaseModel):
@@ -239,7 +245,7 @@ class ModelDetail(BaseModel):
     versions: Sequence[ModelView]
 
 
-class ComputeView(BaseModel):
+class ComputeView(View):
     """A compute that runs jobs. `nodes` is the current number of nodes."""
 
     name: str
@@ -248,18 +254,6 @@ class ComputeView(BaseModel):
     nodes: int
     max_nodes: int
     error: str | None
-
-    @classmethod
-    def of(cls, compute: Compute) -> Self:
-        """View a compute."""
-        return cls(
-            name=compute.name,
-            state=compute.state,
-            size=compute.size,
-            nodes=compute.nodes,
-            max_nodes=compute.max_nodes,
-            error=compute.error,
-        )
 
 
 class ComputeList(BaseModel):

@@ -15,8 +15,8 @@ from function_app.http.paging.position import PageToken
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After
 from function_app.http.services import ApprovalsDep
-from function_app.http.views import drop_address
-from function_app.store.approvals import FOLDER, Approval, Approvals, PendingApproval
+from function_app.http.views import View, drop_address
+from function_app.store.approvals import FOLDER, Approvals, PendingApproval
 
 router = APIRouter(prefix="/api/approvals", tags=["service"])
 
@@ -32,18 +32,13 @@ class ApprovalRequest(BaseModel):
     note: Annotated[str, Field(max_length=500)] | None = None
 
 
-class ApprovalView(BaseModel):
+class ApprovalView(View):
     """Approved code, and who approved it."""
 
     digest: str
     by: str
     at: datetime
     note: str | None
-
-    @classmethod
-    def of(cls, approval: Approval) -> Self:
-        """View an approval."""
-        return cls(digest=approval.digest, by=approval.by, at=approval.at, note=approval.note)
 
 
 class PendingView(BaseModel):
@@ -83,7 +78,9 @@ class ApprovalList(BaseModel):
 def approve(caller: Operator, service: ApprovalsDep, request: ApprovalRequest) -> Approved:
     """Approve code. The drops that wait for it continue at once; approving it again has no effect."""
     approval, waiting = service.approve(request.digest, by=caller.name, note=request.note)
-    return Approved(**dict(ApprovalView.of(approval)), released=[PendingView.of(pending) for pending in waiting])
+    return Approved(
+        **dict(ApprovalView.model_validate(approval)), released=[PendingView.of(pending) for pending in waiting]
+    )
 
 
 @router.get("", operation_id="list_approvals", responses=_LATER)
@@ -99,7 +96,7 @@ def list_approvals(
     page = entries[:limit]
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         found = pool.map(approvals.find, [entry for _, entry in page if isinstance(entry, str)])
-        items = [ApprovalView.of(approval) for approval in found if approval]
+        items = [ApprovalView.model_validate(approval) for approval in found if approval]
     return ApprovalList(
         required=approvals.required,
         items=items,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 from pydantic import AfterValidator, BaseModel, Field
@@ -16,6 +16,7 @@ from function_app.http.callers import Caller
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import experiment_name
 from function_app.http.services import OwnersDep
+from function_app.http.views import View
 from function_app.models.ownership import ModelOwner, Owners
 
 router = APIRouter(prefix="/api/models", tags=["models"])
@@ -47,7 +48,7 @@ class Sharing(BaseModel):
     ]
 
 
-class OwnerView(BaseModel):
+class OwnerView(View):
     """The owner of a model. `by` is who last changed `allowed`, or null if it was never changed."""
 
     model: str
@@ -56,18 +57,13 @@ class OwnerView(BaseModel):
     since: datetime
     by: str | None
 
-    @classmethod
-    def of(cls, found: ModelOwner) -> Self:
-        """View the owner of a model."""
-        return cls(model=found.model, owner=found.owner, allowed=found.allowed, since=found.since, by=found.by)
-
 
 @router.get("/{model}/owner", operation_id="get_model_owner", responses={**_LOOKING, **_ETAG})
 def get_model_owner(caller: DataUser, owners: OwnersDep, response: Response, model: str) -> OwnerView:
     """Return the experiment that owns a model, and which others may register versions of it."""
     found, etag = _owner(caller, owners, model)
     response.headers["ETag"] = f'"{etag}"'
-    return OwnerView.of(found)
+    return OwnerView.model_validate(found)
 
 
 @router.put(
@@ -95,7 +91,7 @@ def share_model(
 
     found, etag = owners.share(model, sharing.allowed, by=caller.name, is_current=is_current)
     response.headers["ETag"] = f'"{etag}"'
-    return OwnerView.of(found)
+    return OwnerView.model_validate(found)
 
 
 def _owner(caller: Caller, owners: Owners, model: str) -> tuple[ModelOwner, str]:

@@ -13,14 +13,15 @@ from function_app.http.paging.position import PageToken
 from function_app.http.problems import problem_responses
 from function_app.http.routes.drops import After
 from function_app.http.services import ReplayDep
-from function_app.operations.replay import MOST, ReplayItem
+from function_app.http.views import View
+from function_app.operations.replay import MOST
 
 router = APIRouter(prefix="/api/replay", tags=["service"])
 
 _ANSWERS = problem_responses(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class WaitingView(BaseModel):
+class WaitingView(View):
     """A message or event that can be replayed. `queue` is its target; it is empty if the content is not recognized."""
 
     id: str
@@ -28,11 +29,6 @@ class WaitingView(BaseModel):
     queue: str
     reason: str
     at: datetime
-
-    @classmethod
-    def of(cls, one: ReplayItem) -> Self:
-        """View an item."""
-        return cls(id=one.id, kind=one.kind, queue=one.queue, reason=one.reason, at=one.at)
 
 
 class WaitingPage(BaseModel):
@@ -55,7 +51,7 @@ class ReplayRequest(BaseModel):
         return self
 
 
-class LeftView(BaseModel):
+class LeftView(View):
     """An item that was not replayed, and why."""
 
     id: str
@@ -79,11 +75,11 @@ def list_replay(
     """List messages that could not be processed, and events that could not be delivered."""
     found = service.waiting(limit=limit + 1, after=PageToken.decoded(after).last if after else "")
     last = PageToken(last=found[limit - 1].id).encoded() if len(found) > limit else None
-    return WaitingPage(items=[WaitingView.of(one) for one in found[:limit]], next=last)
+    return WaitingPage(items=[WaitingView.model_validate(one) for one in found[:limit]], next=last)
 
 
 @router.post("", operation_id="replay", responses=_ANSWERS)
 def replay(_caller: GlobalReader, service: ReplayDep, request: ReplayRequest) -> Replayed:
     """Process some items again, or all, up to the limit of one request."""
     sent, left = service.send(request.ids) if request.ids else service.send_all()
-    return Replayed(replayed=sent, left=[LeftView(id=one.id, reason=one.reason) for one in left])
+    return Replayed(replayed=sent, left=[LeftView.model_validate(one) for one in left])

@@ -80,7 +80,7 @@ class Health(BaseModel):
 @router.get("/compute", operation_id="list_compute", responses=_ASKING)
 def list_compute(_caller: DataUser, computes: ComputesDep, default: DefaultComputeDep) -> ComputeList:
     """List the computes that can run jobs."""
-    items = [ComputeView.of(compute) for compute in computes.computes()]
+    items = [ComputeView.model_validate(compute) for compute in computes.computes()]
     return ComputeList(default=default, items=items)
 
 
@@ -97,7 +97,7 @@ def create_compute(
     wanted: ComputeRequest,
 ) -> ComputeView:
     """Create a cluster that scales to zero, or change its max number of nodes."""
-    return ComputeView.of(computes.create_compute(name, size=wanted.size, max_nodes=wanted.max_nodes))
+    return ComputeView.model_validate(computes.create_compute(name, size=wanted.size, max_nodes=wanted.max_nodes))
 
 
 @router.get("/pause", operation_id="get_pause", responses=_ANSWERS)

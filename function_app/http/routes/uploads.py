@@ -17,7 +17,7 @@ from function_app.http.auth import DataUser
 from function_app.http.callers import Role
 from function_app.http.problems import problem_responses
 from function_app.http.services import UploadsDep
-from function_app.ports.storage import BlobItem
+from function_app.http.views import View
 
 router = APIRouter(prefix="/api/experiments", tags=["uploads"])
 
@@ -54,17 +54,12 @@ class UploadRequest(BaseModel):
     files: Annotated[list[UploadFile], Field(min_length=1, max_length=MOST_FILES)]
 
 
-class StoredFile(BaseModel):
+class StoredFile(View):
     """The stored file with the same name."""
 
     size: int
     md5: str | None
     modified: datetime = Field(description="When it was uploaded; a receipt's `newest_upload` is not before that.")
-
-    @classmethod
-    def of(cls, item: BlobItem) -> Self:
-        """View a blob."""
-        return cls(size=item.size, md5=item.md5, modified=item.modified)
 
 
 class UploadLink(BaseModel):
@@ -89,7 +84,7 @@ class UploadLink(BaseModel):
             headers=link.headers,
             blocks=link.blocks,
             expires_at=link.expires,
-            there=StoredFile.of(link.there) if link.there else None,
+            there=StoredFile.model_validate(link.there) if link.there else None,
         )
 
 
