@@ -20,7 +20,7 @@ class ChangedSinceSnapshotError(TrainingJobError):
 
 
 class PackagesError(TrainingJobError):
-    """The drop's requirements.txt could not be installed."""
+    """The list of packages that a drop asks for cannot be read, or there is nothing that installs packages."""
 
 
 class CommandError(TrainingJobError):

@@ -11,12 +11,16 @@ from training_job import checkpoints
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job. `code` is the folder of the drop whose scripts are copied to the working directory `folder`."""
+    """A job. `code` is the folder of the drop whose scripts are copied to the working directory `folder`.
+
+    `requirements` is the file that lists the packages to install, if one is named.
+    """
 
     folder: Path
     snapshot: Path
     data: Path | None
     code: PurePosixPath
+    requirements: PurePosixPath | None
     checkpoints: Path
     command: tuple[str, ...]
     is_shell: bool
@@ -59,14 +63,18 @@ def parse(argv: Sequence[str]) -> Job:
     parser.add_argument("--data", type=Path, help="folder with the dropped data")
     parser.add_argument("--code", type=PurePosixPath, default=PurePosixPath(), help="folder of the drop to run from")
     parser.add_argument(
+        "--requirements", type=PurePosixPath, help="file that lists packages, relative to --code; found by default"
+    )
+    parser.add_argument(
         "--checkpoints", type=Path, help=f"folder of the checkpoints; ${checkpoints.FOLDER_VARIABLE} by default"
     )
     parser.add_argument("--shell", help="a command line for the shell, in place of -- and a command")
     options = parser.parse_args(before)
     if (options.shell is None) != bool(separator and command):
         parser.error("give either --shell, or -- and a command")
-    if options.code.is_absolute() or ".." in options.code.parts:
-        parser.error(f"--code {options.code} is no relative folder inside the drop")
+    for option, path in (("--code", options.code), ("--requirements", options.requirements)):
+        if path is not None and (path.is_absolute() or ".." in path.parts):
+            parser.error(f"{option} {path} is no relative path inside the drop")
     folder = Path.cwd()
     kept = options.checkpoints or os.environ.get(checkpoints.FOLDER_VARIABLE) or folder / ".kedja" / "checkpoints"
     return Job(
@@ -74,6 +82,7 @@ def parse(argv: Sequence[str]) -> Job:
         snapshot=options.snapshot.absolute(),
         data=None if options.data is None else options.data.absolute(),
         code=options.code,
+        requirements=options.requirements,
         checkpoints=Path(kept).absolute(),
         command=tuple(command) if options.shell is None else (options.shell,),
         is_shell=options.shell is not None,

@@ -42,6 +42,8 @@ from training_job.launcher import (
 )
 from training_job.launcher.run_log import Reader, RunLog
 from training_job.manifest import Outcome, Result
+from training_job.requirements.job_packages import JobPackages
+from training_job.requirements.lists import finder
 from training_job.tracking.mlflow_run import MlflowRun
 
 _EXIT_NOT_STARTED = 127
@@ -127,15 +129,23 @@ def _with_data_verified(
 def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
     """Prepare the working directory; return the folder of the data that the script sees."""
     snapshot.copy_scripts(dropped, job.folder, job.code)
-    installed = job.state / "packages"
-    requirements = job.folder / "requirements.txt"
-    if requirements.is_file():
-        from training_job.launcher import packages  # noqa: PLC0415 - its imports take a tenth of a job's start
-
-        packages.install(requirements, installed)
+    _install_packages(job)
     if not job.is_shell:
-        gpu_preflight.check(job.command, installed, with_chainer=caller_origin.imports_chainer(str(job.folder)))
+        gpu_preflight.check(job.command, with_chainer=caller_origin.imports_chainer(str(job.folder)))
     return None if job.data is None else data_folder.prepare(dropped, job.data, job.state / "data")
+
+
+def _install_packages(job: Job) -> None:
+    """Install what the drop asks for and the environment lacks. The receipt lists what became something else."""
+    script = finder.entry_script(job.command, is_shell=job.is_shell)
+    if job.requirements is None and not any(finder.candidates(job.folder, script)):
+        return
+    from training_job.requirements import preparation  # noqa: PLC0415 - its imports take a tenth of a job's start
+
+    outcome = preparation.prepare(job.folder, job.state, script, job.requirements)
+    for note in outcome.notes() if outcome is not None else ():
+        metrics.note(note)
+        logger.info("%s", note)
 
 
 def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.ProcessExit:
@@ -169,7 +179,8 @@ def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:
     lack = "OutOfMemoryError" in records.failure.partition(":")[0] or any(
         word in records.failure for word in _OUT_OF_MEMORY_MESSAGES
     )
-    return replace(result, out_of_memory=lack, reason=f"the script ended with {records.failure}")
+    failure = JobPackages(job.state).explain(records.failure, records.missing_module)
+    return replace(result, out_of_memory=lack, reason=f"the script ended with {failure}")
 
 
 def _failure_of_another_rank(job: Job) -> tuple[int | None, str]:
@@ -195,10 +206,11 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
         own["KEDJA_DATA"] = str(data)
         # Chainer's default cache would take precedence over the data of this drop, and outlive it.
         own["CHAINER_DATASET_ROOT"] = os.environ.get("CHAINER_DATASET_ROOT", str(job.state / "chainer-datasets"))
-    # `python` is the Python that runs this, not another one on the path.
-    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    # `python` is the Python that runs this, or that of the job's packages, not another one on the path.
+    commands = [*JobPackages(job.state).commands(), Path(sys.executable).parent, os.environ.get("PATH", os.defpath)]
+    own["PATH"] = os.pathsep.join(map(str, commands))
     found = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    paths = [STARTUP, job.state / "packages", *found, Path(__file__).resolve().parent.parent]
+    paths = [STARTUP, *found, Path(__file__).resolve().parent.parent]
     own["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(str(path) for path in paths))
     return os.environ | own
 

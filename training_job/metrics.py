@@ -5,7 +5,7 @@ Each line is one record, written by one append, so that several processes can wr
 - `{"metric": "accuracy", "value": 0.97, "step": 3, "time": 1700000000000}`; step may be null, time is in milliseconds
 - `{"tag": "author", "value": "me"}`
 - `{"note": "…"}`: a fact about the job that its owner should see on the receipt, in one line
-- `{"failure": "DatasetError: …", "refused": true}`: why the process will fail
+- `{"failure": "DatasetError: …", "refused": true}`: why the process will fail; `module` may name the one that it lacks
 
 A script may write metrics itself, with no package of Kedja: `{"metric": …, "value": …}` is enough.
 """
@@ -43,9 +43,13 @@ def note(text: str) -> None:
     _append({"note": " ".join(text.split())})
 
 
-def failure(reason: str, *, refused: bool = False) -> None:
-    """Record in one line why this process will fail. `refused` means that its input is invalid."""
-    _append({"failure": " ".join(reason.split()), "refused": refused})
+def failure(reason: str, *, refused: bool = False, module: str | None = None) -> None:
+    """Record in one line why this process will fail.
+
+    `refused` means that its input is invalid; `module` is the name of a module that it lacks.
+    """
+    record = {"failure": " ".join(reason.split()), "refused": refused}
+    _append(record if module is None else record | {"module": module})
 
 
 def _append(*records: Mapping[str, object]) -> None:

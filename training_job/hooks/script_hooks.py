@@ -14,6 +14,7 @@ def install() -> None:
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         show(kind, error, traceback)
-        metrics.failure(f"{kind.__name__}: {error}")
+        module = error.name if isinstance(error, ModuleNotFoundError) else None
+        metrics.failure(f"{kind.__name__}: {error}", module=module)
 
     sys.excepthook = excepthook

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
-from pathlib import Path
 
 from training_job.errors import DeviceError
 from training_job.launcher.run_environment import parameters
@@ -21,10 +20,10 @@ _NAMES = ("gpu", "gpus", "gpu_id", "gpu-id", "device")
 _GPU = re.compile(r"(?:@?(?:cupy|cuda):)?(\d+)(?:,\d+)*|@?(?:cupy|cuda)|true")
 
 
-def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
+def check(argv: Sequence[str], *, with_chainer: bool) -> None:
     """Check that there is a GPU, if the arguments request one, and CuPy, if the job uses Chainer.
 
-    `packages` is the folder of the packages that were installed for the job. Too high a number is only a warning.
+    Too high a number is only a warning. CuPy is the environment's: it is never installed for a job.
 
     Raises:
         DeviceError: No GPU can be used, or CuPy is not installed.
@@ -39,7 +38,7 @@ def check(argv: Sequence[str], packages: Path, *, with_chainer: bool) -> None:
             raise DeviceError(
                 f"{asked} asks for a GPU, and none can be used here: run on a GPU cluster, or give -1 (the CPU)"
             )
-        if with_chainer and PathFinder.find_spec("cupy", [str(packages), *sys.path]) is None:
+        if with_chainer and PathFinder.find_spec("cupy", sys.path) is None:
             raise DeviceError(f"{asked} asks for a GPU, and CuPy is not installed: use an environment that has it")
         if int(match[1] or 0) >= count + (name == "gpus"):
             logger.warning("%s may ask for more than there is: GPUs that can be used here: %d", asked, count)

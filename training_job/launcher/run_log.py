@@ -32,13 +32,17 @@ MOST_NOTES, LONGEST_NOTE = 50, 500
 
 @dataclass
 class Records:
-    """The records so far: metrics and notes in order, tags, and the last reported failure."""
+    """The records so far: metrics and notes in order, tags, and the last reported failure.
+
+    `missing_module` is the module that the process which failed could not import.
+    """
 
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     failure: str | None = None
     refused: bool = False
+    missing_module: str | None = None
 
     def latest(self) -> dict[str, float]:
         """Return the last value of each metric, without those that are nan or infinite."""
@@ -93,6 +97,8 @@ class Reader:
         elif "failure" in record:
             self.records.failure = str(record["failure"])
             self.records.refused = bool(record.get("refused", False))
+            module = record.get("module")
+            self.records.missing_module = None if module is None else str(module)
         else:
             raise KeyError("metric")
 
