@@ -19,6 +19,7 @@ from function_app.settings import Settings
 DEFAULT_ENTRY_SCRIPT = "train.py"
 NETWORKS = "networks.py"
 """The user's networks for the built-in trainer; not a script to run."""
+_NOT_SCRIPTS = (NETWORKS, "setup.py")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _IDX = re.compile(r"(images|labels)[-.]idx[13][-.]ubyte(\.gz)?$")
 
@@ -34,6 +35,12 @@ def detect_data_format(data: Sequence[DroppedFile]) -> str | None:
         return "csv"
     classes = {path.parent.name for path in paths if path.suffix in _IMAGES and path.parent.name}
     return "images" if len(classes) > 1 else None
+
+
+def _waiting_for_file(drop: Drop, wanted: str, key: str) -> WaitingPlan:
+    """Return the plan of a drop that lacks a file which its job.yaml names."""
+    what_to_do = f"Drop {wanted}, which job.yaml names as {key}, into {naming.SCRIPTS}/{drop.folder}/."
+    return WaitingPlan(drop=drop, what="script", what_to_do=what_to_do)
 
 
 @frozen(kw_only=True)
@@ -71,18 +78,13 @@ class Planner:
 
     def _with_script(self, drop: Drop, spec: JobSpec) -> Plan:
         scripts = spec.in_code(file.name for file in drop.job_scripts)
-        top = [name for name in scripts if name.endswith(".py") and "/" not in name and name != NETWORKS]
+        top = [name for name in scripts if name.endswith(".py") and "/" not in name and name not in _NOT_SCRIPTS]
         wanted = spec.kedja.entry_script
         if wanted is None and not top:
             return self._built_in(drop, spec)
         if wanted is not None:
             if wanted not in scripts:
-                return WaitingPlan(
-                    drop=drop,
-                    what="script",
-                    what_to_do=f"Drop {wanted}, which job.yaml names as kedja.entry_script, into "
-                    f"{naming.SCRIPTS}/{drop.folder}/.",
-                )
+                return _waiting_for_file(drop, wanted, "kedja.entry_script")
             return self._with_data(drop, spec, entry_script=wanted)
         if DEFAULT_ENTRY_SCRIPT in top or len(top) == 1:
             return self._with_data(drop, spec, entry_script=DEFAULT_ENTRY_SCRIPT if len(top) > 1 else top[0])
@@ -121,7 +123,13 @@ class Planner:
         return ReadyPlan(drop=drop, entry_script=entry_script)
 
     def _refusal(self, drop: Drop, spec: JobSpec) -> Plan | None:
-        """Check that the compute exists. If Kedja's default is missing, the drop waits; another is rejected."""
+        """Check that the named list of packages and the compute exist.
+
+        If the list or Kedja's default compute is missing, the drop waits; with another compute it is rejected.
+        """
+        packages = spec.kedja.requirements
+        if packages is not None and packages not in spec.in_code(file.name for file in drop.job_scripts):
+            return _waiting_for_file(drop, packages, "kedja.requirements")
         known = [compute.name for compute in self.training.computes()]
         wanted = spec.compute_name or self.settings.compute
         if wanted in known:

@@ -81,6 +81,8 @@ def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes
         parts += ["--data", data]
     if spec.work.code != ".":
         parts += ["--code", shlex.quote(spec.work.code)]
+    if spec.kedja.requirements is not None:
+        parts += ["--requirements", shlex.quote(spec.kedja.requirements)]
     if goes_on:
         parts += ["--checkpoints", quote(f"${{{{outputs.{CHECKPOINTS_OUTPUT}}}}}")]
     if spec.work.command is not None:

@@ -57,6 +57,17 @@ ScriptPath = Annotated[
 ]
 
 
+def _list_problem(path: str) -> str | None:
+    if path.endswith((".txt", ".yml", ".yaml")) or posixpath.basename(path) == "setup.py":
+        return None
+    return (
+        f"{redacted_repr(path)} lists no packages; give a requirements file (.txt), a setup.py or a conda file (.yml)"
+    )
+
+
+RequirementsPath = Annotated[DropPath, validator(_list_problem)]
+
+
 def _file_problem(name: str) -> str | None:
     if posixpath.dirname(name):
         return f"{redacted_repr(name)} is a path; give the name of a file"
@@ -110,6 +121,7 @@ class KedjaOptions(SpecModel):
     refused_keys: ClassVar[dict[str, str]] = {"command": "it belongs at the top level of the file, not under kedja"}
 
     entry_script: ScriptPath | None = None
+    requirements: RequirementsPath | None = None
     arguments: dict[ArgumentName, Argument] = Field(default_factory=dict)
     registration: RegisterOptions = Field(default=RegisterOptions(), alias="register")
     data: Literal["required", "none"] = "required"

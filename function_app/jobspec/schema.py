@@ -198,6 +198,8 @@ class JobSpec(Trial):
             yield from (f"{prefix}{key}" for key in _CODE_KEYS if key in part.model_fields_set)
         if self.kedja.entry_script is not None:
             yield "kedja.entry_script"
+        if self.kedja.requirements is not None:
+            yield "kedja.requirements"
         yield from (f"kedja.register.{key}" for key in sorted(self.kedja.registration.model_fields_set))
         for name, argument in self.kedja.arguments.items():
             if is_free_text(argument):

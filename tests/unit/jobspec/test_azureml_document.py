@@ -126,6 +126,12 @@ def test_the_code_folder_is_told_to_launch() -> None:
     assert command("code: my src") == f"{LAUNCH} --code 'my src' -- python train.py"
 
 
+def test_the_list_of_packages_is_named_to_launch() -> None:
+    assert command("kedja: {requirements: my deps/gpu.txt}") == (
+        f"{LAUNCH} --requirements 'my deps/gpu.txt' -- python train.py"
+    )
+
+
 def test_a_script_with_an_odd_name_is_quoted() -> None:
     assert command("", entry_script="a b;c.py").endswith("-- python 'a b;c.py'")
 

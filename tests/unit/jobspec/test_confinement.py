@@ -69,7 +69,9 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-@pytest.mark.parametrize("key", ["code", "kedja.entry_script", "kedja.register.path", "environment"])
+@pytest.mark.parametrize(
+    "key", ["code", "kedja.entry_script", "kedja.requirements", "kedja.register.path", "environment"]
+)
 def test_a_path_leads_out_of_the_drop(key: str, path: str) -> None:
     value = {"image": "kedja.azurecr.io/x", "conda_file": path} if key == "environment" else path
     assert key in refused(key, value)

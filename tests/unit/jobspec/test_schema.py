@@ -69,7 +69,7 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         ),
         'line 2, column 10: limits.timeout: expected a whole number, found "10"; remove the quotes',
         'line 3, column 9: kedja.data: "nune" is not allowed; did you mean none? Allowed: required, none',
-        "line 3, column 21: kedja.x: unknown key. Allowed: arguments, data, drop, entry_script, register",
+        "line 3, column 21: kedja.x: unknown key. Allowed: arguments, data, drop, entry_script, register, requirements",
         'line 4, column 1: code: "../up" leads outside the drop; give a path inside the drop, such as src/train.py',
     ]
 
@@ -97,6 +97,11 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         ),
         ("kedja: {register: {path: model.npz}}", "kedja.register.path", '"model.npz" is not below outputs/'),
         ("kedja: {entry_script: run.sh}", "kedja.entry_script", '"run.sh" is not a Python file (.py)'),
+        (
+            "kedja: {requirements: Pipfile}",
+            "kedja.requirements",
+            '"Pipfile" lists no packages; give a requirements file',
+        ),
         ("kedja: {arguments: {x: []}}", "kedja.arguments.x", "is an empty list; give a value, or omit the key"),
         ("kedja: {arguments: {x: [true]}}", "kedja.arguments.x", "contains true or false in a list"),
         ("kedja: {arguments: {x: {}}}", "kedja.arguments.x", "expected a number, text, true, false or a list"),
@@ -297,6 +302,7 @@ def test_the_full_form_is_read_back() -> None:
         ("command: x\ncode: .\nenvironment: azureml:a:1", ("command", "code", "environment")),
         ("environment_variables: {A: 1}", ("environment_variables",)),
         ("kedja: {entry_script: a.py, register: {model: m}}", ("kedja.entry_script", "kedja.register.model")),
+        ("kedja: {requirements: deps/setup.py}", ("kedja.requirements",)),
         (
             "kedja: {arguments: {a: /etc, b: [1, x], c: 'x${{inputs.data}}'}}",
             tuple(f"kedja.arguments.{k}" for k in "abc"),
