@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 class RunnerContext:
     """What the jobs of one runner share.
 
+    `packages` is the folder in which jobs keep installed packages, and `uv` the program that installs them.
     `grace` is the time in seconds between SIGTERM and SIGKILL for a canceled job, `stop_grace` the max when the runner
     stops.
     """
@@ -44,6 +45,8 @@ class RunnerContext:
     jobs: Path
     code: Path
     python: Path
+    packages: Path
+    uv: Path
     stopping: threading.Event = field(factory=threading.Event)
     grace: float = 30.0
     stop_grace: float = 5.0
@@ -134,6 +137,8 @@ class JobRun:
             **command.environment_variables,
             "AZUREML_RUN_ID": self.job.name,
             "DO_NOT_TRACK": "true",
+            "KEDJA_PACKAGES_CACHE": str(self.context.packages),
+            "KEDJA_UV": str(self.context.uv),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_EXPERIMENT_NAME": self.job.experiment,
             "MLFLOW_RUN_ID": record.run_id,

@@ -32,6 +32,10 @@ from local_azure.training.mlflow_client import MlflowClient
 from local_azure.training.run_event_publisher import RunEventPublisher
 from local_azure.training.run_events import RunEvents
 
+PACKAGES = "packages"
+"""Name of the folder with the packages that jobs have installed, in the training service's folder."""
+
+_ROOT = Path(__file__).parents[2]
 _POLL = 0.2  # seconds
 
 _log = logging.getLogger(__name__)
@@ -125,6 +129,8 @@ def _serve(options: argparse.Namespace, state: Path) -> None:
         jobs=_unquoted_path(state) / JOBS,
         code=options.code.absolute(),
         python=options.python.absolute(),
+        packages=state / PACKAGES,
+        uv=options.uv.absolute(),
         grace=options.grace,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -184,7 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--event-grid", help="URL of the local Event Grid (default: publish no events)")
     parser.add_argument("--event-grid-key", default=TOPIC_KEY, help="access key of the topic `workspace`")
     parser.add_argument("--python", type=Path, required=True, help="the Python that jobs run as `python`")
-    code = Path(__file__).parents[2] / "training_job"
+    uv = _ROOT / ".venv-tools" / "bin" / "uv"
+    parser.add_argument("--uv", type=Path, default=uv, help="the program that installs a job's packages")
+    code = _ROOT / "training_job"
     parser.add_argument("--code", type=Path, default=code, help="the package that jobs can import")
     parser.add_argument("--concurrency", type=int, default=1, help="jobs at once (default: 1)")
     parser.add_argument("--grace", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL (default: 30)")

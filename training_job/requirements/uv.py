@@ -33,6 +33,7 @@ _OF_PIP = {
 """Settings of pip, as an environment variable of a job may give them, and uv's names for them."""
 _PYTHON_ERROR = re.compile(r"[\w.]*(?:Error|Exception|NotFound): ")
 _CAUSE = re.compile(r"(?:error|cause|caused by): (.*)", re.IGNORECASE)
+_SYSTEM_CERTIFICATES = Path("/etc/ssl/certs")
 _NOT_FOR_UV = ("VIRTUAL_ENV", "PYTHONHOME")
 
 
@@ -115,6 +116,9 @@ class Uv:
             if theirs in environment:
                 value = environment[theirs]
                 environment.setdefault(ours, ",".join(value.split()) if ours == "UV_FIND_LINKS" else value)
+        if _SYSTEM_CERTIFICATES.is_dir():
+            # As pip does: a company's own authority is there, and not among those that uv brings.
+            environment.setdefault("UV_SYSTEM_CERTS", "1")
         if self.cache is not None:
             environment["UV_CACHE_DIR"] = str(self.cache)
         packages = os.pathsep.join(str(folder) for folder in self.packages)

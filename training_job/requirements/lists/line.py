@@ -114,14 +114,22 @@ def _read(path: Path, top: Path, found: Lines, *, depth: int) -> None:
                 raise PackagesError(f"{file} includes {value}, which the drop does not have: drop it too")
             _read(included, top, found, depth=depth + 1)
         elif option in _INDEX_OPTIONS:
-            local = _local(value, path.parent)
-            found.options.append((_INDEX_OPTIONS[option], str(local) if local else value))
+            _add_index(_INDEX_OPTIONS[option], value, path, found)
         elif option == "--no-index":
             found.options.append((option, ""))
         elif option is not None and option not in ("-e", "--editable"):
             found.ignored.append(f"{file}: {option}")
         else:
             found.lines.append(parse(line, file, path.parent))
+
+
+def _add_index(option: str, value: str, path: Path, found: Lines) -> None:
+    """Add an address, or a folder by its absolute path. uv would refuse every line because of another value."""
+    local = (path.parent / value).resolve()
+    if "://" in value or local.exists():
+        found.options.append((option, value if "://" in value else str(local)))
+    else:
+        found.ignored.append(f"{path.name}: {option} {redacted(value)}")
 
 
 def _logical_lines(content: str) -> Iterator[str]:

@@ -33,6 +33,8 @@ def context(tmp_path: Path, mocker: MockerFixture) -> RunnerContext:
         jobs=tmp_path / "jobs",
         code=tmp_path / "training_job",
         python=Path("/venv/bin/python"),
+        packages=tmp_path / "packages",
+        uv=Path("/tools/bin/uv"),
     )
 
 
@@ -84,6 +86,13 @@ def test_runs_a_job_to_its_end(context: RunnerContext, mocker: MockerFixture) ->
     names = {call.args[0] for call in uploaded(context).call_args_list}
     assert names == {f"{RUN.artifacts}/outputs/run.txt", f"{RUN.artifacts}/user_logs/std_log.txt"}
     context.mlflow.update_run.assert_called_once_with("r", "FINISHED")  # type: ignore[attr-defined]  # a mock
+
+
+@pytest.mark.usefixtures("ensure_run")
+def test_a_job_learns_what_installs_packages_and_where_they_are_kept(context: RunnerContext) -> None:
+    command = f'[ "$KEDJA_PACKAGES_CACHE" = {context.packages} ] && [ "$KEDJA_UV" = /tools/bin/uv ]'
+    claimed(context, command).run()
+    assert context.store.get("a").state is JobState.COMPLETED
 
 
 def test_waits_while_mlflow_does_not_answer(
