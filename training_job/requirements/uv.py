@@ -20,9 +20,9 @@ VARIABLE = "KEDJA_UV"
 
 _VERSION = "0.13.9"
 _LIMIT_SECONDS = 1800.0
-_BUILD_CONSTRAINTS = Path(__file__).parents[1] / "environment" / "build-constraints.txt"
 BUILD_HOOK = Path(__file__).parent / "build_hook"
 """Folder of the `sitecustomize.py` of builds."""
+_BUILD_CONSTRAINTS = BUILD_HOOK / "constraints.txt"
 _OF_PIP = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
     "PIP_EXTRA_INDEX_URL": "UV_INDEX",

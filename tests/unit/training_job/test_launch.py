@@ -1,5 +1,4 @@
 import hashlib
-import json
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training_job.drops import Drop, entry, manifest_of
+from tests.unit.training_job.drops import Drop, manifest_of
 from training_job import launch
 from training_job.launcher import data_folder
 
@@ -277,35 +276,6 @@ def test_metrics_of_each_source_reach_the_manifest(drop: Drop) -> None:
     assert drop.launch("python", "train.py").metrics == {"f1": 0.8, "Accuracy": 0.9, "recall": 0.25, "accuracy": 0.9}
 
 
-def test_requirements_that_are_there_need_no_installer(drop: Drop) -> None:
-    drop.scripts = {"train.py": "print('ran')", "requirements.txt": "numpy\nchainer==7.8.1\n"}
-    assert drop.launch("python", "train.py", PIP_NO_INDEX="1").output.strip() == "ran"
-    assert not (drop.root / "job/.kedja/packages").exists()
-
-
-def test_requirements_that_cannot_be_installed(drop: Drop) -> None:
-    drop.scripts = {"train.py": "print('ran')", "requirements.txt": "numpy\nno-such-package-of-kedja==1\n"}
-    ended = drop.launch("python", "train.py", PIP_NO_INDEX="1")
-    assert (ended.code, ended.manifest["result"]) == (1, "failed")
-    assert "ran" not in ended.output.splitlines()
-    assert ended.manifest["reason"].startswith("requirements.txt could not be installed: no-such-package-of-kedja==1")
-
-
-def test_requirements_that_are_no_text(drop: Drop) -> None:
-    drop.scripts = {"train.py": "print('ran')", "requirements.txt": "numpy\n"}
-    drop.write()
-    content = b"# f\xfcr alle\n"
-    (drop.snapshot / "scripts/requirements.txt").write_bytes(content)
-    document = json.loads((drop.snapshot / "manifest.json").read_text())
-    document["scripts"][1] = entry("requirements.txt", content)
-    (drop.snapshot / "manifest.json").write_text(json.dumps(document))
-    done = subprocess.run(
-        drop.command("python", "train.py"), cwd=drop.root, env=drop.environment(), capture_output=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert manifest_of(drop.root)["reason"].startswith("requirements.txt is no UTF-8 text at byte 4 (0xfc)")
-
-
 def test_an_error_that_nobody_foresaw_is_in_the_manifest(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise IndexError("list index out of range")
@@ -355,7 +325,7 @@ def test_code_is_the_folder_that_a_script_runs_from(drop: Drop) -> None:
     [
         ("lib", 65, "job.yaml says code: lib, and the drop has no script in that folder"),
         ("train.py", 65, "takes the name '.'"),
-        ("../x", 2, "is no relative folder inside the drop"),
+        ("../x", 2, "is no relative path inside the drop"),
     ],
 )
 def test_a_code_folder_that_is_not_there(drop: Drop, code: str, exit_code: int, message: str) -> None:

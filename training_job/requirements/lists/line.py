@@ -149,7 +149,7 @@ def _option(line: str) -> tuple[str | None, str]:
     """Return the option that a line begins with, and its value; (None, "") for a line that asks for a package."""
     if not line.startswith("-"):
         return None, ""
-    if re.match(r"-[a-z](?![a-z-])\s*\S", line):
+    if not line.startswith("--"):
         return line[:2], line[2:].lstrip("= ").strip("\"'")
     name, _, value = line.replace("=", " ", 1).partition(" ")
     try:

@@ -14,15 +14,15 @@ def _one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_preflight, "visible_gpus", lambda: 1)
 
 
-@pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a job's packages; there is no CuPy anywhere else."""
-    monkeypatch.setattr(sys, "path", [])
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the environment's packages; there is no CuPy anywhere else."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     return tmp_path
 
 
-def check(packages: Path, *argv: str, with_chainer: bool = False) -> None:
-    gpu_preflight.check(["python", "train.py", *argv], packages, with_chainer=with_chainer)
+def check(*argv: str, with_chainer: bool = False) -> None:
+    gpu_preflight.check(["python", "train.py", *argv], with_chainer=with_chainer)
 
 
 @pytest.mark.parametrize(
@@ -38,28 +38,26 @@ def check(packages: Path, *argv: str, with_chainer: bool = False) -> None:
     ],
 )
 def test_where_there_is_a_gpu_the_script_decides_what_a_number_means(
-    packages: Path, caplog: pytest.LogCaptureFixture, argv: tuple[str, ...], warnings: int
+    caplog: pytest.LogCaptureFixture, argv: tuple[str, ...], warnings: int
 ) -> None:
-    check(packages, *argv)
+    check(*argv)
     assert len(caplog.records) == warnings
 
 
 @pytest.mark.parametrize("argv", [("--gpu", "0"), ("--gpus", "1"), ("--device", "cuda")])
-def test_where_there_is_none_the_job_is_refused(
-    packages: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
-) -> None:
+def test_where_there_is_none_the_job_is_refused(monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]) -> None:
     monkeypatch.setattr(gpu_preflight, "visible_gpus", lambda: 0)
     with pytest.raises(DeviceError, match=f"{' '.join(argv)} asks for a GPU, and none can be used here"):
-        check(packages, *argv)
+        check(*argv)
 
 
-def test_cupy_is_asked_for_in_a_job_that_imports_chainer(packages: Path) -> None:
-    check(packages, "--gpu", "0")
+def test_cupy_is_asked_for_in_a_job_that_imports_chainer() -> None:
+    check("--gpu", "0")
     with pytest.raises(DeviceError, match="CuPy is not installed"):
-        check(packages, "--gpu", "0", with_chainer=True)
+        check("--gpu", "0", with_chainer=True)
 
 
-def test_cupy_may_be_one_of_the_jobs_packages(packages: Path) -> None:
-    (packages / "cupy").mkdir()
-    (packages / "cupy/__init__.py").touch()
-    check(packages, "--gpu", "0", with_chainer=True)
+def test_cupy_is_a_package_of_the_environment(environment: Path) -> None:
+    (environment / "cupy").mkdir()
+    (environment / "cupy/__init__.py").touch()
+    check("--gpu", "0", with_chainer=True)

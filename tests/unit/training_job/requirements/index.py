@@ -1,4 +1,4 @@
-"""An index of packages in a folder: wheels, and sources with a build backend of their own that needs no other package."""
+"""An index of packages in a folder: wheels, and sources with a build backend that needs no other package."""
 
 import io
 import tarfile
