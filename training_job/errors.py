@@ -31,6 +31,10 @@ class DatasetError(TrainingJobError):
     """The dropped data cannot be trained on. The message names file, row or key, and what was expected."""
 
 
+class NotebookError(TrainingJobError):
+    """A dropped notebook cannot be run: it is damaged, of an unknown version, or not in Python."""
+
+
 class DeviceError(TrainingJobError):
     """A GPU was requested, and none is usable."""
 

@@ -15,6 +15,7 @@ def install() -> None:
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         show(kind, error, traceback)
         module = error.name if isinstance(error, ModuleNotFoundError) else None
-        metrics.failure(f"{kind.__name__}: {error}", module=module)
+        details = "; ".join(getattr(error, "__notes__", ()))
+        metrics.failure(f"{kind.__name__}: {error}" + (f" ({details})" if details else ""), module=module)
 
     sys.excepthook = excepthook

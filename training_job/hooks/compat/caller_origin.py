@@ -15,6 +15,9 @@ LIBRARIES = frozenset({"chainer", "chainermn", "onnx_chainer"})
 """Chainer's packages."""
 
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from)\b.*\b(?:chainer|chainermn|onnx_chainer)\b", re.MULTILINE)
+_IMPORT_IN_NOTEBOOK = re.compile(rb"(?:\\n|\")[ \t]*(?:import|from)\b[^\"\\]*\b(?:chainer|chainermn|onnx_chainer)\b")
+"""The same in the JSON of a notebook."""
+_PATTERNS = {".py": _IMPORT, ".ipynb": _IMPORT_IN_NOTEBOOK}
 _NOT_THE_JOBS_OWN = frozenset({"site-packages", ".kedja"})
 _RESULTS = frozenset({"outputs", "logs"})
 
@@ -50,16 +53,16 @@ def in_chainer_job() -> bool:
 
 @functools.cache
 def imports_chainer(job: str) -> bool:
-    """Whether one of the Python files in a job's folder imports Chainer."""
-    return any(_IMPORT.search(content) for content in _sources(Path(job)))
+    """Whether one of the Python files or notebooks in a job's folder imports Chainer."""
+    return any(_PATTERNS[suffix].search(content) for suffix, content in _sources(Path(job)))
 
 
-def _sources(job: Path) -> Iterator[bytes]:
-    """Yield the content of the job's own Python files, without unreadable ones."""
+def _sources(job: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield suffix and content of the job's own Python files and notebooks, without unreadable ones."""
     for parent, folders, names in os.walk(job):
         skipped = _NOT_THE_JOBS_OWN | _RESULTS if Path(parent) == job else _NOT_THE_JOBS_OWN
         folders[:] = [name for name in folders if name not in skipped]
-        for path in (Path(parent, name) for name in names if name.endswith(".py")):
+        for path in (Path(parent, name) for name in names if name.endswith(tuple(_PATTERNS))):
             with contextlib.suppress(OSError):
                 if path.is_file():
-                    yield path.read_bytes()
+                    yield path.suffix, path.read_bytes()
