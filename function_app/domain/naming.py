@@ -30,6 +30,11 @@ CHECKPOINTS = "kedja-checkpoints"
 JOB_YAML = "job.yaml"
 """The job spec among an experiment's scripts."""
 
+DEFAULT_ENTRY_SCRIPT = "train.py"
+NOTEBOOK_SUFFIX = ".ipynb"
+SCRIPT_SUFFIXES = (".py", NOTEBOOK_SUFFIX)
+"""How the names of scripts that can be run end."""
+
 ROOT_EXPERIMENT = "_root"
 """The experiment of receipts for files that were dropped outside any folder."""
 
@@ -46,6 +51,11 @@ def is_ignored(path: str) -> bool:
     """Return whether a path is ignored: hidden, temporary, or a folder's marker."""
     parts = path.split("/")
     return not parts[-1] or any(map(_IGNORED.match, parts))
+
+
+def is_notebook(name: str) -> bool:
+    """Return whether a script is a Jupyter notebook."""
+    return name.endswith(NOTEBOOK_SUFFIX)
 
 
 def slug(folder: str) -> str:

@@ -16,7 +16,7 @@ from function_app.jobspec.schema import JobSpec
 from function_app.ports.training_service import TrainingService
 from function_app.settings import Settings
 
-DEFAULT_ENTRY_SCRIPT = "train.py"
+DEFAULT_STEM = PurePosixPath(naming.DEFAULT_ENTRY_SCRIPT).stem
 NETWORKS = "networks.py"
 """The user's networks for the built-in trainer; not a script to run."""
 _NOT_SCRIPTS = (NETWORKS, "setup.py")
@@ -41,6 +41,13 @@ def _waiting_for_file(drop: Drop, wanted: str, key: str) -> WaitingPlan:
     """Return the plan of a drop that lacks a file which its job.yaml names."""
     what_to_do = f"Drop {wanted}, which job.yaml names as {key}, into {naming.SCRIPTS}/{drop.folder}/."
     return WaitingPlan(drop=drop, what="script", what_to_do=what_to_do)
+
+
+def _candidates(scripts: Sequence[str]) -> list[str]:
+    """Return the scripts at the top that may be the one to run: notebooks only if there is no other script."""
+    runnable = (name for name in scripts if name.endswith(naming.SCRIPT_SUFFIXES) and "/" not in name)
+    top = [name for name in runnable if name not in _NOT_SCRIPTS]
+    return [name for name in top if not naming.is_notebook(name)] or top
 
 
 @frozen(kw_only=True)
@@ -78,7 +85,7 @@ class Planner:
 
     def _with_script(self, drop: Drop, spec: JobSpec) -> Plan:
         scripts = spec.in_code(file.name for file in drop.job_scripts)
-        top = [name for name in scripts if name.endswith(".py") and "/" not in name and name not in _NOT_SCRIPTS]
+        top = _candidates(scripts)
         wanted = spec.kedja.entry_script
         if wanted is None and not top:
             return self._built_in(drop, spec)
@@ -86,12 +93,14 @@ class Planner:
             if wanted not in scripts:
                 return _waiting_for_file(drop, wanted, "kedja.entry_script")
             return self._with_data(drop, spec, entry_script=wanted)
-        if DEFAULT_ENTRY_SCRIPT in top or len(top) == 1:
-            return self._with_data(drop, spec, entry_script=DEFAULT_ENTRY_SCRIPT if len(top) > 1 else top[0])
+        if len(top) == 1:
+            return self._with_data(drop, spec, entry_script=top[0])
+        if default := next((name for name in top if PurePosixPath(name).stem == DEFAULT_STEM), None):
+            return self._with_data(drop, spec, entry_script=default)
         return RejectedPlan(
             drop=drop,
             reason=f"It is unclear which script to run: {', '.join(sorted(top))}.",
-            what_to_do=f"Name it in job.yaml as kedja.entry_script, or rename it to {DEFAULT_ENTRY_SCRIPT}.",
+            what_to_do=f"Name it in job.yaml as kedja.entry_script, or rename it to {naming.DEFAULT_ENTRY_SCRIPT}.",
         )
 
     def _built_in(self, drop: Drop, spec: JobSpec) -> Plan:

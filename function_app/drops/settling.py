@@ -21,6 +21,7 @@ from function_app.drops.drop_receipts import DropReceipts
 from function_app.drops.intake import Intake
 from function_app.drops.job_yaml import DroppedSpecs, canonical_of_invalid
 from function_app.drops.planning import Planner
+from function_app.drops.scripts.checks import ScriptChecks
 from function_app.errors import Refused, TrainingServiceUnavailable
 from function_app.jobs import outage
 from function_app.jobs.submission import Submitter
@@ -124,6 +125,11 @@ class Settler:
         return self._specs.with_files(drop, spec)
 
     @property
+    def scripts(self) -> ScriptChecks:
+        """The checks of the scripts of drops that are ready."""
+        return ScriptChecks(self.archives)
+
+    @property
     def _specs(self) -> DroppedSpecs:
         return DroppedSpecs(archives=self.archives, blobs=self.blobs)
 
@@ -156,13 +162,17 @@ class Settler:
         else:
             plan, canonical = plan or self.planner.plan(drop, spec), spec.canonical()
         drop_id = plan.drop.id(canonical)
-        code = self.approvals.digest(plan.drop, spec) if isinstance(plan, ReadyPlan) else None
-        plan = self._hold_for_approval(plan, code, drop_id)
         latest = functools.cache(functools.partial(self.receipts.latest, drop.experiment))
         receipt = self.receipts.find(drop.experiment, drop_id)
         if receipt is None and not asked:
             self._check_that_something_came(drop, latest())
-        if receipt is None or next_attempt_reason(receipt, plan.drop.newest or drop.now, force=force, at=self.clock()):
+        newest = plan.drop.newest or drop.now
+        is_new = receipt is None or next_attempt_reason(receipt, newest, force=force, at=self.clock())
+        if is_new:
+            plan = self.scripts.check(plan, spec)
+        code = self.approvals.digest(plan.drop, spec) if isinstance(plan, ReadyPlan) else None
+        plan = self._hold_for_approval(plan, code, drop_id)
+        if is_new:
             plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
         describe = functools.partial(self.drop_receipts.described, plan, spec, drop_id, code, (drop, latest))
         if receipt is None:

@@ -16,6 +16,7 @@ from function_app.jobspec.schema import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Tria
 CHECKPOINTS_OUTPUT = "kedja_checkpoints"
 """The output where `training_job.launch` keeps the checkpoints that a restart resumes from."""
 _LAUNCH = "python -m training_job.launch"
+_NOTEBOOK = "python -m training_job.notebook"
 _TRAIN = "python -m training_job.train"
 _SHOWN_OF_DROP = 8
 
@@ -88,7 +89,7 @@ def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes
     if spec.work.command is not None:
         return " ".join([*parts, "--shell", quote(spec.work.command)])
     if entry_script is not None:
-        parts += ["--", "python", shlex.quote(entry_script)]
+        parts += ["--", _NOTEBOOK if naming.is_notebook(entry_script) else "python", shlex.quote(entry_script)]
     else:
         parts += ["--", _TRAIN]
         if has_data and "data" not in spec.kedja.arguments:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from function_app.domain.attempt import AttemptOptions
-from function_app.domain.naming import is_ignored
+from function_app.domain.naming import SCRIPT_SUFFIXES, is_ignored
 from function_app.jobspec.fields import (
     DropPath,
     Line,
@@ -53,7 +53,13 @@ ArgumentName = Annotated[
 
 ScriptPath = Annotated[
     DropPath,
-    validator(lambda path: None if path.endswith(".py") else f"{redacted_repr(path)} is not a Python file (.py)"),
+    validator(
+        lambda path: (
+            None
+            if path.endswith(SCRIPT_SUFFIXES)
+            else f"{redacted_repr(path)} is not a Python file (.py) or a notebook (.ipynb)"
+        )
+    ),
 ]
 
 

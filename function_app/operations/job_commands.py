@@ -109,6 +109,7 @@ class JobCommands:
         drop, spec = self._drop(request, code=code)
         plan = self.planner.plan(drop, spec)
         drop_id = plan.drop.id(spec.canonical())
+        plan = self.settler.scripts.check(plan, spec)
         plan = self.settler.owners.planned(plan, spec.kedja.registration, claim=False)
         return DryRun(
             drop=drop_id,

@@ -74,6 +74,11 @@ def test_formats_of_the_built_in_trainer_are_known_by_their_names(names: list[st
         (["src/train.py", "src/gpu.txt"], ["a"], "code: src\nkedja: {requirements: gpu.txt}", "train.py"),
         (["fit.py"], [], "kedja: {data: none}", "fit.py"),
         (["fit.py", "model.py"], ["a"], "command: python fit.py", None),
+        (["fit.ipynb"], ["a"], "", "fit.ipynb"),
+        (["fit.ipynb", "fit.py"], ["a"], "", "fit.py"),
+        (["a.ipynb", "train.ipynb"], ["a"], "", "train.ipynb"),
+        (["a.ipynb", "networks.py"], ["a"], "", "a.ipynb"),
+        (["fit.ipynb", "fit.py"], ["a"], "kedja: {entry_script: fit.ipynb}", "fit.ipynb"),
         ([], ["a.npz"], "", None),
         (["requirements.txt"], ["a.npz"], "", None),
     ],
@@ -108,6 +113,12 @@ def test_rejects_scripts_of_which_none_is_the_one(planner: Planner) -> None:
     plan = planner.plan(drop(["b.py", "a.py"], ["a"]), JobSpec())
     assert isinstance(plan, RejectedPlan)
     assert plan.reason == "It is unclear which script to run: a.py, b.py."
+
+
+def test_rejects_notebooks_of_which_none_is_the_one(planner: Planner) -> None:
+    plan = planner.plan(drop(["b.ipynb", "a.ipynb"], ["a"]), JobSpec())
+    assert isinstance(plan, RejectedPlan)
+    assert plan.reason == "It is unclear which script to run: a.ipynb, b.ipynb."
 
 
 def test_rejects_a_compute_that_is_not_there(planner: Planner) -> None:

@@ -134,6 +134,7 @@ def test_the_list_of_packages_is_named_to_launch() -> None:
 
 def test_a_script_with_an_odd_name_is_quoted() -> None:
     assert command("", entry_script="a b;c.py").endswith("-- python 'a b;c.py'")
+    assert command("", entry_script="a b.ipynb").endswith("-- python -m training_job.notebook 'a b.ipynb'")
 
 
 _PARTS = st.lists(st.text("ab '\"\\$`(){};&|\n*~!#é") | st.just("${{inputs.x}}"))

@@ -96,7 +96,11 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
             "also needs goal: maximize or goal: minimize",
         ),
         ("kedja: {register: {path: model.npz}}", "kedja.register.path", '"model.npz" is not below outputs/'),
-        ("kedja: {entry_script: run.sh}", "kedja.entry_script", '"run.sh" is not a Python file (.py)'),
+        (
+            "kedja: {entry_script: run.sh}",
+            "kedja.entry_script",
+            "is not a Python file (.py) or a notebook (.ipynb)",
+        ),
         (
             "kedja: {requirements: Pipfile}",
             "kedja.requirements",

@@ -8,6 +8,10 @@ import pytest
 
 from tests.unit.training_job.drops import Drop, Ended
 
+ADVICE = (
+    "train.ipynb, cell 1, line 2: !pip install x is left out; "
+    "name the packages in requirements.txt beside the notebook."
+)
 PNG = b"\x89PNG\r\n\x1a\n"
 needs_matplotlib = pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="needs matplotlib")
 
@@ -64,7 +68,7 @@ def test_what_is_left_out_is_noted(drop: Drop) -> None:
     assert (ended.code, ended.output) == (0, "1\n")
     assert ended.manifest["notes"] == [
         "train.ipynb, cell 1, line 1: %matplotlib inline is left out.",
-        "train.ipynb, cell 1, line 2: !pip install x is left out; name the packages in requirements.txt beside the notebook.",
+        ADVICE,
         "train.ipynb, cell 2: %cd x is left out.",
     ]
 
