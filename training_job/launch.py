@@ -13,6 +13,7 @@ writes the manifest.
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,6 +42,7 @@ from training_job.launcher import (
     snapshot,
 )
 from training_job.launcher.run_log import Reader, RunLog
+from training_job.launcher.watchdog import Watchdog
 from training_job.manifest import Outcome, Result
 from training_job.requirements.job_packages import JobPackages
 from training_job.requirements.lists import finder
@@ -94,8 +96,7 @@ def _run(job: Job, run_log: RunLog) -> Result:
         dropped = snapshot.read(job.snapshot)
         verified = None if job.data is None or mpi_env.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
         data = rank_sync.prepare_once(job.state, lambda: _prepare(job, dropped))
-        end = _run_script(job, data, run_log)
-        result = _result_of(end, run_log, job)
+        result = _run_script(job, data, run_log)
         if job.data is not None and verified is not None:
             result = _with_data_verified(result, dropped, job.data, verified)
     except ChangedSinceSnapshotError as error:
@@ -148,16 +149,26 @@ def _install_packages(job: Job) -> None:
         logger.info("%s", note)
 
 
-def _run_script(job: Job, data: Path | None, run_log: RunLog) -> process.ProcessExit:
+def _run_script(job: Job, data: Path | None, run_log: RunLog) -> Result:
     words = job.command_with_data(data)
     command = ("/bin/bash", "-c", *words) if job.is_shell else words
     parameters = {"command": job.command[0]} if job.is_shell else run_environment.parameters(job.command)
 
-    def follow() -> None:
+    watchdog = Watchdog(lambda: run_log.records.dead_workers)
+
+    def follow(group: int) -> None:
+        watchdog.start(group)
         # Collected while the script already runs: with GPUs, nvidia-smi can take seconds.
         run_log.start(parameters, run_environment.tags() if mpi_env.rank() == 0 else {})
 
-    return process.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
+    kills_before = process.memory_kills()
+    end = process.run(command, _environment(job, data), is_shell=job.is_shell, started=follow)
+    watchdog.stop()
+    if watchdog.reason is not None:
+        killed = any(worker.exit_code == -signal.SIGKILL for worker in watchdog.dead)
+        lack = killed and process.memory_kills() > kills_before
+        return Result(outcome=Outcome.FAILED, exit_code=1, out_of_memory=lack, reason=watchdog.reason)
+    return _result_of(end, run_log, job)
 
 
 def _result_of(end: process.ProcessExit, run_log: RunLog, job: Job) -> Result:

@@ -1,10 +1,11 @@
-"""Metrics, tags, notes and failures that a script's processes report to `launch`: JSON lines in the file KEDJA_METRICS.
+"""What a script's processes report to `launch`, such as metrics and failures: JSON lines in the file KEDJA_METRICS.
 
 Each line is one record, written by one append, so that several processes can write. A record is one of
 
 - `{"metric": "accuracy", "value": 0.97, "step": 3, "time": 1700000000000}`; step may be null, time is in milliseconds
 - `{"tag": "author", "value": "me"}`
 - `{"note": "…"}`: a fact about the job that its owner should see on the receipt, in one line
+- `{"worker": 123, "exit_code": -9}`: a worker process that ended abnormally; -n is signal n
 - `{"failure": "DatasetError: …", "refused": true}`: why the process will fail; `module` may name the one that it lacks
 
 A script may write metrics itself, with no package of Kedja: `{"metric": …, "value": …}` is enough.
@@ -41,6 +42,11 @@ def tag(name: str, value: str) -> None:
 def note(text: str) -> None:
     """Record a fact that the job's owner should see on the receipt. The same text is kept once."""
     _append({"note": " ".join(text.split())})
+
+
+def dead_worker(pid: int, exit_code: int) -> None:
+    """Record that a worker process of this process ended abnormally; -n is signal n."""
+    _append({"worker": pid, "exit_code": exit_code})
 
 
 def failure(reason: str, *, refused: bool = False, module: str | None = None) -> None:

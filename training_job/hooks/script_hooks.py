@@ -4,12 +4,13 @@ import sys
 from types import TracebackType
 
 from training_job import metrics
-from training_job.hooks import azureml_v1
+from training_job.hooks import azureml_v1, worker_hooks
 
 
 def install() -> None:
     """Serve `azureml.core`, and report the exception that ends the process to `launch`."""
     azureml_v1.install()
+    worker_hooks.install()
     show = sys.excepthook
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

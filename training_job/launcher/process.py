@@ -40,19 +40,20 @@ def run(
     environment: Mapping[str, str],
     *,
     is_shell: bool = False,
-    started: Callable[[], None] = lambda: None,
+    started: Callable[[int], None] = lambda _: None,
 ) -> ProcessExit:
     """Run a command in a process group of its own, with our own output, until it ends.
 
-    `started` is called once the process runs. Threads may start there, but not earlier, as the process is forked.
-    SIGTERM and SIGINT are forwarded to the command and, if it is a shell, to the commands that it runs; not to workers,
-    which the command itself must end. Remaining processes of the group are killed at the end. An exit code above 128
-    counts as a signal if the command is a shell, or if that signal was forwarded.
+    `started` is called with the process id, which is also the group's, once the process runs. Threads may start there,
+    but not earlier, as the process is forked. SIGTERM and SIGINT are forwarded to the command and, if it is a shell, to
+    the commands that it runs; not to workers, which the command itself must end. Remaining processes of the group are
+    killed at the end. An exit code above 128 counts as a signal if the command is a shell, or if that signal was
+    forwarded.
 
     Raises:
         CommandError: The command cannot be started.
     """
-    kills_before = _memory_kills()
+    kills_before = memory_kills()
     try:
         process = subprocess.Popen(
             command,
@@ -63,7 +64,7 @@ def run(
     except OSError as error:
         raise CommandError(f"{command[0]} cannot be started: {error.strerror}") from error
     with _forwarding(process) as forwarding:
-        started()
+        started(process.pid)
         code = process.wait()
         forwarding.wait_for_the_rest()
     with suppress(ProcessLookupError, PermissionError):
@@ -75,7 +76,7 @@ def run(
     return ProcessExit(
         exit_code=128 - code if code < 0 else code,
         signal=name,
-        out_of_memory=name == "SIGKILL" and _memory_kills() > kills_before,
+        out_of_memory=name == "SIGKILL" and memory_kills() > kills_before,
     )
 
 
@@ -143,7 +144,7 @@ def _end_with_parent() -> Callable[[], None] | None:
     return set_signal
 
 
-def _memory_kills() -> int:
+def memory_kills() -> int:
     """Return how many processes the kernel has killed for lack of memory; 0 if that is unknown.
 
     Those of this control group count or, without one, those of the machine.

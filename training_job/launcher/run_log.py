@@ -32,14 +32,15 @@ MOST_NOTES, LONGEST_NOTE = 50, 500
 
 @dataclass
 class Records:
-    """The records so far: metrics and notes in order, tags, and the last reported failure.
+    """The records so far: metrics and notes in order, tags, dead workers and the last reported failure.
 
-    `missing_module` is the module that the process which failed could not import.
+    A dead worker is its process id and its exit code, -n for signal n. `missing_module` is the module that the process which failed could not import.
     """
 
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    dead_workers: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
     refused: bool = False
     missing_module: str | None = None
@@ -94,6 +95,8 @@ class Reader:
             note = str(record["note"])[:LONGEST_NOTE]
             if note not in self.records.notes and len(self.records.notes) < MOST_NOTES:
                 self.records.notes.append(note)
+        elif "worker" in record:
+            self.records.dead_workers.append((int(record["worker"]), int(record["exit_code"])))
         elif "failure" in record:
             self.records.failure = str(record["failure"])
             self.records.refused = bool(record.get("refused", False))
