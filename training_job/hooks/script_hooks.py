@@ -4,19 +4,21 @@ import sys
 from types import TracebackType
 
 from training_job import metrics
-from training_job.hooks import azureml_v1, worker_hooks
+from training_job.hooks import argument_hooks, azureml_v1, python2_names, worker_hooks
 
 
 def install() -> None:
     """Serve `azureml.core`, and report the exception that ends the process to `launch`."""
     azureml_v1.install()
+    argument_hooks.install()
     worker_hooks.install()
     show = sys.excepthook
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         show(kind, error, traceback)
         module = error.name if isinstance(error, ModuleNotFoundError) else None
-        details = "; ".join(getattr(error, "__notes__", ()))
+        hint = python2_names.hint(error)
+        details = "; ".join((*getattr(error, "__notes__", ()), *([hint] if hint else ())))
         metrics.failure(f"{kind.__name__}: {error}" + (f" ({details})" if details else ""), module=module)
 
     sys.excepthook = excepthook

@@ -34,7 +34,8 @@ MOST_NOTES, LONGEST_NOTE = 50, 500
 class Records:
     """The records so far: metrics and notes in order, tags, dead workers and the last reported failure.
 
-    A dead worker is its process id and its exit code, -n for signal n. `missing_module` is the module that the process which failed could not import.
+    A dead worker is its process id and its exit code, -n for signal n. `missing_module` is the module that the process
+    which failed could not import.
     """
 
     metrics: list[Metric] = field(default_factory=list)
