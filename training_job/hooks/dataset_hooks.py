@@ -6,7 +6,8 @@ A file that Chainer would create or download is taken from KEDJA_DATA if that fo
    `cifar-10.npz`;
 2. for MNIST, similar data sets and CIFAR, pictures of the right size in any format that the built-in trainer reads (for
    CIFAR also `cifar-10-batches-py`); without test data, a fifth is held out as the test set;
-3. the file that would be downloaded, by name (`train_32x32.mat`).
+3. the file that would be downloaded, by name (`train_32x32.mat`), in any folder of the drop. So are weights of
+   pretrained models, of Chainer (`VGG_ILSVRC_16_layers.caffemodel`, or `.npz`) and of ChainerCV.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import functools
 import io
 import os
 import pickle
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +23,14 @@ from typing import Any
 
 from training_job import metrics
 from training_job.errors import DatasetError
-from training_job.hooks import import_hook
+from training_job.hooks import dropped_files, import_hook
 from training_job.hooks.import_hook import Patch, PatchFinder
 
-DATA_VARIABLE = "KEDJA_DATA"
 _OWN = "pfnet/chainer"
 _MNIST = ("mnist", "fashion-mnist", "kuzushiji_mnist")
 _MNIST_VALUES, _CIFAR_VALUES = 784, 3072
 _WHITE = 255
+_MODELS = "models"
 _PICKLES = "-python.tar.gz"  # only _batches reads pickled objects
 
 
@@ -38,7 +39,7 @@ def load_dropped(name: str, loader: Callable[[str], Any], data: Path) -> Any:  #
     short = name.removeprefix(f"{_OWN}/")
     for path in (data / name, data / short, *([data / Path(short).name] if short.startswith("cifar/") else ())):
         if path.is_file():
-            _log(f"{path.name} is taken from the dropped data")
+            dropped_files.log(f"{path.name} is taken from the dropped data")
             return loader(str(path))
     folder, _, file = short.partition("/")
     if folder in _MNIST and file in ("train.npz", "test.npz"):
@@ -63,15 +64,17 @@ def _pictures(name: str, data: Path, values: int) -> tuple[_Half, _Half] | None:
     try:
         split = load(folder)
     except DatasetError as error:
-        _log(f"the dropped data is not used for {name}: {error}")
+        dropped_files.log(f"the dropped data is not used for {name}: {error}")
         return None
     found = split.train.x.reshape(len(split.train), -1).shape[1]
     if found != values:
-        _log(f"the dropped data is not used for {name}: an example has {found} values and not {values}")
+        dropped_files.log(f"the dropped data is not used for {name}: an example has {found} values and not {values}")
         return None
     white = 1 if split.train.x.dtype.kind == "u" or split.train.x.max() > 1 else _WHITE
     halves = tuple((table.x.reshape(len(table), values) * white, table.y) for table in (split.train, split.held_out))
-    _log(f"{name} is the dropped data: {len(split.train)} examples to train on, {len(split.held_out)} to test with")
+    dropped_files.log(
+        f"{name} is the dropped data: {len(split.train)} examples to train on, {len(split.held_out)} to test with"
+    )
     return halves[0], halves[1]
 
 
@@ -91,7 +94,7 @@ def _batches(data: Path, name: str) -> tuple[_Half, _Half] | None:
         batches = [_load(folder / file) for file in files]
         x = np.concatenate([batch["data"].reshape(-1, _CIFAR_VALUES) for batch in batches])
         halves.append((x, np.concatenate([np.array(batch[label], np.uint8) for batch in batches])))
-    _log(f"{name} is the dropped {folder.name}")
+    dropped_files.log(f"{name} is the dropped {folder.name}")
     return halves[0], halves[1]
 
 
@@ -117,13 +120,19 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - a dict
         raise DatasetError(f"{path.name} is no batch of CIFAR: {error}") from error
 
 
-def _data() -> Path | None:
-    folder = os.environ.get(DATA_VARIABLE)
-    return None if folder is None else Path(folder)
+def _found(url: str) -> Path | None:
+    name = dropped_files.name_in(url)
+    return None if name.endswith(_PICKLES) else dropped_files.find(name)
 
 
-def _log(text: str) -> None:
-    print(f"kedja: {text}", file=sys.stderr, flush=True)  # noqa: T201 - part of the job's log
+@contextlib.contextmanager
+def _noting(name: str) -> Iterator[None]:
+    """Note that a file is missing if its download fails."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):  # ChainerCV asks on the terminal, and raises the latter at "no"
+        dropped_files.note_missing(name)
+        raise
 
 
 @contextlib.contextmanager
@@ -133,23 +142,63 @@ def _download(module: ModuleType) -> Iterator[None]:
 
     @functools.wraps(make)
     def cache_or_load_file(path: str, creator: Callable[[str], Any], loader: Callable[[str], Any]) -> Any:  # noqa: ANN401
-        data = _data()
+        name = Path(os.path.relpath(path, module.get_dataset_root())).as_posix()
+        if name.startswith(f"{_OWN}/{_MODELS}/") and (weights := dropped_files.find(Path(name).name)) is not None:
+            return loader(str(weights))
+        data = dropped_files.data_folder()
         if data is not None:
-            found = load_dropped(Path(os.path.relpath(path, module.get_dataset_root())).as_posix(), loader, data)
+            found = load_dropped(name, loader, data)
             if found is not None:
                 return found
         return make(path, creator, loader)
 
     @functools.wraps(download)
     def cached_download(url: str) -> str:
-        data, name = _data(), url.rpartition("/")[2]
-        if data is not None and name and not name.endswith(_PICKLES) and (data / name).is_file():
-            _log(f"{name} is taken from the dropped data")
-            return str(data / name)
-        return str(download(url))
+        found = _found(url)
+        if found is not None:
+            return str(found)
+        with _noting(dropped_files.name_in(url)):
+            return str(download(url))
 
     module.cache_or_load_file = cache_or_load_file  # type: ignore[attr-defined]
     module.cached_download = cached_download  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _chainercv_download(module: ModuleType) -> Iterator[None]:
+    yield
+    download = module.cached_download
+
+    @functools.wraps(download)
+    def cached_download(url: str) -> str:
+        found = _found(url)
+        if found is None:
+            with _noting(dropped_files.name_in(url)):
+                return str(download(url))
+        # `download_model` moves what it gets to its folder of models.
+        link = Path(tempfile.mkdtemp(dir=module.get_dataset_directory("_dl_cache")), found.name)
+        link.symlink_to(found)
+        return str(link)
+
+    module.cached_download = cached_download  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _resnet(module: ModuleType) -> Iterator[None]:
+    yield
+    make = module._make_npz  # noqa: SLF001 - there is no other way
+
+    @functools.wraps(make)
+    def make_npz(path_npz: str, path_caffemodel: str, *rest: Any) -> Any:  # noqa: ANN401 - as Chainer's
+        name = Path(path_caffemodel).name
+        if not Path(path_caffemodel).exists():
+            found = dropped_files.find(name)
+            if found is None:
+                dropped_files.note_missing(name)
+            path_caffemodel = str(found or path_caffemodel)
+        return make(path_npz, path_caffemodel, *rest)
+
+    module._make_npz = make_npz  # type: ignore[attr-defined]  # noqa: SLF001 - as above
 
 
 _FINDER = PatchFinder(
@@ -160,6 +209,20 @@ _FINDER = PatchFinder(
             since="-",
             fix="dropped data takes precedence",
             apply=_download,
+        ),
+        Patch(
+            module="chainercv.utils.download",
+            symptom="nothing: pretrained weights would be downloaded, after a question on the terminal",
+            since="-",
+            fix="a dropped file of the same name takes precedence",
+            apply=_chainercv_download,
+        ),
+        Patch(
+            module="chainer.links.model.vision.resnet",
+            symptom="the weights of ResNet50Layers must be placed into a folder of the node by hand",
+            since="-",
+            fix="a dropped file of the same name is used",
+            apply=_resnet,
         ),
     )
 )
