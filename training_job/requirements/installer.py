@@ -140,7 +140,13 @@ class Installer:
                 shutil.copyfile(Path(__file__).parent / "stand_ins" / source, target.with_suffix(".py"))
 
     def _report(self, wanted: Selection) -> None:
-        """Add a substitution for each package that was installed in another version than its line asks for."""
+        """Add a substitution for each package that was installed in another version than its line asks for.
+
+        Failures and remarks are put in the order of the lines, as threads report them in any order.
+        """
+        order = {(line.file, line.shown): place for place, (line, _) in enumerate(wanted.packages)}
+        self.outcome.failures.sort(key=lambda it: order.get((it.file, it.asked), -1))
+        self.outcome.remarks.sort()
         for line, requirement in wanted.packages:
             name = canonicalize_name(requirement.name)
             version = self.outcome.installed.get(name)

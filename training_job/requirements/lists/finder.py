@@ -10,14 +10,14 @@ CONDA = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
 
 
 def entry_script(command: Sequence[str], *, is_shell: bool) -> PurePosixPath | None:
-    """Return the first Python file that a command names, or None."""
+    """Return the first Python file or notebook that a command names, or None."""
     words = list(command)
     if is_shell:
         try:
             words = [word for text in command for word in shlex.split(text, comments=True)]
         except ValueError:
             words = [word for text in command for word in text.split()]
-    return next((PurePosixPath(word) for word in words if word.endswith(".py")), None)
+    return next((PurePosixPath(word) for word in words if word.endswith((".py", ".ipynb"))), None)
 
 
 def candidates(top: Path, script: PurePosixPath | None) -> Iterator[Path]:

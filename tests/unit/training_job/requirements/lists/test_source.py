@@ -99,6 +99,7 @@ def test_a_conda_file_is_read_under_the_names_of_pypi(tmp_path: Path, text: str,
     [
         (("python", "src/train.py", "--epochs", "1"), False, "src/train.py"),
         (("python", "-m", "training_job.train"), False, None),
+        (("python", "-m", "training_job.notebook", "src/train.ipynb"), False, "src/train.ipynb"),
         (("cd src && python 'my train.py' --model other.py",), True, "my train.py"),
         (("python it's.py",), True, "it's.py"),
     ],
