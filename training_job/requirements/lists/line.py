@@ -32,7 +32,7 @@ _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 class Line:
     """A line that asks for a package.
 
-    `file` is where it is, as messages name it. `requirement` is None for a path, an address without a name, or a line
+    `file` is its file, as messages name it. `requirement` is None for a path, an address without a name, or a line
     that cannot be parsed. `path` is the dropped file or folder that the line names.
     """
 
