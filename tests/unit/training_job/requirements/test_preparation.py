@@ -1,6 +1,5 @@
 """Packages from a local index, installed into a job's venv."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,18 +166,6 @@ def test_hashes_are_checked_as_long_as_the_version_is_asked_for(index: Path, pre
     assert prepare(f"kedja-helper==1.0 {wrong}\n").notes() == [
         "requirements.txt: kedja-helper==1.0 became kedja-helper 2.0 (without its hash)"
     ]
-
-
-@pytest.mark.usefixtures("index")
-def test_without_an_installer_the_reason_says_so(
-    prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("KEDJA_UV", str(tmp_path / "no-uv"))
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    (failure,) = prepare("kedja-helper").failures
-    assert failure.reason == "packages are asked for, and this environment has neither uv nor pip: add uv"
 
 
 @pytest.mark.usefixtures("index")
