@@ -107,7 +107,7 @@ def take(service: BlobServiceClient) -> int:
 def whole(service: BlobServiceClient) -> int:
     """Take a drop, and make its id and its manifest."""
     drop = Drop.list_drop(AzureBlobs(service), FOLDER)
-    return len(drop.manifest(drop.id("{}"), "train.py").to_bytes())
+    return len(drop.manifest(drop.ref("{}"), "train.py").to_bytes())
 
 
 STEPS: Mapping[str, Callable[[BlobServiceClient], int]] = {"bare": bare, "walk": walk, "take": take, "whole": whole}

@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 from function_app.domain import naming
 from function_app.domain.contents import ArchiveContents, DroppedFile
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.ports.storage import BlobItem, Blobs, CopyStatus, iter_pages_items
 
 UPLOAD_LIFETIME = timedelta(hours=24)
@@ -152,15 +153,16 @@ class Drop:
         """Return whether there is a file of this name that is at least as new as all others."""
         return name in self.newest_names
 
-    def id(self, spec: str) -> str:
-        """Return the drop's id, given the canonical job spec."""
-        return naming.drop_id((file.identity() for file in self.scripts), (file.identity() for file in self.data), spec)
+    def ref(self, spec: str) -> DropRef:
+        """Return what the drop is known by, given the canonical job spec."""
+        scripts, data = (file.identity() for file in self.scripts), (file.identity() for file in self.data)
+        return DropRef(self.experiment, naming.drop_id(scripts, data, spec))
 
-    def manifest(self, drop: str, entry_script: str | None, *, ignored: Iterable[str] = ()) -> Manifest:
+    def manifest(self, ref: DropRef, entry_script: str | None, *, ignored: Iterable[str] = ()) -> Manifest:
         """Return the manifest of the drop's snapshot."""
         return Manifest(
-            experiment=self.experiment,
-            drop=drop,
+            experiment=ref.experiment,
+            drop=ref.drop,
             scripts=tuple(self.job_scripts),
             data=tuple(self.data),
             entry_script=entry_script,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 
 
 class DeferrableMessage(Document):
@@ -54,6 +55,11 @@ class SubmitMessage(Document):
     drop: str
     tries: int = 0
 
+    @property
+    def ref(self) -> DropRef:
+        """Which drop it is about."""
+        return DropRef(self.experiment, self.drop)
+
 
 class ApprovedMessage(DeferrableMessage):
     """A message of `settled-drops`: resume a drop whose code has been approved."""
@@ -62,6 +68,11 @@ class ApprovedMessage(DeferrableMessage):
     digest: str
     experiment: str
     drop: str
+
+    @property
+    def ref(self) -> DropRef:
+        """Which drop it is about."""
+        return DropRef(self.experiment, self.drop)
 
 
 class TrainingRequestMessage(DeferrableMessage):

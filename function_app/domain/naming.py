@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 
+from function_app.domain.drop_ref import DropRef
+
 DATA = "data"
 SCRIPTS = "scripts"
 SNAPSHOTS = "snapshots"
@@ -90,18 +92,18 @@ JOB_NAME = re.compile(r"(?P<experiment>[a-z0-9][a-z0-9-]*)-(?P<drop>[0-9a-f]{16}
 """What `job_name` returns."""
 
 
-def job_name(experiment: str, drop: str, attempt: int) -> str:
+def job_name(ref: DropRef, attempt: int) -> str:
     """Return `<slug>-<first 16 digits of the drop id>-<attempt>`: unique in a workspace, at most 67 characters."""
-    return f"{experiment}-{drop[:16]}-{attempt}"
+    return f"{ref.experiment}-{ref.drop[:16]}-{attempt}"
 
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 """Allowed names of models."""
 
 
-def receipt_blob(experiment: str, drop: str) -> str:
+def receipt_blob(ref: DropRef) -> str:
     """Return the blob of a receipt."""
-    return f"{experiment}/{drop}.json"
+    return f"{ref}.json"
 
 
 def latest_blob(experiment: str) -> str:
@@ -114,14 +116,23 @@ def settling_blob(experiment: str) -> str:
     return f".settling/{experiment}"
 
 
-def open_blob(experiment: str, drop: str) -> str:
+OPEN = ".open/"
+"""Prefix of the marks of receipts that are not final."""
+
+
+def open_blob(ref: DropRef) -> str:
     """Return the mark of a receipt that is not final."""
-    return f".open/{experiment}/{drop}"
+    return f"{OPEN}{ref}"
 
 
-def by_time_blob(received: datetime, experiment: str, drop: str) -> str:
+def open_prefix(experiment: str) -> str:
+    """Return the prefix of the marks of an experiment's receipts that are not final."""
+    return f"{OPEN}{experiment}/"
+
+
+def by_time_blob(received: datetime, ref: DropRef) -> str:
     """Return a name that sorts newest first: seconds are counted down from the year 5138."""
-    return f".by-time/{99_999_999_999 - int(received.timestamp()):011d}/{experiment}/{drop}"
+    return f".by-time/{99_999_999_999 - int(received.timestamp()):011d}/{ref}"
 
 
 def poison_blob(queue: str, message: str) -> str:
@@ -148,9 +159,9 @@ def deleted_blob(experiment: str, at: datetime) -> str:
     return f".deleted/{experiment}/{at:%Y%m%dT%H%M%SZ}.json"
 
 
-def attempts_blob(experiment: str, drop: str) -> str:
+def attempts_blob(ref: DropRef) -> str:
     """Return the blob that keeps how many attempts a deleted receipt had, so that no job name is used twice."""
-    return f".attempts/{experiment}/{drop}"
+    return f".attempts/{ref}"
 
 
 def retired_blob(experiment: str, at: datetime) -> str:
@@ -161,14 +172,14 @@ def retired_blob(experiment: str, at: datetime) -> str:
 PAUSED_BLOB = ".paused"
 
 
-def snapshot_prefix(experiment: str, drop: str) -> str:
+def snapshot_prefix(ref: DropRef) -> str:
     """Return the prefix of a drop's snapshot."""
-    return f"{experiment}/{drop}/"
+    return f"{ref}/"
 
 
-def checkpoints_prefix(experiment: str, drop: str) -> str:
+def checkpoints_prefix(ref: DropRef) -> str:
     """Return the folder in CHECKPOINTS_DATASTORE that every attempt of a drop resumes from."""
-    return f"{CHECKPOINTS}/{experiment}/{drop}/"
+    return f"{CHECKPOINTS}/{ref}/"
 
 
 def model_prefix(model: str, version: str) -> str:

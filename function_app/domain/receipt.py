@@ -13,6 +13,7 @@ from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType, OutgoingEvent
 from function_app.domain.contents import DropContents
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.errors import Refused
 
 if TYPE_CHECKING:
@@ -175,9 +176,14 @@ class Receipt(Document):
     outbox: tuple[OutgoingEvent, ...] = ()
 
     @property
+    def ref(self) -> DropRef:
+        """Which drop it is the receipt of."""
+        return DropRef(self.experiment, self.drop)
+
+    @property
     def name(self) -> str:
         """`<experiment>/<drop>`, which a job's tag refers to."""
-        return f"{self.experiment}/{self.drop}"
+        return str(self.ref)
 
     @property
     def order(self) -> Order:
@@ -259,7 +265,7 @@ class Receipt(Document):
             "experiment": self.experiment,
             "folder": self.folder,
             "drop": self.drop,
-            "receipt": f"{self.experiment}/{self.drop}.json",
+            "receipt": f"{self.ref}.json",
             "status": self.status.value,
             "reason": self.reason,
             "job": self.job,

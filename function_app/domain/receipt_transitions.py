@@ -65,7 +65,7 @@ def _with_next(receipt: Receipt, why: str, order: int, now: datetime, options: A
     number = receipt.attempts_before + len(receipt.attempts) + 1
     attempt = Attempt(
         number=number,
-        job=naming.job_name(receipt.experiment, receipt.drop, number),
+        job=naming.job_name(receipt.ref, number),
         why=why,
         claimed=now,
         sequence=order,

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from function_app.domain import naming
 from function_app.domain.contents import DroppedFile
 from function_app.domain.drop import Drop, Unpacked
+from function_app.domain.drop_ref import DropRef
 from function_app.drops import archive_reader
 from function_app.drops.archive_reader import LARGEST, ArchiveRefused, is_archive
 from function_app.drops.path_rules import parent_folders
@@ -48,7 +49,7 @@ class ScriptArchives:
             return evolve(drop, refusal=(str(refused), HOW_TO_FIX))
         return evolve(drop, unpacked=unpacked)
 
-    def unpack(self, drop: Drop, drop_id: str) -> None:
+    def unpack(self, drop: Drop, ref: DropRef) -> None:
         """Write the files of the drop's archives into its snapshot, except files that are already there.
 
         Raises:
@@ -56,7 +57,7 @@ class ScriptArchives:
         """
         if not drop.unpacked:
             return
-        prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
+        prefix = f"{naming.snapshot_prefix(ref)}scripts/"
         there = {item.name: item.md5 for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}
         for one in drop.unpacked:
             if any(there.get(f"{prefix}{file.name}") != file.md5 for file in one.files):

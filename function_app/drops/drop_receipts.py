@@ -7,6 +7,7 @@ from attrs import frozen
 
 from function_app.domain.contents import DropContents
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import Receipt, Status, WaitingFor
 from function_app.domain.receipt_transitions import (
@@ -51,7 +52,7 @@ class DropReceipts:
         self,
         plan: Plan,
         spec: JobSpec,
-        drop_id: str,
+        ref: DropRef,
         trigger: str,
         describe: ManifestWriter,
         *,
@@ -59,13 +60,13 @@ class DropReceipts:
     ) -> Receipt:
         """Write the receipt of new content, with its first attempt if the drop is ready."""
         drop = plan.drop
-        self.snapshots.save_spec(drop, drop_id, spec)
+        self.snapshots.save_spec(ref, spec)
         received = describe()
         now = self.clock()
         receipt = Receipt(
-            experiment=drop.experiment,
+            experiment=ref.experiment,
             folder=drop.folder,
-            drop=drop_id,
+            drop=ref.drop,
             sequence=drop_order(drop.now),
             listed=drop_order(drop.now),
             status=Status.WAITING,
@@ -75,29 +76,29 @@ class DropReceipts:
             trigger=trigger,
             uploaded_by=uploaded_by(drop, self.uploads.latest_links(drop.experiment)),
             received=received,
-            attempts_before=attempts_before(self.blobs, drop.experiment, drop_id),
+            attempts_before=attempts_before(self.blobs, ref),
         )
         if isinstance(plan, ReadyPlan):
-            self._keep_scripts(drop, drop_id)
+            self._keep_scripts(drop, ref)
         # Before the receipt, so that `reconcile` finds it if this is killed; `process_drop` sets it again later.
-        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        self.receipts.set_open_mark(receipt.ref)
         if isinstance(plan, ReadyPlan):
-            receipt = receipt.replace(spec=self.submitter.redacted_document(plan, spec, drop_id))
+            receipt = receipt.replace(spec=self.submitter.redacted_document(plan, spec, ref))
             options = spec.kedja.attempt_options
             return self.receipts.create(claim_attempt(receipt, "first drop", drop, now, options, request=force))
         return self.receipts.create(with_plan(receipt, plan, now))
 
-    def described(self, plan: Plan, spec: JobSpec, drop_id: str, code: str | None, whole: Whole | None) -> DropContents:
+    def described(self, plan: Plan, spec: JobSpec, ref: DropRef, code: str | None, whole: Whole | None) -> DropContents:
         """Write the manifest; return its summary for the receipt. `whole` has all files of the folder, used or not."""
         marker = spec.kedja.drop.wait_for
         received = self.snapshots.write_manifest(
             plan.drop,
-            drop_id,
+            ref,
             entry_script=plan.entry_script if isinstance(plan, ReadyPlan) else None,
             ignored=[marker] if marker else [],
         )
         drop, latest = (whole[0], whole[1]()) if whole else (None, None)
-        gone = self.snapshots.missing_files(latest.drop, drop) if drop and latest and latest.drop != drop_id else None
+        gone = self.snapshots.missing_files(latest.ref, drop) if drop and latest and latest.ref != ref else None
         return received.replace(code_sha256=code, gone=gone)
 
     def update(
@@ -105,7 +106,7 @@ class DropReceipts:
         receipt: Receipt,
         plan: Plan,
         spec: JobSpec,
-        drop_id: str,
+        ref: DropRef,
         trigger: str,
         *,
         force: str | None,
@@ -119,12 +120,13 @@ class DropReceipts:
             raise ReceiptBusy(f"{receipt.name} was dropped again while its job is being canceled. Try again later.")
         if isinstance(plan, ReadyPlan) and next_attempt_reason(receipt, newest, force=force, at=now):
             # Snapshots of waiting drops are never deleted; others may be deleted before their receipt records it.
-            self.snapshots.save_spec(drop, drop_id, spec, known=receipt.status is Status.WAITING)
+            if receipt.status is not Status.WAITING:
+                self.snapshots.save_spec(ref, spec)
             described = describe()
             came_from = uploaded_by(drop, self.uploads.latest_links(drop.experiment))
-            shown = self.submitter.redacted_document(plan, spec, drop_id)
-            self._keep_scripts(drop, drop_id)
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+            shown = self.submitter.redacted_document(plan, spec, ref)
+            self._keep_scripts(drop, ref)
+            self.receipts.set_open_mark(receipt.ref)
 
             def claim_once(current: Receipt) -> Receipt:
                 why = next_attempt_reason(current, newest, force=force, at=now)
@@ -140,7 +142,7 @@ class DropReceipts:
         )
         if not isinstance(plan, ReadyPlan) and answerable and not receipt.attempts:
             answer = functools.partial(_named, plan=plan)
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+            self.receipts.set_open_mark(receipt.ref)
             written = self.receipts.change(
                 receipt, lambda current: answer(with_listing(with_plan(current, plan, now), drop))
             )
@@ -159,9 +161,9 @@ class DropReceipts:
         )
         return self.receipts.change(receipt, lambda current: with_repeat(current, trigger, drop, now, refused=refused))
 
-    def _keep_scripts(self, drop: Drop, drop_id: str) -> None:
-        self.snapshots.copy_scripts(drop, drop_id)
-        self.archives.unpack(drop, drop_id)
+    def _keep_scripts(self, drop: Drop, ref: DropRef) -> None:
+        self.snapshots.copy_scripts(drop, ref)
+        self.archives.unpack(drop, ref)
 
 
 def _named(receipt: Receipt, plan: Plan) -> Receipt:

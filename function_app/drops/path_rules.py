@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from function_app.domain import naming
 from function_app.domain.contents import DroppedFile
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 
 LONGEST_PART = 255
 """Max bytes of a file's or folder's name on the file systems of nodes."""
@@ -89,7 +90,7 @@ def _script_problem(drop: Drop, container: str, file: DroppedFile) -> str | None
     if file.name.startswith("-"):
         return "begins with a dash, so programs would read it as an option"
     # In a snapshot, the experiment's name and the drop's id precede a script's name.
-    room = LONGEST_BLOB - len(f"{naming.snapshot_prefix(drop.experiment, '0' * 64)}scripts/")
+    room = LONGEST_BLOB - len(f"{naming.snapshot_prefix(DropRef(drop.experiment, '0' * 64))}scripts/")
     return f"has more than {room} characters" if len(file.name) > room else None
 
 

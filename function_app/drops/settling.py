@@ -8,6 +8,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.messages import SettleMessage
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan, WaitingPlan
 from function_app.domain.receipt import Receipt, Status, WaitingFor
@@ -100,7 +101,7 @@ class Settler:
             if isinstance(spec, InvalidJobSpec) or not request.tries:
                 raise
             subject = self.planner.effective_drop(drop, spec)
-            receipt = self.receipts.find(drop.experiment, subject.id(spec.canonical()))
+            receipt = self.receipts.find(subject.ref(spec.canonical()))
             plan = outage.plan(subject, receipt, self.clock(), error, self.timing)
             if plan is None:
                 raise
@@ -161,9 +162,9 @@ class Settler:
             canonical, spec = canonical_of_invalid(drop), JobSpec()
         else:
             plan, canonical = plan or self.planner.plan(drop, spec), spec.canonical()
-        drop_id = plan.drop.id(canonical)
+        ref = plan.drop.ref(canonical)
         latest = functools.cache(functools.partial(self.receipts.latest, drop.experiment))
-        receipt = self.receipts.find(drop.experiment, drop_id)
+        receipt = self.receipts.find(ref)
         if receipt is None and not asked:
             self._check_that_something_came(drop, latest())
         newest = plan.drop.newest or drop.now
@@ -171,16 +172,16 @@ class Settler:
         if is_new:
             plan = self.scripts.check(plan, spec)
         code = self.approvals.digest(plan.drop, spec) if isinstance(plan, ReadyPlan) else None
-        plan = self._hold_for_approval(plan, code, drop_id)
+        plan = self._hold_for_approval(plan, code, ref)
         if is_new:
             plan = self.owners.planned(plan, spec.kedja.registration, strict=strict)
-        describe = functools.partial(self.drop_receipts.described, plan, spec, drop_id, code, (drop, latest))
+        describe = functools.partial(self.drop_receipts.described, plan, spec, ref, code, (drop, latest))
         if receipt is None:
-            receipt = self.drop_receipts.create(plan, spec, drop_id, trigger, describe, force=force)
+            receipt = self.drop_receipts.create(plan, spec, ref, trigger, describe, force=force)
         else:
-            receipt = self.drop_receipts.update(receipt, plan, spec, drop_id, trigger, force=force, describe=describe)
+            receipt = self.drop_receipts.update(receipt, plan, spec, ref, trigger, force=force, describe=describe)
         if receipt.outbox or receipt.status is Status.SUBMITTING or outage.needs_polling(receipt):
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+            self.receipts.set_open_mark(receipt.ref)
         receipt = self.supersession.promote_to_latest(receipt, supersede=spec.kedja.drop.supersede)
         if receipt.status is Status.SUBMITTING:
             return self.submitter.submit(receipt)
@@ -188,16 +189,14 @@ class Settler:
             return self.receipts.park(receipt, outage.waits_for_event)
         return self.receipts.publish_outbox(receipt)
 
-    def drop_id(self, drop: Drop, spec: JobSpec) -> str:
-        """Return the id that a drop has with a job spec."""
-        return self.planner.plan(drop, spec).drop.id(spec.canonical())
+    def ref(self, drop: Drop, spec: JobSpec) -> DropRef:
+        """Return what a drop is known by with a job spec."""
+        return self.planner.plan(drop, spec).drop.ref(spec.canonical())
 
-    def _hold_for_approval(self, plan: Plan, code: str | None, drop_id: str) -> Plan:
+    def _hold_for_approval(self, plan: Plan, code: str | None, ref: DropRef) -> Plan:
         """Return the plan, or a waiting plan if its code needs an approval and has none."""
         drop = plan.drop
-        if code is None or self.approvals.check_or_note(
-            PendingApproval(digest=code, experiment=drop.experiment, drop=drop_id)
-        ):
+        if code is None or self.approvals.check_or_note(PendingApproval(digest=code, ref=ref)):
             return plan
         what_to_do = (
             f"Ask someone who may run code to review the scripts and approve the digest {code}: POST /api/approvals "
@@ -224,8 +223,8 @@ class Settler:
         plan = root_files.reject_root_file(self.blobs, request.folder, now=self.clock())
         if plan is None:
             return None
-        spec, drop_id = JobSpec(), plan.drop.id("outside of any experiment")
-        describe = functools.partial(self.drop_receipts.described, plan, spec, drop_id, None, None)
-        receipt = self.drop_receipts.create(plan, spec, drop_id, request.trigger, describe)
-        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        spec, ref = JobSpec(), plan.drop.ref("outside of any experiment")
+        describe = functools.partial(self.drop_receipts.described, plan, spec, ref, None, None)
+        receipt = self.drop_receipts.create(plan, spec, ref, request.trigger, describe)
+        self.receipts.set_open_mark(receipt.ref)
         return self.receipts.publish_outbox(receipt)

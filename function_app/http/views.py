@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from function_app.azure.mlflow import MOST_METRICS
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt, RegisteredModel, Status, StatusChange, WaitingFor
 from function_app.models.champion import Champion
 from function_app.operations.job_commands import DryRun
@@ -116,7 +117,7 @@ class JobView(BaseModel):
             superseded_by=receipt.superseded_by,
             attention=receipt.attention,
             history=receipt.history,
-            receipt=drop_address(receipt.experiment, receipt.drop),
+            receipt=drop_address(receipt.ref),
             live=live,
             live_problem=live_problem,
         )
@@ -181,7 +182,7 @@ class DropSummary(BaseModel):
             status=Status(summary.status),
             job=summary.job,
             model=summary.model,
-            receipt=drop_address(summary.experiment, summary.drop),
+            receipt=drop_address(summary.ref),
         )
 
 
@@ -215,13 +216,13 @@ class ModelView(BaseModel):
     @classmethod
     def of(cls, version: ModelVersion, champion: Champion | None) -> Self:
         """View a version of a model with this champion."""
-        experiment, _, drop = version.tags.get(RECEIPT_TAG, "").partition("/")
+        ref = DropRef.parse(version.tags.get(RECEIPT_TAG, ""))
         return cls(
             model=version.model,
             version=version.version,
             champion=champion is not None and champion.version == version.version,
-            experiment=experiment or None,
-            drop=drop or None,
+            experiment=ref.experiment if ref else None,
+            drop=ref.drop if ref else None,
             job=version.tags.get(JOB_TAG),
             metrics=_metrics(version.properties.get("kedja_metrics")),
             tags=dict(version.tags),
@@ -279,9 +280,9 @@ class PauseView(BaseModel):
         return cls(paused=True, reason=pause.reason, by=pause.by, since=pause.since)
 
 
-def drop_address(experiment: str, drop: str) -> str:
+def drop_address(ref: DropRef) -> str:
     """Return the path of a receipt."""
-    return f"/api/drops/{experiment}/{drop}"
+    return f"/api/drops/{ref}"
 
 
 def _metrics(text: str | None) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.messages import SubmitMessage
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import Unreadable
@@ -58,7 +59,7 @@ class JobQueue:
     def dispatch(self) -> None:
         """Grant free slots to the next in the queue. Each is submitted by a message, so that hosts share the work."""
         for one in self.admission.grant_free(self._job_of):
-            request = SubmitMessage(experiment=one.experiment, drop=one.drop)
+            request = SubmitMessage(experiment=one.ref.experiment, drop=one.ref.drop)
             self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"))
 
     def reconcile(self, going: Mapping[str, Receipt]) -> None:
@@ -74,7 +75,7 @@ class JobQueue:
             self.admission.release(ended)
         if missing := {job: one.name for job, one in going.items() if job not in running and self._goes_on(one)}:
             self.admission.adopt(missing)
-        marks = {one.receipt for one in self.admission.queued()}
+        marks = {str(one.ref) for one in self.admission.queued()}
         for receipt in going.values():
             if receipt.status is Status.QUEUED and receipt.name not in marks:
                 marks.add(receipt.name)
@@ -84,9 +85,9 @@ class JobQueue:
             self.dispatch()
 
     def _has_ended(self, job: str, name: str) -> bool:
-        experiment, _, drop = name.partition("/")
+        ref = DropRef.parse(name)
         try:
-            receipt = self.receipts.find(experiment, drop)
+            receipt = self.receipts.find(ref) if ref else None
         except Unreadable:
             return True  # nothing can be done for its job, and the others must not wait for it
         return receipt is None or receipt.job != job or receipt.status in FINAL or receipt.status is Status.COMPLETED
@@ -97,7 +98,7 @@ class JobQueue:
 
     def _now(self, receipt: Receipt) -> Status | None:
         """Return the stored status of the receipt, or None if its last attempt is another one by now."""
-        now = self.receipts.find(receipt.experiment, receipt.drop)
+        now = self.receipts.find(receipt.ref)
         return now.status if now is not None and now.job == receipt.job else None
 
     def _queue(self, receipt: Receipt, refusal: NoSlot) -> Receipt:
@@ -135,11 +136,11 @@ class JobQueue:
     def _job_of(self, queued: QueueEntry) -> str | None:
         """Return the job of a queue entry; remove the entry if its receipt no longer waits."""
         try:
-            receipt = self.receipts.find(queued.experiment, queued.drop)
+            receipt = self.receipts.find(queued.ref)
         except Unreadable:
             receipt = None  # `reconcile` logs it in each round
         if receipt is not None and receipt.status in (Status.QUEUED, Status.SUBMITTING):
             return receipt.job
-        logger.info("%s no longer waits for a slot.", queued.receipt)
+        logger.info("%s no longer waits for a slot.", queued.ref)
         self.admission.remove_entry(queued)
         return None

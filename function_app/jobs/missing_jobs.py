@@ -90,7 +90,7 @@ class MissingJobs:
         if attempt is None or attempt.job != job.name or not (attempt.misses or attempt.gone):
             return receipt
         if attempt.gone:
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+            self.receipts.set_open_mark(receipt.ref)
         return self.receipts.change(receipt, lambda current: self._found(current, job.name))
 
     def _found(self, receipt: Receipt, job: str) -> Receipt:

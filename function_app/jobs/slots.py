@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed
 from function_app.ports.storage import Blobs, iter_pages
@@ -48,25 +49,19 @@ class QueueEntry:
     """A drop that waits for a slot. `order` is its attempt's sequence: the lowest is the oldest."""
 
     order: int
-    experiment: str
-    drop: str
+    ref: DropRef
 
     @classmethod
     def of(cls, receipt: Receipt) -> "QueueEntry":
         """Return the entry of a receipt's last attempt."""
         attempt = receipt.attempt
         order = attempt.sequence if attempt else receipt.sequence
-        return cls(order=order, experiment=receipt.experiment, drop=receipt.drop)
-
-    @property
-    def receipt(self) -> str:
-        """The receipt's name, `<experiment>/<drop>`."""
-        return f"{self.experiment}/{self.drop}"
+        return cls(order=order, ref=receipt.ref)
 
     @property
     def blob(self) -> str:
         """The name of the entry's blob."""
-        return f"{QUEUED}{self.order:011d}/{self.receipt}"
+        return f"{QUEUED}{self.order:011d}/{self.ref}"
 
 
 @frozen(kw_only=True)
@@ -85,7 +80,7 @@ class Limits:
         """Return why the experiment gets no slot beside the jobs of these receipts, or None if it gets one."""
         if self.in_all and len(receipts) >= self.in_all:
             return f"Active jobs: {len(receipts)} of at most {self.in_all} (KEDJA_MAX_JOBS)."
-        count = sum(name.partition("/")[0] == experiment for name in receipts)
+        count = _experiments(receipts)[experiment]
         if self.per_experiment and count >= self.per_experiment:
             limit = f"{count} of at most {self.per_experiment}"
             return f"Active jobs of {experiment}: {limit} (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
@@ -94,23 +89,28 @@ class Limits:
     def chosen(self, receipts: Iterable[str], queued: Iterable[QueueEntry]) -> list[QueueEntry]:
         """Return the entries that get a slot: the experiment with the fewest jobs first, and its oldest drop first."""
         taken = list(receipts)
-        counts = Counter(name.partition("/")[0] for name in taken)
+        counts = _experiments(taken)
         lines: dict[str, deque[QueueEntry]] = {}
         for one in sorted(queued):
-            lines.setdefault(one.experiment, deque()).append(one)
+            lines.setdefault(one.ref.experiment, deque()).append(one)
         found: list[QueueEntry] = []
         while lines:
-            head = min((line[0] for line in lines.values()), key=lambda one: (counts[one.experiment], one))
-            line = lines[head.experiment]
-            if self.refusal(head.experiment, taken):
+            head = min((line[0] for line in lines.values()), key=lambda one: (counts[one.ref.experiment], one))
+            line = lines[head.ref.experiment]
+            if self.refusal(head.ref.experiment, taken):
                 line.clear()
             else:
                 found.append(line.popleft())
-                taken.append(head.receipt)
-                counts[head.experiment] += 1
+                taken.append(str(head.ref))
+                counts[head.ref.experiment] += 1
             if not line:
-                del lines[head.experiment]
+                del lines[head.ref.experiment]
         return found
+
+
+def _experiments(receipts: Iterable[str]) -> Counter[str]:
+    """Return how many of the receipts, given by name, each experiment has."""
+    return Counter(ref.experiment for ref in map(DropRef.parse, receipts) if ref)
 
 
 @frozen(kw_only=True)
@@ -215,8 +215,8 @@ class SlotPool:
         found = []
         for page in iter_pages(self.blobs, naming.RECEIPTS, QUEUED, size=_PAGE):
             for item in page:
-                _, order, experiment, drop = item.name.split("/")
-                found.append(QueueEntry(order=int(order), experiment=experiment, drop=drop))
+                _, order, *_ = item.name.split("/")
+                found.append(QueueEntry(order=int(order), ref=DropRef.of_blob(item.name)))
         return found
 
     def grant_free(self, job_of: Callable[[QueueEntry], str | None]) -> list[QueueEntry]:
@@ -226,16 +226,18 @@ class SlotPool:
         """
         for number in range(TRIES):
             running, etag = self._read()
-            queued = [one for one in self.queued() if one.receipt not in running.jobs.values()]
+            queued = [one for one in self.queued() if str(one.ref) not in running.jobs.values()]
             chosen: dict[str, QueueEntry] = {}
             left = list(queued)
-            while turn := self.limits.chosen([*running.jobs.values(), *(one.receipt for one in chosen.values())], left):
+            while turn := self.limits.chosen(
+                [*running.jobs.values(), *(str(one.ref) for one in chosen.values())], left
+            ):
                 for one in turn:
                     left.remove(one)
                     if (job := job_of(one)) is not None:
                         chosen[job] = one
             following = running.with_(
-                {**running.jobs, **{job: one.receipt for job, one in chosen.items()}}, has_queue=bool(left)
+                {**running.jobs, **{job: str(one.ref) for job, one in chosen.items()}}, has_queue=bool(left)
             )
             if following == running:
                 return []

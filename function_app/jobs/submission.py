@@ -10,6 +10,7 @@ from attrs import frozen
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
 from function_app.domain.cloud_events import EventType
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.messages import SubmitMessage
 from function_app.domain.plan import ReadyPlan
 from function_app.domain.receipt import FINAL, Receipt, Status
@@ -24,9 +25,9 @@ from function_app.errors import (
     WorkspaceNotFound,
 )
 from function_app.jobs import outage
-from function_app.jobs.document import document_of
 from function_app.jobs.job_queue import JobQueue
 from function_app.jobs.missing_jobs import is_missing
+from function_app.jobspec.azureml_document import JobDefaults, JobInputs, job_document
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.clock import Clock
 from function_app.ports.storage import Queues
@@ -64,7 +65,7 @@ class Submitter:
         becomes `queued`. If the service is not available, a message retries soon; with `again=False` the caller does.
         """
         if receipt.status is Status.SUBMITTING:
-            self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+            self.receipts.set_open_mark(receipt.ref)
         receipt = self.turns.acquire(receipt)
         attempt = receipt.attempt
         if receipt.status is not Status.SUBMITTING or attempt is None:
@@ -114,7 +115,7 @@ class Submitter:
         if not self.approvals.required or receipt.preemptions:
             return
         try:
-            self.approvals.check(receipt, self.snapshots.spec(receipt.experiment, receipt.drop))
+            self.approvals.check(receipt, self.snapshots.spec(receipt.ref))
         except NotApproved:
             if is_missing(self.training, attempt.job):  # else only the response to its submission was lost
                 raise
@@ -136,29 +137,28 @@ class Submitter:
                 raise
             return job
 
-    def redacted_document(self, plan: ReadyPlan, spec: JobSpec, drop_id: str) -> dict[str, Any]:
+    def redacted_document(self, plan: ReadyPlan, spec: JobSpec, ref: DropRef) -> dict[str, Any]:
         """Return the job document of a drop that is ready, as its receipt may show it."""
-        document = document_of(
-            spec,
-            experiment=plan.drop.experiment,
-            folder=plan.drop.folder,
-            drop=drop_id,
-            entry_script=plan.entry_script,
-            has_data=bool(plan.drop.data),
-            settings=self.settings,
-        )
-        return redact_secrets(document)
+        drop = plan.drop
+        inputs = JobInputs(ref=ref, folder=drop.folder, entry_script=plan.entry_script, has_data=bool(drop.data))
+        return redact_secrets(job_document(spec, inputs, self._defaults))
 
     def document(self, receipt: Receipt) -> Mapping[str, Any]:
         """Return the job document of a receipt, made from its snapshot alone."""
-        return document_of(
-            self.snapshots.spec(receipt.experiment, receipt.drop),
-            experiment=receipt.experiment,
+        spec = self.snapshots.spec(receipt.ref)
+        inputs = JobInputs(
+            ref=receipt.ref,
             folder=receipt.folder,
-            drop=receipt.drop,
-            entry_script=self.snapshots.entry_script(receipt.experiment, receipt.drop),
+            entry_script=self.snapshots.entry_script(receipt.ref),
             has_data=receipt.received.data > 0,
-            settings=self.settings,
+        )
+        return job_document(spec, inputs, self._defaults)
+
+    @property
+    def _defaults(self) -> JobDefaults:
+        settings = self.settings
+        return JobDefaults(
+            compute=settings.compute, environment=settings.environment, resumes=settings.max_preemptions > 0
         )
 
     def _refused(self, receipt: Receipt, reason: str, what_to_do: str) -> Receipt:

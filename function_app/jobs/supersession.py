@@ -5,6 +5,7 @@ import logging
 from attrs import frozen
 
 from function_app.domain.cloud_events import EventType
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import NOT_STARTED, Receipt, Status
 from function_app.errors import JobNotFound, TrainingServiceUnavailable
 from function_app.jobs.job_queue import JobQueue
@@ -34,14 +35,14 @@ class Supersession:
         if latest is None or not latest.covers(receipt):
             latest = self.receipts.advance(receipt)
         if latest.drop != receipt.drop:
-            newer = self.receipts.find(receipt.experiment, latest.drop)
+            newer = self.receipts.find(latest.ref)
             return self._overtaken(receipt, newer, supersede=supersede) if newer else receipt
-        older = self.receipts.find(receipt.experiment, latest.follows) if latest.follows else None
+        older = self.receipts.find(DropRef(receipt.experiment, latest.follows)) if latest.follows else None
         if older is not None:
             self._set_followed_by(older, receipt)
         if receipt.status is Status.SUBMITTING and supersede:
-            for experiment, drop in list(self.receipts.list_open(receipt.experiment)):
-                older = self.receipts.find(experiment, drop)
+            for ref in list(self.receipts.list_open(receipt.experiment)):
+                older = self.receipts.find(ref)
                 is_older = older and older.drop != receipt.drop and older.order < receipt.order
                 if older and is_older and _is_of_newer_files(receipt, older):
                     self._supersede(older, receipt)

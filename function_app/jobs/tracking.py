@@ -4,13 +4,13 @@ An event about a run only says that the job is worth reading again: events come 
 """
 
 import logging
-import re
 from datetime import datetime
 
 from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.cloud_events import EventType
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.messages import SyncJobMessage
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.domain.receipt_changes import AttemptChanges
@@ -30,7 +30,6 @@ from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)
 
-_RECEIPT = re.compile(r"(?P<experiment>[a-z0-9-]+)/(?P<drop>[0-9a-f]{64})")
 LOG_TAIL_LINES = 50
 LOG_TAIL_BYTES = 64 * 1024
 
@@ -91,8 +90,8 @@ class JobTracker:
 
         Anybody may change the tags of a job; its name is derived from the drop and never changes.
         """
-        if tag := _RECEIPT.fullmatch(job.tags.get(RECEIPT_TAG, "")):
-            receipt = self.receipts.find(tag["experiment"], tag["drop"])
+        if ref := DropRef.parse(job.tags.get(RECEIPT_TAG, "")):
+            receipt = self.receipts.find(ref)
             if receipt is not None and receipt.has_job(job.name):
                 return receipt
         return self.receipts.of_job(job.name)

@@ -8,11 +8,17 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.jobspec.kedja_block import Argument
 from function_app.jobspec.placeholders import quote
 from function_app.jobspec.schema import DATA_INPUT, SCRIPTS_INPUT, JobSpec, Trial
+from function_app.ports.training_service import RECEIPT_TAG
 
+FOLDER_TAG = "kedja_folder"
+"""Tag of a job: the folder of its experiment."""
 CHECKPOINTS_OUTPUT = "kedja_checkpoints"
 """The output where `training_job.launch` keeps the checkpoints that a restart resumes from."""
 _LAUNCH = "python -m training_job.launch"
@@ -21,60 +27,63 @@ _TRAIN = "python -m training_job.train"
 _SHOWN_OF_DROP = 8
 
 
-def job_document(  # noqa: PLR0913 (a document has many parts, and callers pass each by name)
-    spec: JobSpec,
-    *,
-    experiment: str,
-    folder: str,
-    drop: str,
-    entry_script: str | None,
-    has_data: bool,
-    compute: str,
-    environment: str,
-    tags: Mapping[str, str],
-    goes_on: bool = False,
-) -> dict[str, Any]:
-    """Return the document of the job for one drop.
+@frozen(kw_only=True)
+class JobInputs:
+    """What a drop gives its job. `folder` is the experiment's folder in the container of data.
 
-    Args:
-        spec: what the user wants; `spec.conda_path` must be None.
-        experiment: the slug of the experiment, which names it in the training service.
-        folder: the experiment's folder in the container of data.
-        drop: the drop's id.
-        entry_script: the script to run, relative to `spec.work.code`; None for the built-in trainer, or if the spec
-            has its own command.
-        has_data: whether the job has the input `data`.
-        compute: the default compute.
-        environment: the default environment, as azureml:<name>:<version>.
-        tags: Kedja's own tags; they override the user's.
-        goes_on: whether a killed job resumes from its last checkpoint in the drop's next attempt. Sweeps never do, as
-            their trials would share the checkpoints.
+    `entry_script` is the script to run, relative to `spec.work.code`; None for the built-in trainer, or if the spec has
+    its own command. `has_data`: the job has the input `data`.
+    """
+
+    ref: DropRef
+    folder: str
+    entry_script: str | None
+    has_data: bool
+
+
+@frozen(kw_only=True)
+class JobDefaults:
+    """What holds for jobs whose spec says nothing else: the compute, and the environment as azureml:<name>:<version>.
+
+    `resumes`: a killed job resumes from its last checkpoint in the drop's next attempt. Sweeps never do, as their
+    trials would share the checkpoints.
+    """
+
+    compute: str
+    environment: str
+    resumes: bool = False
+
+
+def job_document(spec: JobSpec, inputs: JobInputs, defaults: JobDefaults) -> dict[str, Any]:
+    """Return the document of the job for one drop. `spec.conda_path` must be None.
+
+    Kedja's own tags override the user's. The experiment's slug names it in the training service.
     """
     if spec.conda_path is not None:
         raise ValueError(f"{spec.conda_path} has not been read: call with_conda_file first")
-    goes_on = goes_on and spec.type == "command"
-    command = job_command(spec, entry_script=entry_script, has_data=has_data, goes_on=goes_on)
-    work = _work(spec.work, command, environment)
+    ref, resumes = inputs.ref, defaults.resumes and spec.type == "command"
+    command = job_command(spec, entry_script=inputs.entry_script, has_data=inputs.has_data, resumes=resumes)
+    work = _work(spec.work, command, defaults.environment)
     document = {
         "type": spec.type,
-        "experiment_name": experiment,
-        "display_name": spec.display_name or f"{folder} {drop[:_SHOWN_OF_DROP]}",
+        "experiment_name": ref.experiment,
+        "display_name": spec.display_name or f"{inputs.folder} {ref.drop[:_SHOWN_OF_DROP]}",
         "description": spec.description,
-        "compute": f"azureml:{spec.compute_name or compute}",
-        "inputs": _inputs(spec, experiment=experiment, folder=folder, drop=drop, has_data=has_data),
+        "compute": f"azureml:{spec.compute_name or defaults.compute}",
+        "inputs": _inputs(spec, inputs),
         "outputs": {
             **{name: output.model_dump() for name, output in spec.outputs.items()},
-            **(_checkpoints(experiment, drop) if goes_on else {}),
+            **(_checkpoints(ref) if resumes else {}),
         },
         "limits": spec.limits.model_dump(exclude_none=True),
         "queue_settings": spec.queue_settings.model_dump(exclude_none=True),
-        "tags": {**spec.tags, **tags},
+        "tags": {**spec.tags, RECEIPT_TAG: str(ref), FOLDER_TAG: inputs.folder},
         **(_sweep(spec, work) if spec.type == "sweep" else work),
     }
     return _filled(document)
 
 
-def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes_on: bool = False) -> str:
+def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, resumes: bool = False) -> str:
     """Return the command line: `training_job.launch` with the script, the trainer or the user's own command."""
     parts = [_LAUNCH, "--snapshot", quote(f"${{{{inputs.{SCRIPTS_INPUT}}}}}")]
     data = quote(f"${{{{inputs.{DATA_INPUT}}}}}")
@@ -84,7 +93,7 @@ def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, goes
         parts += ["--code", shlex.quote(spec.work.code)]
     if spec.kedja.requirements is not None:
         parts += ["--requirements", shlex.quote(spec.kedja.requirements)]
-    if goes_on:
+    if resumes:
         parts += ["--checkpoints", quote(f"${{{{outputs.{CHECKPOINTS_OUTPUT}}}}}")]
     if spec.work.command is not None:
         return " ".join([*parts, "--shell", quote(spec.work.command)])
@@ -123,10 +132,10 @@ def _sweep(spec: JobSpec, work: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec.model_dump(mode="json", exclude_none=True, include=keys), "resources": resources, "trial": work}
 
 
-def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data: bool) -> dict[str, Any]:
-    places = {SCRIPTS_INPUT: f"{naming.SNAPSHOTS_DATASTORE}/paths/{naming.snapshot_prefix(experiment, drop)}"}
-    if has_data:
-        places[DATA_INPUT] = f"{naming.DATA_DATASTORE}/paths/{folder}/"
+def _inputs(spec: JobSpec, inputs: JobInputs) -> dict[str, Any]:
+    places = {SCRIPTS_INPUT: f"{naming.SNAPSHOTS_DATASTORE}/paths/{naming.snapshot_prefix(inputs.ref)}"}
+    if inputs.has_data:
+        places[DATA_INPUT] = f"{naming.DATA_DATASTORE}/paths/{inputs.folder}/"
     own = {
         name: {**spec.folder_input(name).model_dump(), "path": f"azureml://datastores/{place}"}
         for name, place in places.items()
@@ -135,9 +144,9 @@ def _inputs(spec: JobSpec, *, experiment: str, folder: str, drop: str, has_data:
     return {**literals, **own}
 
 
-def _checkpoints(experiment: str, drop: str) -> dict[str, Any]:
+def _checkpoints(ref: DropRef) -> dict[str, Any]:
     """Return an output in a fixed folder: when it is mounted, it holds the checkpoints of earlier attempts."""
-    place = f"{naming.CHECKPOINTS_DATASTORE}/paths/{naming.checkpoints_prefix(experiment, drop)}"
+    place = f"{naming.CHECKPOINTS_DATASTORE}/paths/{naming.checkpoints_prefix(ref)}"
     return {
         CHECKPOINTS_OUTPUT: {"type": "uri_folder", "mode": "rw_mount", "path": f"azureml://datastores/{place}"},
     }

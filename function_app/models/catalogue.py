@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.models.artifacts import ModelManifest
 from function_app.models.champion import Candidate, Champion, Champions, Intervention
 from function_app.models.downloads import Download, Downloads
@@ -102,8 +103,8 @@ class ModelCatalogue:
 
     def _candidate(self, manifest: ModelManifest) -> Candidate:
         """Return a version as a candidate, with data from its receipt, or from its manifest if there is no receipt."""
-        experiment, _, drop = manifest.receipt.partition("/")
-        receipt = self.receipts.find(experiment, drop)
+        ref = DropRef.parse(manifest.receipt)
+        receipt = self.receipts.find(ref) if ref else None
         attempt = next((one for one in receipt.attempts if one.job == manifest.job), None) if receipt else None
         known = attempt.metrics if attempt else {}
         return Candidate(

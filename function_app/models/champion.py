@@ -15,6 +15,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.errors import NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import GateConditions
 from function_app.models.gate import OwnersGate, gate_failure
@@ -91,9 +92,10 @@ class Champion(Document):
     history: tuple[ChampionTerm, ...] = ()
 
     @property
-    def experiment(self) -> str:
-        """The experiment that registered the version."""
-        return self.receipt.partition("/")[0]
+    def experiment(self) -> str | None:
+        """The experiment that registered the version; None if it was registered without Kedja."""
+        ref = DropRef.parse(self.receipt)
+        return ref.experiment if ref else None
 
     def came_of(self, wish: Intervention) -> bool:
         """Return whether the same request has already taken effect."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageUnavailable
 from function_app.models.artifacts import MODEL_MANIFEST
@@ -28,9 +29,9 @@ def is_idle(receipt: Receipt) -> bool:
     return over and not receipt.outbox
 
 
-def attempts_before(blobs: Blobs, experiment: str, drop: str) -> int:
+def attempts_before(blobs: Blobs, ref: DropRef) -> int:
     """Return how many attempts a deleted receipt of this content had."""
-    left = blobs.get(naming.RECEIPTS, naming.attempts_blob(experiment, drop))
+    left = blobs.get(naming.RECEIPTS, naming.attempts_blob(ref))
     return int(left.metadata[ATTEMPTS]) if left else 0
 
 
@@ -100,11 +101,11 @@ class Deleter:
             self.blobs.delete(naming.MODELS, manifest)  # no version has become the champion yet
         return True
 
-    def delete_snapshot(self, experiment: str, drop: str) -> None:
+    def delete_snapshot(self, ref: DropRef) -> None:
         """Delete a drop's snapshot."""
-        self.delete_prefix(naming.SNAPSHOTS, naming.snapshot_prefix(experiment, drop))
+        self.delete_prefix(naming.SNAPSHOTS, naming.snapshot_prefix(ref))
 
-    def delete_receipt(self, experiment: str, drop: str, receipt: Receipt | None, *, etag: str) -> None:
+    def delete_receipt(self, ref: DropRef, receipt: Receipt | None, *, etag: str) -> None:
         """Delete a receipt after its index entries: only the receipt says where those are.
 
         Raises:
@@ -113,14 +114,14 @@ class Deleter:
         if receipt is not None:
             if receipt.attempt is not None:
                 before = {ATTEMPTS: str(receipt.attempt.number)}
-                self.blobs.replace(naming.RECEIPTS, naming.attempts_blob(experiment, drop), b"", metadata=before)
-            self.blobs.delete(naming.RECEIPTS, naming.by_time_blob(receipt.received_at, experiment, drop))
-        self.blobs.delete(naming.RECEIPTS, naming.open_blob(experiment, drop))
+                self.blobs.replace(naming.RECEIPTS, naming.attempts_blob(ref), b"", metadata=before)
+            self.blobs.delete(naming.RECEIPTS, naming.by_time_blob(receipt.received_at, ref))
+        self.blobs.delete(naming.RECEIPTS, naming.open_blob(ref))
         try:
-            self.blobs.delete(naming.RECEIPTS, naming.receipt_blob(experiment, drop), etag=etag)
+            self.blobs.delete(naming.RECEIPTS, naming.receipt_blob(ref), etag=etag)
         except PreconditionFailed:
             # An attempt may have been claimed meanwhile, and its mark was just deleted.
-            self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
+            self.blobs.replace(naming.RECEIPTS, naming.open_blob(ref), b"")
             raise
 
     def delete_requests(self, experiment: str, *, until: datetime) -> None:

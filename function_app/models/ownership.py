@@ -16,6 +16,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.plan import Plan, ReadyPlan, RejectedPlan
 from function_app.errors import Conflict, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.kedja_block import GateConditions, RegisterOptions
@@ -277,7 +278,7 @@ class Owners:
         receipts = [one.tags[RECEIPT_TAG] for one in tagged]
         if champion := self.champions.find(model):
             receipts += [*(one.receipt for one in champion.history), champion.receipt]
-        holders = list(dict.fromkeys(receipt.partition("/")[0] for receipt in receipts))
+        holders = list(dict.fromkeys(ref.experiment for ref in map(DropRef.parse, receipts) if ref))
         first = min((one.created for one in tagged if one.created), default=None)
         is_older = bool(first or not holders) and self._existed(model, before=first)
         owner = model if model in holders or is_older else next(iter(holders), asker)
@@ -297,8 +298,10 @@ class Owners:
 
     def _gate_of(self, champion: Champion) -> OwnersGate | None:
         """Return the gate that a champion passed, if its job spec is still kept."""
-        experiment, _, drop = champion.receipt.partition("/")
+        ref = DropRef.parse(champion.receipt)
+        if ref is None:
+            return None
         try:
-            return OwnersGate.of(self.snapshots.spec(experiment, drop).kedja.registration.when)
+            return OwnersGate.of(self.snapshots.spec(ref).kedja.registration.when)
         except UnreadableSnapshot:
             return None

@@ -71,9 +71,9 @@ class Registrar:
             PreconditionFailed: Another host registers it at this moment.
             RegistrationPending: Files are still being uploaded or copied, or too many models are being registered.
         """
-        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        name = naming.receipt_blob(receipt.ref)
         with self._place(), self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
-            receipt = self.receipts.load(receipt.experiment, receipt.drop)
+            receipt = self.receipts.load(receipt.ref)
             attempt = receipt.attempt
             if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
                 return receipt
@@ -118,9 +118,9 @@ class Registrar:
             PreconditionFailed: Another host registers it at this moment.
             RegistrationPending: The snapshot cannot be read yet.
         """
-        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        name = naming.receipt_blob(receipt.ref)
         with self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
-            current = self.receipts.load(receipt.experiment, receipt.drop)
+            current = self.receipts.load(receipt.ref)
             attempt = current.attempt
             if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
                 return current

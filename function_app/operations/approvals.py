@@ -58,16 +58,14 @@ class ApprovalService:
         Raises:
             SourceChanged, CopyPending, ReceiptBusy, TrainingServiceUnavailable: try again later.
         """
-        receipt = self.receipts.find(request.experiment, request.drop)
+        receipt = self.receipts.find(request.ref)
         if receipt is None:
             if request.tries < MAX_LOOKUPS:
                 self._send(request.replace(tries=request.tries + 1), self.timing.approval_check)
             return None  # `reconcile` resumes the drop, or deletes its note
         taken = self._take(receipt)  # whatever its status: the host may have been killed after the claim
         if taken is None or taken.status is not Status.WAITING:
-            self.approvals.clear_pending(
-                PendingApproval(digest=request.digest, experiment=request.experiment, drop=request.drop)
-            )
+            self.approvals.clear_pending(PendingApproval(digest=request.digest, ref=request.ref))
         return taken or receipt
 
     def reconcile(self, until: datetime) -> None:
@@ -83,7 +81,7 @@ class ApprovalService:
 
     def _carry_on(self, note: PendingNote) -> None:
         pending = note.pending
-        receipt = self.receipts.find(pending.experiment, pending.drop)
+        receipt = self.receipts.find(pending.ref)
         allowed = self.approvals.allows(pending.digest)
         waits = receipt and receipt.waits_for is WaitingFor.APPROVAL
         if receipt and waits and receipt.received.code_sha256 == pending.digest:
@@ -99,8 +97,8 @@ class ApprovalService:
         """Process the receipt's drop; return None if its files have changed since."""
         drop = self.archives.expand(Drop.list_drop(self.blobs, receipt.folder))
         # The spec of the snapshot: a request may have overridden job.yaml.
-        spec = self.snapshots.spec(receipt.experiment, receipt.drop)
-        if self.settler.drop_id(drop, spec) != receipt.drop:
+        spec = self.snapshots.spec(receipt.ref)
+        if self.settler.ref(drop, spec) != receipt.ref:
             logger.info("%s is approved, but its files have changed since: they form a new drop.", receipt.name)
             return None
         return self.settler.process_drop(drop, spec, trigger=receipt.trigger)
@@ -110,4 +108,4 @@ class ApprovalService:
 
 
 def _request(pending: PendingApproval, *, again: bool = True) -> ApprovedMessage:
-    return ApprovedMessage(digest=pending.digest, experiment=pending.experiment, drop=pending.drop, again=again)
+    return ApprovedMessage(digest=pending.digest, experiment=pending.ref.experiment, drop=pending.ref.drop, again=again)

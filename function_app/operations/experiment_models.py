@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from attrs import field, frozen
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt
 from function_app.models.deletion import Deleter
 from function_app.ports.storage import BlobItem
@@ -36,25 +37,25 @@ class ExperimentModels:
             return set()
         kept = [attempt.options for attempt in receipt.attempts if attempt.options is not None]
         if len(kept) < len(receipt.attempts):  # an earlier release claimed some of them
-            return {self._asked_for(receipt.drop)}
+            return {self._asked_for(receipt.ref)}
         return {options.registration.get("model") or self.experiment for options in kept}
 
-    def _asked_for(self, drop: str) -> str:
+    def _asked_for(self, ref: DropRef) -> str:
         """Return the model that a drop's job.yaml asks for."""
         try:
-            spec = self.snapshots.spec(self.experiment, drop)
+            spec = self.snapshots.spec(ref)
         except UnreadableSnapshot:  # deleted before its receipt, or unreadable
             return self.experiment
         return spec.kedja.registration.model or self.experiment
 
     def listed(self, items: Iterable[BlobItem]) -> set[str]:
         """Return the models that the listed receipts name. For retried drops, read up to 100 job specs instead."""
-        named, again = {self.experiment}, list[str]()
+        named, again = {self.experiment}, list[DropRef]()
         for item in items:
             if "model" in item.metadata:
                 named.add(item.metadata["model"].rpartition(":")[0])
             elif (job := naming.JOB_NAME.fullmatch(item.metadata.get("job", ""))) and int(job["number"]) > 1:
-                again.append(item.name.rpartition("/")[2].removesuffix(".json"))
+                again.append(DropRef.of_blob(item.name))
         with ThreadPoolExecutor(_READS) as pool:
             return named.union(pool.map(self._asked_for, again[:_MOST_READ]))
 
@@ -68,7 +69,8 @@ class ExperimentModels:
         return found
 
     def _is_ours(self, version: ModelVersion) -> bool:
-        return version.tags.get(RECEIPT_TAG, "").partition("/")[0] == self.experiment
+        ref = DropRef.parse(version.tags.get(RECEIPT_TAG, ""))
+        return ref is not None and ref.experiment == self.experiment
 
     def _told(self, version: ModelVersion) -> DeletedModel:
         why = self.remover.keep_reason(version)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.errors import BlobNotFound, KedjaError, NotFound, PreconditionFailed, Refused
 from function_app.models.deletion import Deleter, is_idle
@@ -186,8 +187,9 @@ class Experiments:
         deletion, etag = self._delete_drops(deletion, etag, models, until)
         if self.clock() > until or any(True for _ in self._receipts(experiment)):
             return
-        for container, prefix in ((naming.SNAPSHOTS, f"{experiment}/"), (naming.RECEIPTS, f".open/{experiment}/")):
-            self.remover.delete_prefix(container, prefix)  # left by a call that was killed before it wrote a receipt
+        # Left by a call that was killed before it wrote a receipt:
+        self.remover.delete_prefix(naming.SNAPSHOTS, f"{experiment}/")
+        self.remover.delete_prefix(naming.RECEIPTS, naming.open_prefix(experiment))
         self.remover.delete_requests(experiment, until=deletion.at)
         self.blobs.delete(naming.RECEIPTS, naming.latest_blob(experiment))
         self._finish(deletion, etag)
@@ -203,8 +205,8 @@ class Experiments:
     def _still_live(self, experiment: str) -> bool:
         """Cancel unfinished jobs; return whether there are any, or events that are not published yet."""
         live = False
-        for _, drop in list(self.receipts.list_open(experiment)):
-            receipt = self.receipts.find(experiment, drop)
+        for ref in list(self.receipts.list_open(experiment)):
+            receipt = self.receipts.find(ref)
             if receipt is None or is_idle(receipt):
                 continue
             live = True
@@ -241,15 +243,18 @@ class Experiments:
             if self.clock() > until:
                 break
             batch = self._read([item for item in page if _is_receipt(item)])
-            known = deletion.with_receipts([DeletedReceipt.of(_drop(item), data, one) for item, data, one in batch])
+            known = deletion.with_receipts(
+                [DeletedReceipt.of(DropRef.of_blob(item.name).drop, data, one) for item, data, one in batch]
+            )
             etag = self._write(deletion, known, etag)
             found = self._found([receipt for _, _, receipt in batch if receipt], models, known)
             deletion, etag = self._delete_models(known, etag, found, until)
             if self.clock() > until:
                 break  # some of the versions may be left
             for item, _, receipt in batch:
-                self.remover.delete_snapshot(deletion.experiment, _drop(item))
-                self.remover.delete_receipt(deletion.experiment, _drop(item), receipt, etag=item.etag)
+                ref = DropRef.of_blob(item.name)
+                self.remover.delete_snapshot(ref)
+                self.remover.delete_receipt(ref, receipt, etag=item.etag)
         return deletion, etag
 
     def _found(
@@ -305,7 +310,3 @@ def _with(deletion: Deletion, found: Collection[DeletedModel]) -> Deletion:
 
 def _is_receipt(item: BlobItem) -> bool:
     return not item.name.endswith(f"/{_LATEST}")
-
-
-def _drop(item: BlobItem) -> str:
-    return item.name.rpartition("/")[2].removesuffix(".json")

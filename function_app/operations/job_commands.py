@@ -108,19 +108,19 @@ class JobCommands:
         """Return what `submit` would do, without doing it. Raises as `submit` does."""
         drop, spec = self._drop(request, code=code)
         plan = self.planner.plan(drop, spec)
-        drop_id = plan.drop.id(spec.canonical())
+        ref = plan.drop.ref(spec.canonical())
         plan = self.settler.scripts.check(plan, spec)
         plan = self.settler.owners.planned(plan, spec.kedja.registration, claim=False)
         return DryRun(
-            drop=drop_id,
+            drop=ref.drop,
             status={ReadyPlan: Status.SUBMITTING, WaitingPlan: Status.WAITING, RejectedPlan: Status.REJECTED}[
                 type(plan)
             ],
             reason=getattr(plan, "reason", getattr(plan, "what", None)),
             what_to_do=getattr(plan, "what_to_do", None),
             waiting_for=plan.waiting_for if isinstance(plan, WaitingPlan) else None,
-            document=self.submitter.redacted_document(plan, spec, drop_id) if isinstance(plan, ReadyPlan) else None,
-            existing=self.receipts.find(drop.experiment, drop_id),
+            document=self.submitter.redacted_document(plan, spec, ref) if isinstance(plan, ReadyPlan) else None,
+            existing=self.receipts.find(ref),
         )
 
     @staticmethod
@@ -202,7 +202,7 @@ class JobCommands:
         if came_of(receipt, identity, self.clock()):
             return self.submitter.submit(receipt)
         # Drops are ordered by the storage's clock, not by this host's.
-        order = drop_order(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)).now)
+        order = drop_order(self.blobs.read(naming.RECEIPTS, naming.receipt_blob(receipt.ref)).now)
 
         def edit(current: Receipt) -> Receipt:
             if came_of(current, identity, self.clock()):
@@ -215,7 +215,7 @@ class JobCommands:
 
         options = self._checked_options(receipt)
         # Before the claim, so that `reconcile` finds the receipt if this is killed; `submit` sets the mark again.
-        self.receipts.set_open_mark(receipt.experiment, receipt.drop)
+        self.receipts.set_open_mark(receipt.ref)
         return self.submitter.submit(self.receipts.change(receipt, edit))
 
     def _checked_options(self, receipt: Receipt) -> AttemptOptions:
@@ -226,7 +226,7 @@ class JobCommands:
         if receipt.status not in _RETRIABLE or "snapshot" in receipt.forgotten:
             return AttemptOptions()  # the edit refuses it with a message about its status
         try:
-            spec = self.snapshots.spec(receipt.experiment, receipt.drop)
+            spec = self.snapshots.spec(receipt.ref)
         except UnreadableSnapshot as gone:
             raise Refused(f"{gone} Drop the files again.") from gone
         self.approvals.check(receipt, spec)

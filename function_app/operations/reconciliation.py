@@ -12,6 +12,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.attempt import Attempt
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import FINAL, Receipt, Status
 from function_app.drops.intake import Intake
 from function_app.errors import JobNotFound, PreconditionFailed
@@ -85,25 +86,25 @@ class Reconciler:
         """Reconcile open receipts, starting where the last round ran out of time; return unfinished ones by job."""
         cursor = Cursor.load(self.blobs, CURSOR)
         opened = list(self.receipts.list_open())
-        turn = bisect.bisect_right([f"{experiment}/{drop}" for experiment, drop in opened], cursor.opened)
+        turn = bisect.bisect_right([str(ref) for ref in opened], cursor.opened)
         going: dict[str, Receipt] = {}
         until, last = min(until, time_after(self.clock, self.timing.open_round)), ""
-        for number, (experiment, drop) in enumerate((*opened[turn:], *opened[:turn]), start=1):
-            with isolate_errors(f"The receipt {experiment}/{drop} could not be reconciled"):
-                receipt = self._receipt(experiment, drop, run, looked_at)
+        for number, ref in enumerate((*opened[turn:], *opened[:turn]), start=1):
+            with isolate_errors(f"The receipt {ref} could not be reconciled"):
+                receipt = self._receipt(ref, run, looked_at)
                 if receipt and receipt.job and receipt.status not in (*FINAL, Status.COMPLETED):
                     going[receipt.job] = receipt
             if number < len(opened) and self.clock() > until:
-                last = f"{experiment}/{drop}"
+                last = str(ref)
                 break
         if last != cursor.opened:
             cursor.replace(opened=last).save(self.blobs, CURSOR)
         return going
 
-    def _receipt(self, experiment: str, drop: str, run: str, looked_at: set[str]) -> Receipt | None:
-        receipt = self.receipts.find(experiment, drop)
+    def _receipt(self, ref: DropRef, run: str, looked_at: set[str]) -> Receipt | None:
+        receipt = self.receipts.find(ref)
         if receipt is None:
-            self._unmark(experiment, drop)
+            self._unmark(ref)
             return None
         if receipt.outbox:
             receipt = self.receipts.publish_outbox(receipt)
@@ -122,12 +123,12 @@ class Reconciler:
             return self._follow(receipt, receipt.job)
         return receipt
 
-    def _unmark(self, experiment: str, drop: str) -> None:
+    def _unmark(self, ref: DropRef) -> None:
         """Delete a mark that has no receipt, unless the receipt may still be written: a claim writes the mark first.
 
         Storage may miss a blob once, so the first miss is only noted on the mark; a second, later miss deletes it.
         """
-        name = naming.open_blob(experiment, drop)
+        name = naming.open_blob(ref)
         listing = self.blobs.list(naming.RECEIPTS, name)
         for mark in listing.items:
             was_missed = _MISSED in mark.metadata

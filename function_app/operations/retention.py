@@ -13,6 +13,7 @@ from attrs import frozen
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServiceError, TrainingServiceUnavailable
 from function_app.models.deletion import Deleter, is_idle
@@ -137,9 +138,9 @@ class Retention:
             return
         due: list[ExpiredDrop] = []
         for item in (item for page in iter_pages(self.blobs, naming.RECEIPTS, f"{experiment}/") for item in page):
-            drop = item.name.rpartition("/")[2].removesuffix(".json")
-            if (latest is None or drop != latest.drop) and self._may_be_due(item):
-                due += [one] if (one := self._due(experiment, drop)) else []
+            ref = DropRef.of_blob(item.name)
+            if (latest is None or ref != latest.ref) and self._may_be_due(item):
+                due += [one] if (one := self._due(ref)) else []
             if len(due) == DROPS_AT_ONCE:
                 break
         if due:
@@ -160,10 +161,10 @@ class Retention:
             return True
         return self._is_over(self.settings.keep_receipts, received)
 
-    def _due(self, experiment: str, drop: str) -> ExpiredDrop | None:
+    def _due(self, ref: DropRef) -> ExpiredDrop | None:
         """Return the expired parts of a drop, or None. Its age counts from its last change of status."""
         try:
-            blob = self.blobs.read(naming.RECEIPTS, naming.receipt_blob(experiment, drop))
+            blob = self.blobs.read(naming.RECEIPTS, naming.receipt_blob(ref))
         except BlobNotFound:
             return None
         receipt = Receipt.from_bytes(blob.data)
@@ -234,7 +235,7 @@ class Retention:
         Each deleted part is added to `gone`.
         """
         receipt = due.receipt
-        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        name = naming.receipt_blob(receipt.ref)
         with self.blobs.lease(naming.RECEIPTS, name, self.settings.timing.lease) as lease:
             if self.blobs.read(naming.RECEIPTS, name).etag != due.etag:
                 return  # it has changed since
@@ -244,12 +245,12 @@ class Retention:
                 gone.append(f"{model}:{version}")
                 lease.renew()
             if due.snapshot:
-                self.remover.delete_snapshot(receipt.experiment, receipt.drop)
+                self.remover.delete_snapshot(receipt.ref)
                 gone.append(SNAPSHOT)
             parts = {*receipt.forgotten, *([MODEL] if due.versions else []), *([SNAPSHOT] if due.snapshot else [])}
             self.receipts.change(receipt, lambda now: now.replace(forgotten=tuple(sorted(parts))), lease=lease)
         if due.whole:
-            receipt, etag = self.receipts.read(receipt.experiment, receipt.drop)
+            receipt, etag = self.receipts.read(receipt.ref)
             if MODEL in receipt.forgotten or not receipt.model:
-                self.remover.delete_receipt(receipt.experiment, receipt.drop, receipt, etag=etag)
+                self.remover.delete_receipt(receipt.ref, receipt, etag=etag)
                 gone.append(RECEIPT)

@@ -7,6 +7,7 @@ from attrs import frozen
 from pydantic import TypeAdapter, ValidationError
 
 from function_app.domain import incoming_events, naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.messages import (
     ApprovedMessage,
     SettledDropsMessage,
@@ -93,7 +94,7 @@ class Kedja:
             case SettleMessage():
                 self.settler.settle(request, message=message)
             case SubmitMessage():
-                self.submitter.submit(self.receipts.load(request.experiment, request.drop), tries=request.tries)
+                self.submitter.submit(self.receipts.load(request.ref), tries=request.tries)
             case ApprovedMessage():
                 self.approver.settle(request)
             case TrainingRequestMessage():
@@ -130,7 +131,7 @@ class Kedja:
             if values.get("kind") == "look":
                 return self.jobs.find(str(values.get("job")))
             if values.get("kind") in ("submit", "approved"):
-                return self.receipts.find(str(values.get("experiment")), str(values.get("drop")))
+                return self.receipts.find(DropRef(str(values.get("experiment")), str(values.get("drop"))))
             if values.get("kind") in ("settle", "request"):
                 return self._latest(str(values.get("experiment")))
             event = incoming_events.parse(values)
@@ -140,7 +141,7 @@ class Kedja:
 
     def _latest(self, experiment: str) -> Receipt | None:
         latest = self.receipts.latest(experiment)
-        return self.receipts.find(latest.experiment, latest.drop) if latest else None
+        return self.receipts.find(latest.ref) if latest else None
 
 
 def _read[M](kind: TypeAdapter[M], values: Mapping[str, Any]) -> M:

@@ -18,6 +18,7 @@ from function_app.domain import naming
 from function_app.domain.contents import DroppedFile
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
@@ -59,13 +60,12 @@ class PendingApproval:
     """A drop that waits for the approval of a digest."""
 
     digest: str
-    experiment: str
-    drop: str
+    ref: DropRef
 
     @property
     def blob(self) -> str:
         """The blob that notes that the drop waits."""
-        return f"{PENDING}{self.digest}/{self.experiment}/{self.drop}"
+        return f"{PENDING}{self.digest}/{self.ref}"
 
 
 @frozen(kw_only=True)
@@ -163,8 +163,8 @@ class Approvals:
         """Yield the notes of the drops that wait for the approval of this digest, or of any digest."""
         for page in iter_pages_items(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
             for item in page.items:
-                _, found, experiment, drop = item.name.split("/")
-                pending = PendingApproval(digest=found, experiment=experiment, drop=drop)
+                _, found, *_ = item.name.split("/")
+                pending = PendingApproval(digest=found, ref=DropRef.of_blob(item.name))
                 yield PendingNote(pending=pending, etag=item.etag, age=page.now - item.modified)
 
     def clear_pending(self, pending: PendingApproval, *, etag: str | None = None) -> None:

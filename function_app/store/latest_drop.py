@@ -5,6 +5,7 @@ from typing import Self
 
 from function_app.domain import naming
 from function_app.domain.document import Document
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Order, Receipt
 from function_app.ports.storage import Blobs
 
@@ -32,7 +33,7 @@ class LatestDrop(Document):
             experiment=receipt.experiment,
             folder=receipt.folder,
             drop=receipt.drop,
-            receipt=naming.receipt_blob(receipt.experiment, receipt.drop),
+            receipt=naming.receipt_blob(receipt.ref),
             sequence=receipt.sequence,
             newest_upload=receipt.newest_upload,
             listed=receipt.listed,
@@ -46,6 +47,11 @@ class LatestDrop(Document):
             Unreadable: the blob is damaged.
         """
         return cls.read_document(blobs, naming.RECEIPTS, naming.latest_blob(experiment))
+
+    @property
+    def ref(self) -> DropRef:
+        """Which drop it is."""
+        return DropRef(self.experiment, self.drop)
 
     @property
     def order(self) -> Order:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.errors import NotFound
 from function_app.ports.storage import Blobs
 from function_app.store.latest_drop import LatestDrop
@@ -25,8 +26,8 @@ class ReceiptLookup:
     blobs: Blobs
     receipts: Receipts
 
-    def drop_id(self, experiment: str, drop: str) -> str:
-        """Return the id of a drop, given the id, its first eight or more digits, or `latest`.
+    def ref(self, experiment: str, drop: str) -> DropRef:
+        """Return which drop it is, given its id, the id's first eight or more digits, or `latest`.
 
         A complete id is returned as it is: its receipt may not exist.
 
@@ -34,27 +35,26 @@ class ReceiptLookup:
             NotFound: there is no such receipt, or several ids begin with these digits.
         """
         if drop == LATEST and (latest := self.receipts.latest(experiment)) is not None:
-            return latest.drop
+            return latest.ref
         if not _DROP.fullmatch(drop):
             raise _missing(experiment, drop)
-        return drop if len(drop) == _WHOLE else self._completed(experiment, drop)
+        return DropRef(experiment, drop) if len(drop) == _WHOLE else self._completed(experiment, drop)
 
     def latest(self, experiment: str) -> tuple[LatestDrop, Mapping[str, str]] | None:
         """Return an experiment's latest drop with the metadata of its receipt, which is empty if that was deleted."""
         latest = self.receipts.latest(experiment)
         if latest is None:
             return None
-        found = self.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.experiment, latest.drop))
+        found = self.blobs.get(naming.RECEIPTS, naming.receipt_blob(latest.ref))
         return latest, found.metadata if found else {}
 
-    def _completed(self, experiment: str, start: str) -> str:
+    def _completed(self, experiment: str, start: str) -> DropRef:
         items = self.blobs.page(naming.RECEIPTS, f"{experiment}/{start}", size=2).items
-        found = [item.name.removeprefix(f"{experiment}/").removesuffix(".json") for item in items]
-        if len(found) > 1:
+        if len(items) > 1:
             raise NotFound(f"Several drops' ids start with {experiment}/{start}: give more digits.")
-        if not found:
+        if not items:
             raise _missing(experiment, start)
-        return found[0]
+        return DropRef.of_blob(items[0].name)
 
 
 def _missing(experiment: str, drop: str) -> NotFound:

@@ -10,10 +10,11 @@ from attrs import field, frozen
 
 from function_app.domain import naming
 from function_app.domain.cloud_events import EventsRejected, OutgoingEvent, Publisher, PublishingFailed
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import Conflict, NotFound, PreconditionFailed
 from function_app.ports.clock import Clock
-from function_app.ports.storage import BlobItem, Blobs, Lease, iter_pages
+from function_app.ports.storage import Blobs, Lease, iter_pages
 from function_app.store.journal import Entry, Journal
 from function_app.store.latest_drop import LatestDrop
 
@@ -49,17 +50,22 @@ class ReceiptSummary:
     model: str | None
 
     @classmethod
-    def of(cls, experiment: str, drop: str, metadata: Mapping[str, str]) -> Self:
+    def of(cls, ref: DropRef, metadata: Mapping[str, str]) -> Self:
         """Read the listing metadata of a receipt, or of its index entry."""
         return cls(
-            experiment=experiment,
-            drop=drop,
+            experiment=ref.experiment,
+            drop=ref.drop,
             received_at=datetime.fromisoformat(metadata["received"]),
             updated_at=datetime.fromisoformat(metadata.get("updated", metadata["received"])),
             status=metadata["status"],
             job=metadata.get("job"),
             model=metadata.get("model"),
         )
+
+    @property
+    def ref(self) -> DropRef:
+        """Which drop it is about."""
+        return DropRef(self.experiment, self.drop)
 
 
 @frozen
@@ -75,26 +81,26 @@ class Receipts:
         """The journal of changes and published events."""
         return Journal(self.blobs, self.clock)
 
-    def load(self, experiment: str, drop: str) -> Receipt:
+    def load(self, ref: DropRef) -> Receipt:
         """Return a receipt.
 
         Raises:
             NotFound: there is no such receipt.
         """
-        return self._read(experiment, drop)[0]
+        return self._read(ref)[0]
 
-    def read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
+    def read(self, ref: DropRef) -> tuple[Receipt, str]:
         """Return a receipt and its ETag.
 
         Raises:
             NotFound: there is no such receipt.
         """
-        return self._read(experiment, drop)
+        return self._read(ref)
 
-    def find(self, experiment: str, drop: str) -> Receipt | None:
+    def find(self, ref: DropRef) -> Receipt | None:
         """Return a receipt, or None if there is none."""
         try:
-            return self.load(experiment, drop)
+            return self.load(ref)
         except NotFound:
             return None
 
@@ -105,16 +111,16 @@ class Receipts:
             return None
         slug = parts["experiment"]
         page = self.blobs.page(naming.RECEIPTS, f"{slug}/{parts['drop']}", size=2)
-        found = (self.find(slug, item.name.removeprefix(f"{slug}/").removesuffix(".json")) for item in page.items)
+        found = (self.find(DropRef.of_blob(item.name)) for item in page.items)
         return next((receipt for receipt in found if receipt and receipt.has_job(job)), None)
 
     def create(self, receipt: Receipt) -> Receipt:
         """Write a new receipt, or return the receipt that another caller wrote first."""
-        name = naming.receipt_blob(receipt.experiment, receipt.drop)
+        name = naming.receipt_blob(receipt.ref)
         try:
             self.blobs.create(naming.RECEIPTS, name, receipt.to_bytes(), metadata=_metadata(receipt))
         except PreconditionFailed:
-            return self.load(receipt.experiment, receipt.drop)
+            return self.load(receipt.ref)
         self.write_index(receipt)
         return receipt
 
@@ -129,14 +135,14 @@ class Receipts:
         """
         lost = ""
         for _ in range(ATTEMPTS_TO_WRITE):
-            current, etag = self._read(receipt.experiment, receipt.drop)
+            current, etag = self._read(receipt.ref)
             if etag == lost:
                 break
             changed = edit(current)
             if changed == current:
                 return current
             changed = changed.replace(updated_at=self.clock())
-            name = naming.receipt_blob(receipt.experiment, receipt.drop)
+            name = naming.receipt_blob(receipt.ref)
             try:
                 self.blobs.replace(
                     naming.RECEIPTS, name, changed.to_bytes(), etag=etag, metadata=_metadata(changed), lease=lease
@@ -194,11 +200,11 @@ class Receipts:
         Reopening writes the receipt first, then the mark. So if the mark is still the same as before
         the receipt was read, the receipt was not reopened.
         """
-        name = naming.open_blob(receipt.experiment, receipt.drop)
+        name = naming.open_blob(receipt.ref)
         mark = self.blobs.get(naming.RECEIPTS, name)
         if mark is None:
             return receipt
-        receipt = self.load(receipt.experiment, receipt.drop)
+        receipt = self.load(receipt.ref)
         if is_over(receipt):
             self.write_index(receipt)  # a call that was killed may have written the receipt but not its index
             with contextlib.suppress(PreconditionFailed):
@@ -208,22 +214,21 @@ class Receipts:
     def park(self, receipt: Receipt, waits: Callable[[Receipt], bool]) -> Receipt:
         """Delete the open mark of a receipt that only `waits`; return the current receipt."""
         self.clear_open_mark(receipt, waits)
-        receipt = self.load(receipt.experiment, receipt.drop)
+        receipt = self.load(receipt.ref)
         if not waits(receipt):  # just claimed, and its host may have been killed right after that
-            self.set_open_mark(receipt.experiment, receipt.drop)
+            self.set_open_mark(receipt.ref)
         return receipt
 
-    def set_open_mark(self, experiment: str, drop: str) -> None:
+    def set_open_mark(self, ref: DropRef) -> None:
         """Mark a receipt as open: it still has work to do."""
-        self.blobs.replace(naming.RECEIPTS, naming.open_blob(experiment, drop), b"")
+        self.blobs.replace(naming.RECEIPTS, naming.open_blob(ref), b"")
 
-    def list_open(self, experiment: str | None = None) -> Iterator[tuple[str, str]]:
-        """Yield (experiment, drop) of the open receipts."""
-        prefix = naming.open_blob(experiment, "") if experiment else ".open/"
+    def list_open(self, experiment: str | None = None) -> Iterator[DropRef]:
+        """Yield the drops with open receipts."""
+        prefix = naming.open_prefix(experiment) if experiment else naming.OPEN
         for page in iter_pages(self.blobs, naming.RECEIPTS, prefix):
             for item in page:
-                _, slug, drop = item.name.split("/")
-                yield slug, drop
+                yield DropRef.of_blob(item.name)
 
     def latest(self, experiment: str) -> LatestDrop | None:
         """Return the experiment's latest drop. Raise Unreadable if `latest.json` is damaged."""
@@ -255,32 +260,29 @@ class Receipts:
     def page(self, *, size: int, token: str | None = None) -> tuple[Sequence[ReceiptSummary], str | None]:
         """Return a page of receipts, newest first, and the token of the next page. One call to storage."""
         page = self.blobs.page(naming.RECEIPTS, ".by-time/", size=size, token=token)
-        return [_indexed(item) for item in page.items], page.token
+        return [ReceiptSummary.of(DropRef.of_blob(item.name), item.metadata) for item in page.items], page.token
 
     def page_of(
         self, experiment: str, *, size: int, token: str | None = None
     ) -> tuple[list[ReceiptSummary], str | None]:
         """Return a page of an experiment's receipts, by id, and the token of the next page. One call to storage."""
         page = self.blobs.page(naming.RECEIPTS, f"{experiment}/", size=size, token=token)
-        found = ((item.name.removeprefix(f"{experiment}/").removesuffix(".json"), item) for item in page.items)
-        summaries = [
-            ReceiptSummary.of(experiment, drop, item.metadata) for drop, item in found if "status" in item.metadata
-        ]
-        return summaries, page.token
+        found = (item for item in page.items if "status" in item.metadata)
+        return [ReceiptSummary.of(DropRef.of_blob(item.name), item.metadata) for item in found], page.token
 
-    def _read(self, experiment: str, drop: str) -> tuple[Receipt, str]:
-        found = Receipt.read_document(self.blobs, naming.RECEIPTS, naming.receipt_blob(experiment, drop))
+    def _read(self, ref: DropRef) -> tuple[Receipt, str]:
+        found = Receipt.read_document(self.blobs, naming.RECEIPTS, naming.receipt_blob(ref))
         if found is None:
-            raise NotFound(f"There is no receipt {experiment}/{drop}.")
+            raise NotFound(f"There is no receipt {ref}.")
         return found
 
     def write_index(self, receipt: Receipt) -> None:
         """Write the receipt's entry in the index by time, even if it changes meanwhile, and add it to the journal."""
-        name = naming.by_time_blob(receipt.received_at, receipt.experiment, receipt.drop)
+        name = naming.by_time_blob(receipt.received_at, receipt.ref)
         metadata: Mapping[str, str] = _metadata(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
             self.blobs.replace(naming.RECEIPTS, name, b"", metadata=metadata)
-            place = naming.RECEIPTS, naming.receipt_blob(receipt.experiment, receipt.drop)
+            place = naming.RECEIPTS, naming.receipt_blob(receipt.ref)
             now = self.blobs.get(*place) or self.blobs.get(*place)  # storage may miss a blob once
             if now is None:  # it was deleted meanwhile
                 self.blobs.delete(naming.RECEIPTS, name)
@@ -307,8 +309,3 @@ def _metadata(receipt: Receipt) -> dict[str, str]:
         "forgotten": ",".join(receipt.forgotten),
     }
     return {key: value for key, value in values.items() if value}
-
-
-def _indexed(item: BlobItem) -> ReceiptSummary:
-    _, _, experiment, drop = item.name.split("/")
-    return ReceiptSummary.of(experiment, drop, item.metadata)

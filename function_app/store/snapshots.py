@@ -12,6 +12,7 @@ from function_app.domain.attempt import AttemptOptions
 from function_app.domain.contents import FILES_LISTED, DropContents, DroppedFile, MissingFiles
 from function_app.domain.document import Document
 from function_app.domain.drop import Drop, Manifest
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, Conflict, PreconditionFailed, Transient, Unreadable
 from function_app.jobspec.problem import InvalidJobSpec
@@ -55,11 +56,11 @@ class Snapshots:
     blobs: Blobs
 
     def write_manifest(
-        self, drop: Drop, drop_id: str, *, entry_script: str | None, ignored: Sequence[str]
+        self, drop: Drop, ref: DropRef, *, entry_script: str | None, ignored: Sequence[str]
     ) -> DropContents:
         """Write the manifest; return its summary for the receipt."""
-        data = drop.manifest(drop_id, entry_script, ignored=ignored).to_bytes()
-        name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{MANIFEST}"
+        data = drop.manifest(ref, entry_script, ignored=ignored).to_bytes()
+        name = f"{naming.snapshot_prefix(ref)}{MANIFEST}"
         # The same content may come again with later ETags; a job checks those of the latest upload.
         self.blobs.replace(naming.SNAPSHOTS, name, data)
         files = [*drop.scripts, *drop.data]
@@ -77,27 +78,25 @@ class Snapshots:
             archives=tuple(one.contents for one in drop.unpacked),
         )
 
-    def save_spec(self, drop: Drop, drop_id: str, spec: JobSpec, *, known: bool = False) -> None:
-        """Store the job spec, so that a retry runs the same; nothing is written if it is `known` to exist."""
-        if known:
-            return
-        name = f"{naming.snapshot_prefix(drop.experiment, drop_id)}{SPEC}"
+    def save_spec(self, ref: DropRef, spec: JobSpec) -> None:
+        """Store the job spec, so that a retry runs the same."""
+        name = f"{naming.snapshot_prefix(ref)}{SPEC}"
         data = spec.to_json().encode()
         try:
             self.blobs.create(naming.SNAPSHOTS, name, data)
         except PreconditionFailed:  # it exists and is equal: the id is derived from it
             try:
-                self.spec(drop.experiment, drop_id)
+                self.spec(ref)
             except UnreadableSnapshot:
                 self.blobs.replace(naming.SNAPSHOTS, name, data)
 
-    def spec(self, experiment: str, drop_id: str) -> JobSpec:
+    def spec(self, ref: DropRef) -> JobSpec:
         """Return the job spec of a drop.
 
         Raises:
             UnreadableSnapshot: it is missing or invalid. Try again, since storage may miss a blob once.
         """
-        name = f"{naming.snapshot_prefix(experiment, drop_id)}{SPEC}"
+        name = f"{naming.snapshot_prefix(ref)}{SPEC}"
         with _readable(name):
             return stored_spec(json.loads(self.blobs.read(naming.SNAPSHOTS, name).data))
 
@@ -110,25 +109,25 @@ class Snapshots:
         attempt = receipt.attempt
         if attempt is not None and attempt.options is not None:
             return attempt.options
-        return self.spec(receipt.experiment, receipt.drop).kedja.attempt_options
+        return self.spec(receipt.ref).kedja.attempt_options
 
-    def manifest(self, experiment: str, drop_id: str) -> Manifest:
+    def manifest(self, ref: DropRef) -> Manifest:
         """Return the manifest of a drop.
 
         Raises:
             UnreadableSnapshot: as for `spec`.
         """
-        name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        name = f"{naming.snapshot_prefix(ref)}{MANIFEST}"
         with _readable(name):
             return Manifest.from_bytes(self.blobs.read(naming.SNAPSHOTS, name).data)
 
-    def missing_files(self, before: str, drop: Drop) -> MissingFiles | None:
+    def missing_files(self, before: DropRef, drop: Drop) -> MissingFiles | None:
         """Return the files of the previous drop that no longer exist; None if all exist, or its manifest is unreadable.
 
         A file that is being uploaded again counts as existing.
         """
         try:
-            manifest = self.manifest(drop.experiment, before)
+            manifest = self.manifest(before)
         except UnreadableSnapshot:
             return None
         there = {
@@ -141,24 +140,24 @@ class Snapshots:
         gone = sorted(name for name in known if name not in there)
         return MissingFiles(count=len(gone), files=tuple(gone[:FILES_LISTED])) if gone else None
 
-    def entry_script(self, experiment: str, drop_id: str) -> str | None:
+    def entry_script(self, ref: DropRef) -> str | None:
         """Return the script that the drop's job runs, or None if it runs a command or the built-in trainer.
 
         Raises:
             UnreadableSnapshot: as for `spec`.
         """
-        name = f"{naming.snapshot_prefix(experiment, drop_id)}{MANIFEST}"
+        name = f"{naming.snapshot_prefix(ref)}{MANIFEST}"
         with _readable(name):
             return _Entry.from_bytes(self.blobs.read(naming.SNAPSHOTS, name).data).entry_script
 
-    def copy_scripts(self, drop: Drop, drop_id: str) -> None:
+    def copy_scripts(self, drop: Drop, ref: DropRef) -> None:
         """Copy the scripts server-side, each in the version that was listed.
 
         Raises:
             SourceChanged: a script has changed since it was listed.
             CopyPending: storage has not finished yet.
         """
-        prefix = f"{naming.snapshot_prefix(drop.experiment, drop_id)}scripts/"
+        prefix = f"{naming.snapshot_prefix(ref)}scripts/"
         there = {item.name: item for item in self.blobs.list(naming.SNAPSHOTS, prefix).items}
         pending = False
         archives = {one.archive.name for one in drop.unpacked}  # `ScriptArchives` unpacks these

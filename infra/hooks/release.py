@@ -25,6 +25,7 @@ from azure.identity import AzureDeveloperCliCredential, ChainedTokenCredential, 
 from azure.storage.blob import BlobServiceClient
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from infra.hooks.errors import ReleaseError
 from infra.hooks.forged_sign_in import ForgedSignIn
 from infra.hooks.left_behind import Deployed, LeftBehind
@@ -126,7 +127,7 @@ class Release:
         The same content dropped again is the same drop, whose receipt then knows of a newer upload than `latest.json`.
         """
         latest = self._read(naming.latest_blob(SMOKE))
-        receipt = latest and self._read(naming.receipt_blob(SMOKE, latest["drop"]))
+        receipt = latest and self._read(naming.receipt_blob(DropRef(SMOKE, latest["drop"])))
         if not receipt or datetime.fromisoformat(receipt["newest_upload"]) < since:
             return None
         return receipt

@@ -21,6 +21,7 @@ from azure.storage.queue import QueueServiceClient
 from function_app.azure.storage import AzureBlobs, AzureQueues
 from function_app.container import assemble
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Status
 from function_app.operations.service import Kedja
 from function_app.ports.storage import MAX_LIST_PAGE, Blobs, Queues, iter_pages
@@ -337,7 +338,10 @@ class TestRequests:
         (job,) = training.jobs
         training.finish(job)
         self.check(azure, lambda: kedja.on_run_event(encoded(run_status_changed(job, "Completed"))))
-        assert kedja.receipts.load(*training.jobs[job].tags["kedja_receipt"].split("/")).status is Status.REGISTERED
+        assert (
+            kedja.receipts.load(DropRef(*training.jobs[job].tags["kedja_receipt"].split("/"))).status
+            is Status.REGISTERED
+        )
 
     @staticmethod
     def check(azure: OverAzurite, step: Callable[[], object]) -> None:

@@ -217,7 +217,7 @@ def test_an_older_job_that_ends_last_is_no_champion(stage: Stage) -> None:
     for receipt in (newer, older):
         stage.end(str(receipt.job))
         kedja.watcher.sync(str(receipt.job))
-    first, second = (kedja.receipts.load(one.experiment, one.drop) for one in (older, newer))
+    first, second = (kedja.receipts.load(one.ref) for one in (older, newer))
     assert (first.status, second.status) == (Status.REGISTERED, Status.REGISTERED)
     assert first.model is not None
     assert second.model is not None

@@ -5,6 +5,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.drops import uploads
 from function_app.http import idempotency
 from function_app.jobs.slots import QUEUED, RUNNING_BLOB
@@ -79,7 +80,11 @@ def check_lifecycle(infra: Infra) -> None:
     assert rules["journal"]["filters"]["blobTypes"] == ["appendBlob"]  # a rule on block blobs would pass it by
     versions = rules["versions-of-working-state"]
     assert versions["actions"] == {"version": {"delete": {"daysAfterCreationGreaterThan": 1}}}
-    blobs = (naming.settling_blob("e"), naming.open_blob("e", "d"), naming.by_time_blob(datetime.now(UTC), "e", "d"))
+    blobs = (
+        naming.settling_blob("e"),
+        naming.open_blob(DropRef("e", "d")),
+        naming.by_time_blob(datetime.now(UTC), DropRef("e", "d")),
+    )
     working = {*(f"{blob.partition('/')[0]}/" for blob in blobs), RUNNING_BLOB, QUEUED}
     working |= {CURSOR, retention.CURSOR, walk.CURSOR}
     expected = {*(f"{naming.RECEIPTS}/{prefix}" for prefix in working), requests}

@@ -7,6 +7,7 @@ import anyio
 import anyio.to_thread
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from tests.infra import kedja_facts
 from tests.infra.bicep import Infra, Unknown
 from tests.infra.kinds import SITE, WORKSPACE, settings
@@ -117,7 +118,7 @@ def check_workbook(infra: Infra) -> None:
     assert set(queries) == {"drops", "jobs", "gpu-hours", "node-hours", "trouble"}
     assert f"/{naming.RECEIPTS}/.by-time/" in queries["drops"]
     assert f"/{naming.DEAD_LETTER}/" in queries["trouble"]
-    found = re.fullmatch(r"^(.*)-[0-9a-f]{16}-[0-9]+$", naming.job_name("digits", "ab" * 32, 2))
+    found = re.fullmatch(r"^(.*)-[0-9a-f]{16}-[0-9]+$", naming.job_name(DropRef("digits", "ab" * 32), 2))
     assert found
     assert found[1] == "digits"
     for name in ("jobs", "gpu-hours"):

@@ -159,12 +159,12 @@ class Oracle:
         spec = settler.spec(drop)
         if isinstance(spec, InvalidJobSpec):
             # Not always the latest: somebody may have retried an older drop since.
-            rejected = self.world.kedja.receipts.load(drop.experiment, drop.id(canonical_of_invalid(drop)))
+            rejected = self.world.kedja.receipts.load(drop.ref(canonical_of_invalid(drop)))
             assert rejected.status is Status.REJECTED, f"{rejected.name} is {rejected.status}."
             return
         plan = settler.planner.plan(drop, spec)
         owner = ModelOwner.read(self.world.blobs, spec.kedja.registration.model or drop.experiment)
-        receipt = self.world.kedja.receipts.find(drop.experiment, plan.drop.id(spec.canonical()))
+        receipt = self.world.kedja.receipts.find(plan.drop.ref(spec.canonical()))
         assert receipt is not None, f"What lies in {folder} has no receipt."
         if owner is not None and owner[0].owner != drop.experiment:
             assert receipt.model is None, f"{receipt.name} registered {receipt.model}, which is {owner[0].owner}'s."

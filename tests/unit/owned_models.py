@@ -36,7 +36,7 @@ def train(
     """Drop an experiment and let its job end."""
     receipt = drop(world, experiment, model=model, when=when, data=data)
     world.run_job(receipt.job, metrics={"accuracy": accuracy})
-    return world.kedja.receipts.load(receipt.experiment, receipt.drop)
+    return world.kedja.receipts.load(receipt.ref)
 
 
 def champion(world: World, model: str) -> Champion:

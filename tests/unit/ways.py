@@ -118,7 +118,7 @@ def upload_for_vision(world: World) -> None:
 
 def share_model_of_vision(world: World) -> None:
     """Share a model whose champion is one of an earlier release."""
-    champion = Champion(model="vision", version="1", sequence=1, receipt="vision/1", since=world.clock())
+    champion = Champion(model="vision", version="1", sequence=1, receipt=f"vision/{1:064}", since=world.clock())
     owner = ModelOwner(model="vision", owner="vision", allowed=("digits",), since=world.clock())
     world.blobs.upload(naming.MODELS, naming.champion_blob("vision"), champion.to_bytes())
     world.blobs.upload(naming.MODELS, naming.owner_blob("vision"), owner.to_bytes())

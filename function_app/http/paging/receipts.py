@@ -89,4 +89,4 @@ def newest_of(
 
 
 def _name(summary: ReceiptSummary) -> str:
-    return naming.by_time_blob(summary.received_at, summary.experiment, summary.drop)
+    return naming.by_time_blob(summary.received_at, summary.ref)

@@ -52,8 +52,8 @@ class PendingView(BaseModel):
     @classmethod
     def of(cls, pending: PendingApproval) -> Self:
         """View a drop that waits for an approval."""
-        address = drop_address(pending.experiment, pending.drop)
-        return cls(digest=pending.digest, experiment=pending.experiment, drop=pending.drop, receipt=address)
+        address = drop_address(pending.ref)
+        return cls(digest=pending.digest, experiment=pending.ref.experiment, drop=pending.ref.drop, receipt=address)
 
 
 class Approved(ApprovalView):

@@ -112,7 +112,7 @@ def get_drop(
     slug = experiment_name(experiment)
     if not caller.can_see(slug):
         raise NotFound(f"There is no receipt {experiment}/{drop}. GET /api/drops lists all drops.")
-    receipt, etag = receipts.read(slug, lookup.drop_id(slug, drop))
+    receipt, etag = receipts.read(lookup.ref(slug, drop))
     headers = {"ETag": f'"{etag}"'}
     if known is not None and _matches(known, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

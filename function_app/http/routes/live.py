@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Status
 from function_app.http import long_poll
 from function_app.http.auth import DataUser
@@ -127,12 +128,11 @@ async def watch_job_log(
 
 def _drops(entries: Sequence[Entry]) -> list[Message]:
     """Return a message for each drop, with its latest entry."""
-    latest: dict[tuple[str, str], ReceiptSummary] = {}
+    latest: dict[DropRef, ReceiptSummary] = {}
     for entry in entries:
-        summary = ReceiptSummary.of(entry.experiment, str(entry.data["drop"]), entry.data["metadata"])
-        place = (summary.experiment, summary.drop)
-        if place not in latest or latest[place].updated_at <= summary.updated_at:
-            latest[place] = summary
+        summary = ReceiptSummary.of(DropRef(entry.experiment, str(entry.data["drop"])), entry.data["metadata"])
+        if summary.ref not in latest or latest[summary.ref].updated_at <= summary.updated_at:
+            latest[summary.ref] = summary
     return [
         Message(event="drop", data=DropSummary.of(summary).model_dump(mode="json"))
         for summary in latest.values()

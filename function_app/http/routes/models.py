@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.errors import NotFound, Refused
 from function_app.http.auth import READS_AT_ONCE, CodeUser, DataUser
 from function_app.http.callers import Caller
@@ -266,5 +267,5 @@ def _shown(caller: Caller, champion: Champion) -> Champion:
 
 def _sees(caller: Caller, receipt: str) -> bool:
     """Return whether the caller may see a receipt, `<experiment>/<drop>`, or a model without a receipt."""
-    experiment = receipt.partition("/")[0]
-    return caller.can_see(experiment) if experiment else caller.sees_everything
+    ref = DropRef.parse(receipt)
+    return caller.can_see(ref.experiment) if ref else caller.sees_everything

@@ -4,6 +4,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 from function_app.ports.storage import CopyStatus
 from tests.unit.memory import MemoryBlobs, VirtualClock
 
@@ -72,20 +73,20 @@ def test_waits_for_a_file_that_is_being_copied_there(dropped: MemoryBlobs, clock
 
 
 def test_its_id_says_everything_about_its_content(dropped: MemoryBlobs, clock: VirtualClock) -> None:
-    before = Drop.list_drop(dropped, "digits").id("{}")
+    before = Drop.list_drop(dropped, "digits").ref("{}")
     clock.advance(60)
     dropped.upload(naming.DATA, "digits/train/a.png", b"a")
-    assert Drop.list_drop(dropped, "digits").id("{}") == before
+    assert Drop.list_drop(dropped, "digits").ref("{}") == before
     dropped.upload(naming.DATA, "digits/train/a.png", b"b")
-    assert Drop.list_drop(dropped, "digits").id("{}") != before
+    assert Drop.list_drop(dropped, "digits").ref("{}") != before
 
 
 def test_a_file_without_a_hash_counts_by_its_etag(dropped: MemoryBlobs) -> None:
     dropped.upload(naming.DATA, "digits/train/a.png", b"a", hashed=False)
-    before = Drop.list_drop(dropped, "digits").id("{}")
-    assert Drop.list_drop(dropped, "digits").id("{}") == before
+    before = Drop.list_drop(dropped, "digits").ref("{}")
+    assert Drop.list_drop(dropped, "digits").ref("{}") == before
     dropped.upload(naming.DATA, "digits/train/a.png", b"a", hashed=False)
-    assert Drop.list_drop(dropped, "digits").id("{}") != before
+    assert Drop.list_drop(dropped, "digits").ref("{}") != before
 
 
 class TestIsAnnouncedBy:
@@ -100,13 +101,13 @@ class TestIsAnnouncedBy:
         assert Drop.list_drop(dropped, "digits").is_completed_by("_SUCCESS")
 
     def test_which_is_no_part_of_the_drop(self, dropped: MemoryBlobs) -> None:
-        before = Drop.list_drop(dropped, "digits").id("{}")
+        before = Drop.list_drop(dropped, "digits").ref("{}")
         dropped.upload(naming.DATA, "digits/_SUCCESS", b"")
-        assert Drop.list_drop(dropped, "digits").without("_SUCCESS").id("{}") == before
+        assert Drop.list_drop(dropped, "digits").without("_SUCCESS").ref("{}") == before
 
 
 def test_a_manifest_names_every_file(dropped: MemoryBlobs) -> None:
-    manifest = Drop.list_drop(dropped, "digits").manifest("d" * 64, "train.py", ignored=["_SUCCESS"])
+    manifest = Drop.list_drop(dropped, "digits").manifest(DropRef("digits", "d" * 64), "train.py", ignored=["_SUCCESS"])
     assert [file.name for file in manifest.scripts] == ["train.py"]
     assert [(file.name, file.size) for file in manifest.data] == [("train/a.png", 1)]
     assert manifest.ignored == (*naming.IGNORED, "_SUCCESS")

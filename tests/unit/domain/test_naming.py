@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 
 FILES = st.lists(
     st.tuples(st.text(min_size=1), st.integers(min_value=0), st.text()), max_size=5, unique_by=lambda file: file[0]
@@ -72,13 +73,13 @@ def test_a_drop_id_is_made_of_everything_that_counts() -> None:
 
 
 def test_a_job_is_named_for_its_attempt() -> None:
-    name = naming.job_name("digits", "0123456789abcdef" * 4, 2)
+    name = naming.job_name(DropRef("digits", "0123456789abcdef" * 4), 2)
     assert name == "digits-0123456789abcdef-2"
 
 
 def test_receipts_sort_newest_first_by_time() -> None:
-    older = naming.by_time_blob(datetime(2026, 1, 1, tzinfo=UTC), "digits", "a")
-    newer = naming.by_time_blob(datetime(2026, 1, 2, tzinfo=UTC), "digits", "b")
+    older = naming.by_time_blob(datetime(2026, 1, 1, tzinfo=UTC), DropRef("digits", "a"))
+    newer = naming.by_time_blob(datetime(2026, 1, 2, tzinfo=UTC), DropRef("digits", "b"))
     assert newer < older
 
 

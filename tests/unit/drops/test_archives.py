@@ -27,13 +27,13 @@ def dropped(world: World, **archives: bytes) -> Receipt:
 
 
 def snapshot(world: World, receipt: Receipt) -> dict[str, bytes]:
-    prefix = f"{naming.snapshot_prefix('digits', receipt.drop)}scripts/"
+    prefix = f"{naming.snapshot_prefix(receipt.ref)}scripts/"
     found = world.blobs.names_in(naming.SNAPSHOTS, prefix)
     return {name.removeprefix(prefix): world.blobs.read(naming.SNAPSHOTS, name).data for name in found}
 
 
 def manifest(world: World, receipt: Receipt) -> Any:  # noqa: ANN401 - plain JSON
-    name = f"{naming.snapshot_prefix('digits', receipt.drop)}manifest.json"
+    name = f"{naming.snapshot_prefix(receipt.ref)}manifest.json"
     return json.loads(world.blobs.read(naming.SNAPSHOTS, name).data)
 
 

@@ -74,7 +74,7 @@ def test_a_script_of_any_fine_name_becomes_a_job(world: World, name: str) -> Non
     assert (receipt.status, world.failures) == (Status.SUBMITTED, [])
     command = next(iter(world.training.requests.values())).document["command"]
     assert shlex.split(command)[-2:] == ["python", name]
-    copied = f"{naming.snapshot_prefix('digits', receipt.drop)}scripts/{name}"
+    copied = f"{naming.snapshot_prefix(receipt.ref)}scripts/{name}"
     assert world.blobs.read(naming.SNAPSHOTS, copied).data == SCRIPT
     world.run_job()
     assert world.receipt().status is Status.REGISTERED

@@ -137,4 +137,4 @@ def test_waits_for_kedjas_own_compute(planner: Planner, training: MemoryTraining
 def test_data_is_no_part_of_a_drop_that_needs_none(planner: Planner) -> None:
     spec = parse_job_yaml("kedja: {data: none}")
     plans = [planner.plan(drop(["a.py"], data), spec) for data in ([], ["a"])]
-    assert len({plan.drop.id(spec.canonical()) for plan in plans}) == 1
+    assert len({plan.drop.ref(spec.canonical()) for plan in plans}) == 1

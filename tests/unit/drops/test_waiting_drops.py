@@ -59,7 +59,7 @@ class TestWaiting:
         world.rest()
         receipt = world.receipt()
         assert (receipt.status, receipt.received.data) == (Status.SUBMITTED, 1)
-        manifest = world.kedja.submitter.snapshots.manifest("digits", receipt.drop)
+        manifest = world.kedja.submitter.snapshots.manifest(receipt.ref)
         assert "_SUCCESS" in manifest.ignored
 
     def test_a_stale_one_says_nothing_of_newer_files(self, world: World) -> None:
@@ -161,7 +161,7 @@ class TestWaiting:
         world.drop("scripts/digits/train.py", SCRIPT)
         world.rest()
         receipt = world.receipt()
-        world.kedja.receipts.set_open_mark("digits", receipt.drop)
+        world.kedja.receipts.set_open_mark(receipt.ref)
 
         def claimed() -> None:
             world.kedja.receipts.change(

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.errors import StorageError, StorageUnavailable
 from function_app.http.callers import Role
 from function_app.http.paging.models import MOST_ASKED
@@ -46,8 +47,8 @@ def index(world: World, experiment: str, number: int, *, age: float) -> None:
         at = world.clock() - timedelta(seconds=age + count)
         metadata = {"status": "failed", "received": at.isoformat(), "updated": at.isoformat(), "job": "j"}
         for name in (
-            naming.by_time_blob(at, experiment, f"{count:064x}"),
-            naming.receipt_blob(experiment, f"{count:064x}"),
+            naming.by_time_blob(at, DropRef(experiment, f"{count:064x}")),
+            naming.receipt_blob(DropRef(experiment, f"{count:064x}")),
         ):
             world.blobs.upload(naming.RECEIPTS, name, b"", metadata=metadata)
 

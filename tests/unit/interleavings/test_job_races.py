@@ -128,7 +128,7 @@ class TestClosed:
         dropped.training.finish(job, exit_code=1)
         dropped.rest()
         receipt = dropped.receipt()
-        dropped.kedja.receipts.set_open_mark("digits", receipt.drop)
+        dropped.kedja.receipts.set_open_mark(receipt.ref)
         slow = host(
             dropped,
             blobs=lambda port: Meanwhile(port, place[0], lambda: dropped.kedja.jobs.retry(job), place[1], after),

@@ -320,7 +320,7 @@ class TestStorage:
         submitted(world)
         world.clock.advance(3600)
         (mark,) = world.opened()
-        world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob("digits", world.receipt().drop))}
+        world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob(world.receipt().ref))}
         world.reconcile()
         assert world.opened() == [mark]
         rounds(world, 5)
@@ -329,7 +329,7 @@ class TestStorage:
     def test_that_misses_a_receipt_once_keeps_its_line_in_the_list(self, world: World) -> None:
         submitted(world)
         receipt = world.receipt()
-        world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop))}
+        world.blobs.missed_once = {(naming.RECEIPTS, naming.receipt_blob(receipt.ref))}
         world.kedja.receipts.write_index(receipt)
         assert len(world.blobs.names_in(naming.RECEIPTS, ".by-time/")) == 1
 

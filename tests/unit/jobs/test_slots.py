@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt, Status
 from function_app.jobs.slots import RUNNING_BLOB, Limits, QueueEntry, SlotPool, SlotTable
 from function_app.ports.storage import Blobs
@@ -17,12 +18,17 @@ from tests.unit.memory import MemoryBlobs
 from tests.unit.sample_receipt import make
 
 
+def name(experiment: str, number: int) -> str:
+    """Return the name of a receipt."""
+    return str(DropRef(experiment, f"{number:064}"))
+
+
 def queued(experiment: str, order: int) -> QueueEntry:
-    return QueueEntry(order=order, experiment=experiment, drop=f"{order:04}")
+    return QueueEntry(order=order, ref=DropRef(experiment, f"{order:064}"))
 
 
 def receipt(experiment: str, number: int) -> Receipt:
-    made = make(Status.SUBMITTING, attempts=1).replace(experiment=experiment, drop=f"{number:04}")
+    made = make(Status.SUBMITTING, attempts=1).replace(experiment=experiment, drop=f"{number:064}")
     return made.with_attempt(job=f"{experiment}-{number}-1", sequence=number)
 
 
@@ -35,18 +41,20 @@ class TestLimits:
     def test_the_oldest_of_the_experiment_with_the_fewest_jobs_is_next(self) -> None:
         limits = Limits(per_experiment=0, in_all=4)
         line = [queued("storm", 1), queued("storm", 2), queued("quiet", 9), queued("storm", 3)]
-        assert limits.chosen(["storm/x"], line) == [queued("quiet", 9), queued("storm", 1), queued("storm", 2)]
+        assert limits.chosen([name("storm", 0)], line) == [queued("quiet", 9), queued("storm", 1), queued("storm", 2)]
 
     def test_an_experiment_that_is_full_is_passed_over(self) -> None:
         limits = Limits(per_experiment=1, in_all=0)
         line = [queued("a", 1), queued("a", 2), queued("b", 3), queued("c", 4)]
-        assert limits.chosen(["a/x"], line) == [queued("b", 3), queued("c", 4)]
+        assert limits.chosen([name("a", 0)], line) == [queued("b", 3), queued("c", 4)]
 
     def test_a_refusal_names_the_limit(self) -> None:
         limits = Limits(per_experiment=1, in_all=2)
-        assert limits.refusal("b", ["a/x"]) is None
-        assert limits.refusal("a", ["a/x"]) == "Active jobs of a: 1 of at most 1 (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
-        assert limits.refusal("c", ["a/x", "b/x"]) == "Active jobs: 2 of at most 2 (KEDJA_MAX_JOBS)."
+        assert limits.refusal("b", [name("a", 0)]) is None
+        assert (
+            limits.refusal("a", [name("a", 0)]) == "Active jobs of a: 1 of at most 1 (KEDJA_MAX_JOBS_PER_EXPERIMENT)."
+        )
+        assert limits.refusal("c", [name("a", 0), name("b", 0)]) == "Active jobs: 2 of at most 2 (KEDJA_MAX_JOBS)."
 
     @given(
         st.integers(0, 4),
@@ -58,17 +66,17 @@ class TestLimits:
         self, per_experiment: int, in_all: int, running: list[str], waiting: list[tuple[str, int]]
     ) -> None:
         limits = Limits(per_experiment=per_experiment, in_all=in_all)
-        before = [f"{experiment}/{number}" for number, experiment in enumerate(running)]
+        before = [name(experiment, number) for number, experiment in enumerate(running)]
         line = [queued(experiment, order) for experiment, order in waiting]
         chosen = limits.chosen(before, line)
         for count, one in enumerate(chosen):
-            taken = [*before, *(other.receipt for other in chosen[:count])]
-            assert limits.refusal(one.experiment, taken) is None
+            taken = [*before, *(str(other.ref) for other in chosen[:count])]
+            assert limits.refusal(one.ref.experiment, taken) is None
             assert one == min(
-                other for other in line if other.experiment == one.experiment and other not in chosen[:count]
+                other for other in line if other.ref.experiment == one.ref.experiment and other not in chosen[:count]
             )
-        after = [*before, *(one.receipt for one in chosen)]
-        assert all(limits.refusal(one.experiment, after) for one in line if one not in chosen)
+        after = [*before, *(str(one.ref) for one in chosen)]
+        assert all(limits.refusal(one.ref.experiment, after) for one in line if one not in chosen)
 
 
 class TestPlaces:
@@ -113,7 +121,7 @@ class TestPlaces:
         places = admission(blobs, in_all=1)
         places.enqueue(receipt("a", 1))
         assert places.grant_free(lambda _: "a-1-1") == [QueueEntry.of(receipt("a", 1))]
-        assert places.running() == {"a-1-1": "a/0001"}
+        assert places.running() == {"a-1-1": name("a", 1)}
 
     @pytest.mark.parametrize("limit", [1, 7, 50])
     def test_are_never_more_than_may_be_for_a_crowd(self, blobs: MemoryBlobs, limit: int) -> None:
@@ -151,9 +159,9 @@ class TestPlaces:
 
     def test_of_jobs_that_began_without_limits_count(self, blobs: MemoryBlobs) -> None:
         places = admission(blobs, in_all=1)
-        places.adopt({"a-1-1": "a/0001", "a-2-1": "a/0002"})
+        places.adopt({"a-1-1": name("a", 1), "a-2-1": name("a", 2)})
         assert places.acquire(receipt("a", 3)) is not None
-        places.adopt({"a-1-1": "a/0001"})
+        places.adopt({"a-1-1": name("a", 1)})
         assert len(places.running()) == 2
 
 
@@ -179,7 +187,7 @@ class TestQueue:
         seen: list[bool] = []
 
         def join() -> None:
-            places.adopt({"x": "b/1", "y": "b/2"})
+            places.adopt({"x": name("b", 1), "y": name("b", 2)})
             places.enqueue(receipt("a", 2))
             seen.append(places.flag_queue(receipt("a", 2)))
 

@@ -133,7 +133,7 @@ def test_an_attempt_that_another_release_submitted_is_still_this_attempt(world: 
     assert receipt.job is not None
     world.training.requests[receipt.job] = type(request)(name=request.name, document={"compute": "other"})
     earlier = receipt.replace(status=Status.SUBMITTING)
-    name = naming.receipt_blob("digits", receipt.drop)
+    name = naming.receipt_blob(receipt.ref)
     world.blobs.replace(naming.RECEIPTS, name, earlier.to_bytes())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.SUBMITTED
@@ -151,7 +151,7 @@ def test_a_foreign_job_of_the_same_name_is_a_conflict(world: World) -> None:
         name=job.name, status=job.status, detail="", experiment="digits", tags={"kedja_receipt": "other/one"}
     )
     earlier = receipt.replace(status=Status.SUBMITTING)
-    world.blobs.replace(naming.RECEIPTS, naming.receipt_blob("digits", receipt.drop), earlier.to_bytes())
+    world.blobs.replace(naming.RECEIPTS, naming.receipt_blob(receipt.ref), earlier.to_bytes())
     world.kedja.submitter.submit(earlier)
     assert world.receipt().status is Status.REJECTED
 

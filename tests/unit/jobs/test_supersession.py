@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import NOT_STARTED, Receipt, Status
 from function_app.jobs.supersession import Supersession
 from function_app.ports.training_service import JobRequest, JobStatus
@@ -22,7 +23,7 @@ def receipt(world: World, letter: str, sequence: int, status: Status, *, opened:
         made = made.with_attempt(job=f"digits-{letter}")
     world.kedja.receipts.create(made)
     if opened:
-        world.kedja.receipts.set_open_mark("digits", made.drop)
+        world.kedja.receipts.set_open_mark(made.ref)
     return made
 
 
@@ -33,7 +34,7 @@ def job(world: World, letter: str, status: JobStatus) -> None:
 
 
 def status(world: World, letter: str) -> Status:
-    return world.kedja.receipts.load("digits", letter * 64).status
+    return world.kedja.receipts.load(DropRef("digits", letter * 64)).status
 
 
 @pytest.mark.parametrize("before", sorted(NOT_STARTED - {Status.WAITING, Status.QUEUED}))
@@ -42,7 +43,7 @@ def test_a_job_that_has_not_started_is_canceled(supersession: Supersession, worl
     job(world, "a", JobStatus.STARTING)
     newer = receipt(world, "b", 2, Status.SUBMITTING)
     assert supersession.promote_to_latest(newer, supersede=True) == newer
-    older = world.kedja.receipts.load("digits", "a" * 64)
+    older = world.kedja.receipts.load(DropRef("digits", "a" * 64))
     assert (older.status, older.superseded_by, older.followed_by) == (Status.CANCELING, newer.drop, newer.drop)
     assert world.training.jobs["digits-a"].status is JobStatus.CANCELED
 
@@ -52,7 +53,7 @@ def test_one_that_is_queued_is_over_at_once(supersession: Supersession, world: W
     world.kedja.submitter.turns.admission.enqueue(queued)
     newer = receipt(world, "b", 2, Status.SUBMITTING)
     supersession.promote_to_latest(newer, supersede=True)
-    older = world.kedja.receipts.load("digits", "a" * 64)
+    older = world.kedja.receipts.load(DropRef("digits", "a" * 64))
     assert (older.status, older.superseded_by) == (Status.SUPERSEDED, newer.drop)
     assert world.blobs.names_in(naming.RECEIPTS, ".queued/") == []
     assert world.publisher.types() == ["Kedja.JobCanceled"]
@@ -110,7 +111,7 @@ def test_neither_is_where_both_are_wanted(supersession: Supersession, world: Wor
 
 def test_one_that_waits_is_over(supersession: Supersession, world: World) -> None:
     receipt(world, "a", 1, Status.WAITING, opened=False)
-    world.kedja.receipts.advance(world.kedja.receipts.load("digits", "a" * 64))
+    world.kedja.receipts.advance(world.kedja.receipts.load(DropRef("digits", "a" * 64)))
     supersession.promote_to_latest(receipt(world, "b", 2, Status.WAITING, opened=False), supersede=False)
     assert status(world, "a") is Status.SUPERSEDED
     (name,) = [name for name in world.blobs.names_in(naming.RECEIPTS, ".by-time/") if name.endswith("a" * 64)]
@@ -121,9 +122,9 @@ def test_repeated_it_changes_nothing(supersession: Supersession, world: World) -
     receipt(world, "a", 1, Status.SUBMITTED)
     newer = receipt(world, "b", 2, Status.SUBMITTING)
     supersession.promote_to_latest(newer, supersede=True)
-    before = [world.kedja.receipts.load("digits", letter * 64) for letter in "ab"]
+    before = [world.kedja.receipts.load(DropRef("digits", letter * 64)) for letter in "ab"]
     supersession.promote_to_latest(newer, supersede=True)
-    assert [world.kedja.receipts.load("digits", letter * 64) for letter in "ab"] == before
+    assert [world.kedja.receipts.load(DropRef("digits", letter * 64)) for letter in "ab"] == before
 
 
 @pytest.mark.parametrize("newer", [Status.WAITING, Status.SUBMITTED])
@@ -133,7 +134,7 @@ def test_an_older_drop_that_is_retried_takes_no_place_of_a_newer_one(
     dropped_later = receipt(world, "b", 2, newer)
     later = dropped_later.newest_upload + timedelta(seconds=60)
     world.kedja.receipts.change(dropped_later, lambda now: now.replace(newest_upload=later))
-    supersession.promote_to_latest(world.kedja.receipts.load("digits", "b" * 64), supersede=True)
+    supersession.promote_to_latest(world.kedja.receipts.load(DropRef("digits", "b" * 64)), supersede=True)
     if newer is Status.SUBMITTED:
         job(world, "b", JobStatus.STARTING)
     retried = receipt(world, "a", 3, Status.SUBMITTING)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.jobspec.azureml_document import job_command, job_document
+from function_app.domain.drop_ref import DropRef
+from function_app.jobspec.azureml_document import JobDefaults, JobInputs, job_command, job_document
 from function_app.jobspec.placeholders import quote
 from function_app.jobspec.schema import JobSpec, parse_job_json, parse_job_yaml
 
@@ -45,17 +46,10 @@ description: what it is
 
 
 def document(spec: JobSpec, *, entry_script: str | None = "train.py", has_data: bool = True) -> dict[str, Any]:
-    return job_document(
-        spec,
-        experiment="digits",
-        folder="digits",
-        drop="0123456789abcdef",
-        entry_script=entry_script,
-        has_data=has_data,
-        compute="gpu-cluster",
-        environment="azureml:kedja-chainer:1",
-        tags={"kedja_receipt": "digits/0123456789abcdef"},
+    inputs = JobInputs(
+        ref=DropRef("digits", "0123456789abcdef"), folder="digits", entry_script=entry_script, has_data=has_data
     )
+    return job_document(spec, inputs, JobDefaults(compute="gpu-cluster", environment="azureml:kedja-chainer:1"))
 
 
 def command(text: str, *, entry_script: str | None = "train.py", has_data: bool = True) -> str:
@@ -82,7 +76,7 @@ def test_a_drop_without_a_file_gets_every_default() -> None:
                 "path": "azureml://datastores/kedja_data/paths/digits/",
             },
         },
-        "tags": {"kedja_receipt": "digits/0123456789abcdef"},
+        "tags": {"kedja_receipt": "digits/0123456789abcdef", "kedja_folder": "digits"},
     }
 
 
@@ -155,18 +149,11 @@ def test_a_real_shell_reads_it_so() -> None:
 
 class TestGoingOn:
     def document(self, text: str) -> dict[str, Any]:
-        return job_document(
-            parse_job_yaml(text),
-            experiment="digits",
-            folder="digits",
-            drop="0123456789abcdef",
-            entry_script="train.py",
-            has_data=True,
-            compute="gpu-cluster",
-            environment="azureml:kedja-chainer:1",
-            tags={},
-            goes_on=True,
+        inputs = JobInputs(
+            ref=DropRef("digits", "0123456789abcdef"), folder="digits", entry_script="train.py", has_data=True
         )
+        defaults = JobDefaults(compute="gpu-cluster", environment="azureml:kedja-chainer:1", resumes=True)
+        return job_document(parse_job_yaml(text), inputs, defaults)
 
     def test_a_job_keeps_its_checkpoints_where_its_drops_next_attempt_finds_them(self) -> None:
         values = self.document("outputs: {mine: }")
@@ -200,7 +187,8 @@ def test_a_conda_file_must_have_been_read() -> None:
 
 def test_kedja_has_the_last_word_on_tags() -> None:
     spec = parse_job_json({"tags": {"a": "b"}})
-    assert document(spec)["tags"] == {"a": "b", "kedja_receipt": "digits/0123456789abcdef"}
+    tags = {"a": "b", "kedja_receipt": "digits/0123456789abcdef", "kedja_folder": "digits"}
+    assert document(spec)["tags"] == tags
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def large(world: World) -> World:
 def test_a_model_whose_files_take_minutes_to_list_is_registered_by_one_host(large: World) -> None:
     large.drop_digits()
     large.rest()
-    blobs, name = large.blobs, naming.receipt_blob("digits", large.receipt().drop)
+    blobs, name = large.blobs, naming.receipt_blob(large.receipt().ref)
     assert isinstance(blobs, ManyFiles)
     taken = 0
 

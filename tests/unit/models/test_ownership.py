@@ -72,7 +72,7 @@ class TestAnothersModel:
 
         with pytest.raises(ModelNotShared, match="team-a may not register"):
             world.kedja.jobs.retry(str(receipt.job))
-        assert len(world.kedja.receipts.load("team-a", receipt.drop).attempts) == 1
+        assert len(world.kedja.receipts.load(receipt.ref).attempts) == 1
 
     def test_is_refused_to_an_event_whose_receipt_says_so(self, world: World) -> None:
         train(world, "team-b", 0.95)

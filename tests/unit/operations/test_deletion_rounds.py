@@ -160,9 +160,9 @@ def test_counts_the_grace_from_when_new_drops_are_kept_out(world: World) -> None
 
 def test_a_receipt_that_changes_as_it_goes_is_open_again(world: World) -> None:
     train(world, 1)
-    receipt, etag = world.kedja.receipts.read("digits", world.receipt().drop)
+    receipt, etag = world.kedja.receipts.read(world.receipt().ref)
     world.kedja.jobs.retry(str(receipt.job))
     with pytest.raises(PreconditionFailed):
-        world.kedja.experiments.remover.delete_receipt("digits", receipt.drop, receipt, etag=etag)
+        world.kedja.experiments.remover.delete_receipt(receipt.ref, receipt, etag=etag)
 
     assert world.opened() == [f".open/{receipt.name}"]

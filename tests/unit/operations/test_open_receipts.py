@@ -4,6 +4,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Status
 from function_app.ports.storage import Blob
 from tests.unit.interleaving import Meanwhile, host
@@ -49,7 +50,7 @@ class TestOpenReceipts:
         assert [receipt.status for receipt in world.receipts()] == [Status.SUPERSEDED, Status.STARTING]
 
     def test_a_mark_that_gets_no_receipt_is_taken_away_when_its_function_has_ended(self, world: World) -> None:
-        world.kedja.receipts.set_open_mark("digits", "0" * 64)
+        world.kedja.receipts.set_open_mark(DropRef("digits", "0" * 64))
         rounds(world, 3)
         assert world.opened() == [f".open/digits/{'0' * 64}"]
         rounds(world)
@@ -127,14 +128,14 @@ class TestOpenReceipts:
         world.drop_digits()
         world.rest()
         world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
-        world.kedja.receipts.set_open_mark("aaa", "bad")
+        world.kedja.receipts.set_open_mark(DropRef("aaa", "bad"))
         world.tells_of_runs = False
         world.training.finish(world.live_jobs()[0].name)
         rounds(world)
         assert world.receipt().status is Status.REGISTERED
 
     def test_one_that_is_gone_is_closed(self, world: World) -> None:
-        world.kedja.receipts.set_open_mark("digits", "gone")
+        world.kedja.receipts.set_open_mark(DropRef("digits", "gone"))
         for seconds in (601, 241):
             assert world.opened() == [".open/digits/gone"]
             world.clock.advance(seconds)

@@ -147,8 +147,8 @@ class TestIsolation:
         for folder in ("aaa", "zzz"):
             world.drop(f"data/{folder}/digits.npz", b"digits")
             world.rest()
-        world.blobs.delete(naming.RECEIPTS, naming.open_blob("aaa", world.receipt("aaa").drop))
-        world.blobs.delete(naming.RECEIPTS, naming.open_blob("zzz", world.receipt("zzz").drop))
+        world.blobs.delete(naming.RECEIPTS, naming.open_blob(world.receipt("aaa").ref))
+        world.blobs.delete(naming.RECEIPTS, naming.open_blob(world.receipt("zzz").ref))
         for job in world.live_jobs():
             world.training.move(job.name, JobStatus.RUNNING)
         world.queues.messages.clear()

@@ -324,7 +324,7 @@ def test_killed_after_any_call() -> None:
 
 def let_go_without_a_word(world: World, receipt: Receipt) -> None:
     """Leave what a process leaves that was killed between a snapshot's end and the word of it on the receipt."""
-    world.kedja.experiments.remover.delete_snapshot(receipt.experiment, receipt.drop)
+    world.kedja.experiments.remover.delete_snapshot(receipt.ref)
 
 
 def test_a_retry_of_a_drop_whose_snapshot_just_went_is_refused() -> None:

@@ -137,7 +137,7 @@ def test_files_outside_of_any_folder_are_no_experiment_with_a_latest_drop(world:
     world.drop("data/digits.npz", b"digits")
     world.rest()
     (receipt,) = world.receipts(naming.ROOT_EXPERIMENT)
-    world.kedja.receipts.set_open_mark(receipt.experiment, receipt.drop)
+    world.kedja.receipts.set_open_mark(receipt.ref)
     world.reconcile()
     assert world.kedja.receipts.latest(naming.ROOT_EXPERIMENT) is None
     assert world.receipts(naming.ROOT_EXPERIMENT) == [receipt]

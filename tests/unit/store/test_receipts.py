@@ -4,6 +4,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.cloud_events import EventType
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt, Status
 from function_app.errors import NotFound, Unreadable
 from function_app.store.receipts import ATTEMPTS_TO_WRITE, ReceiptBusy, Receipts
@@ -13,6 +14,7 @@ from tests.unit.sample_receipt import NOW, make
 from tests.unit.simulation import World
 
 DROP = "d" * 64
+REF = DropRef("digits", DROP)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def index(blobs: MemoryBlobs) -> dict[str, str]:
 
 class TestCreate:
     def test_writes_a_receipt_and_its_index(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
-        assert receipts.create(make()) == make() == receipts.load("digits", DROP)
+        assert receipts.create(make()) == make() == receipts.load(REF)
         times = {"received": NOW.isoformat(), "updated": NOW.isoformat()}
         assert index(blobs) == {"status": "submitting", "job": "digits-1", **times}
         item = blobs.get(naming.RECEIPTS, f"digits/{DROP}.json")
@@ -42,20 +44,20 @@ class TestCreate:
 class TestLoad:
     def test_fails_where_there_is_none(self, receipts: Receipts) -> None:
         with pytest.raises(NotFound, match="no receipt digits/x"):
-            receipts.load("digits", "x")
-        assert receipts.find("digits", "x") is None
+            receipts.load(DropRef("digits", "x"))
+        assert receipts.find(DropRef("digits", "x")) is None
 
     def test_fails_where_something_else_lies_in_its_place(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         blobs.upload(naming.RECEIPTS, f"digits/{DROP}.json", b"{}")
         with pytest.raises(Unreadable, match="cannot be read"):
-            receipts.load("digits", DROP)
+            receipts.load(REF)
 
 
 class TestChange:
     def test_writes_what_the_edit_returns(self, receipts: Receipts, blobs: MemoryBlobs) -> None:
         receipt = receipts.create(make())
         changed = receipts.change(receipt, lambda now: now.with_status(Status.SUBMITTED, NOW))
-        assert receipts.load("digits", DROP) == changed
+        assert receipts.load(REF) == changed
         assert changed.status is Status.SUBMITTED
         assert index(blobs)["status"] == "submitted"
 
@@ -108,23 +110,23 @@ class TestChange:
 class TestFlush:
     def test_publishes_and_empties_the_outbox(self, receipts: Receipts, publisher: MemoryPublisher) -> None:
         receipt = receipts.create(make(Status.RUNNING).with_event(EventType.JOB_SUBMITTED, NOW))
-        receipts.set_open_mark("digits", DROP)
+        receipts.set_open_mark(REF)
         assert receipts.publish_outbox(receipt).outbox == ()
-        assert receipts.load("digits", DROP).outbox == ()
+        assert receipts.load(REF).outbox == ()
         assert publisher.types() == ["Kedja.JobSubmitted"]
-        assert list(receipts.list_open()) == [("digits", DROP)]
+        assert list(receipts.list_open()) == [REF]
 
     def test_keeps_what_was_refused_and_sends_it_again_with_the_same_id(
         self, receipts: Receipts, publisher: MemoryPublisher, caplog: pytest.LogCaptureFixture
     ) -> None:
         receipt = receipts.create(make(Status.FAILED).with_event(EventType.JOB_FAILED, NOW))
-        receipts.set_open_mark("digits", DROP)
+        receipts.set_open_mark(REF)
         publisher.refuses = True
         assert receipts.publish_outbox(receipt).outbox == receipt.outbox
         assert "The topic accepts nothing now." in caplog.text
-        assert list(receipts.list_open()) == [("digits", DROP)]
+        assert list(receipts.list_open()) == [REF]
         publisher.refuses = False
-        receipts.publish_outbox(receipts.load("digits", DROP))
+        receipts.publish_outbox(receipts.load(REF))
         assert publisher.published == list(receipt.outbox)
         assert list(receipts.list_open()) == []
 
@@ -135,15 +137,15 @@ class TestFlush:
         made = make(Status.FAILED).with_event(EventType.JOB_SUBMITTED, now).with_event(EventType.JOB_FAILED, now)
         receipt = receipts.create(made)
         refused, accepted = receipt.outbox
-        receipts.set_open_mark("digits", DROP)
+        receipts.set_open_mark(REF)
         publisher.refused = {refused.id}
         assert receipts.publish_outbox(receipt).outbox == (refused,)
         assert publisher.published == [accepted]
         world.clock.advance(24 * 3600)
-        assert receipts.publish_outbox(receipts.load("digits", DROP)).attention == ()
-        assert list(receipts.list_open()) == [("digits", DROP)]
+        assert receipts.publish_outbox(receipts.load(REF)).attention == ()
+        assert list(receipts.list_open()) == [REF]
         world.clock.advance(1)
-        given_up = receipts.publish_outbox(receipts.load("digits", DROP))
+        given_up = receipts.publish_outbox(receipts.load(REF))
         assert given_up.outbox == ()
         assert refused.id in given_up.attention[0]
         assert publisher.published == [accepted]
@@ -156,7 +158,7 @@ class TestFlush:
         publisher.refused = {receipt.outbox[0].id}
         receipts.publish_outbox(receipt)
         publisher.refused = set()
-        assert receipts.publish_outbox(receipts.load("digits", DROP)).outbox == ()
+        assert receipts.publish_outbox(receipts.load(REF)).outbox == ()
         assert publisher.published == list(receipt.outbox)
 
     def test_nothing_is_given_up_where_the_topic_is_down(
@@ -175,9 +177,9 @@ class TestFlush:
     def test_closes_what_is_final(self, receipts: Receipts) -> None:
         for status, closed in ((Status.RUNNING, False), (Status.COMPLETED, False), (Status.FAILED, True)):
             receipt = receipts.create(make(status).replace(drop=f"{status}"))
-            receipts.set_open_mark("digits", receipt.drop)
+            receipts.set_open_mark(receipt.ref)
             receipts.publish_outbox(receipt)
-            assert (("digits", receipt.drop) not in list(receipts.list_open())) == closed
+            assert (receipt.ref not in list(receipts.list_open())) == closed
 
 
 class TestLatest:
@@ -229,6 +231,6 @@ def test_pages_are_newest_first(receipts: Receipts) -> None:
 
 def test_opened_ones_of_an_experiment_are_not_those_of_its_namesakes(receipts: Receipts) -> None:
     for experiment in ("a", "ab", "a-b"):
-        receipts.set_open_mark(experiment, DROP)
-    assert list(receipts.list_open("a")) == [("a", DROP)]
+        receipts.set_open_mark(DropRef(experiment, DROP))
+    assert list(receipts.list_open("a")) == [DropRef("a", DROP)]
     assert len(list(receipts.list_open())) == 3

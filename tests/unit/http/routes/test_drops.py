@@ -6,6 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.http.callers import Role
 from function_app.http.paging.position import InvalidToken
 from function_app.http.paging.receipts import newest
@@ -46,7 +47,7 @@ def test_a_receipt_of_an_earlier_release_has_what_it_waits_for_in_its_field_too(
     world.rest()
     stored = json.loads(world.receipt().to_bytes()) | {"reason": reason}
     del stored["waiting_for"]
-    name = naming.receipt_blob("digits", world.receipt().drop)
+    name = naming.receipt_blob(world.receipt().ref)
     world.blobs.replace(naming.RECEIPTS, name, json.dumps(stored).encode())
 
     assert client.get_json("/api/drops/digits/latest")["waiting_for"] == waiting_for
@@ -223,7 +224,7 @@ def index_many(world: World, number: int) -> None:
             "updated": at.isoformat(),
             "job": f"{experiment}-{count}",
         }
-        for name in (naming.by_time_blob(at, experiment, one), naming.receipt_blob(experiment, one)):
+        for name in (naming.by_time_blob(at, DropRef(experiment, one)), naming.receipt_blob(DropRef(experiment, one))):
             world.blobs.upload(naming.RECEIPTS, name, b"", metadata=metadata)
 
 

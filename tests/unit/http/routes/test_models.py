@@ -314,7 +314,7 @@ def test_a_version_without_files_is_not_rolled_back_to(client: Client, world: Wo
 def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World, jobs: list[str]) -> None:
     found = Champion.read(world.blobs, "digits")
     assert found is not None
-    other = found[0].history[0].model_copy(update={"receipt": "secret/0"})
+    other = found[0].history[0].model_copy(update={"receipt": f"secret/{0:064}"})
     changed = found[0].model_copy(update={"history": (other, *found[0].history)})
     world.blobs.replace(naming.MODELS, "digits/champion.json", changed.to_bytes())
     client = limited(world, Role.CODE, "digits")
@@ -327,7 +327,7 @@ def test_a_limited_caller_is_told_of_no_other_experiments_champions(world: World
 def test_a_champion_of_an_experiment_that_the_caller_may_not_see_stays(world: World, jobs: list[str]) -> None:
     champion = world.kedja.champions.find("digits")
     assert champion is not None
-    foreign = champion.model_copy(update={"receipt": "secret/drop", "owner": "secret"})
+    foreign = champion.model_copy(update={"receipt": f"secret/{0:064}", "owner": "secret"})
     world.blobs.replace(naming.MODELS, "digits/champion.json", foreign.to_bytes())
 
     refused = promote(limited(world, Role.CODE, "digits"), "1")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from function_app.domain import naming
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Status
 from function_app.http.api_keys import ApiKeys
 from function_app.http.callers import Role
@@ -42,7 +43,7 @@ def test_approving_sets_it_going_at_once(world: World, client: Client) -> None:
 def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client: Client) -> None:
     approvals = world.kedja.approver.approvals
     pending = [
-        approvals_module.PendingApproval(digest=digit * 64, experiment=experiment, drop="d" * 64)
+        approvals_module.PendingApproval(digest=digit * 64, ref=DropRef(experiment, "d" * 64))
         for digit in "56"
         for experiment in ("a", "b")
     ]
@@ -61,7 +62,7 @@ def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client
         assert len([call for call in world.blobs.calls if call.operation == "read"]) <= 3
         after = page["next"]
     assert shapes == [(3, 0), (1, 2), (0, 2)]
-    assert seen == [*((one.digest, one.experiment) for one in pending), *((digit * 64, "ada") for digit in "0123")]
+    assert seen == [*((one.digest, one.ref.experiment) for one in pending), *((digit * 64, "ada") for digit in "0123")]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=x"])

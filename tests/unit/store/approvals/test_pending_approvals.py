@@ -6,6 +6,7 @@ import pytest
 
 from function_app.domain import naming
 from function_app.domain.drop import Drop
+from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Status
 from function_app.jobspec.schema import JobSpec
 from function_app.settings import Settings
@@ -30,7 +31,7 @@ def test_an_approval_before_the_receipt_is_written_waits_for_it(world: World) ->
     drop = Drop.list_drop(world.blobs, "digits")
     digest = approvals.digest(drop, JobSpec())
     assert digest is not None
-    pending = approvals_module.PendingApproval(digest=digest, experiment="digits", drop=drop.id(JobSpec().canonical()))
+    pending = approvals_module.PendingApproval(digest=digest, ref=drop.ref(JobSpec().canonical()))
     assert not approvals.check_or_note(pending)
     world.kedja.approver.approve(digest, by="ada", note=None)
     world.rest()
@@ -157,7 +158,7 @@ def test_a_note_is_forgotten_whose_files_have_changed(world: World) -> None:
 
 
 def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: World) -> None:
-    note = approvals_module.PendingApproval(digest="0" * 64, experiment="digits", drop="1" * 64)
+    note = approvals_module.PendingApproval(digest="0" * 64, ref=DropRef("digits", "1" * 64))
     assert not world.kedja.approver.approvals.check_or_note(note)
     world.clock.advance(599)
     world.reconcile()
@@ -172,7 +173,7 @@ def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: Worl
 
 
 def test_a_note_that_is_written_again_meanwhile_stays(world: World) -> None:
-    one = approvals_module.PendingApproval(digest="0" * 64, experiment="digits", drop="1" * 64)
+    one = approvals_module.PendingApproval(digest="0" * 64, ref=DropRef("digits", "1" * 64))
     world.kedja.approver.approvals.check_or_note(one)
     world.clock.advance(601)
 
@@ -189,7 +190,7 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
 ) -> None:
     approved(world)
     world.queues.messages.clear()
-    broken = approvals_module.PendingApproval(digest="0" * 64, experiment="aaa", drop="bad")
+    broken = approvals_module.PendingApproval(digest="0" * 64, ref=DropRef("aaa", "bad"))
     world.kedja.approver.approvals.check_or_note(broken)
     world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
     world.reconcile()
@@ -201,7 +202,7 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
 def test_no_drop_is_looked_at_after_the_time_of_the_round(world: World) -> None:
     for number in range(3):
         world.kedja.approver.approvals.check_or_note(
-            approvals_module.PendingApproval(digest=f"{number}" * 64, experiment="digits", drop="1" * 64)
+            approvals_module.PendingApproval(digest=f"{number}" * 64, ref=DropRef("digits", "1" * 64))
         )
     world.clock.advance(601)
     world.kedja.approver.reconcile(world.clock() - timedelta(seconds=1))
