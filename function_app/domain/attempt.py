@@ -7,7 +7,8 @@ from typing import Any
 from function_app.domain.document import Document
 
 REMEMBERED = timedelta(days=1)
-"""How long a request is recognized if it is sent again with the same idempotency key."""
+"""How long a request that claimed an attempt or changed a champion is recognized if it is sent again with its key: as
+long as its response is kept."""
 
 
 class AttemptOptions(Document):

@@ -11,7 +11,7 @@ from function_app.domain import naming
 from function_app.domain.contents import ArchiveContents, DroppedFile
 from function_app.domain.document import Document
 from function_app.domain.drop_ref import DropRef
-from function_app.ports.storage import BlobItem, Blobs, CopyStatus, iter_pages_items
+from function_app.ports.storage import BlobItem, Blobs, CopyStatus, iter_pages
 
 UPLOAD_LIFETIME = timedelta(hours=24)
 """An upload that has not ended after this time counts as abandoned."""
@@ -174,7 +174,7 @@ class Drop:
 def newest_upload(blobs: Blobs, container: str, folder: str) -> datetime | None:
     """Return when the newest file of a folder was written, or None if it has no files. It keeps no file in memory."""
     newest: datetime | None = None
-    for page in iter_pages_items(blobs, container, f"{folder}/"):
+    for page in iter_pages(blobs, container, f"{folder}/"):
         for _, item in _kept(page.items, folder):
             if not _uploading(item):
                 newest = _later(newest, item.modified)
@@ -195,7 +195,7 @@ class FolderListing:
     @classmethod
     def at(cls, blobs: Blobs, container: str, folder: str) -> Self:
         """List a folder."""
-        pages = iter_pages_items(blobs, container, f"{folder}/", uncommitted=True)
+        pages = iter_pages(blobs, container, f"{folder}/", uncommitted=True)
         first = next(pages)
         look = cls(container=container, now=first.now)
         for page in itertools.chain((first,), pages):

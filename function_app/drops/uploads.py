@@ -15,7 +15,7 @@ from function_app.domain.document import Document
 from function_app.drops.path_rules import LONGEST_BLOB, folder_problem, path_error, quote_name
 from function_app.errors import Invalid
 from function_app.ports.clock import Clock
-from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Permission, iter_pages
+from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Permission, iter_items
 
 FOLDER = ".uploads/"
 """Prefix in the container `receipts` of the records of who requested links."""
@@ -137,8 +137,8 @@ class Uploads:
                 looked = pool.map(lambda name: self.blobs.get(container, name), sorted(asked))
                 yield from (item for item in looked if item is not None)
             return
-        for page in iter_pages(self.blobs, container, commonprefix(sorted(asked)), size=MAX_LIST_PAGE):  # noqa: RUF071 - listings take a string prefix
-            yield from page
+        prefix = commonprefix(sorted(asked))  # noqa: RUF071 - listings take a string prefix
+        yield from iter_items(self.blobs, container, prefix, size=MAX_LIST_PAGE)
 
     def _link(self, folder: str, file: RequestedFile, there: BlobItem | None, expires: datetime) -> SignedUpload:
         if _is_same(file, there):

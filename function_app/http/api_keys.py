@@ -20,7 +20,7 @@ from function_app.domain.document import Document
 from function_app.errors import BlobNotFound
 from function_app.http.callers import ALL_EXPERIMENTS, KEY_PREFIX, Caller, Role
 from function_app.ports.clock import Clock, utc_now
-from function_app.ports.storage import Blobs, iter_pages
+from function_app.ports.storage import Blobs, iter_items
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class ApiKeys:
 
     def list(self) -> list[StoredKey]:
         """Return the stored part of each key."""
-        items = (item for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER) for item in page)
+        items = iter_items(self.blobs, naming.RECEIPTS, FOLDER)
         return [StoredKey.from_bytes(self.blobs.read(naming.RECEIPTS, item.name).data) for item in items]
 
     def revoke(self, key_id: str) -> bool:

@@ -20,7 +20,7 @@ from function_app.domain.document import Document
 from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, PreconditionFailed
-from function_app.ports.storage import Blobs, iter_pages
+from function_app.ports.storage import MAX_LIST_PAGE, Blobs, iter_items
 from function_app.timing import CONTENTION
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ RUNNING_BLOB = ".running.json"
 QUEUED = ".queued/"
 TRIES = 8
 """Tries of a write that others got ahead of: each lost race means that another job got or released its slot."""
-_PAGE = 5000
 
 
 class SlotTable(Document):
@@ -212,12 +211,10 @@ class SlotPool:
 
     def queued(self) -> list[QueueEntry]:
         """Return the queue entries, oldest first."""
-        found = []
-        for page in iter_pages(self.blobs, naming.RECEIPTS, QUEUED, size=_PAGE):
-            for item in page:
-                _, order, *_ = item.name.split("/")
-                found.append(QueueEntry(order=int(order), ref=DropRef.of_blob(item.name)))
-        return found
+        return [
+            QueueEntry(order=int(item.name.split("/")[1]), ref=DropRef.of_blob(item.name))
+            for item in iter_items(self.blobs, naming.RECEIPTS, QUEUED, size=MAX_LIST_PAGE)
+        ]
 
     def grant_free(self, job_of: Callable[[QueueEntry], str | None]) -> list[QueueEntry]:
         """Grant free slots to the next in the queue, in one write; return their entries.

@@ -21,6 +21,8 @@ from function_app.ports.training_service import BlobFolder
 
 MODEL_MANIFEST = "manifest.json"
 COPIES_AT_ONCE = 16
+_LISTED_AT_ONCE = 500
+"""Files to list before a lease is renewed."""
 _STEPS_ASIDE = re.compile(rf"(outputs/)*{re.escape(MODEL_MANIFEST)}")
 
 
@@ -154,7 +156,7 @@ class Artifacts:
                 yield item
 
     def _listed(self, container: str, prefix: str, keep_alive: Callable[[], None]) -> Iterator[BlobItem]:
-        for number, page in enumerate(iter_pages(self.blobs, container, prefix)):
+        for number, page in enumerate(iter_pages(self.blobs, container, prefix, size=_LISTED_AT_ONCE)):
             if number:
                 keep_alive()
-            yield from page
+            yield from page.items

@@ -7,13 +7,14 @@ A version from an experiment that does not own the model has to pass the gate in
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Self
 
 from attrs import frozen
 
 from function_app.domain import naming
+from function_app.domain.attempt import REMEMBERED
 from function_app.domain.document import Document
 from function_app.domain.drop_ref import DropRef
 from function_app.errors import NotFound, PreconditionFailed, Refused
@@ -25,8 +26,6 @@ from function_app.timing import CONTENTION
 
 HISTORY = 50
 """How many previous champions are kept."""
-REPEATED_FOR = timedelta(days=1)
-"""How long a request that changed the champion is recognized if it is sent again: as long as its response is kept."""
 
 
 class ChampionTerm(Document):
@@ -101,7 +100,7 @@ class Champion(Document):
         """Return whether the same request has already taken effect."""
         known = [(self.request, self.since), *((one.request, one.since) for one in self.history)]
         return wish.request is not None and any(
-            request == wish.request and wish.at - since < REPEATED_FOR for request, since in known
+            request == wish.request and wish.at - since < REMEMBERED for request, since in known
         )
 
     @classmethod

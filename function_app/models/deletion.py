@@ -20,6 +20,8 @@ DEPLOYED_TAG = "kedja_deployed"
 ATTEMPTS = "attempts"
 
 _AT_ONCE = 16
+_PAGE = 500
+"""Blobs to list before deleting them."""
 _LEASE_SECONDS = 15
 
 
@@ -131,6 +133,6 @@ class Deleter:
     def delete_prefix(self, container: str, prefix: str, *, until: datetime | None = None) -> None:
         """Delete every blob below a prefix, or those last written before `until`."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for page in iter_pages(self.blobs, container, prefix):
-                due = [item for item in page if until is None or item.modified < until]
+            for page in iter_pages(self.blobs, container, prefix, size=_PAGE):
+                due = [item for item in page.items if until is None or item.modified < until]
                 list(pool.map(lambda item: self.blobs.delete(container, item.name), due))

@@ -23,7 +23,7 @@ from function_app.jobspec.kedja_block import GateConditions, RegisterOptions
 from function_app.models.champion import Champion, Champions
 from function_app.models.gate import OwnersGate, gate_failure
 from function_app.ports.clock import Clock
-from function_app.ports.storage import Blobs, iter_pages
+from function_app.ports.storage import Blobs, iter_items
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.store.snapshots import Snapshots, UnreadableSnapshot
 
@@ -292,7 +292,7 @@ class Owners:
         if before is None:
             containers = (naming.RECEIPTS, naming.DATA, naming.SCRIPTS)
             return any(self.blobs.page(container, f"{name}/", size=1).items for container in containers)
-        items = (item for page in iter_pages(self.blobs, naming.RECEIPTS, f"{name}/") for item in page)
+        items = iter_items(self.blobs, naming.RECEIPTS, f"{name}/")
         received = (item.metadata["received"] for item in items if "received" in item.metadata)
         return any(datetime.fromisoformat(one) < before for one in received)
 

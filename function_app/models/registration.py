@@ -5,8 +5,8 @@ Everything here runs under a lease on the receipt, and every step continues what
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import field, frozen
@@ -38,6 +38,8 @@ AT_ONCE = 4
 OUTPUTS_KEPT = "The job's outputs are kept. Change the gate or the script, and drop the files again."
 """What to do if no model is registered."""
 UNKNOWN = "Its snapshot can no longer be read, and only the snapshot says which model to register, and when."
+
+type _End = Callable[[Receipt, Attempt, RegisterOptions, Lease], Receipt]
 
 
 class RegistrationPending(Transient):
@@ -71,36 +73,45 @@ class Registrar:
             PreconditionFailed: Another host registers it at this moment.
             RegistrationPending: Files are still being uploaded or copied, or too many models are being registered.
         """
-        name = naming.receipt_blob(receipt.ref)
-        with self._place(), self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
-            receipt = self.receipts.load(receipt.ref)
-            attempt = receipt.attempt
-            if receipt.status is not Status.COMPLETED or attempt is None or attempt.job != job.name:
-                return receipt
-            options = self._options(receipt)
+        with self._place():
+            return self._end_completed(receipt, job.name, self._register_outputs)
+
+    def _end_completed(self, receipt: Receipt, job: str | None, end: _End) -> Receipt:
+        """End the receipt if it is `completed` by this job, under a lease on it; otherwise return it as it is stored.
+
+        If nobody knows any more what to register and when, nothing is registered.
+        """
+        with self.blobs.lease(naming.RECEIPTS, naming.receipt_blob(receipt.ref), self.timing.lease) as lease:
+            current = self.receipts.load(receipt.ref)
+            attempt = current.attempt
+            if current.status is not Status.COMPLETED or attempt is None or attempt.job != job:
+                return current
+            options = self._options(current)
             if options is None:
-                return self._refused(receipt, lease, UNKNOWN, truncate_metrics({}))
-            outputs = self.training.outputs(job.name)
-            waited = self.clock() - receipt.history[-1].at  # since it is completed
-            try:
-                result = self._result(outputs, waited, options, lease)
-            except UnreadableResult as error:
-                return self._incomplete(receipt, attempt, options, lease, str(error))
-            path, why = result.model_path(options.path)
-            if path is None:
-                return self._incomplete(receipt, attempt, options, lease, why, result)
-            claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
-            work = RegistrationContext(
-                receipt=receipt,
-                attempt=attempt,
-                result=result,
-                options=options,
-                path=path,
-                lease=lease,
-                claim=claim,
-                notes=(*result.notes, why),
-            )
-            return self._register(work, outputs)
+                return self._refused(current, lease, UNKNOWN, truncate_metrics({}))
+            return end(current, attempt, options, lease)
+
+    def _register_outputs(self, receipt: Receipt, attempt: Attempt, options: RegisterOptions, lease: Lease) -> Receipt:
+        outputs = self.training.outputs(attempt.job)
+        try:
+            result = self._result(outputs, receipt.history[-1].at, options, lease)
+        except UnreadableResult as error:
+            return self._incomplete(receipt, attempt, options, lease, str(error))
+        path, why = result.model_path(options.path)
+        if path is None:
+            return self._incomplete(receipt, attempt, options, lease, why, result)
+        claim = self.owners.claim(options.model or receipt.experiment, receipt.experiment)
+        work = RegistrationContext(
+            receipt=receipt,
+            attempt=attempt,
+            result=result,
+            options=options,
+            path=path,
+            lease=lease,
+            claim=claim,
+            notes=(*result.notes, why),
+        )
+        return self._register(work, outputs)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
@@ -118,19 +129,13 @@ class Registrar:
             PreconditionFailed: Another host registers it at this moment.
             RegistrationPending: The snapshot cannot be read yet.
         """
-        name = naming.receipt_blob(receipt.ref)
-        with self.blobs.lease(naming.RECEIPTS, name, self.timing.lease) as lease:
-            current = self.receipts.load(receipt.ref)
-            attempt = current.attempt
-            if current.status is not Status.COMPLETED or attempt is None or attempt.job != receipt.job:
-                return current
-            options = self._options(current)
-            if options is None:
-                return self._refused(current, lease, UNKNOWN, truncate_metrics({}))
-            reason = f"The training service no longer knows the job {attempt.job}. Its model was not copied completely."
-            gone = self.clock()
-            current = self.receipts.change(current, lambda now: now.with_attempt(gone=gone), lease=lease)
-            return self._incomplete(current, attempt, options, lease, reason, what_to_do="Retry it.")
+        return self._end_completed(receipt, receipt.job, self._abandon)
+
+    def _abandon(self, receipt: Receipt, attempt: Attempt, options: RegisterOptions, lease: Lease) -> Receipt:
+        reason = f"The training service no longer knows the job {attempt.job}. Its model was not copied completely."
+        gone = self.clock()
+        receipt = self.receipts.change(receipt, lambda now: now.with_attempt(gone=gone), lease=lease)
+        return self._incomplete(receipt, attempt, options, lease, reason, what_to_do="Retry it.")
 
     def _options(self, receipt: Receipt) -> RegisterOptions | None:
         """Return what to register and when; None if an earlier release claimed the attempt, and its snapshot is gone.
@@ -212,7 +217,7 @@ class Registrar:
             )
         return self._finish(work, receipt, model, artifacts)
 
-    def _result(self, outputs: BlobFolder, waited: timedelta, options: RegisterOptions, lease: Lease) -> JobResult:
+    def _result(self, outputs: BlobFolder, completed: datetime, options: RegisterOptions, lease: Lease) -> JobResult:
         """Return the job's own result once everything in it is uploaded."""
         result = JobResult.read(self.blobs, outputs, metric=options.when.metric if options.when else None)
         lease.renew()
@@ -220,7 +225,7 @@ class Registrar:
         missing = check(outputs, result, keep_alive=lease.renew) if result else [".kedja-manifest.json"]
         if result and not missing:
             return result
-        if waited < timedelta(seconds=self.timing.upload_deadline):
+        if self.clock() - completed < timedelta(seconds=self.timing.upload_deadline):
             raise RegistrationPending(f"Not uploaded yet: {', '.join(missing[:5])}.", self.timing.upload_check)
         raise UnreadableResult(f"The job completed, but its outputs lack {', '.join(missing[:20])}.")
 

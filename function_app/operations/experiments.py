@@ -22,7 +22,7 @@ from function_app.operations.experiment_models import ExperimentModels
 from function_app.operations.job_commands import JobCommands
 from function_app.operations.rounds import isolate_errors
 from function_app.ports.clock import Clock, time_after
-from function_app.ports.storage import BlobItem, Blobs, Folders, iter_pages
+from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Folders, iter_items, iter_pages
 from function_app.ports.training_service import TrainingService
 from function_app.store.deletions import DeletedModel, DeletedReceipt, Deletion, DeletionState, RetainedFiles
 from function_app.store.latest_drop import LatestDrop
@@ -59,15 +59,13 @@ class Experiments:
 
     def page(self, *, token: str | None = None) -> Folders:
         """Return a page of the experiments' names, in alphabetical order. One call to storage."""
-        folders = self.blobs.folders(naming.RECEIPTS, size=5000, token=token)
+        folders = self.blobs.folders(naming.RECEIPTS, size=MAX_LIST_PAGE, token=token)
         return evolve(folders, names=[name for name in folders.names if not name.startswith((".", "_"))])
 
     def deleting(self) -> set[str]:
         """Return the experiments that are being deleted."""
         prefix = naming.deleting_blob("")
-        return {
-            item.name.removeprefix(prefix) for page in iter_pages(self.blobs, naming.RECEIPTS, prefix) for item in page
-        }
+        return {item.name.removeprefix(prefix) for item in iter_items(self.blobs, naming.RECEIPTS, prefix)}
 
     def active_deletion(self, experiment: str) -> Deletion | None:
         """Return the deletion of an experiment that is in progress, or None."""
@@ -112,9 +110,7 @@ class Experiments:
         drop = Drop.list_drop(self.blobs, latest.folder)
         scripts = [*drop.scripts, *([drop.job_yaml] if drop.job_yaml else [])]
         sizes = [
-            item.size
-            for page in iter_pages(self.blobs, naming.SNAPSHOTS, f"{latest.experiment}/", size=5000)
-            for item in page
+            item.size for item in iter_items(self.blobs, naming.SNAPSHOTS, f"{latest.experiment}/", size=MAX_LIST_PAGE)
         ]
         return Deletion(
             experiment=latest.experiment,
@@ -242,7 +238,7 @@ class Experiments:
         for page in iter_pages(self.blobs, naming.RECEIPTS, f"{deletion.experiment}/", size=BATCH):
             if self.clock() > until:
                 break
-            batch = self._read([item for item in page if _is_receipt(item)])
+            batch = self._read([item for item in page.items if _is_receipt(item)])
             known = deletion.with_receipts(
                 [DeletedReceipt.of(DropRef.of_blob(item.name).drop, data, one) for item, data, one in batch]
             )
@@ -299,8 +295,7 @@ class Experiments:
         return self.blobs.replace(naming.RECEIPTS, naming.deleting_blob(now.experiment), now.to_bytes(), etag=etag)
 
     def _receipts(self, experiment: str) -> Iterator[BlobItem]:
-        for page in iter_pages(self.blobs, naming.RECEIPTS, f"{experiment}/", size=5000):
-            yield from (item for item in page if _is_receipt(item))
+        yield from filter(_is_receipt, iter_items(self.blobs, naming.RECEIPTS, f"{experiment}/", size=MAX_LIST_PAGE))
 
 
 def _with(deletion: Deletion, found: Collection[DeletedModel]) -> Deletion:

@@ -19,7 +19,7 @@ from function_app.domain import incoming_events, naming
 from function_app.errors import BlobNotFound, InvalidEvent
 from function_app.operations.poison import PoisonMessage
 from function_app.operations.training_requests import TrainingRequests
-from function_app.ports.storage import BlobItem, Blobs, Queues, iter_pages_items
+from function_app.ports.storage import MAX_LIST_PAGE, BlobItem, Blobs, Queues, iter_items
 
 logger = logging.getLogger(__name__)
 
@@ -163,27 +163,24 @@ class Replay:
         self.blobs.replace(naming.RECEIPTS, mark, b"")
 
     def _poison(self) -> Iterator[ReplayItem]:
-        for page in iter_pages_items(self.blobs, naming.RECEIPTS, POISON):
-            for item in page.items:
-                name = item.name.removeprefix(POISON)
-                yield ReplayItem(
-                    id=f"poison/{name}",
-                    kind="poison",
-                    queue=name.partition("/")[0],
-                    reason=unquote(item.metadata.get("reason", "")),
-                    at=item.modified,
-                )
+        for item in iter_items(self.blobs, naming.RECEIPTS, POISON, size=MAX_LIST_PAGE):
+            name = item.name.removeprefix(POISON)
+            yield ReplayItem(
+                id=f"poison/{name}",
+                kind="poison",
+                queue=name.partition("/")[0],
+                reason=unquote(item.metadata.get("reason", "")),
+                at=item.modified,
+            )
 
     def _dead_letters(self) -> Iterator[ReplayItem]:
-        letters = (item for page in iter_pages_items(self.blobs, naming.DEAD_LETTER, "") for item in page.items)
+        letters = iter_items(self.blobs, naming.DEAD_LETTER, "", size=MAX_LIST_PAGE)
         done: set[str] | None = None
         for item in letters:
             if not item.name.endswith(".json"):
                 continue
             if done is None:  # usually there are no dead letters, and the marks need not be listed
-                done = {
-                    mark.name for page in iter_pages_items(self.blobs, naming.RECEIPTS, REPLAYED) for mark in page.items
-                }
+                done = {mark.name for mark in iter_items(self.blobs, naming.RECEIPTS, REPLAYED, size=MAX_LIST_PAGE)}
             if f"{REPLAYED}{item.name}" not in done:
                 yield _dead_letter(item)
 

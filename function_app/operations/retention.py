@@ -19,7 +19,7 @@ from function_app.errors import BlobNotFound, PreconditionFailed, TrainingServic
 from function_app.models.deletion import Deleter, is_idle
 from function_app.operations.rounds import RoundCursor, isolate_errors
 from function_app.ports.clock import Clock
-from function_app.ports.storage import BlobItem, Blobs, iter_pages
+from function_app.ports.storage import BlobItem, Blobs, iter_items
 from function_app.ports.training_service import RECEIPT_TAG, TrainingService
 from function_app.settings import Settings
 from function_app.store.receipts import Receipts
@@ -137,7 +137,7 @@ class Retention:
         if self.blobs.get(naming.RECEIPTS, naming.deleting_blob(experiment)) is not None:
             return
         due: list[ExpiredDrop] = []
-        for item in (item for page in iter_pages(self.blobs, naming.RECEIPTS, f"{experiment}/") for item in page):
+        for item in iter_items(self.blobs, naming.RECEIPTS, f"{experiment}/"):
             ref = DropRef.of_blob(item.name)
             if (latest is None or ref != latest.ref) and self._may_be_due(item):
                 due += [one] if (one := self._due(ref)) else []

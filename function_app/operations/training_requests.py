@@ -16,10 +16,10 @@ from function_app.domain import incoming_events, naming
 from function_app.domain.messages import TrainingRequestMessage
 from function_app.domain.receipt import Receipt
 from function_app.drops import deferral
-from function_app.errors import BlobNotFound, InvalidEvent, StorageUnavailable, Unreadable
+from function_app.errors import InvalidEvent, Unreadable
 from function_app.operations.job_commands import JobCommands
 from function_app.ports.clock import Clock
-from function_app.ports.storage import Blobs, Queues
+from function_app.ports.storage import Blobs, Queues, get_if_there, read_if_there
 from function_app.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,6 @@ class TrainingRequests:
         """Submit the requested job and delete its stored spec; return None if that was already done.
 
         Raises:
-            StorageUnavailable: storage lists the spec, and does not find it.
             Unreadable: the spec is not a JSON object.
         """
         spec = self._spec(request)
@@ -105,17 +104,14 @@ class TrainingRequests:
             request = TrainingRequestMessage.model_validate(message) if message.get("kind") == "request" else None
         except ValueError:
             return False  # processing it reports what is wrong
-        return request is not None and not self._is_there(request)
+        return request is not None and get_if_there(self.blobs, naming.SNAPSHOTS, request.blob) is None
 
     def _spec(self, request: TrainingRequestMessage) -> Mapping[str, Any] | None:
-        try:
-            data = self.blobs.read(naming.SNAPSHOTS, request.blob).data
-        except BlobNotFound as error:
-            if self._is_there(request):  # storage may miss a blob once
-                raise StorageUnavailable(f"{naming.SNAPSHOTS}/{request.blob} exists, but was not found.") from error
+        blob = read_if_there(self.blobs, naming.SNAPSHOTS, request.blob)
+        if blob is None:
             return None
         try:
-            spec = json.loads(data)
+            spec = json.loads(blob.data)
         except ValueError:
             spec = None
         if not isinstance(spec, dict):
@@ -123,9 +119,6 @@ class TrainingRequests:
                 f"{naming.SNAPSHOTS}/{request.blob} is not a JSON object. Restore an earlier version of it."
             )
         return spec
-
-    def _is_there(self, request: TrainingRequestMessage) -> bool:
-        return bool(self.blobs.page(naming.SNAPSHOTS, request.blob, size=1).items)
 
     def _keep(self, experiment: str, id_: UUID, spec: object) -> None:
         name = f"{naming.requests_prefix(experiment)}{id_}.json"

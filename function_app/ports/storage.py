@@ -227,13 +227,13 @@ def ensure_copied(
     return blobs.copy(source, target, etag=etag, metadata={SOURCE_ETAG: etag})
 
 
-def iter_pages(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[Sequence[BlobItem]]:
-    """Yield the blobs of a long listing page by page, to limit memory."""
-    for page in iter_pages_items(blobs, container, prefix, size=size):
-        yield page.items
+def iter_items(blobs: Blobs, container: str, prefix: str, *, size: int = 500) -> Iterator[BlobItem]:
+    """Yield the blobs of a long listing, read in pages of this size to limit memory."""
+    for page in iter_pages(blobs, container, prefix, size=size):
+        yield from page.items
 
 
-def iter_pages_items(
+def iter_pages(
     blobs: Blobs, container: str, prefix: str, *, size: int = MAX_LIST_PAGE, uncommitted: bool = False
 ) -> Iterator[Page]:
     """Yield a long listing as pages, which include the storage's time; there is at least one page."""
@@ -255,3 +255,8 @@ def read_if_there(blobs: Blobs, container: str, name: str, *, limit: int | None 
         with contextlib.suppress(BlobNotFound):
             return blobs.read(container, name, limit=limit)
     return None
+
+
+def get_if_there(blobs: Blobs, container: str, name: str) -> BlobItem | None:
+    """Return a blob's properties; None only if it was not found twice, as for `read_if_there`."""
+    return blobs.get(container, name) or blobs.get(container, name)

@@ -23,7 +23,7 @@ from function_app.domain.receipt import Receipt
 from function_app.errors import BlobNotFound, NotFound, PreconditionFailed, Refused
 from function_app.jobspec.schema import JobSpec
 from function_app.ports.clock import Clock
-from function_app.ports.storage import Blobs, iter_pages, iter_pages_items, read_if_there
+from function_app.ports.storage import Blobs, iter_items, iter_pages, read_if_there
 from function_app.store.snapshots import SourceChanged
 
 FOLDER = ".approvals/"
@@ -150,9 +150,8 @@ class Approvals:
 
     def digests(self) -> Iterator[str]:
         """Yield the approved digests, in alphabetical order."""
-        for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER):
-            for item in page:
-                yield item.name.removeprefix(FOLDER).removesuffix(".json")
+        for item in iter_items(self.blobs, naming.RECEIPTS, FOLDER):
+            yield item.name.removeprefix(FOLDER).removesuffix(".json")
 
     def waiting(self, digest: str = "") -> Iterator[PendingApproval]:
         """Yield the drops that wait for the approval of this digest, or of any digest."""
@@ -161,7 +160,7 @@ class Approvals:
 
     def notes(self, digest: str = "") -> Iterator[PendingNote]:
         """Yield the notes of the drops that wait for the approval of this digest, or of any digest."""
-        for page in iter_pages_items(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, f"{PENDING}{digest}"):
             for item in page.items:
                 _, found, *_ = item.name.split("/")
                 pending = PendingApproval(digest=found, ref=DropRef.of_blob(item.name))

@@ -17,7 +17,7 @@ from function_app.domain import naming
 from function_app.domain.document import Document
 from function_app.errors import Invalid, StorageError
 from function_app.ports.clock import Clock
-from function_app.ports.storage import Blobs, iter_pages_items
+from function_app.ports.storage import Blobs, iter_pages
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class Journal:
 
     def _slots(self, before: Position | None) -> Iterable[tuple[int, int]]:
         """Yield the blobs with their sizes, newest first."""
-        for page in iter_pages_items(self.blobs, naming.RECEIPTS, FOLDER, size=100 if before is None else 5000):
+        for page in iter_pages(self.blobs, naming.RECEIPTS, FOLDER, size=100 if before is None else 5000):
             for item in page.items:
                 slot = _LAST - int(item.name.removeprefix(FOLDER))
                 if before is None or slot <= before.slot:

@@ -14,7 +14,7 @@ from function_app.domain.drop_ref import DropRef
 from function_app.domain.receipt import FINAL, Receipt
 from function_app.errors import Conflict, NotFound, PreconditionFailed
 from function_app.ports.clock import Clock
-from function_app.ports.storage import Blobs, Lease, iter_pages
+from function_app.ports.storage import Blobs, Lease, get_if_there, iter_items
 from function_app.store.journal import Entry, Journal
 from function_app.store.latest_drop import LatestDrop
 
@@ -226,9 +226,8 @@ class Receipts:
     def list_open(self, experiment: str | None = None) -> Iterator[DropRef]:
         """Yield the drops with open receipts."""
         prefix = naming.open_prefix(experiment) if experiment else naming.OPEN
-        for page in iter_pages(self.blobs, naming.RECEIPTS, prefix):
-            for item in page:
-                yield DropRef.of_blob(item.name)
+        for item in iter_items(self.blobs, naming.RECEIPTS, prefix):
+            yield DropRef.of_blob(item.name)
 
     def latest(self, experiment: str) -> LatestDrop | None:
         """Return the experiment's latest drop. Raise Unreadable if `latest.json` is damaged."""
@@ -282,8 +281,7 @@ class Receipts:
         metadata: Mapping[str, str] = _metadata(receipt)
         for _ in range(ATTEMPTS_TO_WRITE):
             self.blobs.replace(naming.RECEIPTS, name, b"", metadata=metadata)
-            place = naming.RECEIPTS, naming.receipt_blob(receipt.ref)
-            now = self.blobs.get(*place) or self.blobs.get(*place)  # storage may miss a blob once
+            now = get_if_there(self.blobs, naming.RECEIPTS, naming.receipt_blob(receipt.ref))
             if now is None:  # it was deleted meanwhile
                 self.blobs.delete(naming.RECEIPTS, name)
                 return

@@ -12,7 +12,7 @@ import pytest
 
 from function_app.azure.storage_lease import HeldLease
 from function_app.errors import BlobNotFound, PreconditionFailed, StorageError
-from function_app.ports.storage import Blobs, CopyStatus, Permission, iter_pages, iter_pages_items
+from function_app.ports.storage import Blobs, CopyStatus, Permission, iter_items, iter_pages
 from tests.contract.storage_accounts import AWKWARD, Account, over_azurite_slow
 from tests.unit.memory import MemoryLease
 
@@ -65,11 +65,13 @@ class TestPages:
             account.upload(f"a/{number}", b"")
         account.upload("b", b"")
         found = list(iter_pages(account.blobs, account.container, "a/", size=3))
-        assert [[item.name for item in page] for page in found] == [
+        assert [[item.name for item in page.items] for page in found] == [
             ["a/0", "a/1", "a/2"],
             ["a/3", "a/4", "a/5"],
             ["a/6"],
         ]
+        items = list(iter_items(account.blobs, account.container, "a/", size=3))
+        assert [item.name for item in items] == [f"a/{number}" for number in range(7)]
 
     def test_of_nothing_are_empty(self, blobs: Blobs, box: str) -> None:
         page = blobs.page(box, "nothing/", size=3)
@@ -84,7 +86,7 @@ class TestPages:
     def test_tell_of_uploads_in_progress_where_asked_and_the_storages_clock(self, account: Account) -> None:
         account.upload("done", b"")
         account.upload("on its way", b"12345", hashed=False, committed=False)
-        first, second = iter_pages_items(account.blobs, account.container, "", size=1, uncommitted=True)
+        first, second = iter_pages(account.blobs, account.container, "", size=1, uncommitted=True)
         assert [(item.name, item.committed) for item in (*first.items, *second.items)] == [
             ("done", True),
             ("on its way", False),
