@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Patcher = Callable[[ModuleType], contextlib.AbstractContextManager[None]]
 """Takes the module that is being imported. Entered before its code runs, left afterwards."""
@@ -41,14 +41,17 @@ class PatchFinder(MetaPathFinder):
         patchers = self._patchers.get(fullname)
         if patchers is None:
             return None
-        for finder in sys.meta_path:
-            if finder is self:
-                continue
-            spec = finder.find_spec(fullname, path, target)
+        for finder in self._following():
+            spec: ModuleSpec | None = finder.find_spec(fullname, path, target)
             if spec is not None:
                 _wrap(spec, patchers)
                 return spec
         return None
+
+    def _following(self) -> list[Any]:
+        """Return the finders after this one. Those before it may be asking, if they patch the same module."""
+        index = sys.meta_path.index(self) + 1 if self in sys.meta_path else 0
+        return [finder for finder in sys.meta_path[index:] if finder is not self]
 
 
 def _wrap(spec: ModuleSpec, patchers: Sequence[Patcher]) -> None:

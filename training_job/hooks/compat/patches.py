@@ -1,4 +1,7 @@
-"""The table of all patches that Chainer 7.8.1 needs on today's Python. docs/chainer.md has the same table."""
+"""The table of all patches: what Chainer 7.8.1 needs on today's Python, and what older scripts need of Chainer 7.8.1.
+
+docs/chainer.md has the same table.
+"""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -6,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from training_job.hooks.compat import caffe, caller_origin, cudnn, module_stubs, mpi
+from training_job.hooks.compat.old_chainer import table
 from training_job.hooks.import_hook import Patch, Patcher
 
 
@@ -192,4 +196,5 @@ PATCHES = (
         fix="this module's `onnx` has a stand-in for it",
         apply=_onnx_in_module,
     ),
+    *table.PATCHES,
 )

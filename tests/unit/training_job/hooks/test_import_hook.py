@@ -48,3 +48,14 @@ def test_other_modules_are_left_to_the_other_finders(finder: PatchFinder) -> Non
 def test_a_module_that_is_not_there_stays_so() -> None:
     finder = PatchFinder([Patch("kedja_not_there", "", "", "", lambda _: contextlib.nullcontext())])
     assert finder.find_spec("kedja_not_there") is None
+
+
+def test_two_finders_patch_the_same_module(finder: PatchFinder) -> None:
+    @contextlib.contextmanager
+    def double(module: Any) -> Iterator[None]:  # noqa: ANN401 - as above
+        yield
+        module.VALUE *= 10
+
+    install(finder)
+    install(PatchFinder([Patch("kedja_mended", "it", "1", "so", double)]))
+    assert importlib.import_module("kedja_mended").VALUE == 20
