@@ -29,6 +29,7 @@ from training_job.errors import (
     SnapshotError,
     TrainingJobError,
 )
+from training_job.hooks.absent_gpu import gpu_zero
 from training_job.hooks.compat import caller_origin
 from training_job.hooks.compat.installer import STARTUP
 from training_job.job import Job, parse
@@ -213,6 +214,8 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         **{name: os.environ.get(name, value) for name, value in _NO_DISPLAY.items()},
     }
+    if gpu_preflight.is_optional() and gpu_preflight.visible_gpus() == 0:
+        own[gpu_zero.VARIABLE] = "cpu"
     if data is not None:
         own["KEDJA_DATA"] = str(data)
         # Chainer's default cache would take precedence over the data of this drop, and outlive it.

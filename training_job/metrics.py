@@ -4,7 +4,7 @@ Each line is one record, written by one append, so that several processes can wr
 
 - `{"metric": "accuracy", "value": 0.97, "step": 3, "time": 1700000000000}`; step may be null, time is in milliseconds
 - `{"tag": "author", "value": "me"}`
-- `{"note": "…"}`: a fact about the job that its owner should see on the receipt, in one line
+- `{"note": "…", "first": false}`: a fact about the job that its owner should see on the receipt, in one line
 - `{"worker": 123, "exit_code": -9}`: a worker process that ended abnormally; -n is signal n
 - `{"failure": "DatasetError: …", "refused": true}`: why the process will fail; `module` may name the one that it lacks
 
@@ -39,9 +39,9 @@ def tag(name: str, value: str) -> None:
     _append({"tag": name, "value": value})
 
 
-def note(text: str) -> None:
-    """Record a fact that the job's owner should see on the receipt. The same text is kept once."""
-    _append({"note": " ".join(text.split())})
+def note(text: str, *, first: bool = False) -> None:
+    """Record a fact that the job's owner should see on the receipt, before all others if `first`. It is kept once."""
+    _append({"note": " ".join(text.split()), "first": first})
 
 
 def dead_worker(pid: int, exit_code: int) -> None:

@@ -139,6 +139,7 @@ class JobRun:
             "DO_NOT_TRACK": "true",
             "KEDJA_PACKAGES_CACHE": str(self.context.packages),
             "KEDJA_UV": str(self.context.uv),
+            "KEDJA_GPU_OPTIONAL": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_EXPERIMENT_NAME": self.job.experiment,
             "MLFLOW_RUN_ID": record.run_id,

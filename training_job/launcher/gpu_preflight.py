@@ -6,6 +6,7 @@ index, a count or a switch, so only a node without any GPU is an error.
 
 import ctypes
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from training_job.errors import DeviceError
 from training_job.launcher.run_environment import parameters
 
 logger = logging.getLogger(__name__)
+
+OPTIONAL_VARIABLE = "KEDJA_GPU_OPTIONAL"
+"""Environment variable that is `1` on one machine, where a script that asks for GPU 0 by itself may run on the CPU."""
 
 _NAMES = ("gpu", "gpus", "gpu_id", "gpu-id", "device")
 _GPU = re.compile(r"(?:@?(?:cupy|cuda):)?(\d+)(?:,\d+)*|@?(?:cupy|cuda)|true")
@@ -42,6 +46,11 @@ def check(argv: Sequence[str], *, with_chainer: bool) -> None:
             raise DeviceError(f"{asked} asks for a GPU, and CuPy is not installed: use an environment that has it")
         if int(match[1] or 0) >= count + (name == "gpus"):
             logger.warning("%s may ask for more than there is: GPUs that can be used here: %d", asked, count)
+
+
+def is_optional() -> bool:
+    """Whether GPU 0 may become the CPU here."""
+    return os.environ.get(OPTIONAL_VARIABLE) == "1"
 
 
 def visible_gpus() -> int:

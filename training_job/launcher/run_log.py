@@ -94,8 +94,9 @@ class Reader:
             self.records.tags[str(record["tag"])] = str(record["value"])
         elif "note" in record:
             note = str(record["note"])[:LONGEST_NOTE]
-            if note not in self.records.notes and len(self.records.notes) < MOST_NOTES:
-                self.records.notes.append(note)
+            if note not in self.records.notes:
+                self.records.notes.insert(0 if record.get("first") else len(self.records.notes), note)
+                del self.records.notes[MOST_NOTES:]
         elif "worker" in record:
             self.records.dead_workers.append((int(record["worker"]), int(record["exit_code"])))
         elif "failure" in record:

@@ -145,6 +145,14 @@ def test_without_a_sink_records_are_read(file: Path) -> None:
     log.close()
 
 
+def test_a_note_that_comes_first(file: Path) -> None:
+    write(file, *({"note": f"note {number}"} for number in range(100)), {"note": "no GPU", "first": True})
+    reader = run_log.Reader(file)
+    reader.read()
+    assert reader.records.notes[:2] == ["no GPU", "note 0"]
+    assert len(reader.records.notes) == run_log.MOST_NOTES
+
+
 def test_the_same_note_is_kept_once_and_a_long_one_is_cut(file: Path) -> None:
     write(file, {"note": "numpy==1.11 is fulfilled by numpy 2.3"}, {"note": "numpy==1.11 is fulfilled by numpy 2.3"})
     write(file, {"note": "x" * 10_000}, *({"note": f"note {number}"} for number in range(100)))

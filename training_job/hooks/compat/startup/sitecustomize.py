@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - the folder stands on the path itself and is no package
 """Python imports this at startup in every process of a job, as `launch` puts this folder first on PYTHONPATH.
 
-It makes Chainer importable, provides the removed names of Python and `azureml.core` that old scripts use, and then runs
-the next `sitecustomize` on the path.
+It makes Chainer importable, provides the removed names of Python and `azureml.core` that old scripts use, makes GPU 0
+the CPU if `launch` says so, and then runs the next `sitecustomize` on the path.
 """
 
 import importlib.machinery
@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 import training_job.hooks.script_hooks
+from training_job.hooks.absent_gpu import installer as absent_gpu
 from training_job.hooks.compat import stdlib_shims
 
 _HERE = Path(__file__).resolve().parent
 
 stdlib_shims.install()
 training_job.hooks.script_hooks.install()
+absent_gpu.install()
 
 _next = importlib.machinery.PathFinder.find_spec(
     "sitecustomize", [entry for entry in sys.path if Path(entry).resolve() != _HERE]
