@@ -34,8 +34,8 @@ PATCHES = (
         "they give the CPU; scripts (not Chainer) see a GPU, and a stand-in for CuPy whose arrays are NumPy's",
     ),
     _patch("chainer.backend", "in_backend", "get_device(cuda.Device(0))", "it gives the CPU"),
-    _patch("chainer.device_resident", "in_device_resident", "model.to_gpu()", "the model stays where it is"),
-    _patch("chainer.variable", "in_variable", "variable.to_gpu()", "the variable stays where it is"),
+    _patch("chainer.device_resident", "in_device_resident", "model.to_gpu()", "the model stays on the CPU"),
+    _patch("chainer.variable", "in_variable", "variable.to_gpu()", "the variable stays on the CPU"),
 )
 
 _FINDER = PatchFinder(PATCHES)
