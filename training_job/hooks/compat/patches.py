@@ -9,16 +9,20 @@ from importlib import import_module
 from types import ModuleType
 
 from training_job.hooks.compat import caffe, caller_origin, cudnn, module_stubs, mpi
+from training_job.hooks.compat.libraries import patches as library_patches
 from training_job.hooks.compat.old_chainer import table
+from training_job.hooks.compat.standard.patches import STANDARD_PATCHES
 from training_job.hooks.import_hook import Patch, Patcher
 
 
 @contextlib.contextmanager
 def _numpy_names(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - the names are NumPy's
     import_module("numpy")  # first, as its own patch below imports the same module
-    from training_job.hooks.compat import numpy_names  # noqa: PLC0415 - imports NumPy: only once Chainer is imported
+    from training_job.hooks.compat.numpy import calls, names  # noqa: PLC0415 - only once Chainer is imported
 
-    numpy_names.install()
+    names.install()
+    calls.install()
+    library_patches.apply_to_imported()
     yield
 
 
@@ -30,21 +34,30 @@ def _numpy_names_in_chainer_jobs(module: ModuleType) -> Iterator[None]:
             pass
 
 
+@contextlib.contextmanager
+def _numpy_calls_in_chainer_jobs(module: ModuleType) -> Iterator[None]:  # noqa: ARG001 - the module installs them
+    yield
+    if caller_origin.in_chainer_job():
+        from training_job.hooks.compat.numpy import calls  # noqa: PLC0415 - imports NumPy
+
+        calls.install()
+
+
 def _numpy_behaviour(name: str) -> Patcher:
     """Return a patcher of `numpy_behaviour`, which is imported, with NumPy, when the patch is applied."""
 
     @contextlib.contextmanager
     def patcher(module: ModuleType) -> Iterator[None]:
-        from training_job.hooks.compat import numpy_behaviour  # noqa: PLC0415
+        from training_job.hooks.compat.numpy import behaviour  # noqa: PLC0415
 
-        with getattr(numpy_behaviour, name)(module):
+        with getattr(behaviour, name)(module):
             yield
 
     return patcher
 
 
 def _resources() -> Mapping[str, ModuleType]:
-    from training_job.hooks.compat import pkg_resources_stub  # noqa: PLC0415 - only once Chainer is imported
+    from training_job.hooks.compat.libraries import pkg_resources_stub  # noqa: PLC0415 - only once Chainer is imported
 
     return pkg_resources_stub.stand_ins()
 
@@ -84,8 +97,8 @@ PATCHES = (
         module="chainer",
         symptom="np.sctypes at import, np.float in F.resize_images; np.int, np.product, np.Inf, … in people's scripts",
         since="NumPy 1.24 (np.int, np.float, …), NumPy 2.0 (np.sctypes, np.Inf, …), NumPy 2.4 (np.in1d, np.trapz)",
-        fix="numpy.__getattr__ serves the lost names to Chainer and to the job's own files; other packages see the "
-        "NumPy that is installed",
+        fix="numpy.__getattr__ serves the lost names to Chainer, to the job's own files and to packages that import "
+        "Chainer or are of its time; other packages see the NumPy that is installed",
         apply=_numpy_names,
     ),
     Patch(
@@ -94,6 +107,15 @@ PATCHES = (
         since="as above",
         fix="the same, in jobs of which a file imports Chainer, and nowhere else",
         apply=_numpy_names_in_chainer_jobs,
+    ),
+    Patch(
+        module="numpy",
+        symptom="arrays of lists of different lengths, array(copy=False), integers that wrap around, fromstring of "
+        "bytes, hstack of a generator, histogram(normed=…), ndarray.tostring, itemset, newbyteorder and ptp",
+        since="NumPy 1.24 (different lengths, generators, normed), NumPy 2.0 (copy, integers, three methods), "
+        "NumPy 2.3 (fromstring, tostring)",
+        fix="the functions and methods do what they did, for the same code alone",
+        apply=_numpy_calls_in_chainer_jobs,
     ),
     Patch(
         module="chainer._environment_check",
@@ -197,4 +219,6 @@ PATCHES = (
         apply=_onnx_in_module,
     ),
     *table.PATCHES,
+    *library_patches.LIBRARY_PATCHES,
+    *STANDARD_PATCHES,
 )

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import training_job.hooks.script_hooks
 from training_job.hooks.absent_gpu import installer as absent_gpu
-from training_job.hooks.compat import stdlib_shims
 
 _HERE = Path(__file__).resolve().parent
 
-stdlib_shims.install()
 training_job.hooks.script_hooks.install()
 absent_gpu.install()
 

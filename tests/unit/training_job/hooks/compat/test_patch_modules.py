@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training_job.hooks.compat import caffe, cudnn, module_stubs, mpi, numpy_behaviour
+from training_job.hooks.compat import caffe, cudnn, module_stubs, mpi
+from training_job.hooks.compat.numpy import behaviour as numpy_behaviour
 
 
 def made(**names: Any) -> Any:  # noqa: ANN401 - a module has whatever is put into it

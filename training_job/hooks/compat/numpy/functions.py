@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - these take and return whatever NumPy does
-"""Functions and tables that NumPy has removed, for `training_job.hooks.compat.numpy_names`."""
+"""Functions and tables that NumPy has removed, for `training_job.hooks.compat.numpy.names`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

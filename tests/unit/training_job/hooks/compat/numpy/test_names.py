@@ -1,10 +1,13 @@
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from training_job.hooks.compat import caller_origin, numpy_names
+from training_job.hooks.compat import caller_origin
+from training_job.hooks.compat.numpy import names as numpy_names
 
 
 def ask(name: str, **module: str) -> Any:  # noqa: ANN401 - whatever NumPy has
@@ -15,7 +18,9 @@ def ask(name: str, **module: str) -> Any:  # noqa: ANN401 - whatever NumPy has
 
 
 @pytest.fixture(autouse=True)
-def _installed() -> None:
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # This process has not imported Chainer yet; that it has is all that counts.
+    monkeypatch.setitem(sys.modules, "chainer", ModuleType("chainer"))
     numpy_names.install()
 
 
@@ -90,13 +95,14 @@ def test_a_module_of_the_job_gets_them_and_a_package_installed_for_it_does_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(caller_origin.JOB_VARIABLE, str(tmp_path))
-    file = str(tmp_path / "helper.py")
-    asked = {"__name__": "helper", "__file__": file}
-    assert numpy_names._is_old_code(asked, str(tmp_path))
-    assert not numpy_names._is_old_code(asked, None)
-    assert not numpy_names._is_old_code(asked, "/elsewhere")
+    asked = {"__name__": "helper", "__file__": str(tmp_path / "helper.py")}
+    assert caller_origin.is_old_code(asked)
     inner = {"__name__": "p", "__file__": str(tmp_path / ".kedja/packages/p.py")}
-    assert not numpy_names._is_old_code(inner, str(tmp_path))
+    assert not caller_origin.is_old_code(inner)
+    monkeypatch.setenv(caller_origin.JOB_VARIABLE, "/elsewhere")
+    assert not caller_origin.is_old_code(asked)
+    monkeypatch.delenv(caller_origin.JOB_VARIABLE)
+    assert not caller_origin.is_old_code(asked)
 
 
 def test_a_name_that_numpy_never_had() -> None:

@@ -4,19 +4,18 @@ Sources: the release notes of NumPy 1.24, 1.25, 2.0 and 2.4, https://numpy.org/d
 """
 
 import ast
-import contextlib
 import functools
 import math
 import operator
-import os
-import sys
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from training_job.hooks.compat import caller_origin, numpy_functions
-from training_job.hooks.compat.caller_origin import JOB_VARIABLE
+from training_job.hooks.compat import lost_modules, lost_names
+from training_job.hooks.compat.numpy import functions
 
 _PYTHON_TYPES: dict[str, Any] = {
     "int": int,
@@ -66,6 +65,8 @@ _RENAMED = {
     "DataSource": "lib.npyio.DataSource",
 }
 
+_LIB_MODULES = ("arraypad", "arraysetops", "function_base", "index_tricks", "shape_base", "twodim_base", "type_check")
+
 
 def _sctypes() -> dict[str, list[Any]]:
     return {
@@ -84,7 +85,7 @@ _MADE: dict[str, Callable[[], Any]] = {
     "PZERO": lambda: 0.0,
     "math": lambda: math,
     "safe_eval": lambda: ast.literal_eval,
-    **{name: functools.partial(getattr, numpy_functions, name) for name in numpy_functions.__all__},
+    **{name: functools.partial(getattr, functions, name) for name in functions.__all__},
 }
 
 
@@ -103,29 +104,24 @@ def find(name: str) -> Any:  # noqa: ANN401 - a NumPy name can be anything
     raise AttributeError(f"module 'numpy' has no attribute {name!r}")
 
 
+def _lib(name: str) -> Any:  # noqa: ANN401 - as above
+    """Return what `numpy.lib` lost: the functions of `numpy`, and modules that are private today."""
+    if name in _LIB_MODULES:
+        return import_module(f"numpy.lib._{name}_impl")
+    if name in np.__all__:
+        return getattr(np, name)
+    raise AttributeError(f"module 'numpy.lib' has no attribute {name!r}")
+
+
 def install() -> None:
-    """Serve the removed names through `numpy.__getattr__`, which Python calls only for missing names."""
-    ask_numpy = np.__getattr__
-    if getattr(ask_numpy, "serves_lost_names", False):
-        return
-    job = os.environ.get(JOB_VARIABLE)
-
-    def __getattr__(name: str) -> Any:  # noqa: ANN401, N807 - PEP 562
-        caller = sys._getframe(1).f_globals  # noqa: SLF001 - the only way to know the caller
-        if _is_old_code(caller, job):
-            # If there is no successor, NumPy's own message says what to use instead.
-            with contextlib.suppress(AttributeError):
-                return find(name)
-        return ask_numpy(name)
-
-    __getattr__.serves_lost_names = True  # type: ignore[attr-defined]
-    np.__getattr__ = __getattr__  # type: ignore[method-assign] # a module has no methods
-
-
-def _is_old_code(caller: dict[str, Any], job: str | None) -> bool:
-    """Whether the caller is Chainer, the script, or a file of the job outside of installed packages."""
-    return (
-        caller.get("__name__") == "__main__"
-        or caller_origin.is_chainer(caller)
-        or caller_origin.is_job_file(caller, job)
+    """Serve the removed names to old code. Calling this again has no effect."""
+    lost_names.serve(np, find)
+    lost_names.serve(np.lib, _lib)
+    lost_modules.provide(
+        {f"numpy.lib.{name}": lost_modules.alias(f"numpy.lib._{name}_impl") for name in _LIB_MODULES}
+        | {"numpy.testing.utils": lost_modules.alias("numpy.testing"), "numpy.core.umath_tests": _umath_tests}
     )
+
+
+def _umath_tests(module: ModuleType) -> None:
+    vars(module)["inner1d"] = lambda a, b: (np.asarray(a) * np.asarray(b)).sum(axis=-1)

@@ -1,0 +1,29 @@
+"""A row of the table of patches that concerns a library."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+
+from training_job.hooks.compat import caller_origin
+from training_job.hooks.import_hook import Patch, Patcher
+
+
+def row(module: str, symptom: str, since: str, fix: str, mended_by: str, function: str = "install") -> Patch:
+    """Return the patch of `module` that `libraries.<mended_by>` has in its function.
+
+    It is applied after the import if the process trains with Chainer.
+    """
+    return Patch(module=module, symptom=symptom, since=since, fix=fix, apply=lazily(f"libraries.{mended_by}", function))
+
+
+def lazily(path: str, function: str) -> Patcher:
+    """Return a patcher that imports the module `path` of `training_job.hooks.compat` when it is applied."""
+
+    @contextlib.contextmanager
+    def patcher(patched: ModuleType) -> Iterator[None]:
+        yield
+        if caller_origin.in_chainer_process():
+            getattr(import_module(f"training_job.hooks.compat.{path}"), function)(patched)
+
+    return patcher
