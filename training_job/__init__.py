@@ -4,10 +4,11 @@ Importing the package installs import hooks, which make `chainer` importable on 
 `training_job.hooks.compat`). They have no effect until something imports Chainer.
 """
 
-from training_job.hooks import dataset_hooks, metric_hooks, resuming
+from training_job.hooks import dataset_hooks, metric_hooks, resuming, saved_links
 from training_job.hooks.compat import installer
 
 installer.install()
 metric_hooks.install()
 resuming.install()
 dataset_hooks.install()
+saved_links.install()

@@ -42,6 +42,7 @@ from training_job.launcher import (
     run_environment,
     snapshot,
 )
+from training_job.launcher.results import collection, gathering
 from training_job.launcher.run_log import Reader, RunLog
 from training_job.launcher.watchdog import Watchdog
 from training_job.manifest import Outcome, Result
@@ -86,9 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reports:
         metrics_summary.add(run_log.drain(), job.outputs)
         run_log.close()
+        model = gathering.gather(job, run_log.records, completed=result.outcome is Outcome.COMPLETED)
         if result.outcome is Outcome.COMPLETED:
             checkpoints.clear(job.checkpoints)
-        manifest.write(job.outputs, result, run_log.records.latest(), run_log.records.notes)
+        told = run_log.records
+        manifest.write(job.outputs, result, told.latest(), told.notes, model=model.path, model_reason=model.reason)
     return result.exit_code
 
 
@@ -97,6 +100,7 @@ def _run(job: Job, run_log: RunLog) -> Result:
         dropped = snapshot.read(job.snapshot)
         verified = None if job.data is None or mpi_env.local_rank() > 0 else snapshot.verify_data(dropped, job.data)
         data = rank_sync.prepare_once(job.state, lambda: _prepare(job, dropped))
+        collection.remember(job)
         result = _run_script(job, data, run_log)
         if job.data is not None and verified is not None:
             result = _with_data_verified(result, dropped, job.data, verified)

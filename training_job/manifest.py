@@ -41,8 +41,19 @@ class Result:
     failed_rank: int | None = None
 
 
-def write(outputs: Path, result: Result, metrics: Mapping[str, float], notes: Sequence[str] = ()) -> None:
-    """Write the manifest of a folder: the result, the metrics, the notes, and size and SHA-256 of every file."""
+def write(
+    outputs: Path,
+    result: Result,
+    metrics: Mapping[str, float],
+    notes: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    model_reason: str | None = None,
+) -> None:
+    """Write the manifest of a folder: the result, the metrics, the notes, and size and SHA-256 of every file.
+
+    `model` is the path of the model below the folder, and `model_reason` says why it is that one.
+    """
     document: dict[str, Any] = {
         "version": _VERSION,
         "result": result.outcome.value,
@@ -51,6 +62,8 @@ def write(outputs: Path, result: Result, metrics: Mapping[str, float], notes: Se
         "signal": result.signal,
         "out_of_memory": result.out_of_memory,
         "failed_rank": result.failed_rank,
+        "model": model,
+        "model_reason": model_reason,
         "metrics": dict(metrics),
         "notes": list(notes),
         "files": list(_entries(outputs)),

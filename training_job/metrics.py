@@ -6,6 +6,9 @@ Each line is one record, written by one append, so that several processes can wr
 - `{"tag": "author", "value": "me"}`
 - `{"note": "…", "first": false}`: a fact about the job that its owner should see on the receipt, in one line
 - `{"worker": 123, "exit_code": -9}`: a worker process that ended abnormally; -n is signal n
+- `{"saved": {"path": "/…/model.npz", "kind": "npz", …}}`: a Link or a Trainer that was saved; `kind` is `npz`, `hdf5`,
+  `pickle` or `snapshot` (of a Trainer). `hooks/saved_objects.py` has the other keys
+- `{"out": "/…/result", "is_new": true}`: the folder of a Trainer, and whether it was empty before
 - `{"failure": "DatasetError: …", "refused": true}`: why the process will fail; `module` may name the one that it lacks
 
 A script may write metrics itself, with no package of Kedja: `{"metric": …, "value": …}` is enough.
@@ -47,6 +50,16 @@ def note(text: str, *, first: bool = False) -> None:
 def dead_worker(pid: int, exit_code: int) -> None:
     """Record that a worker process of this process ended abnormally; -n is signal n."""
     _append({"worker": pid, "exit_code": exit_code})
+
+
+def saved(document: Mapping[str, object]) -> None:
+    """Record that a Link or a Trainer was saved: the file and what it holds. The time, in ms, is added."""
+    _append({"saved": {**document, "time": int(time.time() * 1000)}})
+
+
+def out(folder: str, *, is_new: bool) -> None:
+    """Record the folder to which a Trainer writes, and whether it was empty or missing before."""
+    _append({"out": folder, "is_new": is_new})
 
 
 def failure(reason: str, *, refused: bool = False, module: str | None = None) -> None:

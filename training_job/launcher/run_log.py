@@ -11,13 +11,16 @@ itself: a parameter can be written once, and the script's own `mlflow.log_param`
 import json
 import logging
 import math
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from training_job.launcher.results.saved_files import SavedFile
 from training_job.tracking.client import Metric
 
 logger = logging.getLogger(__name__)
@@ -28,19 +31,23 @@ _BATCH = 1000  # MLflow's limit for one request: https://mlflow.org/docs/latest/
 _PARAMS, _TAGS = 100, 100
 MOST_NOTES, LONGEST_NOTE = 50, 500
 """Limits of the notes of a job: how many, and characters in each."""
+MOST_SAVED = 10_000
+"""Max records of saved files that are kept, the last ones."""
 
 
 @dataclass
 class Records:
-    """The records so far: metrics and notes in order, tags, dead workers and the last reported failure.
+    """The records so far: metrics, notes and saved files in order, tags, dead workers and the last reported failure.
 
-    A dead worker is its process id and its exit code, -n for signal n. `missing_module` is the module that the process
-    which failed could not import.
+    `outs` are the folders of Trainers, each with whether it was new. A dead worker is its process id and its exit code,
+    -n for signal n. `missing_module` is the module that the process which failed could not import.
     """
 
     metrics: list[Metric] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    saved: deque[SavedFile] = field(default_factory=lambda: deque(maxlen=MOST_SAVED))
+    outs: dict[Path, bool] = field(default_factory=dict)
     dead_workers: list[tuple[int, int]] = field(default_factory=list)
     failure: str | None = None
     refused: bool = False
@@ -50,6 +57,13 @@ class Records:
         """Return the last value of each metric, without those that are nan or infinite."""
         values = {metric.name: metric.value for metric in self.metrics}
         return {name: value for name, value in values.items() if math.isfinite(value)}
+
+    def note(self, text: str, *, first: bool = False) -> None:
+        """Add a note, once, up to the limits; before all others if `first`."""
+        note = text[:LONGEST_NOTE]
+        if note not in self.notes:
+            self.notes.insert(0 if first else len(self.notes), note)
+            del self.notes[MOST_NOTES:]
 
 
 class Reader:
@@ -93,12 +107,13 @@ class Reader:
         elif "tag" in record:
             self.records.tags[str(record["tag"])] = str(record["value"])
         elif "note" in record:
-            note = str(record["note"])[:LONGEST_NOTE]
-            if note not in self.records.notes:
-                self.records.notes.insert(0 if record.get("first") else len(self.records.notes), note)
-                del self.records.notes[MOST_NOTES:]
+            self.records.note(str(record["note"]), first=bool(record.get("first")))
         elif "worker" in record:
             self.records.dead_workers.append((int(record["worker"]), int(record["exit_code"])))
+        elif "saved" in record:
+            self.records.saved.append(SavedFile.of(record["saved"]))
+        elif "out" in record:
+            self.records.outs.setdefault(Path(os.path.realpath(record["out"])), bool(record["is_new"]))
         elif "failure" in record:
             self.records.failure = str(record["failure"])
             self.records.refused = bool(record.get("refused", False))

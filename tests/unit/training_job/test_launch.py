@@ -36,6 +36,8 @@ def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
         "signal": None,
         "out_of_memory": False,
         "failed_rank": None,
+        "model": None,
+        "model_reason": "The script saved no Link, and wrote nothing outside of outputs.",
         "notes": [],
         "metrics": {},
         "files": [],
