@@ -35,6 +35,11 @@ class Job:
         """The folder of the job's own files."""
         return self.folder / ".kedja"
 
+    @property
+    def data_links(self) -> Path:
+        """The folder of the data that the script sees, to which it may write."""
+        return self.state / "data"
+
     def records(self, rank: int) -> Path:
         """Return the file in which a rank's processes record metrics. Each rank of an MPI job has its own."""
         return self.state / ("metrics.jsonl" if rank == 0 else f"metrics-rank{rank}.jsonl")

@@ -138,7 +138,7 @@ def _prepare(job: Job, dropped: snapshot.Snapshot) -> Path | None:
     _install_packages(job)
     if not job.is_shell:
         gpu_preflight.check(job.command, with_chainer=caller_origin.imports_chainer(str(job.folder)))
-    return None if job.data is None else data_folder.prepare(dropped, job.data, job.state / "data")
+    return None if job.data is None else data_folder.prepare(dropped, job.data, job.data_links)
 
 
 def _install_packages(job: Job) -> None:

@@ -124,8 +124,14 @@ def shown(job: Job, path: Path) -> str:
 
 
 def _collectable(job: Job, paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that are not excluded. What was saved among the links to the data is not of the data."""
     excluded = _excluded(job)
-    return [path for path in paths if not any(path.is_relative_to(folder) for folder in excluded)]
+    return [
+        path
+        for path in paths
+        if (path.is_relative_to(job.data_links) and not path.is_symlink())
+        or not any(path.is_relative_to(folder) for folder in excluded)
+    ]
 
 
 def _of_trainers(job: Job, outs: Mapping[Path, bool]) -> Iterator[Path]:
@@ -169,7 +175,9 @@ def _without_long_series(
 def _place(job: Job, path: Path, outs: Mapping[Path, bool]) -> Path | None:
     """Return where a file belongs below `outputs`; None if the script has a file of its own there."""
     out = next((folder for folder in outs if path.is_relative_to(folder)), None)
-    if path.is_relative_to(job.folder):
+    if path.is_relative_to(job.data_links):
+        own = path.relative_to(job.data_links)
+    elif path.is_relative_to(job.folder):
         own = path.relative_to(job.folder)
     elif out is not None:
         own = out.name / path.relative_to(out)

@@ -47,9 +47,19 @@ def test_scripts_are_not_collected_from_a_trainer_that_writes_beside_them(tmp_pa
 def test_nothing_of_the_data_and_of_kedja_is_collected(script: EndedScript, tmp_path: Path) -> None:
     script.save("../data/model.npz")
     script.save(".kedja/model.npz")
-    script.outs[tmp_path / "data"] = True
+    (script.job.data_links / "weights").mkdir(parents=True)
+    (script.job.data_links / "weights/dropped.npz").symlink_to(tmp_path / "data/model.npz")
+    script.save(".kedja/data/weights/dropped.npz")
+    script.outs |= {tmp_path / "data": True, script.job.data_links: False}
     collect(script)
     assert script.outputs == []
+
+
+def test_a_model_that_was_saved_among_the_data_is_collected(script: EndedScript) -> None:
+    script.save(".kedja/data/weights/net.npz")
+    script.write(".kedja/data/weights/cache")
+    collect(script)
+    assert script.outputs == ["weights/net.npz"]
 
 
 def test_a_folder_elsewhere_is_collected_only_if_it_was_new(script: EndedScript, tmp_path: Path) -> None:
