@@ -61,10 +61,10 @@ def collect(
     """Collect the saved files and those of the Trainers' folders `outs`, of a numbered series the last three.
 
     `outs` says of each folder whether it was new: of another folder outside of the working directory, only what was
-    saved is collected. The files `first` are collected whatever the limit of bytes.
+    saved is collected. The files `first` are collected whatever the limit of bytes, and also what is in their folders.
     """
     collection = Collection()
-    found = dict.fromkeys([*_collectable(job, [*first, *saved]), *_of_trainers(job, outs)])
+    found = dict.fromkeys([*_collectable(job, [*first, *saved]), *_of_trainers(job, outs), *_beside(job, first)])
     kept = _without_long_series(job, found, saved, frozenset(first), collection)
     too_many: list[Path] = []
     size = 0
@@ -142,6 +142,12 @@ def _of_trainers(job: Job, outs: Mapping[Path, bool]) -> Iterator[Path]:
             yield from (path for path in inside if path.is_relative_to(folder))
         elif is_new and _collectable(job, [folder]):
             yield from files_in(folder, _excluded(job))
+
+
+def _beside(job: Job, first: Sequence[Path]) -> list[Path]:
+    """Return the files that were written to the folders of these files, such as a vocabulary beside its model."""
+    folders = {path.parent for path in first} - {job.folder}
+    return [path for path in written(job) if path.parent in folders] if folders else []
 
 
 def _excluded(job: Job) -> list[Path]:

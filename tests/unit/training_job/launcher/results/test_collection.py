@@ -22,9 +22,26 @@ def collect(script: EndedScript, *first: Path, limit: int = collection.MOST_BYTE
 def test_saved_files_keep_their_paths_and_are_hard_links(script: EndedScript) -> None:
     path = script.save("deep/er/net.model")
     script.write("deep/er/other.txt")
+    script.write("other.txt")
     assert collect(script).notes == []
     assert script.outputs == ["deep/er/net.model"]
     assert (script.job.outputs / "deep/er/net.model").samefile(path)
+
+
+def test_what_was_written_beside_the_model_comes_with_it(tmp_path: Path) -> None:
+    script = EndedScript.begin(tmp_path, {"train.py": b"", "model/README": b"dropped"})
+    script.save("model/old/net.npz")
+    model = script.save("model/net.npz")
+    for name in ("model/vocab.json", "model/old/vocab.json", "vocab.json"):
+        script.write(name)
+    collect(script, model)
+    assert script.outputs == ["model/net.npz", "model/old/net.npz", "model/vocab.json"]
+
+
+def test_nothing_is_collected_from_beside_a_model_in_the_working_directory(script: EndedScript) -> None:
+    script.write("cache.bin")
+    collect(script, script.save("net.npz"))
+    assert script.outputs == ["net.npz"]
 
 
 def test_all_files_of_a_trainers_folder_are_collected(script: EndedScript) -> None:
