@@ -1,8 +1,9 @@
 """What is done with the files of a script that has ended: they are collected, and the model among them is chosen."""
 
 import logging
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training_job import manifest, mpi_env
@@ -46,7 +47,8 @@ def _gather(job: Job, records: Records, *, completed: bool) -> FoundModel:
     collection.remove_earlier(job)
     own = [path for path in saved_files.files_in(job.outputs) if path != job.outputs / manifest.NAME]
     all_records, outs = _of_all_ranks(job, records)
-    saved = saved_files.find(all_records, [job.folder, *outs])
+    all_records = [_with_outputs_path(job, record) for record in all_records]
+    saved = saved_files.find(all_records, [job.folder, *([job.outputs] if job.outputs.is_symlink() else []), *outs])
     collected = collection.collect(job, saved, outs, model_choice.last_links(saved))
     left = Leavings(job=job, saved=saved, own=own, collected=collected.files)
     choice = model_choice.choose(left) if completed else None
@@ -69,6 +71,14 @@ def _of_all_ranks(job: Job, records: Records) -> tuple[list[SavedFile], dict[Pat
         for folder, is_new in reader.records.outs.items():
             outs.setdefault(folder, is_new)
     return [*saved, *records.saved], outs
+
+
+def _with_outputs_path(job: Job, record: SavedFile) -> SavedFile:
+    """Return the record of a file in `outputs` with its path there, also if `outputs` is a link to another folder."""
+    outputs = os.path.realpath(job.outputs)
+    if not record.path.is_relative_to(outputs):
+        return record
+    return replace(record, path=job.outputs / record.path.relative_to(outputs))
 
 
 def _without_model(job: Job, records: Sequence[SavedFile], left: Leavings) -> str:

@@ -46,6 +46,18 @@ def test_a_link_that_was_saved_to_outputs_stays_there(script: EndedScript) -> No
     assert script.outputs == ["best.model", "other.npz"]
 
 
+def test_outputs_may_be_a_link_to_another_folder(script: EndedScript, tmp_path: Path) -> None:
+    script.job.outputs.rmdir()
+    (tmp_path / "mounted").mkdir()
+    script.job.outputs.symlink_to(tmp_path / "mounted")
+    script.save("outputs/sub/best.model")
+    script.write("outputs/other.npz", archive())
+    assert gather(script).path == "sub/best.model"
+    assert sorted(path.name for path in (tmp_path / "mounted").iterdir()) == ["other.npz", "sub"]
+    script.save("outputs/tmp").rename(script.job.outputs / "renamed")
+    assert gather(script).path == "renamed"
+
+
 def test_of_several_links_the_one_with_a_predictor(script: EndedScript) -> None:
     script.save("classifier.npz", "Classifier", number=1, has_predictor=True)
     script.save("teacher.npz", "Net", number=2)
