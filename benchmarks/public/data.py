@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 _RNG = np.random.default_rng(0)
-_WORDS = [f"word{number}" for number in range(40)] + ["<unk>", "the", "a", "of", "N"]
+_WORDS = [a + b for a in ("ba", "de", "fi", "go", "ku", "ly") for b in ("man", "nor", "pir", "sol", "tu", "vex", "zo")]
 
 
 type Array = Any  # NumPy has no types for mypy here
@@ -138,15 +138,16 @@ def trees(folder: Path) -> None:
 
 
 def babi(folder: Path) -> None:
-    """Two stories in the format of bAbI (https://research.fb.com/downloads/babi/)."""
+    """Stories in the format of bAbI (https://research.fb.com/downloads/babi/), for each of its twenty tasks."""
     people, places = ("Mary", "John", "Daniel", "Sandra"), ("kitchen", "garden", "office", "hallway")
-    for part, count in (("train", 60), ("test", 20)):
-        lines = []
-        for _ in range(count):
-            moves = [(_RNG.choice(people), _RNG.choice(places)) for _ in range(2)]
-            lines += [f"{line} {who} moved to the {place}." for line, (who, place) in enumerate(moves, 1)]
-            lines.append(f"3 Where is {moves[1][0]}? \t{moves[1][1]}\t2")
-        (folder / f"qa1_single-supporting-fact_{part}.txt").write_text("\n".join(lines) + "\n")
+    for task in range(1, 21):
+        for part, count in (("train", 60), ("test", 20)):
+            lines = []
+            for _ in range(count):
+                moves = [(_RNG.choice(people), _RNG.choice(places)) for _ in range(2)]
+                lines += [f"{line} {who} moved to the {place}." for line, (who, place) in enumerate(moves, 1)]
+                lines.append(f"3 Where is {moves[1][0]}? \t{moves[1][1]}\t2")
+            (folder / f"qa{task}_single-supporting-fact_{part}.txt").write_text("\n".join(lines) + "\n")
 
 
 def mushrooms(folder: Path) -> None:
