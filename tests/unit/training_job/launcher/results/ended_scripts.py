@@ -43,6 +43,7 @@ class EndedScript:
             snapshot=root / "snapshot",
             data=root / "data",
             code=PurePosixPath(),
+            requirements=None,
             checkpoints=folder / ".kedja/checkpoints",
             command=("python", "train.py"),
             is_shell=False,

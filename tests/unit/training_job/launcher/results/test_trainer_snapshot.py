@@ -60,7 +60,9 @@ def test_an_updaters_state_has_its_models_too(tmp_path: Path) -> None:
     assert zipfile.ZipFile(file).namelist() == ["fc/W.npy"]
 
 
-@pytest.mark.parametrize("content", [b"", b"text", archive({"updater/iteration.npy": b"1"})])
+@pytest.mark.parametrize(
+    "content", [b"", b"text", archive({"updater/iteration.npy": b"1"})], ids=["empty", "no archive", "no model"]
+)
 def test_without_a_model_there_is_no_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "snap").write_bytes(content)
     assert trainer_snapshot.take_apart(tmp_path / "snap", tmp_path / "snap") == []
