@@ -108,9 +108,9 @@ class _Parts:
         )
 
     @cached_property
-    def turns(self) -> JobQueue:
+    def job_queue(self) -> JobQueue:
         return JobQueue(
-            admission=SlotPool(
+            slots=SlotPool(
                 blobs=self.blobs,
                 limits=Limits(per_experiment=self.settings.max_jobs_per_experiment, in_all=self.settings.max_jobs),
             ),
@@ -121,7 +121,7 @@ class _Parts:
 
     @cached_property
     def supersession(self) -> Supersession:
-        return Supersession(clock=self.clock, receipts=self.receipts, training=self.training, turns=self.turns)
+        return Supersession(clock=self.clock, receipts=self.receipts, training=self.training, job_queue=self.job_queue)
 
     @cached_property
     def submitter(self) -> Submitter:
@@ -133,7 +133,7 @@ class _Parts:
             settings=self.settings,
             snapshots=Snapshots(self.blobs),
             training=self.training,
-            turns=self.turns,
+            job_queue=self.job_queue,
             timing=self.timing,
         )
 
@@ -163,7 +163,7 @@ class _Parts:
         )
 
     @cached_property
-    def remover(self) -> Deleter:
+    def deleter(self) -> Deleter:
         return Deleter(blobs=self.blobs, champions=Champions(self.blobs), training=self.training)
 
     @cached_property
@@ -175,30 +175,32 @@ class _Parts:
             clock=self.clock,
             owners=self.owners,
             receipts=self.receipts,
-            remover=self.remover,
+            deleter=self.deleter,
             snapshots=Snapshots(self.blobs),
             training=self.training,
             timing=self.timing,
         )
 
     @cached_property
-    def watcher(self) -> JobTracker:
+    def tracker(self) -> JobTracker:
         return JobTracker(
             blobs=self.blobs,
             clock=self.clock,
-            missing=MissingJobs(clock=self.clock, receipts=self.receipts, training=self.training, timing=self.timing),
+            missing_jobs=MissingJobs(
+                clock=self.clock, receipts=self.receipts, training=self.training, timing=self.timing
+            ),
             queues=self.queues,
             receipts=self.receipts,
             registrar=self.registrar,
             submitter=self.submitter,
             training=self.training,
-            turns=self.turns,
+            job_queue=self.job_queue,
             max_preemptions=self.settings.max_preemptions,
             timing=self.timing,
         )
 
     @cached_property
-    def approver(self) -> ApprovalService:
+    def approval_service(self) -> ApprovalService:
         return ApprovalService(
             approvals=self.approvals,
             archives=ScriptArchives(self.blobs),
@@ -212,7 +214,7 @@ class _Parts:
         )
 
     @cached_property
-    def jobs(self) -> JobCommands:
+    def job_commands(self) -> JobCommands:
         return JobCommands(
             approvals=self.approvals,
             archives=ScriptArchives(self.blobs),
@@ -226,9 +228,9 @@ class _Parts:
         )
 
     @cached_property
-    def requests(self) -> TrainingRequests:
+    def training_requests(self) -> TrainingRequests:
         return TrainingRequests(
-            blobs=self.blobs, jobs=self.jobs, queues=self.queues, clock=self.clock, timing=self.timing
+            blobs=self.blobs, job_commands=self.job_commands, queues=self.queues, clock=self.clock, timing=self.timing
         )
 
     @cached_property
@@ -236,9 +238,9 @@ class _Parts:
         return Experiments(
             blobs=self.blobs,
             clock=self.clock,
-            jobs=self.jobs,
+            job_commands=self.job_commands,
             receipts=self.receipts,
-            remover=self.remover,
+            deleter=self.deleter,
             training=self.training,
             timing=self.timing,
         )
@@ -253,13 +255,13 @@ class _Parts:
             submitter=self.submitter,
             supersession=self.supersession,
             training=self.training,
-            turns=self.turns,
-            missing_nodes=NodeWaitNotifier(
+            job_queue=self.job_queue,
+            node_wait_notifier=NodeWaitNotifier(
                 clock=self.clock, receipts=self.receipts, training=self.training, deadline=self.settings.start_deadline
             ),
-            watcher=self.watcher,
-            approver=self.approver,
-            markers=StaleMarkers(blobs=self.blobs, intake=self.intake, clock=self.clock),
+            tracker=self.tracker,
+            approval_service=self.approval_service,
+            stale_markers=StaleMarkers(blobs=self.blobs, intake=self.intake, clock=self.clock),
             timing=self.timing,
         )
 
@@ -275,7 +277,7 @@ class _Parts:
                 blobs=self.blobs,
                 clock=self.clock,
                 receipts=self.receipts,
-                remover=self.remover,
+                deleter=self.deleter,
                 settings=self.settings,
                 training=self.training,
             ),
@@ -295,16 +297,18 @@ class _Parts:
             intake=self.intake,
             settler=self.settler,
             submitter=self.submitter,
-            watcher=self.watcher,
+            tracker=self.tracker,
             reconciler=self.reconciler,
             walk=self.walk,
             housekeeping=self.housekeeping,
-            jobs=self.jobs,
-            requests=self.requests,
-            entrance=EventIngest(queues=self.queues, requests=self.requests),
+            job_commands=self.job_commands,
+            training_requests=self.training_requests,
+            event_ingest=EventIngest(queues=self.queues, training_requests=self.training_requests),
             experiments=self.experiments,
             champions=Champions(self.blobs),
             owners=self.owners,
-            poison=PoisonStore(blobs=self.blobs, clock=self.clock, receipts=self.receipts, requests=self.requests),
-            approver=self.approver,
+            poison=PoisonStore(
+                blobs=self.blobs, clock=self.clock, receipts=self.receipts, training_requests=self.training_requests
+            ),
+            approval_service=self.approval_service,
         )

@@ -55,7 +55,7 @@ def on_run_event(message: func.QueueMessage) -> None:
 @app.event_grid_trigger(arg_name="event")
 def receive_event(event: func.EventGridEvent) -> None:
     """Put an event from another system's subscription on the queue for its type."""
-    kedja().entrance.ingest(
+    kedja().event_ingest.ingest(
         {
             "id": event.id,
             "topic": event.topic,

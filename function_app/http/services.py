@@ -42,7 +42,7 @@ _App = Annotated[Kedja, Depends(get_kedja)]
 
 
 async def _approvals(kedja: _App) -> ApprovalService:
-    return kedja.approver
+    return kedja.approval_service
 
 
 async def _computes(kedja: _App) -> ComputeService:
@@ -62,7 +62,7 @@ async def _experiments(kedja: _App) -> Experiments:
 
 
 async def _ingest(kedja: _App) -> EventIngest:
-    return kedja.entrance
+    return kedja.event_ingest
 
 
 async def _job_service(kedja: _App) -> JobService:
@@ -70,7 +70,7 @@ async def _job_service(kedja: _App) -> JobService:
 
 
 async def _jobs(kedja: _App) -> JobCommands:
-    return kedja.jobs
+    return kedja.job_commands
 
 
 async def _journal(kedja: _App) -> Journal:
@@ -105,7 +105,12 @@ async def _receipts(kedja: _App) -> Receipts:
 
 
 async def _replay(kedja: _App) -> Replay:
-    return Replay(blobs=kedja.blobs, queues=kedja.queues, requests=kedja.requests, admit=kedja.entrance.ingest)
+    return Replay(
+        blobs=kedja.blobs,
+        queues=kedja.queues,
+        training_requests=kedja.training_requests,
+        admit=kedja.event_ingest.ingest,
+    )
 
 
 async def _seal(kedja: _App) -> Seal:

@@ -29,7 +29,7 @@ WITH_JOB = frozenset({Status.SUBMITTED, Status.STARTING, Status.RUNNING})
 class JobQueue:
     """Starts claimed attempts, or queues them if there is no slot."""
 
-    admission: SlotPool
+    slots: SlotPool
     clock: Clock
     queues: Queues
     receipts: Receipts
@@ -37,28 +37,28 @@ class JobQueue:
     def acquire(self, receipt: Receipt) -> Receipt:
         """Return the receipt as `submitting` if its last attempt has a slot, else as `queued`."""
         if receipt.status is Status.QUEUED:
-            return self._go_on(receipt) if self.admission.holds(receipt) else receipt
+            return self._go_on(receipt) if self.slots.holds(receipt) else receipt
         if receipt.status is not Status.SUBMITTING:
             if receipt.status in FINAL and receipt.job:  # canceled while it was given its slot
                 self.release(receipt.job)
             return receipt
-        refusal = self.admission.acquire(receipt)
+        refusal = self.slots.acquire(receipt)
         return receipt if refusal is None else self._queue(receipt, refusal)
 
     def release(self, *jobs: str) -> None:
         """Release the slots of jobs that have ended, and grant them to the next in the queue."""
-        if self.admission.release(jobs):
+        if self.slots.release(jobs):
             self.dispatch()
 
     def dequeue(self, receipt: Receipt) -> None:
         """Remove a receipt from the queue that is no longer wanted."""
-        self.admission.dequeue(receipt)
+        self.slots.dequeue(receipt)
         if receipt.job:
             self.release(receipt.job)
 
     def dispatch(self) -> None:
         """Grant free slots to the next in the queue. Each is submitted by a message, so that hosts share the work."""
-        for one in self.admission.grant_free(self._job_of):
+        for one in self.slots.grant_free(self._job_of):
             request = SubmitMessage(experiment=one.ref.experiment, drop=one.ref.drop)
             self.queues.send(naming.SETTLED_DROPS, request.model_dump(mode="json"))
 
@@ -68,19 +68,19 @@ class JobQueue:
         A slot whose job has ended is released, a job that has begun and has no slot gets one, and a queued receipt
         without a queue entry gets one.
         """
-        if self.admission.limits.unlimited:
+        if self.slots.limits.unlimited:
             return
-        running = self.admission.running()
+        running = self.slots.running()
         if ended := [job for job, name in running.items() if job not in going and self._has_ended(job, name)]:
-            self.admission.release(ended)
+            self.slots.release(ended)
         if missing := {job: one.name for job, one in going.items() if job not in running and self._goes_on(one)}:
-            self.admission.adopt(missing)
-        marks = {str(one.ref) for one in self.admission.queued()}
+            self.slots.adopt(missing)
+        marks = {str(one.ref) for one in self.slots.queued()}
         for receipt in going.values():
             if receipt.status is Status.QUEUED and receipt.name not in marks:
                 marks.add(receipt.name)
                 if self._now(receipt) is Status.QUEUED:
-                    self.admission.enqueue(receipt)
+                    self.slots.enqueue(receipt)
         if marks:
             self.dispatch()
 
@@ -103,7 +103,7 @@ class JobQueue:
 
     def _queue(self, receipt: Receipt, refusal: NoSlot) -> Receipt:
         # The queue entry comes first: the host that releases a slot finds it, even if this process is killed next.
-        self.admission.enqueue(receipt)
+        self.slots.enqueue(receipt)
 
         def edit(current: Receipt) -> Receipt:
             if current.status is not Status.SUBMITTING or current.job != receipt.job:
@@ -112,8 +112,8 @@ class JobQueue:
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is not Status.QUEUED:
-            self.admission.dequeue(receipt)
-        elif self.admission.flag_queue(receipt) or refusal.may_be_free:
+            self.slots.dequeue(receipt)
+        elif self.slots.flag_queue(receipt) or refusal.may_be_free:
             self.dispatch()
         return receipt
 
@@ -128,7 +128,7 @@ class JobQueue:
             return current.with_status(Status.SUBMITTING, now).with_attempt(claimed=now)
 
         receipt = self.receipts.change(receipt, edit)
-        self.admission.dequeue(receipt)
+        self.slots.dequeue(receipt)
         if receipt.status in FINAL and receipt.job == job and job:
             self.release(job)
         return receipt
@@ -142,5 +142,5 @@ class JobQueue:
         if receipt is not None and receipt.status in (Status.QUEUED, Status.SUBMITTING):
             return receipt.job
         logger.info("%s no longer waits for a slot.", queued.ref)
-        self.admission.remove_entry(queued)
+        self.slots.remove_entry(queued)
         return None

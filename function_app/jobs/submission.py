@@ -55,7 +55,7 @@ class Submitter:
     settings: Settings
     snapshots: Snapshots
     training: TrainingService
-    turns: JobQueue
+    job_queue: JobQueue
     timing: Timing
 
     def submit(self, receipt: Receipt, *, tries: int = 0, again: bool = True) -> Receipt:
@@ -66,7 +66,7 @@ class Submitter:
         """
         if receipt.status is Status.SUBMITTING:
             self.receipts.set_open_mark(receipt.ref)
-        receipt = self.turns.acquire(receipt)
+        receipt = self.job_queue.acquire(receipt)
         attempt = receipt.attempt
         if receipt.status is not Status.SUBMITTING or attempt is None:
             return receipt
@@ -208,7 +208,7 @@ class Submitter:
 
     def _release_slot(self, receipt: Receipt, attempt: Attempt) -> Receipt:
         if receipt.status in FINAL:
-            self.turns.release(attempt.job)
+            self.job_queue.release(attempt.job)
         return self.receipts.publish_outbox(receipt)
 
 

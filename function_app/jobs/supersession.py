@@ -23,7 +23,7 @@ class Supersession:
     clock: Clock
     receipts: Receipts
     training: TrainingService
-    turns: JobQueue
+    job_queue: JobQueue
 
     def promote_to_latest(self, receipt: Receipt, *, supersede: bool) -> Receipt:
         """Make the receipt its experiment's latest, and supersede older ones that have not started.
@@ -102,7 +102,7 @@ class Supersession:
                 # The submission in progress, or `reconcile`, finds the receipt `canceling` and cancels the job.
                 logger.info("%s is not canceled yet: %s", older.job, error)
         if older.status is Status.SUPERSEDED and older.job:
-            self.turns.dequeue(older)
+            self.job_queue.dequeue(older)
             older = self.receipts.publish_outbox(older)
         return older
 

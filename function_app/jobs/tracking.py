@@ -40,13 +40,13 @@ class JobTracker:
 
     blobs: Blobs
     clock: Clock
-    missing: MissingJobs
+    missing_jobs: MissingJobs
     queues: Queues
     receipts: Receipts
     registrar: Registrar
     submitter: Submitter
     training: TrainingService
-    turns: JobQueue
+    job_queue: JobQueue
     max_preemptions: int
     timing: Timing
 
@@ -108,7 +108,7 @@ class JobTracker:
         self.queues.send(naming.RUN_EVENTS, request.model_dump(mode="json"), delay=delay)
 
     def _follow(self, receipt: Receipt, job: Job) -> Receipt:
-        receipt = self.missing.found(receipt, job)
+        receipt = self.missing_jobs.found(receipt, job)
         if receipt.status in (Status.SUBMITTING, Status.QUEUED):
             receipt = self.receipts.change(receipt, lambda now: mark_submitted(now, job, self.clock()))
         if receipt.job != job.name or receipt.status in FINAL or receipt.status is Status.CANCELING:
@@ -129,7 +129,7 @@ class JobTracker:
             receipt = self._canceled_there(receipt, job)
         else:
             receipt = self.receipts.change(receipt, lambda now: self._completed(now, job))
-        self.turns.release(job.name)
+        self.job_queue.release(job.name)
         if receipt.status is Status.SUBMITTING:
             return self.submitter.submit(receipt)
         receipt = self.receipts.publish_outbox(receipt)
@@ -142,7 +142,7 @@ class JobTracker:
             return receipt
         if receipt.status is Status.CANCELING:
             receipt = self.receipts.change(receipt, lambda now: self._canceled(now, job))
-        self.turns.release(job.name)
+        self.job_queue.release(job.name)
         if receipt.status is Status.SUBMITTING and job.name in [attempt.job for attempt in receipt.attempts[-2:-1]]:
             return self.submitter.submit(receipt)  # a call claimed the next attempt, and was killed before this
         return self.receipts.publish_outbox(receipt)
@@ -165,7 +165,7 @@ class JobTracker:
 
         job, receipt = receipt.job, self.receipts.change(receipt, edit)
         if job:
-            self.turns.release(job)
+            self.job_queue.release(job)
         return self.receipts.publish_outbox(receipt)
 
     def _progressed(self, receipt: Receipt, job: Job, status: Status) -> Receipt:

@@ -60,7 +60,7 @@ class Registrar:
     clock: Clock
     owners: Owners
     receipts: Receipts
-    remover: Deleter
+    deleter: Deleter
     snapshots: Snapshots
     training: TrainingService
     timing: Timing
@@ -176,7 +176,7 @@ class Registrar:
             return self._finish(work, receipt, copied, manifest.files)
         model = options.model or receipt.experiment
         for version in self.training.find_model(model, attempt.job):
-            self.remover.delete_version(model, version.version)
+            self.deleter.delete_version(model, version.version)
             lease.renew()
         measured = receipt_metrics(options, result) if result else truncate_metrics({})
         return self._refused(receipt, lease, reason, measured, what_to_do, result.notes if result else ())

@@ -24,7 +24,7 @@ class ExperimentModels:
     """Finds versions in the registry, with one query for each model."""
 
     experiment: str
-    remover: Deleter
+    deleter: Deleter
     snapshots: Snapshots
     training: TrainingService
     _asked: set[str] = field(factory=set, init=False)
@@ -73,5 +73,5 @@ class ExperimentModels:
         return ref is not None and ref.experiment == self.experiment
 
     def _told(self, version: ModelVersion) -> DeletedModel:
-        why = self.remover.keep_reason(version)
+        why = self.deleter.keep_reason(version)
         return DeletedModel(model=version.model, version=version.version, job=version.tags.get(JOB_TAG), why=why)

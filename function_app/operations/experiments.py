@@ -51,9 +51,9 @@ class Experiments:
 
     blobs: Blobs
     clock: Clock
-    jobs: JobCommands
+    job_commands: JobCommands
     receipts: Receipts
-    remover: Deleter
+    deleter: Deleter
     training: TrainingService
     timing: Timing
 
@@ -103,7 +103,7 @@ class Experiments:
 
     def _models(self, experiment: str) -> ExperimentModels:
         return ExperimentModels(
-            experiment=experiment, remover=self.remover, snapshots=self.jobs.snapshots, training=self.training
+            experiment=experiment, deleter=self.deleter, snapshots=self.job_commands.snapshots, training=self.training
         )
 
     def _planned(self, latest: LatestDrop, by: str) -> Deletion:
@@ -184,9 +184,9 @@ class Experiments:
         if self.clock() > until or any(True for _ in self._receipts(experiment)):
             return
         # Left by a call that was killed before it wrote a receipt:
-        self.remover.delete_prefix(naming.SNAPSHOTS, f"{experiment}/")
-        self.remover.delete_prefix(naming.RECEIPTS, naming.open_prefix(experiment))
-        self.remover.delete_requests(experiment, until=deletion.at)
+        self.deleter.delete_prefix(naming.SNAPSHOTS, f"{experiment}/")
+        self.deleter.delete_prefix(naming.RECEIPTS, naming.open_prefix(experiment))
+        self.deleter.delete_requests(experiment, until=deletion.at)
         self.blobs.delete(naming.RECEIPTS, naming.latest_blob(experiment))
         self._finish(deletion, etag)
 
@@ -208,7 +208,7 @@ class Experiments:
             live = True
             if receipt.job and receipt.status not in FINAL:
                 try:
-                    self.jobs.cancel(receipt.job)
+                    self.job_commands.cancel(receipt.job)
                 except KedjaError as error:
                     logger.info("%s could not be canceled: %s", receipt.job, error)
         return live
@@ -224,7 +224,7 @@ class Experiments:
         for one in found:
             if self.clock() > until:
                 break
-            if one.key not in stay and not self.remover.delete_version(
+            if one.key not in stay and not self.deleter.delete_version(
                 *one.key
             ):  # it became the champion in the meantime
                 kept.append(one.replace(why="It is the model's champion."))
@@ -249,8 +249,8 @@ class Experiments:
                 break  # some of the versions may be left
             for item, _, receipt in batch:
                 ref = DropRef.of_blob(item.name)
-                self.remover.delete_snapshot(ref)
-                self.remover.delete_receipt(ref, receipt, etag=item.etag)
+                self.deleter.delete_snapshot(ref)
+                self.deleter.delete_receipt(ref, receipt, etag=item.etag)
         return deletion, etag
 
     def _found(

@@ -19,7 +19,7 @@ class EventIngest:
     """Puts events on the queues of their types."""
 
     queues: Queues
-    requests: TrainingRequests
+    training_requests: TrainingRequests
 
     def ingest(self, event: Mapping[str, Any], *, code: bool = False) -> bool:
         """Ingest one event, as `admit_all` does; return whether Kedja handles its type."""
@@ -47,6 +47,6 @@ class EventIngest:
             logger.info("Ignored an event of type %s.", incoming_events.type_of(event))
             return None
         if isinstance(parsed, incoming_events.TrainingRequested):
-            return partial(self.requests.send, self.requests.check(parsed, code=code), parsed.spec)
+            return partial(self.training_requests.send, self.training_requests.check(parsed, code=code), parsed.spec)
         queue = naming.BLOB_EVENTS if isinstance(parsed, incoming_events.BlobCreated) else naming.RUN_EVENTS
         return partial(self.queues.send, queue, incoming_events.message(parsed))

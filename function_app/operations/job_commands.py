@@ -182,7 +182,7 @@ class JobCommands:
 
         receipt = self.receipts.change(receipt, edit)
         if receipt.status is Status.CANCELED:  # it was queued
-            self.submitter.turns.dequeue(receipt)
+            self.submitter.job_queue.dequeue(receipt)
             return self.receipts.publish_outbox(receipt)
         self.submitter.cancel(name, receipt)
         return receipt

@@ -39,7 +39,7 @@ class PoisonStore:
     blobs: Blobs
     clock: Clock
     receipts: Receipts
-    requests: TrainingRequests
+    training_requests: TrainingRequests
 
     def retry_or_keep(self, queue: str, message: str, body: bytes, work: Callable[[], object]) -> PoisonMessage | None:
         """Process the message once more; keep it with the reason if that fails too.
@@ -52,7 +52,7 @@ class PoisonStore:
             reason = f"{type(error).__name__}: {error}"
         else:
             return None
-        text = self.requests.without_spec(body.decode(errors="replace"), of=message)
+        text = self.training_requests.without_spec(body.decode(errors="replace"), of=message)
         poison = PoisonMessage(queue=queue, message=message, body=text, reason=reason, at=self.clock())
         metadata = {"at": poison.at.isoformat(), "reason": quote(reason[:REASON_LISTED])}  # headers, so ASCII only
         self.blobs.replace(naming.RECEIPTS, naming.poison_blob(queue, message), poison.to_bytes(), metadata=metadata)

@@ -55,11 +55,11 @@ class Reconciler:
     submitter: Submitter
     supersession: Supersession
     training: TrainingService
-    turns: JobQueue
-    missing_nodes: NodeWaitNotifier
-    watcher: JobTracker
-    approver: ApprovalService
-    markers: StaleMarkers
+    job_queue: JobQueue
+    node_wait_notifier: NodeWaitNotifier
+    tracker: JobTracker
+    approval_service: ApprovalService
+    stale_markers: StaleMarkers
     timing: Timing
 
     def run(self, *, id: str) -> None:  # noqa: A002 - the id of this run, which its markers contain
@@ -74,9 +74,9 @@ class Reconciler:
         with isolate_errors("The training service's jobs could not be reconciled"):
             self._orphan_jobs(looked_at, until)
         with isolate_errors("The markers could not be reconciled"):
-            self.markers.send_again(min(until, time_after(self.clock, self.timing.marker_round)))
+            self.stale_markers.send_again(min(until, time_after(self.clock, self.timing.marker_round)))
         with isolate_errors("The drops that wait for an approval could not be reconciled"):
-            self.approver.reconcile(min(until, time_after(self.clock, self.timing.approval_round)))
+            self.approval_service.reconcile(min(until, time_after(self.clock, self.timing.approval_round)))
 
     def _is_lost(self, attempt: Attempt) -> bool:
         """Return whether an attempt was claimed so long ago that its job would exist if it had been submitted."""
@@ -166,26 +166,26 @@ class Reconciler:
         try:
             job = self.training.get(name)
         except JobNotFound:
-            receipt = self.watcher.missing.missed(receipt)
-            if receipt.job != name or not self.watcher.missing.is_gone(receipt):
+            receipt = self.tracker.missing_jobs.missed(receipt)
+            if receipt.job != name or not self.tracker.missing_jobs.is_gone(receipt):
                 return receipt
             if receipt.status is Status.COMPLETED:
-                return self.watcher.registrar.abandon(receipt)
-            return self.watcher.fail_missing_job(receipt)
+                return self.tracker.registrar.abandon(receipt)
+            return self.tracker.fail_missing_job(receipt)
         # The handler that saw the job complete checks it until it is registered; so does every round of this.
-        followed = self.watcher.apply(job, again=receipt.status is not Status.COMPLETED) or receipt
-        return self.missing_nodes.notify(followed)
+        followed = self.tracker.apply(job, again=receipt.status is not Status.COMPLETED) or receipt
+        return self.node_wait_notifier.notify(followed)
 
     def _slots(self, going: dict[str, Receipt], until: datetime) -> None:
         """Make the job slots match the receipts, and submit queued receipts whose message was lost."""
-        running = self.turns.admission.running()
+        running = self.job_queue.slots.running()
         for job, receipt in going.items():
-            if receipt.status is Status.QUEUED and (job in running or self.turns.admission.limits.unlimited):
+            if receipt.status is Status.QUEUED and (job in running or self.job_queue.slots.limits.unlimited):
                 with isolate_errors(f"The queued receipt {receipt.name} could not be submitted"):
                     going[job] = self.submitter.submit(receipt, again=False)
             if self.clock() > until:
                 break
-        self.turns.reconcile(going)
+        self.job_queue.reconcile(going)
 
     def _orphan_jobs(self, looked_at: set[str], until: datetime) -> None:
         """Check unfinished jobs that no open receipt waits for, and that are therefore no longer wanted."""
@@ -193,6 +193,6 @@ class Reconciler:
         for job in self.training.list():
             if not job.status.is_final and job.name not in looked_at:
                 with isolate_errors(f"The job {job.name} could not be checked"):
-                    self.watcher.sync(job.name)
+                    self.tracker.sync(job.name)
             if self.clock() > until:
                 break

@@ -74,7 +74,7 @@ class Replay:
 
     blobs: Blobs
     queues: Queues
-    requests: TrainingRequests
+    training_requests: TrainingRequests
     admit: Admit
 
     def waiting(self, *, limit: int, after: str = "") -> list[ReplayItem]:
@@ -144,8 +144,8 @@ class Replay:
 
     def _part(self, part: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         """Return what to put on the queue. Raise CannotBeReplayed for a request whose job spec no longer exists."""
-        part = self.requests.kept_apart(part, of=name)
-        if self.requests.is_gone(part):
+        part = self.training_requests.kept_apart(part, of=name)
+        if self.training_requests.is_gone(part):
             raise CannotBeReplayed(
                 "Its job spec no longer exists: the request was answered, its experiment was deleted, or it is older "
                 "than 90 days. Send the event again if it is still wanted, and delete "

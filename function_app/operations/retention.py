@@ -88,7 +88,7 @@ class Retention:
     blobs: Blobs
     clock: Clock
     receipts: Receipts
-    remover: Deleter
+    deleter: Deleter
     settings: Settings
     training: TrainingService
 
@@ -191,13 +191,13 @@ class Retention:
         model = receipt.model
         if model is None or MODEL in receipt.forgotten:
             return ()
-        if not self._is_over(self.settings.keep_models, since) or self.remover.is_champion(model.model, model.version):
+        if not self._is_over(self.settings.keep_models, since) or self.deleter.is_champion(model.model, model.version):
             return None
         found = [one for one in self.training.models(model.model) if one.tags.get(RECEIPT_TAG) == receipt.name]
         versions = {(model.model, model.version), *((one.model, one.version) for one in found)}
-        kept = any(self.remover.keep_reason(one) for one in found)
+        kept = any(self.deleter.keep_reason(one) for one in found)
         return (
-            None if kept or any(self.remover.is_rollback_target(*one) for one in versions) else tuple(sorted(versions))
+            None if kept or any(self.deleter.is_rollback_target(*one) for one in versions) else tuple(sorted(versions))
         )
 
     def _delete_expired(self, experiment: str, due: list[ExpiredDrop]) -> None:
@@ -240,17 +240,17 @@ class Retention:
             if self.blobs.read(naming.RECEIPTS, name).etag != due.etag:
                 return  # it has changed since
             for model, version in due.versions:
-                if not self.remover.delete_version(model, version):
+                if not self.deleter.delete_version(model, version):
                     return  # it became the champion in the meantime, so keep the whole drop
                 gone.append(f"{model}:{version}")
                 lease.renew()
             if due.snapshot:
-                self.remover.delete_snapshot(receipt.ref)
+                self.deleter.delete_snapshot(receipt.ref)
                 gone.append(SNAPSHOT)
             parts = {*receipt.forgotten, *([MODEL] if due.versions else []), *([SNAPSHOT] if due.snapshot else [])}
             self.receipts.change(receipt, lambda now: now.replace(forgotten=tuple(sorted(parts))), lease=lease)
         if due.whole:
             receipt, etag = self.receipts.read(receipt.ref)
             if MODEL in receipt.forgotten or not receipt.model:
-                self.remover.delete_receipt(receipt.ref, receipt, etag=etag)
+                self.deleter.delete_receipt(receipt.ref, receipt, etag=etag)
                 gone.append(RECEIPT)

@@ -58,18 +58,18 @@ class Kedja:
     intake: Intake
     settler: Settler
     submitter: Submitter
-    watcher: JobTracker
+    tracker: JobTracker
     reconciler: Reconciler
     walk: Walk
     housekeeping: Housekeeping
-    jobs: JobCommands
-    requests: TrainingRequests
-    entrance: EventIngest
+    job_commands: JobCommands
+    training_requests: TrainingRequests
+    event_ingest: EventIngest
     experiments: Experiments
     champions: Champions
     owners: Owners
     poison: PoisonStore
-    approver: ApprovalService
+    approval_service: ApprovalService
 
     def on_blob_event(self, body: bytes, *, message: str, delivery: int) -> None:
         """Process a message of `blob-events`.
@@ -89,16 +89,16 @@ class Kedja:
             InvalidEvent: the message is not valid.
         """
         values = {"kind": "settle", **_object(incoming_events.decode(body))}
-        request = _read(_SETTLED_DROPS, self.requests.kept_apart(values, of=message))
+        request = _read(_SETTLED_DROPS, self.training_requests.kept_apart(values, of=message))
         match request:
             case SettleMessage():
                 self.settler.settle(request, message=message)
             case SubmitMessage():
                 self.submitter.submit(self.receipts.load(request.ref), tries=request.tries)
             case ApprovedMessage():
-                self.approver.settle(request)
+                self.approval_service.settle(request)
             case TrainingRequestMessage():
-                self.requests.settle(request)
+                self.training_requests.settle(request)
 
     def on_run_event(self, body: bytes) -> None:
         """Process a message of `run-events`: an event of the training service, or a request to check a job again.
@@ -109,9 +109,9 @@ class Kedja:
         for raw in incoming_events.iter_events(incoming_events.decode(body)):
             if raw.get("kind") == "look":
                 request = _read(_SYNC_JOB, raw)
-                self.watcher.sync(request.job, tries=request.tries, since=request.since)
+                self.tracker.sync(request.job, tries=request.tries, since=request.since)
             elif isinstance(event := incoming_events.parse(raw), incoming_events.RunChanged):
-                self.watcher.sync(event.job)
+                self.tracker.sync(event.job)
 
     def on_poison(self, queue: str, body: bytes, *, message: str) -> None:
         """Process a message of a poison queue: try it once more; if that fails, keep it and note it on its receipt."""
@@ -129,13 +129,13 @@ class Kedja:
         try:
             values = _object(incoming_events.decode(body))
             if values.get("kind") == "look":
-                return self.jobs.find(str(values.get("job")))
+                return self.job_commands.find(str(values.get("job")))
             if values.get("kind") in ("submit", "approved"):
                 return self.receipts.find(DropRef(str(values.get("experiment")), str(values.get("drop"))))
             if values.get("kind") in ("settle", "request"):
                 return self._latest(str(values.get("experiment")))
             event = incoming_events.parse(values)
-            return self.jobs.find(event.job) if isinstance(event, incoming_events.RunChanged) else None
+            return self.job_commands.find(event.job) if isinstance(event, incoming_events.RunChanged) else None
         except KedjaError:
             return None
 

@@ -33,7 +33,7 @@ class TrainingRequests:
     """Accepts training requests, stores their job specs, and answers them."""
 
     blobs: Blobs
-    jobs: JobCommands
+    job_commands: JobCommands
     queues: Queues
     clock: Clock
     timing: Timing
@@ -45,7 +45,7 @@ class TrainingRequests:
             InvalidJobSpec: the job spec is invalid.
             RoleMissing: the sender may not set a key.
         """
-        folder = self.jobs.validate(asked.spec, code=code)
+        folder = self.job_commands.validate(asked.spec, code=code)
         return TrainingRequestMessage(source=asked.source, code=code, experiment=naming.slug(folder), id=uuid4())
 
     def send(self, request: TrainingRequestMessage, spec: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ class TrainingRequests:
                 "%s no longer exists: the request was already answered, or its experiment was deleted.", request.blob
             )
             return None
-        receipt = self.jobs.submit_requested(spec, source=request.source, code=request.code)
+        receipt = self.job_commands.submit_requested(spec, source=request.source, code=request.code)
         self.blobs.delete(naming.SNAPSHOTS, request.blob)
         return receipt
 

@@ -153,10 +153,10 @@ def test_two_registrars_between_look_up_and_creation(stage: Stage, *, lease_is_l
             (receipt,) = stage.receipts()
             blob = stage.storage.get_blob_client("receipts", f"{receipt.name}.json")
             BlobLeaseClient(blob).break_lease(lease_break_period=0)
-        other.watcher.sync(job)
+        other.tracker.sync(job)
 
-    stage.host(training=lambda port: Meanwhile(port, "register_model", meanwhile)).watcher.sync(job)
-    other.watcher.sync(job)
+    stage.host(training=lambda port: Meanwhile(port, "register_model", meanwhile)).tracker.sync(job)
+    other.tracker.sync(job)
     (receipt,) = stage.receipts()
     assert receipt.status is Status.REGISTERED
     assert receipt.model is not None
@@ -174,12 +174,12 @@ def test_a_cancel_during_submission(stage: Stage, *, after: bool) -> None:
 
     def cancel() -> None:
         (receipt,) = stage.receipts()
-        other.jobs.cancel(str(receipt.job))
+        other.job_commands.cancel(str(receipt.job))
 
     receipt = stage.take(stage.host(training=lambda port: Meanwhile(port, "submit", cancel, after=after)))
     assert receipt.status is Status.CANCELING
     stage.backend.run_until(str(receipt.job), JobStatus.CANCELED)
-    other.watcher.sync(str(receipt.job))
+    other.tracker.sync(str(receipt.job))
     (receipt,) = stage.receipts()
     assert receipt.status is Status.CANCELED
     assert stage.publisher.types() == ["JobCanceled"]
@@ -192,7 +192,7 @@ def test_a_drop_again_after_a_failure_that_two_hosts_see(stage: Stage) -> None:
     fast = stage.host()
     first = str(stage.take(fast).job)
     stage.end(first, JobStatus.FAILED)
-    fast.watcher.sync(first)
+    fast.tracker.sync(first)
     (receipt,) = stage.receipts()
     assert receipt.status is Status.FAILED
     assert stage.take(fast).status is Status.FAILED  # an event that came twice is no drop
@@ -210,13 +210,13 @@ def test_an_older_job_that_ends_last_is_no_champion(stage: Stage) -> None:
     stage.drop(b"old")
     older = stage.take(kedja)
     stage.backend.run_until(str(older.job), JobStatus.RUNNING)
-    kedja.watcher.sync(str(older.job))
+    kedja.tracker.sync(str(older.job))
     stage.drop(b"new")
     kedja.receipts.change(older, _older)
     newer = stage.take(kedja)
     for receipt in (newer, older):
         stage.end(str(receipt.job))
-        kedja.watcher.sync(str(receipt.job))
+        kedja.tracker.sync(str(receipt.job))
     first, second = (kedja.receipts.load(one.ref) for one in (older, newer))
     assert (first.status, second.status) == (Status.REGISTERED, Status.REGISTERED)
     assert first.model is not None

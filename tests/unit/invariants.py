@@ -137,7 +137,7 @@ class Oracle:
         assert self.world.live_jobs() == [], f"Still running: {[job.name for job in self.world.live_jobs()]}"
         assert self.world.blobs.names_in(naming.RECEIPTS, ".poison/") == []
         assert self.world.blobs.names_in(naming.RECEIPTS, ".queued/") == [], "Someone still waits for a place."
-        assert self.world.kedja.submitter.turns.admission.running() == {}, "A place was not given back."
+        assert self.world.kedja.submitter.job_queue.slots.running() == {}, "A place was not given back."
         for receipt in all_receipts(self.world):
             self._check_told(receipt)
         for folder in folders:

@@ -12,20 +12,20 @@ from tests.unit.simulation import World, blob_created, encoded, run_status_chang
 class TestAdmit:
     def test_puts_an_event_on_the_queue_of_its_kind(self, world: World) -> None:
         blob, run = blob_created("data/digits/a.npz"), run_status_changed("digits-1", "Completed")
-        assert world.kedja.entrance.ingest(blob) is True
-        assert world.kedja.entrance.ingest(run) is True
+        assert world.kedja.event_ingest.ingest(blob) is True
+        assert world.kedja.event_ingest.ingest(run) is True
         assert [(message.queue, json.loads(message.body)["id"]) for message in world.queues.messages] == [
             (naming.BLOB_EVENTS, blob["id"]),
             (naming.RUN_EVENTS, run["id"]),
         ]
 
     def test_leaves_other_kinds_alone(self, world: World) -> None:
-        assert world.kedja.entrance.ingest({"id": "1", "type": "Somebody.Else"}) is False
+        assert world.kedja.event_ingest.ingest({"id": "1", "type": "Somebody.Else"}) is False
         assert world.queues.messages == []
 
     def test_refuses_what_cannot_be_understood(self, world: World) -> None:
         with pytest.raises(InvalidEvent):
-            world.kedja.entrance.ingest({**blob_created("data/digits/a.npz"), "data": {}})
+            world.kedja.event_ingest.ingest({**blob_created("data/digits/a.npz"), "data": {}})
 
 
 def test_runs_events_come_in_arrays_too(world: World) -> None:

@@ -42,7 +42,7 @@ def outcome(world: World) -> dict[str, Any]:
         "opened": world.opened(),
         "markers": world.markers(),
         "queued": world.blobs.names_in(naming.RECEIPTS, ".queued/"),
-        "places": dict(kedja.submitter.turns.admission.running()),
+        "places": dict(kedja.submitter.job_queue.slots.running()),
         "jobs": sorted((job.name, job.status) for job in world.training.jobs.values()),
         # Which of a drop's events set it off is chance.
         "models": [(one.model, one.version, {**one.tags, "kedja_trigger": ""}) for one in world.training.current()],

@@ -278,7 +278,7 @@ def test_what_callers_show_is_told_nowhere(world: World, method: str, path: str,
 
 
 def test_a_failure_of_its_own_tells_none(world: World, mocker: MockerFixture) -> None:
-    mocker.patch.object(type(world.kedja.jobs), "submit", side_effect=ZeroDivisionError("by zero"))
+    mocker.patch.object(type(world.kedja.job_commands), "submit", side_effect=ZeroDivisionError("by zero"))
     client = Client(api_over(lambda: world.kedja, LOCAL))
     answer = client.post(
         f"/api/jobs?x={CANARY}", json={"experiment_name": "digits", **JOB}, headers={"X-Kedja-Key": API_KEY}

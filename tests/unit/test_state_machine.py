@@ -142,7 +142,7 @@ class Chain(RuleBasedStateMachine):
         attempts = [one.job for receipt in all_receipts(self.world) for one in receipt.attempts]
         self.asked["retry"] += what.startswith("retry")
         self.asked["force"] += what == "force"
-        jobs = self._process(Fate(at=at)).jobs if what == "retry and die" else self.sound.jobs
+        jobs = self._process(Fate(at=at)).job_commands if what == "retry and die" else self.sound.job_commands
         with contextlib.suppress(KedjaError, Killed):
             if what in ("submit", "force"):
                 folder = FOLDERS[pick % len(FOLDERS)]

@@ -96,7 +96,7 @@ def approve(world: World) -> None:
     """Approve the code of the drop. Nobody repeats this call but the one who makes it."""
     digest = world.receipt().received.code_sha256
     assert digest is not None
-    while not world.ask(lambda kedja: kedja.approver.approve(digest, by="ada", note=None)):
+    while not world.ask(lambda kedja: kedja.approval_service.approve(digest, by="ada", note=None)):
         pass
 
 

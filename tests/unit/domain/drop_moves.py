@@ -20,7 +20,7 @@ def approved() -> World:
     world = World.make(approvals="required")
     world.drop_digits()
     world.rest()
-    world.kedja.approver.approve(str(world.receipt().received.code_sha256), by="ada", note=None)
+    world.kedja.approval_service.approve(str(world.receipt().received.code_sha256), by="ada", note=None)
     world.rest()
     return world
 
@@ -119,7 +119,7 @@ def away_for_a_day() -> World:
 
 def canceled_before_its_job_was_there() -> World:
     world = away_from_the_submission_on()
-    world.kedja.jobs.cancel(job(world))
+    world.kedja.job_commands.cancel(job(world))
     return world
 
 
@@ -161,13 +161,15 @@ def superseded() -> World:
 def failed_while_it_was_canceled() -> World:
     world = digits()
     other = world.kedja
-    world.kedja = host(world, training=lambda port: Meanwhile(port, "logs", lambda: other.jobs.cancel(job(world))))
+    world.kedja = host(
+        world, training=lambda port: Meanwhile(port, "logs", lambda: other.job_commands.cancel(job(world)))
+    )
     fails(world)
     return world
 
 
 def retried(world: World) -> World:
-    world.kedja.jobs.retry(job(world))
+    world.kedja.job_commands.retry(job(world))
     return world
 
 

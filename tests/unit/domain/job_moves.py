@@ -72,7 +72,7 @@ def is_canceled_there(world: World) -> None:
 
 
 def is_canceled(world: World) -> None:
-    world.kedja.jobs.cancel(job(world))
+    world.kedja.job_commands.cancel(job(world))
     world.rest()
 
 

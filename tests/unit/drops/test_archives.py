@@ -111,7 +111,7 @@ def test_a_retry_runs_what_was_unpacked(world: World) -> None:
     dropped(world, code_zip=zipped(CODE))
     name = world.run_job(exit_code=1)
     world.blobs.delete(naming.SCRIPTS, "digits/code.zip")
-    receipt = world.kedja.jobs.retry(name)
+    receipt = world.kedja.job_commands.retry(name)
     assert (receipt.status, len(receipt.attempts)) == (Status.SUBMITTED, 2)
     assert snapshot(world, receipt) == dict(CODE)
 

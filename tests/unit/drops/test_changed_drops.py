@@ -72,7 +72,7 @@ class TestDroppedAgain:
         world.drop_digits()
         world.rest()
         world.run_job()
-        world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=False, force=True)
+        world.kedja.job_commands.submit({"experiment_name": "digits"}, trigger="api", code=False, force=True)
         receipt = world.receipt()
         assert (receipt.status, receipt.model) == (Status.SUBMITTED, None)
         world.run_job()

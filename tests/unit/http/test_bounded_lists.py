@@ -128,7 +128,7 @@ class TestModels:
 
     def test_of_a_drop_that_is_tried_again_stay_on_its_list(self, many: World) -> None:
         (receipt,) = many.receipts("my-other")
-        many.kedja.jobs.retry(str(receipt.job))
+        many.kedja.job_commands.retry(str(receipt.job))
         (page,) = pages(limited(many, Role.DATA, "my-other"), "/api/models")
         assert [item["model"] for item in page["items"]] == ["zeta"]
 

@@ -110,7 +110,7 @@ def test_after_a_failure_too(world: World, client: Client, monkeypatch: pytest.M
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(world.kedja.jobs), "submit", fail)
+        broken.setattr(type(world.kedja.job_commands), "submit", fail)
         assert force(client, KEY).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
     assert kept(world) == []
     assert force(client, KEY).status_code == HTTPStatus.ACCEPTED

@@ -13,4 +13,4 @@ def settle(kedja: Kedja, world: World) -> None:
 def cancel(world: World) -> None:
     job = world.receipt().job
     assert job is not None
-    world.kedja.jobs.cancel(job)
+    world.kedja.job_commands.cancel(job)

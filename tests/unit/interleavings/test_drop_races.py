@@ -164,7 +164,7 @@ def test_an_index_that_is_written_late_says_what_the_receipt_says(dropped: World
     def faster() -> None:
         dropped.run_job(job)
 
-    host(dropped, blobs=lambda port: Meanwhile(port, "replace", faster, ".by-time/")).watcher.sync(job)
+    host(dropped, blobs=lambda port: Meanwhile(port, "replace", faster, ".by-time/")).tracker.sync(job)
     (name,) = dropped.blobs.names_in(naming.RECEIPTS, ".by-time/")
     assert dropped.blobs.stored[naming.RECEIPTS, name].item.metadata["status"] == "registered"
 

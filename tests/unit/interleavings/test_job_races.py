@@ -76,9 +76,9 @@ class TestRegistered:
         dropped.queues.messages.clear()
         slow = host(
             dropped,
-            training=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.sync(job), after=after),
+            training=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.tracker.sync(job), after=after),
         )
-        slow.watcher.sync(job)
+        slow.tracker.sync(job)
         dropped.rest()
         assert dropped.receipt().status is Status.REGISTERED
         assert len(dropped.training.versions) == 1
@@ -91,10 +91,10 @@ class TestRegistered:
 
         def other_host() -> None:
             dropped.clock.advance(120)
-            dropped.kedja.watcher.sync(job)
+            dropped.kedja.tracker.sync(job)
 
         slow = host(dropped, training=lambda port: Meanwhile(port, "register_model", other_host))
-        slow.watcher.sync(job)
+        slow.tracker.sync(job)
         dropped.rest()
         receipt = dropped.receipt()
         assert receipt.model is not None
@@ -131,7 +131,9 @@ class TestClosed:
         dropped.kedja.receipts.set_open_mark(receipt.ref)
         slow = host(
             dropped,
-            blobs=lambda port: Meanwhile(port, place[0], lambda: dropped.kedja.jobs.retry(job), place[1], after),
+            blobs=lambda port: Meanwhile(
+                port, place[0], lambda: dropped.kedja.job_commands.retry(job), place[1], after
+            ),
         )
         slow.receipts.publish_outbox(receipt)
         assert dropped.receipt().status is Status.SUBMITTED
@@ -151,9 +153,9 @@ class TestPreempted:
         dropped.training.move(job, JobStatus.FAILED)
         slow = host(
             dropped,
-            blobs=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.watcher.sync(job), about, after),
+            blobs=lambda port: Meanwhile(port, operation, lambda: dropped.kedja.tracker.sync(job), about, after),
         )
-        slow.watcher.sync(job)
+        slow.tracker.sync(job)
         dropped.rest()
         assert [attempt.number for attempt in dropped.receipt().attempts] == [1, 2]
         assert len(dropped.training.jobs) == 2
@@ -166,7 +168,7 @@ class TestPreempted:
         dropped.rest()
         dropped.training.move(job, JobStatus.FAILED)
         slow = host(dropped, training=lambda port: Meanwhile(port, "logs", lambda: cancel(dropped)))
-        slow.watcher.sync(job)
+        slow.tracker.sync(job)
         dropped.rest()
         receipt = dropped.receipt()
         assert (receipt.status, len(receipt.attempts), dropped.live_jobs()) == (Status.CANCELED, 1, [])
@@ -184,7 +186,7 @@ class TestPreempted:
             dropped.clock.advance(60)
             settle(dropped.kedja, dropped)
 
-        host(dropped, training=lambda port: Meanwhile(port, "submit", newer)).watcher.sync(job)
+        host(dropped, training=lambda port: Meanwhile(port, "submit", newer)).tracker.sync(job)
         dropped.rest()
         dropped.clock.advance(600)
         dropped.reconcile()

@@ -59,7 +59,7 @@ class TestPlaces:
 
         def end() -> None:
             narrow.training.finish(job)
-            narrow.kedja.watcher.sync(job)
+            narrow.kedja.tracker.sync(job)
 
         settle(host(narrow, blobs=lambda port: Meanwhile(port, operation, end, about, after)), narrow)
         narrow.rest()
@@ -81,9 +81,9 @@ class TestPlaces:
             settle(narrow.kedja, narrow)
         narrow.training.finish(job)
         slow = host(
-            narrow, blobs=lambda port: Meanwhile(port, operation, lambda: narrow.kedja.watcher.sync(job), about, after)
+            narrow, blobs=lambda port: Meanwhile(port, operation, lambda: narrow.kedja.tracker.sync(job), about, after)
         )
-        slow.watcher.sync(job)
+        slow.tracker.sync(job)
         narrow.rest()
         assert len(narrow.live_jobs()) == 1
         assert [receipt.status for receipt in narrow.receipts()][2] is Status.QUEUED
@@ -95,13 +95,13 @@ class TestPlaces:
         settle(narrow.kedja, narrow)
         waiting = str(narrow.receipts()[1].job)
         narrow.training.finish(job)
-        narrow.kedja.watcher.sync(job)
+        narrow.kedja.tracker.sync(job)
         narrow.kedja = host(
-            narrow, training=lambda port: Meanwhile(port, "submit", lambda: narrow.kedja.jobs.cancel(waiting))
+            narrow, training=lambda port: Meanwhile(port, "submit", lambda: narrow.kedja.job_commands.cancel(waiting))
         )
         narrow.rest()
         narrow.clock.advance(600)
         narrow.reconcile()
         narrow.rest()
         assert narrow.receipts()[1].status is Status.CANCELED
-        assert (narrow.live_jobs(), narrow.kedja.submitter.turns.admission.running()) == ([], {})
+        assert (narrow.live_jobs(), narrow.kedja.submitter.job_queue.slots.running()) == ([], {})

@@ -75,7 +75,7 @@ def test_every_end_lets_the_oldest_go_on(full: World, end: str) -> None:
     elif end == "canceled there":
         full.training.cancel(job)
     elif end == "canceled here":
-        full.kedja.jobs.cancel(job)
+        full.kedja.job_commands.cancel(job)
     else:
         del full.training.jobs[job]
         rounds(full, 4)
@@ -127,7 +127,7 @@ def test_a_new_drop_does_not_overtake_those_that_wait() -> None:
     world.training.finish(job)
     newcomer = host(world, blobs=lambda port: Meanwhile(port, "page", lambda: drop_alone(world), ".queued/"))
 
-    newcomer.watcher.sync(job)
+    newcomer.tracker.sync(job)
     world.rest()
     assert [job.experiment for job in world.live_jobs()] == ["b"]
     assert statuses(world, "c") == [Status.QUEUED]
@@ -148,7 +148,7 @@ class TestCanceled:
     def test_while_it_waits_it_is_over_at_once(self, full: World) -> None:
         _, second, third = full.receipts()
         assert second.job is not None
-        assert full.kedja.jobs.cancel(second.job).status is Status.CANCELED
+        assert full.kedja.job_commands.cancel(second.job).status is Status.CANCELED
         assert full.publisher.types() == ["Kedja.JobSubmitted", "Kedja.JobCanceled"]
         full.run_job()
         assert [job.name for job in full.live_jobs()] == [third.job]
@@ -171,8 +171,8 @@ class TestCanceled:
     def test_and_tried_again_it_waits_as_a_new_attempt(self, full: World) -> None:
         _, second, _ = full.receipts()
         assert second.job is not None
-        full.kedja.jobs.cancel(second.job)
-        assert full.kedja.jobs.retry(second.job).status is Status.QUEUED
+        full.kedja.job_commands.cancel(second.job)
+        assert full.kedja.job_commands.retry(second.job).status is Status.QUEUED
         for _ in range(3):
             full.run_job()
         assert statuses(full) == [Status.REGISTERED] * 3
@@ -206,7 +206,7 @@ class TestRepair:
         assert [job.name for job in full.live_jobs()] == [full.receipts()[1].job]
 
     def test_of_a_place_whose_job_ended_unseen(self, full: World) -> None:
-        full.kedja.submitter.turns.admission.adopt({"ghost": f"digits/{0:064}", "old": full.receipts()[0].name})
+        full.kedja.submitter.job_queue.slots.adopt({"ghost": f"digits/{0:064}", "old": full.receipts()[0].name})
         rounds(full, 1)
         assert set(places(full)) == {full.receipts()[0].job}
 

@@ -120,7 +120,7 @@ class TestMissedJob:
         job = submitted(world, JobStatus.RUNNING)
         with Hidden(world):
             rounds(world, 4)
-            world.kedja.jobs.retry(job.name)
+            world.kedja.job_commands.retry(job.name)
         rounds(world, 1)
         assert world.training.jobs[job.name].status is JobStatus.CANCELED
         assert world.receipt().status is Status.STARTING
@@ -189,10 +189,10 @@ class TestSubmission:
         digest = str(world.receipt().received.code_sha256)
 
         def cut() -> None:
-            world.kedja.approver.approvals.revoke(digest)
+            world.kedja.approval_service.approvals.revoke(digest)
             raise TrainingServiceUnavailable("The connection was cut.")
 
-        world.kedja.approver.approve(digest, by="ada", note=None)
+        world.kedja.approval_service.approve(digest, by="ada", note=None)
         world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", cut, after=True))
         world.go_on(1)
         (job,) = world.live_jobs()
@@ -372,7 +372,7 @@ class TestStorage:
         world.drop_digits()
         world.rest()
         digest = str(world.receipt().received.code_sha256)
-        world.kedja.approver.approve(digest, by="ada", note=None)
+        world.kedja.approval_service.approve(digest, by="ada", note=None)
         world.blobs.missed_once = {(naming.RECEIPTS, f".approvals/{digest}.json")}
         world.rest()
         assert world.receipt().status is Status.SUBMITTED
@@ -381,7 +381,7 @@ class TestStorage:
         world.run_job(submitted(world).name)
         world.blobs.missed_once = {(naming.MODELS, naming.champion_blob("digits"))}
         with pytest.raises(StorageUnavailable):
-            world.kedja.experiments.remover.delete_version("digits", "1")
+            world.kedja.experiments.deleter.delete_version("digits", "1")
         assert (naming.MODELS, "digits/1/manifest.json") in world.blobs.stored
 
 

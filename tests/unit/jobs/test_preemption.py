@@ -94,7 +94,7 @@ def test_a_retry_counts_anew() -> None:
     world.drop_digits()
     world.rest()
     killed(world)
-    world.kedja.jobs.retry(killed(world))
+    world.kedja.job_commands.retry(killed(world))
     killed(world)
     receipt = world.receipt()
     assert (receipt.status, len(receipt.attempts), receipt.preemptions) == (Status.SUBMITTED, 4, 1)
@@ -185,7 +185,7 @@ class TestLowPriority:
         assert "Kedja.JobCanceled" not in spot.publisher.types()
 
     def test_a_job_that_somebody_canceled_is_canceled(self, spot: World) -> None:
-        spot.kedja.jobs.cancel(spot.live_jobs()[0].name)
+        spot.kedja.job_commands.cancel(spot.live_jobs()[0].name)
         spot.rest()
         assert (spot.receipt().status, len(spot.training.jobs)) == (Status.CANCELED, 1)
 
@@ -240,7 +240,7 @@ def test_events_of_the_killed_attempt_that_come_late_change_nothing(submitted: W
     first = killed(submitted)
     before = submitted.receipt()
     for _ in range(3):
-        submitted.kedja.watcher.sync(first)
+        submitted.kedja.tracker.sync(first)
     assert submitted.receipt() == before
     assert len(submitted.training.jobs) == 2
 
@@ -250,7 +250,7 @@ def test_to_cancel_the_killed_attempt_names_the_one_that_goes_on(submitted: Worl
     second = submitted.receipt().job
 
     with pytest.raises(Refused, match=f"continues as {second}"):
-        submitted.kedja.jobs.cancel(first)
+        submitted.kedja.job_commands.cancel(first)
 
 
 def test_a_name_from_before_a_deletion_is_not_used_again() -> None:

@@ -32,7 +32,7 @@ def receipt(experiment: str, number: int) -> Receipt:
     return made.with_attempt(job=f"{experiment}-{number}-1", sequence=number)
 
 
-def admission(blobs: object, *, per_experiment: int = 0, in_all: int = 0) -> SlotPool:
+def slot_pool(blobs: object, *, per_experiment: int = 0, in_all: int = 0) -> SlotPool:
     limits = Limits(per_experiment=per_experiment, in_all=in_all)
     return SlotPool(blobs=cast("Blobs", blobs), limits=limits, sleep=lambda _: None)
 
@@ -81,7 +81,7 @@ class TestLimits:
 
 class TestPlaces:
     def test_cost_one_read_and_one_write_to_begin_and_to_end(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs, per_experiment=2)
+        places = slot_pool(blobs, per_experiment=2)
         places.acquire(receipt("a", 1))
         blobs.calls.clear()
         assert places.acquire(receipt("a", 2)) is None
@@ -91,14 +91,14 @@ class TestPlaces:
         assert [call.operation for call in blobs.calls] == ["read", "replace"]
 
     def test_cost_nothing_without_limits(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs)
+        places = slot_pool(blobs)
         assert places.acquire(receipt("a", 1)) is None
         assert places.holds(receipt("a", 1))
         assert not places.release(["a-1-1"])
         assert blobs.calls == []
 
     def test_are_taken_once_by_the_same_job(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs, in_all=1)
+        places = slot_pool(blobs, in_all=1)
         assert places.acquire(receipt("a", 1)) is None
         assert places.acquire(receipt("a", 1)) is None
         refusal = places.acquire(receipt("a", 2))
@@ -106,7 +106,7 @@ class TestPlaces:
         assert "KEDJA_MAX_JOBS" in refusal.reason
 
     def test_are_not_overtaken(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs, in_all=1)
+        places = slot_pool(blobs, in_all=1)
         places.acquire(receipt("a", 1))
         places.enqueue(receipt("a", 2))
         assert not places.flag_queue(receipt("a", 2))
@@ -118,7 +118,7 @@ class TestPlaces:
 
     def test_of_a_blob_that_is_none_are_given_anew(self, blobs: MemoryBlobs) -> None:
         blobs.upload(naming.RECEIPTS, RUNNING_BLOB, b"what is this?")
-        places = admission(blobs, in_all=1)
+        places = slot_pool(blobs, in_all=1)
         places.enqueue(receipt("a", 1))
         assert places.grant_free(lambda _: "a-1-1") == [QueueEntry.of(receipt("a", 1))]
         assert places.running() == {"a-1-1": name("a", 1)}
@@ -126,7 +126,7 @@ class TestPlaces:
     @pytest.mark.parametrize("limit", [1, 7, 50])
     def test_are_never_more_than_may_be_for_a_crowd(self, blobs: MemoryBlobs, limit: int) -> None:
         """Two hundred at once, over storage that lets each of them lose its races."""
-        places = admission(blobs, in_all=limit)
+        places = slot_pool(blobs, in_all=limit)
         begin = threading.Barrier(16)
 
         def one(number: int) -> bool:
@@ -139,7 +139,7 @@ class TestPlaces:
         assert admitted == len(places.running()) <= limit
 
     def test_that_many_want_at_this_moment_are_asked_for_later(self, blobs: MemoryBlobs) -> None:
-        places, number = admission(blobs, in_all=100), 0
+        places, number = slot_pool(blobs, in_all=100), 0
 
         def other() -> None:
             nonlocal number
@@ -153,12 +153,12 @@ class TestPlaces:
                 return getattr(Meanwhile(blobs, "replace", other), name)
 
         other()
-        refusal = admission(Busy(), in_all=100).acquire(receipt("a", 1))
+        refusal = slot_pool(Busy(), in_all=100).acquire(receipt("a", 1))
         assert refusal is not None
         assert refusal.may_be_free
 
     def test_of_jobs_that_began_without_limits_count(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs, in_all=1)
+        places = slot_pool(blobs, in_all=1)
         places.adopt({"a-1-1": name("a", 1), "a-2-1": name("a", 2)})
         assert places.acquire(receipt("a", 3)) is not None
         places.adopt({"a-1-1": name("a", 1)})
@@ -167,13 +167,13 @@ class TestPlaces:
 
 class TestQueue:
     def test_is_read_oldest_first(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs, in_all=1)
+        places = slot_pool(blobs, in_all=1)
         for experiment, number in (("b", 30), ("a", 4), ("a", 200)):
             places.enqueue(receipt(experiment, number))
         assert [one.order for one in places.queued()] == [4, 30, 200]
 
     def test_of_those_who_went_away_gives_their_turn_to_the_next(self, blobs: MemoryBlobs) -> None:
-        places = admission(blobs, in_all=2)
+        places = slot_pool(blobs, in_all=2)
         for number in range(5):
             places.enqueue(receipt("a", number))
         given = places.grant_free(lambda one: f"job {one.order}" if one.order > 2 else None)
@@ -181,7 +181,7 @@ class TestQueue:
 
     def test_that_a_mark_joins_while_it_is_emptied_is_not_forgotten(self, blobs: MemoryBlobs) -> None:
         """The last of the queue gets its place while another joins, who has seen that there is a queue."""
-        places = admission(blobs, in_all=2)
+        places = slot_pool(blobs, in_all=2)
         places.enqueue(receipt("a", 1))
         places.flag_queue(receipt("a", 1))
         seen: list[bool] = []
@@ -191,7 +191,7 @@ class TestQueue:
             places.enqueue(receipt("a", 2))
             seen.append(places.flag_queue(receipt("a", 2)))
 
-        slow = admission(Meanwhile(blobs, "page", join, ".queued/", after=True), in_all=2)
+        slow = slot_pool(Meanwhile(blobs, "page", join, ".queued/", after=True), in_all=2)
         slow.grant_free(lambda one: f"job {one.order}")
         assert seen == [False]
         running = SlotTable.from_bytes(blobs.read(naming.RECEIPTS, RUNNING_BLOB).data)

@@ -50,7 +50,7 @@ def test_a_job_that_has_not_started_is_canceled(supersession: Supersession, worl
 
 def test_one_that_is_queued_is_over_at_once(supersession: Supersession, world: World) -> None:
     queued = receipt(world, "a", 1, Status.QUEUED)
-    world.kedja.submitter.turns.admission.enqueue(queued)
+    world.kedja.submitter.job_queue.slots.enqueue(queued)
     newer = receipt(world, "b", 2, Status.SUBMITTING)
     supersession.promote_to_latest(newer, supersede=True)
     older = world.kedja.receipts.load(DropRef("digits", "a" * 64))

@@ -150,8 +150,8 @@ def test_a_job_that_ends_before_its_cancel_comes_registers_nothing(submitted: Wo
     name = job(submitted)
     submitted.training.finish(name)
     submitted.queues.messages.clear()
-    submitted.kedja.jobs.cancel(name)
-    submitted.kedja.watcher.sync(name)
+    submitted.kedja.job_commands.cancel(name)
+    submitted.kedja.tracker.sync(name)
     receipt = submitted.receipt()
     assert (receipt.status, submitted.training.versions) == (Status.CANCELED, [])
     assert "had already completed" in str(receipt.reason)
@@ -169,7 +169,7 @@ class TestForeign:
             submitted.training.jobs["stranger"] = type(stranger)(
                 name="stranger", status=JobStatus.RUNNING, detail="", experiment="digits", tags=tags
             )
-            assert submitted.kedja.watcher.sync("stranger") is None
+            assert submitted.kedja.tracker.sync("stranger") is None
         assert submitted.receipt().status is Status.SUBMITTED
 
     def test_a_stranger_with_our_tag_is_left_alone(self, submitted: World) -> None:
@@ -177,7 +177,7 @@ class TestForeign:
         submitted.training.jobs["stranger"] = type(ours)(
             name="stranger", status=JobStatus.RUNNING, detail="", experiment="digits", tags=ours.tags
         )
-        submitted.kedja.watcher.sync("stranger")
+        submitted.kedja.tracker.sync("stranger")
         assert submitted.training.jobs["stranger"].status is JobStatus.RUNNING
         assert submitted.receipt().status is Status.SUBMITTED
 
@@ -185,14 +185,14 @@ class TestForeign:
 class TestEarlierAttempts:
     def test_change_nothing(self, submitted: World) -> None:
         first = submitted.run_job(exit_code=1)
-        submitted.kedja.jobs.retry(first)
+        submitted.kedja.job_commands.retry(first)
         before = submitted.receipt()
-        submitted.kedja.watcher.sync(first)
+        submitted.kedja.tracker.sync(first)
         assert submitted.receipt() == before
 
     def test_are_canceled_where_they_still_run(self, submitted: World) -> None:
         first = submitted.run_job(exit_code=1)
-        submitted.kedja.jobs.retry(first)
+        submitted.kedja.job_commands.retry(first)
         submitted.training.move(first, JobStatus.RUNNING)
         submitted.rest()
         assert submitted.training.jobs[first].status is JobStatus.CANCELED

@@ -71,7 +71,7 @@ def test_no_more_models_are_registered_at_the_same_time_than_memory_has_room_for
         under_way += 1
         most = max(most, under_way)
         if left:
-            large.kedja.watcher.sync(left.pop())
+            large.kedja.tracker.sync(left.pop())
         under_way -= 1
 
     blobs = large.blobs
@@ -79,7 +79,7 @@ def test_no_more_models_are_registered_at_the_same_time_than_memory_has_room_for
     blobs.count = 1
     blobs.document = result(1)
     blobs.on_page = begin_another
-    large.kedja.watcher.sync(left.pop())
+    large.kedja.tracker.sync(left.pop())
     assert most == AT_ONCE
     blobs.on_page = lambda: None
     large.rest()

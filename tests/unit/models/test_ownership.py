@@ -46,7 +46,7 @@ class TestAnothersModel:
         drop(world, "team-a", model="team-b")
         share(world, "team-b", "team-?")
 
-        receipt = world.kedja.jobs.submit({"experiment_name": "team-a"}, trigger="http", code=False)
+        receipt = world.kedja.job_commands.submit({"experiment_name": "team-a"}, trigger="http", code=False)
 
         assert receipt.status is Status.SUBMITTED
         world.run_job(receipt.job, metrics={"accuracy": 0.96})
@@ -71,7 +71,7 @@ class TestAnothersModel:
         share(world, "team-b")
 
         with pytest.raises(ModelNotShared, match="team-a may not register"):
-            world.kedja.jobs.retry(str(receipt.job))
+            world.kedja.job_commands.retry(str(receipt.job))
         assert len(world.kedja.receipts.load(receipt.ref).attempts) == 1
 
     def test_is_refused_to_an_event_whose_receipt_says_so(self, world: World) -> None:
@@ -80,7 +80,7 @@ class TestAnothersModel:
         spec = {"experiment_name": "team-a", "kedja": {"register": {"model": "team-b"}}}
         event = {"specversion": "1.0", "id": "1", "source": "/lab", "type": "Kedja.TrainingRequested", "data": spec}
         world.clock.advance(60)
-        world.kedja.entrance.ingest(event, code=True)
+        world.kedja.event_ingest.ingest(event, code=True)
         world.rest()
 
         receipt = world.receipts("team-a")[-1]
@@ -93,7 +93,7 @@ class TestAnothersModel:
         for model, status in (("nobodys", Status.SUBMITTING), ("team-b", Status.REJECTED)):
             world.blobs.upload(naming.DATA, "team-b/a", b"a")
             request = {"experiment_name": "team-a", "kedja": {"register": {"model": model}}}
-            found = world.kedja.jobs.dry_run(request, code=True)
+            found = world.kedja.job_commands.dry_run(request, code=True)
             assert found.status is status
         assert world.blobs.names_in(naming.MODELS) == []
 

@@ -316,7 +316,7 @@ def test_a_version_that_the_service_will_never_accept_ends_with_its_reason(submi
 
 def test_a_retry_of_a_registered_job_makes_a_version_of_its_own(submitted: World) -> None:
     first = submitted.run_job()
-    submitted.kedja.jobs.retry(first)
+    submitted.kedja.job_commands.retry(first)
     submitted.run_job(files={"model.npz": b"other weights"})
     receipt = submitted.receipt()
     assert receipt.model is not None

@@ -118,7 +118,7 @@ REQUEST = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Kedja.Tr
 def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: World) -> None:
     train(world, 1)
     delete(world)
-    world.kedja.entrance.ingest({**REQUEST, "data": {"experiment_name": "digits"}})
+    world.kedja.event_ingest.ingest({**REQUEST, "data": {"experiment_name": "digits"}})
     world.go_on(LATER)
     world.reconcile()
     world.rest()
@@ -131,13 +131,13 @@ def test_a_request_for_training_that_comes_meanwhile_waits_for_the_end(world: Wo
 def test_takes_what_events_had_asked_for_before_it_began(world: World) -> None:
     train(world, 1)
     for folder in ("digits", "digits-2", "other"):
-        world.kedja.entrance.ingest({**REQUEST, "data": {"experiment_name": folder, "description": "d"}})
+        world.kedja.event_ingest.ingest({**REQUEST, "data": {"experiment_name": folder, "description": "d"}})
     before = world.blobs.names_in(naming.SNAPSHOTS, ".requests/")
     world.clock.advance(60)
     delete(world)
     world.queues.messages.clear()  # as if each had failed and were kept as poison
     world.clock.advance(60)
-    world.kedja.entrance.ingest({**REQUEST, "data": {"experiment_name": "digits"}})
+    world.kedja.event_ingest.ingest({**REQUEST, "data": {"experiment_name": "digits"}})
     (later,) = {*world.blobs.names_in(naming.SNAPSHOTS, ".requests/")} - {*before}
     world.queues.messages.clear()
     finish(world)
@@ -161,8 +161,8 @@ def test_counts_the_grace_from_when_new_drops_are_kept_out(world: World) -> None
 def test_a_receipt_that_changes_as_it_goes_is_open_again(world: World) -> None:
     train(world, 1)
     receipt, etag = world.kedja.receipts.read(world.receipt().ref)
-    world.kedja.jobs.retry(str(receipt.job))
+    world.kedja.job_commands.retry(str(receipt.job))
     with pytest.raises(PreconditionFailed):
-        world.kedja.experiments.remover.delete_receipt(receipt.ref, receipt, etag=etag)
+        world.kedja.experiments.deleter.delete_receipt(receipt.ref, receipt, etag=etag)
 
     assert world.opened() == [f".open/{receipt.name}"]

@@ -193,9 +193,9 @@ class TestJobs:
         delete(world)
 
         with pytest.raises(BeingDeleted, match="being deleted"):
-            world.kedja.jobs.retry(str(world.receipt().job))
+            world.kedja.job_commands.retry(str(world.receipt().job))
         with pytest.raises(BeingDeleted, match="being deleted"):
-            world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="t", code=True, force=True)
+            world.kedja.job_commands.submit({"experiment_name": "digits"}, trigger="t", code=True, force=True)
 
     def test_events_are_published_first(self, world: World) -> None:
         world.publisher.refuses = True

@@ -164,7 +164,7 @@ class TestIsolation:
             world.clock.advance(1)
         queued = [world.receipt(folder) for folder in ("yyy", "zzz")]
         assert [receipt.status for receipt in queued] == [Status.QUEUED, Status.QUEUED]
-        world.kedja.submitter.turns.admission.adopt({str(receipt.job): receipt.name for receipt in queued})
+        world.kedja.submitter.job_queue.slots.adopt({str(receipt.job): receipt.name for receipt in queued})
         repaired = mocker.spy(JobQueue, "reconcile")
         world.kedja = host(world, training=lambda port: Meanwhile(port, "submit", break_down))
         world.reconcile()

@@ -103,7 +103,7 @@ class TestSnapshots:
         world = age(made(keep_snapshots=30), 31)
 
         with pytest.raises(Refused, match="drop the files again"):
-            world.kedja.jobs.retry(str(world.receipts()[0].job))
+            world.kedja.job_commands.retry(str(world.receipts()[0].job))
 
     def test_the_same_content_dropped_again_has_one_again(self) -> None:
         world = age(made(keep_snapshots=30), 31)
@@ -156,7 +156,7 @@ class TestModels:
 
     def test_of_all_attempts_of_a_drop_go(self) -> None:
         world = made(keep_models=30)
-        world.kedja.jobs.retry(str(world.receipts()[1].job))
+        world.kedja.job_commands.retry(str(world.receipts()[1].job))
         world.rest()
         world.run_job()
         for content in (b"newer digits", b"newest digits"):
@@ -231,7 +231,9 @@ def test_an_attempt_that_is_claimed_meanwhile_wins() -> None:
     world.clock.advance(31 * DAY)
     other = host(
         world,
-        blobs=lambda port: Meanwhile(port, "lease", lambda: world.kedja.jobs.retry(str(failed.job)), about=failed.drop),
+        blobs=lambda port: Meanwhile(
+            port, "lease", lambda: world.kedja.job_commands.retry(str(failed.job)), about=failed.drop
+        ),
     )
     other.housekeeping.retention.run(world.clock() + timedelta(hours=1))
 
@@ -324,7 +326,7 @@ def test_killed_after_any_call() -> None:
 
 def let_go_without_a_word(world: World, receipt: Receipt) -> None:
     """Leave what a process leaves that was killed between a snapshot's end and the word of it on the receipt."""
-    world.kedja.experiments.remover.delete_snapshot(receipt.ref)
+    world.kedja.experiments.deleter.delete_snapshot(receipt.ref)
 
 
 def test_a_retry_of_a_drop_whose_snapshot_just_went_is_refused() -> None:
@@ -332,7 +334,7 @@ def test_a_retry_of_a_drop_whose_snapshot_just_went_is_refused() -> None:
     failed = world.receipts()[0]
     let_go_without_a_word(world, failed)
     with pytest.raises(Refused, match="snapshot"):
-        world.kedja.jobs.retry(str(failed.job))
+        world.kedja.job_commands.retry(str(failed.job))
 
     assert (world.receipts()[0].status, world.opened()) == (Status.FAILED, [])
 
@@ -351,11 +353,11 @@ def test_the_same_content_again_brings_a_snapshot_back_that_just_went() -> None:
 
 def test_the_version_that_a_rollback_finds_stays_where_one_before_it_is_gone() -> None:
     world = made(keep_models=30)
-    remover = world.kedja.experiments.remover
-    assert remover.is_rollback_target("digits", "2")
-    assert remover.delete_version("digits", "2")
+    deleter = world.kedja.experiments.deleter
+    assert deleter.is_rollback_target("digits", "2")
+    assert deleter.delete_version("digits", "2")
 
-    assert remover.is_rollback_target("digits", "1")
+    assert deleter.is_rollback_target("digits", "1")
 
 
 def made_two() -> World:

@@ -65,7 +65,7 @@ class TestDeletion:
         train(world, b"kedja: {register: {model: numerals}}\n")
         world.drop("data/other/a.npz")
         world.rest()
-        world.kedja.jobs.retry(str(world.receipt().job))
+        world.kedja.job_commands.retry(str(world.receipt().job))
         world.rest()
         world.run_job(world.receipt().job, exit_code=1)
         assert world.receipt().model is None

@@ -53,7 +53,7 @@ def variables(world: World) -> object:
 
 def ask(world: World) -> None:
     """Have an event ask for it."""
-    assert world.kedja.entrance.ingest(EVENT, code=True)
+    assert world.kedja.event_ingest.ingest(EVENT, code=True)
 
 
 def ask_as_before(world: World) -> None:
@@ -225,5 +225,5 @@ def test_nothing_is_on_the_queue_that_was_not_kept(world: World) -> None:
 
     broken = host(world, blobs=lambda port: Meanwhile(port, "replace", full, about=".requests/"))
     with pytest.raises(StorageUnavailable):
-        broken.entrance.ingest(EVENT, code=True)
+        broken.event_ingest.ingest(EVENT, code=True)
     assert world.queues.messages == []

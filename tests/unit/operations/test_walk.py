@@ -92,7 +92,7 @@ class TestWalk:
         world.go_on(10)
         assert world.receipt().status is Status.SUBMITTED
         world.drop("data/digits/digits.npz", b"digits", times=0)
-        world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=True)
+        world.kedja.job_commands.submit({"experiment_name": "digits"}, trigger="api", code=True)
         rounds(world)
         world.clock.advance(300)
         world.reconcile()
@@ -100,7 +100,7 @@ class TestWalk:
 
     def test_finds_what_was_written_after_the_listing_in_the_same_second(self, world: World) -> None:
         world.drop("data/digits/digits.npz", b"digits", times=0)
-        world.kedja.jobs.submit({"experiment_name": "digits"}, trigger="api", code=True)
+        world.kedja.job_commands.submit({"experiment_name": "digits"}, trigger="api", code=True)
         world.drop("data/digits/digits.npz", b"more digits", times=0)
         rounds(world)
         assert len(world.receipts()) == 2
@@ -112,7 +112,7 @@ class TestWalk:
         world.clock.advance(60)
         world.drop("data/digits/digits.npz", b"more digits", times=0)
         world.clock.advance(60)
-        world.kedja.jobs.retry(name)
+        world.kedja.job_commands.retry(name)
         rounds(world)
         assert len(world.receipts()) == 2
 

@@ -120,6 +120,6 @@ def test_tabs_and_spaces_are_not_for_2to3(world: World) -> None:
 def test_a_dry_run_says_so_too(world: World) -> None:
     world.drop("scripts/digits/train.py", b"print 'a'\n")
     world.drop("data/digits/x.npz", b"x")
-    dry = world.kedja.jobs.dry_run({"experiment_name": "digits"}, code=True)
+    dry = world.kedja.job_commands.dry_run({"experiment_name": "digits"}, code=True)
     assert dry.status is Status.REJECTED
     assert str(dry.reason).startswith("train.py, line 1 is Python 2")

@@ -41,7 +41,7 @@ def test_approving_sets_it_going_at_once(world: World, client: Client) -> None:
 
 
 def test_approvals_come_in_pages_and_what_waits_comes_first(world: World, client: Client) -> None:
-    approvals = world.kedja.approver.approvals
+    approvals = world.kedja.approval_service.approvals
     pending = [
         approvals_module.PendingApproval(digest=digit * 64, ref=DropRef(experiment, "d" * 64))
         for digit in "56"
@@ -71,7 +71,7 @@ def test_a_page_that_is_none_is_refused(client: Client, query: str) -> None:
 
 
 def test_a_request_by_http_waits_likewise_and_runs_what_it_asked_for(world: World, client: Client) -> None:
-    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(waiting(world)), by="ada", note=None)
     world.rest()
     world.run_job()
     wanted = {"experiment_name": "digits", "command": "python train.py --mine"}
@@ -103,17 +103,17 @@ def test_what_is_no_digest_is_refused(client: Client, digest: Any) -> None:  # n
 
 def test_approving_twice_keeps_who_was_first(world: World) -> None:
     digest = digest_of(waiting(world))
-    first, _ = world.kedja.approver.approve(digest, by="ada", note=None)
+    first, _ = world.kedja.approval_service.approve(digest, by="ada", note=None)
     world.clock.advance(60)
-    again, _ = world.kedja.approver.approve(digest, by="bob", note=None)
+    again, _ = world.kedja.approval_service.approve(digest, by="bob", note=None)
     assert (again.by, again.at) == ("ada", first.at)
 
 
 def test_an_approval_in_another_ones_place_is_none(world: World) -> None:
     digest = digest_of(waiting(world))
-    world.kedja.approver.approve("0" * 64, by="ada", note=None)
+    world.kedja.approval_service.approve("0" * 64, by="ada", note=None)
     other = world.blobs.read(naming.RECEIPTS, f".approvals/{'0' * 64}.json").data
     world.blobs.upload(naming.RECEIPTS, f".approvals/{digest}.json", other)
-    assert world.kedja.approver.approvals.find(digest) is None
+    assert world.kedja.approval_service.approvals.find(digest) is None
     world.blobs.upload(naming.RECEIPTS, f".approvals/{digest}.json", b"{")
-    assert world.kedja.approver.approvals.find(digest) is None
+    assert world.kedja.approval_service.approvals.find(digest) is None

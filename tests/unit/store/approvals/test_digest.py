@@ -18,7 +18,7 @@ from tests.unit.store.approvals.waiting import digest_of, waiting
 
 
 def test_approved_code_runs_on_other_data_without_a_word(world: World) -> None:
-    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(waiting(world)), by="ada", note=None)
     world.rest()
     world.run_job()
     world.clock.advance(60)
@@ -28,7 +28,7 @@ def test_approved_code_runs_on_other_data_without_a_word(world: World) -> None:
 
 
 def test_other_code_waits_again(world: World) -> None:
-    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(waiting(world)), by="ada", note=None)
     world.rest()
     world.run_job()
     world.clock.advance(60)
@@ -39,7 +39,7 @@ def test_other_code_waits_again(world: World) -> None:
 
 def test_a_hash_that_somebody_else_wrote_counts_for_nothing(world: World) -> None:
     """Content-MD5 is a property that writers may set: the content itself is read."""
-    world.kedja.approver.approve(digest_of(waiting(world)), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(waiting(world)), by="ada", note=None)
     world.rest()
     world.run_job()
     world.clock.advance(60)
@@ -58,7 +58,7 @@ def test_a_script_without_a_hash_counts_by_its_content(world: World) -> None:
     world.drop("scripts/digits/train.py", SCRIPT, hashed=False)
     world.drop("data/digits/digits.npz", b"digits")
     world.rest()
-    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(world.receipt()), by="ada", note=None)
     world.rest()
     world.run_job()
     world.clock.advance(60)
@@ -96,7 +96,7 @@ def test_one_too_large_to_be_read_counts_by_its_etag(world: World, mocker: Mocke
 )
 def test_every_key_that_decides_on_code_is_part_of_the_digest(world: World, job: str) -> None:
     world.drop_digits()
-    drop, approvals = Drop.list_drop(world.blobs, "digits"), world.kedja.approver.approvals
+    drop, approvals = Drop.list_drop(world.blobs, "digits"), world.kedja.approval_service.approvals
     plain, changed = JobSpec(), parse_job_yaml(job)
     again = parse_job_yaml(job.replace("harm", "farm"))
     digests = [approvals.digest(drop, spec) for spec in (plain, changed, again)]
@@ -106,7 +106,7 @@ def test_every_key_that_decides_on_code_is_part_of_the_digest(world: World, job:
 
 def test_what_decides_on_no_code_is_not(world: World) -> None:
     world.drop_digits()
-    drop, approvals = Drop.list_drop(world.blobs, "digits"), world.kedja.approver.approvals
+    drop, approvals = Drop.list_drop(world.blobs, "digits"), world.kedja.approval_service.approvals
     other = parse_job_yaml("display_name: x\nkedja: {arguments: {epochs: 3}}\nlimits: {timeout: 60}")
     assert approvals.digest(drop, other) == approvals.digest(drop, JobSpec())
 
@@ -121,6 +121,6 @@ def test_archives_are_approved_as_they_are(world: World) -> None:
     world.drop("scripts/digits/code.zip", zipped([("train.py", SCRIPT)]))
     world.drop("data/digits/digits.npz", b"digits")
     world.rest()
-    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(world.receipt()), by="ada", note=None)
     world.rest()
     assert world.receipt().status is Status.SUBMITTED

@@ -19,7 +19,7 @@ from tests.unit.store.approvals.waiting import approved, digest_of, pending, wai
 def test_files_that_changed_before_the_approval_are_a_drop_of_their_own(world: World) -> None:
     receipt = waiting(world)
     world.blobs.upload(naming.SCRIPTS, "digits/train.py", b"harm")
-    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(receipt), by="ada", note=None)
     world.rest()
     assert world.training.jobs == {}
 
@@ -33,7 +33,7 @@ def test_an_approval_before_the_receipt_is_written_waits_for_it(world: World) ->
     assert digest is not None
     pending = approvals_module.PendingApproval(digest=digest, ref=drop.ref(JobSpec().canonical()))
     assert not approvals.check_or_note(pending)
-    world.kedja.approver.approve(digest, by="ada", note=None)
+    world.kedja.approval_service.approve(digest, by="ada", note=None)
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
     assert list(approvals.waiting()) == []
@@ -54,7 +54,7 @@ def test_waiting_for_an_approval_has_no_end(world: World) -> None:
     world.reconcile()
     world.rest()
     assert world.receipt().status is Status.WAITING
-    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(receipt), by="ada", note=None)
     world.rest()
     assert world.receipt().status is Status.SUBMITTED
 
@@ -62,7 +62,7 @@ def test_waiting_for_an_approval_has_no_end(world: World) -> None:
 def test_an_approval_waits_for_a_training_service_that_is_away(world: World) -> None:
     waiting(world)
     world.training.unavailable = True
-    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(world.receipt()), by="ada", note=None)
     world.go_on(1800)
     assert (world.failures, world.receipt().status) == ([], Status.WAITING)
     world.training.unavailable = False
@@ -152,18 +152,18 @@ def test_a_note_is_forgotten_whose_drop_was_deleted(world: World) -> None:
 def test_a_note_is_forgotten_whose_files_have_changed(world: World) -> None:
     receipt = waiting(world)
     world.blobs.upload(naming.SCRIPTS, "digits/train.py", b"other code")
-    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(receipt), by="ada", note=None)
     world.rest()
     assert (world.training.jobs, pending(world)) == ({}, [])
 
 
 def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: World) -> None:
     note = approvals_module.PendingApproval(digest="0" * 64, ref=DropRef("digits", "1" * 64))
-    assert not world.kedja.approver.approvals.check_or_note(note)
+    assert not world.kedja.approval_service.approvals.check_or_note(note)
     world.clock.advance(599)
     world.reconcile()
     assert len(pending(world)) == 1
-    assert not world.kedja.approver.approvals.check_or_note(note)
+    assert not world.kedja.approval_service.approvals.check_or_note(note)
     world.clock.advance(599)
     world.reconcile()
     assert len(pending(world)) == 1
@@ -174,15 +174,15 @@ def test_a_note_is_kept_while_its_receipt_may_be_about_to_be_written(world: Worl
 
 def test_a_note_that_is_written_again_meanwhile_stays(world: World) -> None:
     one = approvals_module.PendingApproval(digest="0" * 64, ref=DropRef("digits", "1" * 64))
-    world.kedja.approver.approvals.check_or_note(one)
+    world.kedja.approval_service.approvals.check_or_note(one)
     world.clock.advance(601)
 
     def note_again() -> None:
-        world.kedja.approver.approvals.check_or_note(one)
+        world.kedja.approval_service.approvals.check_or_note(one)
 
     other = host(world, blobs=lambda port: Meanwhile(port, "read", note_again, about="digits/1111"))
-    other.approver.reconcile(world.clock())
-    assert list(world.kedja.approver.approvals.waiting()) == [one]
+    other.approval_service.reconcile(world.clock())
+    assert list(world.kedja.approval_service.approvals.waiting()) == [one]
 
 
 def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
@@ -191,7 +191,7 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
     approved(world)
     world.queues.messages.clear()
     broken = approvals_module.PendingApproval(digest="0" * 64, ref=DropRef("aaa", "bad"))
-    world.kedja.approver.approvals.check_or_note(broken)
+    world.kedja.approval_service.approvals.check_or_note(broken)
     world.blobs.upload(naming.RECEIPTS, "aaa/bad.json", b"{}")
     world.reconcile()
     world.rest()
@@ -201,11 +201,11 @@ def test_a_drop_that_cannot_be_read_does_not_keep_others_waiting(
 
 def test_no_drop_is_looked_at_after_the_time_of_the_round(world: World) -> None:
     for number in range(3):
-        world.kedja.approver.approvals.check_or_note(
+        world.kedja.approval_service.approvals.check_or_note(
             approvals_module.PendingApproval(digest=f"{number}" * 64, ref=DropRef("digits", "1" * 64))
         )
     world.clock.advance(601)
-    world.kedja.approver.reconcile(world.clock() - timedelta(seconds=1))
+    world.kedja.approval_service.reconcile(world.clock() - timedelta(seconds=1))
     assert len(pending(world)) == 2
 
 
@@ -221,7 +221,7 @@ def test_a_message_that_names_no_digest_is_kept_with_what_is_wrong_with_it(world
 def test_an_approval_during_a_deletion_waits_for_its_end(world: World) -> None:
     digest = digest_of(waiting(world))
     world.kedja.experiments.delete("digits", by="ada", force=False)
-    world.kedja.approver.approve(digest, by="ada", note=None)
+    world.kedja.approval_service.approve(digest, by="ada", note=None)
     world.go_on(400)
 
     assert world.failures == []

@@ -17,13 +17,13 @@ from tests.unit.store.approvals.waiting import approved, digest_of, pending, rev
 
 def test_revoked_code_is_neither_submitted_nor_repeated(world: World, client: Client) -> None:
     digest = digest_of(waiting(world))
-    world.kedja.approver.approve(digest, by="ada", note=None)
+    world.kedja.approval_service.approve(digest, by="ada", note=None)
     world.rest()
     name = world.run_job(exit_code=1)
     assert client.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.NO_CONTENT
     assert client.request("DELETE", f"/api/approvals/{digest}").status_code == HTTPStatus.NOT_FOUND
     with pytest.raises(Refused, match=f"is not approved: {digest}"):
-        world.kedja.jobs.retry(name)
+        world.kedja.job_commands.retry(name)
     world.clock.advance(60)
     world.drop("data/digits/digits.npz", b"other digits")
     world.rest()
@@ -53,12 +53,12 @@ def test_revoked_code_that_was_queued_is_not_submitted() -> None:
     assert receipt.what_to_do == "Have it approved (POST /api/approvals), then drop the files again."
     assert receipt.job not in world.training.jobs
     assert world.publisher.types()[-1] == "Kedja.DropRejected"
-    assert (world.kedja.submitter.turns.admission.running(), world.opened()) == ({}, [])
+    assert (world.kedja.submitter.job_queue.slots.running(), world.opened()) == ({}, [])
 
 
 def test_what_was_refused_for_want_of_an_approval_goes_on_as_it_says() -> None:
     world = refused_in_the_queue()
-    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(world.receipt()), by="ada", note=None)
     world.clock.advance(60)
     world.drop("scripts/digits/train.py", SCRIPT)
     world.rest()
@@ -116,7 +116,7 @@ def test_revoked_code_that_failed_and_is_dropped_again_stays_noted_until_it_is_a
     world.clock.advance(3600)
     world.reconcile()
     assert (world.receipt().status, len(pending(world))) == (Status.FAILED, 1)
-    world.kedja.approver.approve(digest_of(world.receipt()), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(world.receipt()), by="ada", note=None)
     world.rest()
     assert pending(world) == []
 
@@ -149,4 +149,4 @@ def test_a_job_from_before_approvals_were_asked_for_is_not_repeated() -> None:
     name = world.run_job(exit_code=1)
     world.kedja = required_now(world)
     with pytest.raises(Refused, match="drop it again to learn its digest"):
-        world.kedja.jobs.retry(name)
+        world.kedja.job_commands.retry(name)

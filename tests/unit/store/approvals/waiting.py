@@ -21,7 +21,7 @@ def digest_of(receipt: Receipt) -> str:
 def approved(world: World) -> Receipt:
     """Have a drop wait, and its code be approved; return the receipt as it waits."""
     receipt = waiting(world)
-    world.kedja.approver.approve(digest_of(receipt), by="ada", note=None)
+    world.kedja.approval_service.approve(digest_of(receipt), by="ada", note=None)
     return receipt
 
 
@@ -30,4 +30,4 @@ def pending(world: World) -> list[str]:
 
 
 def revoke(world: World) -> None:
-    world.kedja.approver.approvals.revoke(digest_of(world.receipt()))
+    world.kedja.approval_service.approvals.revoke(digest_of(world.receipt()))
