@@ -35,7 +35,7 @@ class Pair:
     @property
     def requirements(self) -> tuple[str, ...]:
         """The packages of its environment."""
-        testing = (f"{name}=={importlib.metadata.version(name)}" for name in ("pytest", "pytest-timeout"))
+        testing = (f"{name}=={importlib.metadata.version(name)}" for name in ("hypothesis", "pytest", "pytest-timeout"))
         rest = ("packaging", "protobuf", "scipy", "setuptools", "onnx")
         return ("chainer==7.8.1", f"numpy=={self.numpy}", *rest, *testing)
 
@@ -48,6 +48,7 @@ PAIRS = tuple(
         ("3.12", "1.26.4"),
         ("3.12", "2.5.5"),
         ("3.13", "2.1.0"),
+        ("3.13", "2.3.5"),
         ("3.13", "2.5.5"),
     )
 )
