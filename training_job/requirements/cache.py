@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -60,6 +60,10 @@ class Cache:
     def downloads(self) -> Path:
         """The folder of uv's own cache, on the same disk, so that venvs share its files."""
         return self.folder / _DOWNLOADS
+
+    def has_many_downloads(self) -> bool:
+        """Return whether uv's own cache takes more than the limit."""
+        return sum(size for _, size in _files(self.downloads)) > self.max_bytes
 
     def get(self, key: str, build: Callable[[Path], Outcome]) -> Entry | None:
         """Return the venv for a key, which is kept until this process ends. If there is none, `build` makes it.
@@ -155,12 +159,17 @@ def _intact(entry: Path) -> Outcome | None:
 
 def _listing(entry: Path) -> tuple[int, str]:
     """Return the bytes of a venv's packages, and a digest of their files' names and sizes, without bytecode."""
-    packages = venv.packages(entry)
-    files = []
-    for parent, folders, names in os.walk(packages):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        relative = os.path.relpath(parent, packages)
-        # Path objects would take most of a second in a large venv.
-        files += [(os.path.join(relative, name), os.stat(os.path.join(parent, name)).st_size) for name in names]  # noqa: PTH116, PTH118
-    text = "\n".join(f"{size} {name}" for name, size in sorted(files))
+    files = sorted(_files(venv.packages(entry)))
+    text = "\n".join(f"{size} {name}" for name, size in files)
     return sum(size for _, size in files), hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the relative name and the size of each file in a folder, without bytecode."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        relative = os.path.relpath(parent, folder)
+        for name in names:
+            # Path objects would take most of a second in a large venv.
+            path = os.path.join(parent, name)  # noqa: PTH118 - as above
+            yield os.path.join(relative, name), os.lstat(path).st_size  # noqa: PTH118 - as above

@@ -11,6 +11,8 @@ from training_job.requirements import known_names
 
 _MAX_NOTE = 500
 _MAX_REASON = 200
+_MAX_FAILURES = 10
+"""Failures that have notes of their own: a receipt has room for 50 notes of a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,9 @@ class Outcome:
 
     def notes(self) -> list[str]:
         """Return the outcome in lines for the receipt: failures first, each with its reason."""
-        failed = [f"{it.file}: {it.asked} could not be installed: {it.reason}" for it in self.failures]
+        failed = [f"{it.file}: {it.asked} could not be installed: {it.reason}" for it in self.failures[:_MAX_FAILURES]]
+        more = [it.asked for it in self.failures[_MAX_FAILURES:]]
+        failed += _packed(f"{self.file}, could not be installed either", more)
         changed: dict[str, list[str]] = {}
         for it in self.substitutions:
             changed.setdefault(it.file, []).append(f"{it.asked} {it.became}")

@@ -111,6 +111,8 @@ class _Preparation:
             packages=self.environment.folders, cache=self.cache.downloads if self.cache else None,
         )  # fmt: skip
         Installer(tool, folder, self.environment, outcome).install(wanted)
+        if self.cache is not None and self.cache.has_many_downloads():
+            tool.prune()
         return outcome
 
 

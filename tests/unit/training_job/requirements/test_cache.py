@@ -221,6 +221,17 @@ def test_the_lock_ends_with_the_process_that_holds_it(cache: Cache, build: Calla
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_downloads_are_limited_too(
+    index: Path, tmp_path: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path / "cache", max_bytes=0)
+    monkeypatch.setattr(Cache, "from_environment", lambda: cache)
+    packages.wheel(index, "kedja_helper", modules={"kedja_helper.py": "", "large.py": "#" * 10_000})
+    assert not cache.has_many_downloads()
+    assert prepare("kedja-helper\n").installed == {"kedja-helper": "1.0"}
+    assert not list(cache.downloads.rglob("large.py"))
+
+
 def test_what_could_not_be_installed_is_tried_again_after_a_day(
     cache: Cache, build: Callable[[Path], Outcome], built: list[Path]
 ) -> None:

@@ -46,6 +46,16 @@ def test_many_substitutions_are_few_notes() -> None:
     assert sum(note.count(" became ") for note in notes) == 99
 
 
+def test_many_failures_leave_room_for_other_notes() -> None:
+    failures = [
+        Failure(file="requirements.txt", asked=f"package{i}==1", name=f"package{i}", reason="gone") for i in range(60)
+    ]
+    notes = Outcome(file="requirements.txt", failures=failures).notes()
+    assert notes[0] == "requirements.txt: package0==1 could not be installed: gone"
+    assert len(notes) < 15
+    assert all(f"package{i}==1" in " ".join(notes) for i in range(60))
+
+
 @pytest.mark.parametrize("name", ["typing", "enum34", "Pathlib", "dataclasses", "futures", "argparse", "configparser"])
 def test_pythons_own_modules_are_known(name: str) -> None:
     assert known_names.is_python(name)

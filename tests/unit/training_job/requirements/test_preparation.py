@@ -1,5 +1,8 @@
 """Packages from a local index, installed into a job's venv."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +41,28 @@ def test_what_the_environment_has_is_not_installed(top: Path, prepare: Prepare, 
     outcome = prepare(text)
     assert (outcome.installed, outcome.failures) == ({}, [])
     assert not JobPackages(top / ".kedja").commands()
+
+
+def test_the_extras_of_what_the_environment_has_are_installed(index: Path, prepare: Prepare) -> None:
+    packages.wheel(index, "PySocks", "1.7.1")
+    assert prepare("requests[socks]==1.0\n").installed == {"pysocks": "1.7.1"}
+
+
+def test_commands_of_packages_are_on_the_path(
+    index: Path, top: Path, tmp_path: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEDJA_PACKAGES_CACHE", str(tmp_path / "cache"))
+    entry_points = "[console_scripts]\nkedja-says = kedja_tool:main\n"
+    modules = {
+        "kedja_tool.py": "import numpy\ndef main():\n    print(numpy.__version__)\n",
+        "kedja_tool-1.0.dist-info/entry_points.txt": entry_points,
+    }
+    packages.wheel(index, "kedja_tool", modules=modules)
+    prepare("kedja-tool\n")
+    commands = os.pathsep.join(map(str, JobPackages(top / ".kedja").commands()))
+    found = shutil.which("kedja-says", path=commands)
+    assert found is not None
+    assert subprocess.run([found], capture_output=True, text=True, check=True).stdout.strip() == np.__version__
 
 
 @pytest.mark.usefixtures("index")
