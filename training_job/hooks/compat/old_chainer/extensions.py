@@ -22,11 +22,17 @@ def accept_calls_before_training(module: ModuleType) -> Iterator[None]:
         kwargs = dict(zip(("name", "trigger", "priority", _BEFORE), args, strict=False)) | kwargs
         before = kwargs.pop(_BEFORE, None)
         if before is None:
-            before = getattr(extension, _BEFORE, False)
+            before = _asks_to_be_called(extension)
         kwargs.setdefault("call_before_training", bool(before))
         extend(self, extension, **kwargs)
 
     trainer.extend = call
+
+
+def _asks_to_be_called(extension: Any) -> bool:
+    """Whether an extension, or a class of the script's, has the attribute. Chainer's own classes have remains of it."""
+    classes = (kind for kind in type(extension).__mro__ if not kind.__module__.startswith("chainer."))
+    return any(bool(vars(owner).get(_BEFORE, False)) for owner in (extension, *classes) if hasattr(owner, "__dict__"))
 
 
 @contextlib.contextmanager

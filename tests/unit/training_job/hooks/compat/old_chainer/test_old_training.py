@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import chainer
 import chainer.functions as F  # noqa: N812 - as in Chainer's documentation
@@ -67,6 +68,14 @@ def test_extensions_and_losses(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "model_8", "snapshot_iter_8"]
     assert sorted(calls[:3]) == ["class 0", "decorated 0", "given"]
     assert (calls.count("class 12"), calls.count("decorated 12"), calls.count("given")) == (1, 1, 2)
+
+
+def test_chainers_own_extensions_are_called_as_they_are() -> None:
+    updater = MagicMock(iteration=0)
+    trainer = training.Trainer(updater, (1, "iteration"))
+    trainer.extend(extensions.PolynomialShift("lr", 0.5, 5))  # has a remaining flag
+    trainer.extend(lambda _: None, name="other")
+    assert [entry.call_before_training for entry in trainer._extensions.values()] == [False, False]
 
 
 def test_a_model_is_saved_and_loaded_by_filename(tmp_path: Path) -> None:
