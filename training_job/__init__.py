@@ -4,7 +4,7 @@ Importing the package installs import hooks, which make `chainer` importable on 
 `training_job.hooks.compat`). They have no effect until something imports Chainer.
 """
 
-from training_job.hooks import dataset_hooks, metric_hooks, resuming, saved_links
+from training_job.hooks import dataset_hooks, metric_hooks, pickled_arrays, resuming, saved_links
 from training_job.hooks.compat import installer
 
 installer.install()
@@ -12,3 +12,4 @@ metric_hooks.install()
 resuming.install()
 dataset_hooks.install()
 saved_links.install()
+pickled_arrays.install()

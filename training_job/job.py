@@ -24,6 +24,7 @@ class Job:
     checkpoints: Path
     command: tuple[str, ...]
     is_shell: bool
+    allows_pickle: bool = False
 
     @property
     def outputs(self) -> Path:
@@ -73,6 +74,7 @@ def parse(argv: Sequence[str]) -> Job:
     parser.add_argument(
         "--checkpoints", type=Path, help=f"folder of the checkpoints; ${checkpoints.FOLDER_VARIABLE} by default"
     )
+    parser.add_argument("--allow-pickle", action="store_true", help="let np.load in the job's files load pickles")
     parser.add_argument("--shell", help="a command line for the shell, in place of -- and a command")
     options = parser.parse_args(before)
     if (options.shell is None) != bool(separator and command):
@@ -91,6 +93,7 @@ def parse(argv: Sequence[str]) -> Job:
         checkpoints=Path(kept).absolute(),
         command=tuple(command) if options.shell is None else (options.shell,),
         is_shell=options.shell is not None,
+        allows_pickle=options.allow_pickle,
     )
 
 

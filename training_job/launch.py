@@ -29,6 +29,7 @@ from training_job.errors import (
     SnapshotError,
     TrainingJobError,
 )
+from training_job.hooks import pickled_arrays
 from training_job.hooks.absent_gpu import gpu_zero
 from training_job.hooks.compat import caller_origin
 from training_job.hooks.compat.installer import STARTUP
@@ -218,6 +219,8 @@ def _environment(job: Job, data: Path | None) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         **{name: os.environ.get(name, value) for name, value in _NO_DISPLAY.items()},
     }
+    if job.allows_pickle:
+        own[pickled_arrays.VARIABLE] = "1"
     if gpu_preflight.is_optional() and gpu_preflight.visible_gpus() == 0:
         own[gpu_zero.VARIABLE] = "cpu"
     if data is not None:

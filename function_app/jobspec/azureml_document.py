@@ -93,6 +93,8 @@ def job_command(spec: JobSpec, *, entry_script: str | None, has_data: bool, resu
         parts += ["--code", shlex.quote(spec.work.code)]
     if spec.kedja.requirements is not None:
         parts += ["--requirements", shlex.quote(spec.kedja.requirements)]
+    if spec.kedja.allow_pickle:
+        parts.append("--allow-pickle")
     if resumes:
         parts += ["--checkpoints", quote(f"${{{{outputs.{CHECKPOINTS_OUTPUT}}}}}")]
     if spec.work.command is not None:

@@ -131,6 +131,7 @@ class KedjaOptions(SpecModel):
     arguments: dict[ArgumentName, Argument] = Field(default_factory=dict)
     registration: RegisterOptions = Field(default=RegisterOptions(), alias="register")
     data: Literal["required", "none"] = "required"
+    allow_pickle: bool = False
     drop: DropOptions = DropOptions()
 
     @property

@@ -53,6 +53,7 @@ _TEXT_PATHS = re.compile(r"(tags|environment_variables|trial\.environment_variab
 _NOT_HASHED = {"json_schema", "experiment_name", "display_name", "description", "tags"}
 _SWEEP_KEYS = ("trial", "search_space", "objective", "sampling_algorithm", "early_termination")
 _CODE_KEYS = ("command", "code", "environment", "environment_variables")
+_KEDJA_CODE_KEYS = ("entry_script", "requirements", "allow_pickle")
 
 _MOST_LOST = 100
 """Max problems with unknown placeholders: a text may have one in every few characters."""
@@ -196,10 +197,7 @@ class JobSpec(Trial):
     def _code_keys(self) -> Iterator[str]:
         for prefix, part in (("", self), ("trial.", self.trial)):
             yield from (f"{prefix}{key}" for key in _CODE_KEYS if key in part.model_fields_set)
-        if self.kedja.entry_script is not None:
-            yield "kedja.entry_script"
-        if self.kedja.requirements is not None:
-            yield "kedja.requirements"
+        yield from (f"kedja.{key}" for key in _KEDJA_CODE_KEYS if getattr(self.kedja, key))
         yield from (f"kedja.register.{key}" for key in sorted(self.kedja.registration.model_fields_set))
         for name, argument in self.kedja.arguments.items():
             if is_free_text(argument):

@@ -126,6 +126,11 @@ def test_the_list_of_packages_is_named_to_launch() -> None:
     )
 
 
+def test_pickles_are_allowed_by_a_flag_of_launch() -> None:
+    assert command("kedja: {allow_pickle: true}") == f"{LAUNCH} --allow-pickle -- python train.py"
+    assert command("kedja: {allow_pickle: false}") == f"{LAUNCH} -- python train.py"
+
+
 def test_a_script_with_an_odd_name_is_quoted() -> None:
     assert command("", entry_script="a b;c.py").endswith("-- python 'a b;c.py'")
     assert command("", entry_script="a b.ipynb").endswith("-- python -m training_job.notebook 'a b.ipynb'")

@@ -69,7 +69,10 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         ),
         'line 2, column 10: limits.timeout: expected a whole number, found "10"; remove the quotes',
         'line 3, column 9: kedja.data: "nune" is not allowed; did you mean none? Allowed: required, none',
-        "line 3, column 21: kedja.x: unknown key. Allowed: arguments, data, drop, entry_script, register, requirements",
+        (
+            "line 3, column 21: kedja.x: unknown key. "
+            "Allowed: allow_pickle, arguments, data, drop, entry_script, register, requirements"
+        ),
         'line 4, column 1: code: "../up" leads outside the drop; give a path inside the drop, such as src/train.py',
     ]
 
@@ -307,6 +310,8 @@ def test_the_full_form_is_read_back() -> None:
         ("environment_variables: {A: 1}", ("environment_variables",)),
         ("kedja: {entry_script: a.py, register: {model: m}}", ("kedja.entry_script", "kedja.register.model")),
         ("kedja: {requirements: deps/setup.py}", ("kedja.requirements",)),
+        ("kedja: {allow_pickle: true}", ("kedja.allow_pickle",)),
+        ("kedja: {allow_pickle: false}", ()),
         (
             "kedja: {arguments: {a: /etc, b: [1, x], c: 'x${{inputs.data}}'}}",
             tuple(f"kedja.arguments.{k}" for k in "abc"),

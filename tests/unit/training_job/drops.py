@@ -43,6 +43,8 @@ class Drop:
     scripts: dict[str, str] = field(default_factory=dict)
     data: dict[str, bytes] | None = None
     ignored: tuple[str, ...] = ("_SUCCESS", ".*", "*.tmp")
+    options: tuple[str, ...] = ()
+    """More options of `launch`."""
 
     @property
     def data_folder(self) -> Path:
@@ -75,6 +77,7 @@ class Drop:
         command = [sys.executable, "-m", "training_job.launch", "--snapshot", str(self.snapshot)]
         if self.data is not None:
             command += ["--data", str(self.data_folder)]
+        command += self.options
         return [*command, "--shell", shell] if shell is not None else [*command, "--", *argv]
 
     def environment(self, **more: str) -> Mapping[str, str]:
