@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped, unused-ignore] # the job's environment may have it without types
+import pandas as pd
 
 from training_job.hooks.compat import lost_modules, lost_names
 from training_job.hooks.compat.libraries import pandas_members

@@ -7,7 +7,7 @@ Sources: https://pandas.pydata.org/docs/whatsnew/, versions 0.20 to 2.0.
 from typing import Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped, unused-ignore] # the job's environment may have it without types
+import pandas as pd
 
 
 def _append(

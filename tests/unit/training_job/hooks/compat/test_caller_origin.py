@@ -48,3 +48,30 @@ def test_what_cannot_be_read_is_passed_over(job: Path) -> None:
     caller_origin.imports_chainer.cache_clear()
     (job / "src/train.py").write_text("from chainer import links")
     assert caller_origin.in_chainer_job()
+
+
+PACKAGE = """
+import collections, imp
+import numpy as np
+FOUND = np.float, collections.Iterable.__name__, np.array([[1], [1, 2]]).shape
+"""
+MODERN = """
+import collections, numpy as np
+FOUND = [hasattr(np, "asscalar"), hasattr(collections, "Iterable")]
+"""
+METADATA = "Metadata-Version: 2.1\nName: oldgym\nClassifier: Programming Language :: Python :: 3.8\n"
+
+
+def test_installed_packages_that_import_chainer_or_are_of_its_time_get_them_in_a_job(drop: Drop) -> None:
+    drop.scripts = {
+        "train.py": "import modern, speech, oldgym; print(speech.FOUND, oldgym.FOUND, modern.FOUND)",
+        "site-packages/speech/__init__.py": PACKAGE,
+        "site-packages/speech/nets.py": "import chainer",
+        "site-packages/oldgym/__init__.py": PACKAGE,
+        "site-packages/oldgym-1.0.dist-info/METADATA": METADATA,
+        "site-packages/modern/__init__.py": MODERN,
+    }
+    path = f"{drop.environment()['PYTHONPATH']}:site-packages"
+    ended = drop.launch("python", "-W", "ignore", "train.py", PYTHONPATH=path)
+    same = "(<class 'float'>, 'Iterable', (2,))"
+    assert ended.output.strip() == f"{same} {same} [False, False]", ended.errors
