@@ -38,7 +38,7 @@ class LeftOut(NamedTuple):
 
 def to_python(source: str) -> tuple[str, list[LeftOut]]:
     """Return a cell as Python, and what was left out of it. Other mistakes of the cell stay in it."""
-    lines = source.splitlines()
+    lines = _dedented(source.splitlines())
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     left_out: list[LeftOut] = []
     if lines and (found := _CELL.fullmatch(lines[first])):
@@ -53,6 +53,13 @@ def to_python(source: str) -> tuple[str, list[LeftOut]]:
     while (number := _error_line(lines)) is not None and _replace(lines, number - 1, left_out):
         pass
     return "\n".join(lines) + "\n", left_out
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Return the lines without the indentation of the first, as IPython takes a cell that was pasted with one."""
+    first = next((line for line in lines if line.strip()), "")
+    indent = first[: len(first) - len(first.lstrip())]
+    return [line.removeprefix(indent) for line in lines]
 
 
 def _error_line(lines: list[str]) -> int | None:

@@ -20,6 +20,7 @@ from training_job.notebooks.magics import to_python
         ("%%time\ntrain(1)", "\ntrain(1)", ["%%time"]),
         ("\n%%bash\nrm -r x", "", ["%%bash"]),
         ("%cd sub\nx ! y", "pass\nx ! y", ["%cd sub"]),
+        ("  if x:\n    y\n  %cd z", "if x:\n  y\npass", ["%cd z"]),
         ("", "", []),
     ],
 )
