@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 SERVICE = ROOT / ".venv" / "bin"
 TRAINING = ROOT / ".venv-training" / "bin"
 WORKERS = os.environ.get("KEDJA_TEST_WORKERS") or str(os.cpu_count() or 2)
+_SHARED = {"OPENBLAS_NUM_THREADS": "1"}
+"""For all suites: the threads of several OpenBLAS on few cores wait for each other, busily."""
 """Worker processes of a suite that computes."""
 STACK_WORKERS = "4"
 """Worker processes of the end-to-end tests, which mostly wait."""
@@ -190,7 +192,7 @@ class Runner:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **suite.environment},
+            env={**_SHARED, **os.environ, "PYTHONPATH": str(ROOT), **suite.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -34,6 +34,7 @@ _INHERITED = (
     "LD_LIBRARY_PATH",
     "NVIDIA_VISIBLE_DEVICES",
     "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
     "TZ",
 )
 """The variables that a job inherits from the runner; none of them can be a secret."""

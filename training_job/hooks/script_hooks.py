@@ -1,14 +1,19 @@
 """Hooks that are installed in every Python process of a job, before the script runs."""
 
+import os
 import sys
 from types import TracebackType
 
 from training_job import metrics
 from training_job.hooks import argument_hooks, azureml_v1, python2_names, worker_hooks
+from training_job.hooks.compat.caller_origin import JOB_VARIABLE
 
 
 def install() -> None:
-    """Serve `azureml.core`, and report the exception that ends the process to `launch`."""
+    """Serve `azureml.core` and the job's own packages, and report the exception that ends the process to `launch`."""
+    if JOB_VARIABLE in os.environ:
+        # Last, so that they hide nothing: a script in a subfolder imports the package that its setup.py would install.
+        sys.path.append(os.environ[JOB_VARIABLE])
     azureml_v1.install()
     argument_hooks.install()
     worker_hooks.install()

@@ -44,6 +44,15 @@ def test_a_script_runs_as_its_author_ran_it(drop: Drop) -> None:
     }
 
 
+def test_a_script_in_a_folder_finds_the_packages_at_the_top(drop: Drop) -> None:
+    drop.scripts = {
+        "evaluate/train.py": "import mine, json; print(mine.WORD, json.__file__.endswith('json/__init__.py'))",
+        "mine/__init__.py": "WORD = 'found'",
+        "json.py": "",
+    }
+    assert drop.launch("python", "evaluate/train.py").output.strip() == "found True"
+
+
 def test_the_manifest_names_every_output_with_its_hash(drop: Drop) -> None:
     drop.scripts = {
         "train.py": "import os; os.mkdir('outputs/a'); open('outputs/a/m.npz', 'w').write('x'); open('logs/l', 'w')"
