@@ -33,9 +33,9 @@ ROOT = Path(__file__).parents[1]
 SERVICE = ROOT / ".venv" / "bin"
 TRAINING = ROOT / ".venv-training" / "bin"
 WORKERS = os.environ.get("KEDJA_TEST_WORKERS") or str(os.cpu_count() or 2)
+"""Worker processes of a suite that computes."""
 _SHARED = {"OPENBLAS_NUM_THREADS": "1"}
 """For all suites: the threads of several OpenBLAS on few cores wait for each other, busily."""
-"""Worker processes of a suite that computes."""
 STACK_WORKERS = "4"
 """Worker processes of the end-to-end tests, which mostly wait."""
 SLOWEST = 20
