@@ -2,8 +2,8 @@
 """`np.load` of files with pickled objects, which NumPy has refused by default since 1.16.3.
 
 To load a pickle is to run the code in it, so job.yaml has to allow it: `kedja: {allow_pickle: true}`. Then
-`allow_pickle=True` is the default in the job's own files, and pickles of Python 2 are read as latin-1, as NumPy says.
-Otherwise the error names that key. Other modules see NumPy's own default.
+`allow_pickle=True` is the default in the job's own files and in packages of Chainer's time, and pickles of Python 2 are
+read as latin-1, as NumPy says. Otherwise the error names that key. Other modules see NumPy's own default.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def _numpy(module: ModuleType) -> Iterator[None]:
     def call(file: Any, *args: Any, **kwargs: Any) -> Any:
         caller = sys._getframe(1).f_globals  # noqa: SLF001 - the only way to know the caller
         is_chosen = len(args) >= _PLACE_OF_ALLOW_PICKLE or _OPTION in kwargs
-        if is_chosen or not caller_origin.is_job_file(caller, job):
+        if is_chosen or not (caller_origin.is_job_file(caller, job) or caller_origin.is_old_code(caller)):
             return load(file, *args, **kwargs)
         if is_allowed:
             return _load_pickles(load, file, *args, **{_OPTION: True, **kwargs})
@@ -119,7 +119,7 @@ PATCHES = (
         module="numpy",
         symptom="np.load of object arrays and of pickles: ValueError",
         since="NumPy 1.16.3",
-        fix="allow_pickle=True is the default in the job's files if job.yaml allows it; else the error names the key",
+        fix="allow_pickle=True is the default in old code if job.yaml allows it; else the error names the key",
         apply=_numpy,
     ),
 )

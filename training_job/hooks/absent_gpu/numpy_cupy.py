@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from training_job.hooks.compat import numpy_names
+from training_job.hooks.compat.numpy import names
 
 _VERSION = "13.6.0"  # of CuPy in the job environment of a GPU node
 _RANDOM = ("gumbel", "laplace", "lognormal", "normal", "rand", "randn", "random", "random_sample", "standard_normal")
@@ -30,7 +30,7 @@ class _Module(ModuleType):
         if hasattr(self._behind, name):
             return getattr(self._behind, name)
         if self._behind is np:
-            return numpy_names.find(name)
+            return names.find(name)
         raise AttributeError(f"NumPy stands in for CuPy, as there is no GPU, and {self.__name__} has no {name!r} there")
 
 

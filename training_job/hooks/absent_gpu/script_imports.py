@@ -1,4 +1,4 @@
-"""Gives the files of a job the stand-in for CuPy if they import it.
+"""Gives the files of a job, and packages of Chainer's time, the stand-in for CuPy if they import it.
 
 It is not put into `sys.modules`, where libraries look up whether an array can be CuPy's.
 """
@@ -26,7 +26,7 @@ def install() -> None:
         level: int = 0,
     ) -> Any:  # noqa: ANN401 - a module
         root = name.partition(".")[0]
-        if root not in ("cupy", "cupyx") or level or globals is None or not _is_jobs_own(globals):
+        if root not in ("cupy", "cupyx") or level or globals is None or not _is_scripts(globals):
             return load(name, globals, locals, fromlist or (), level)
         from training_job.hooks.absent_gpu import numpy_cupy  # noqa: PLC0415 - imports NumPy
 
@@ -37,5 +37,10 @@ def install() -> None:
     builtins.__import__ = __import__
 
 
-def _is_jobs_own(caller: Mapping[str, Any]) -> bool:
-    return caller_origin.is_job_file(caller, os.environ.get(caller_origin.JOB_VARIABLE))
+def _is_scripts(caller: Mapping[str, Any]) -> bool:
+    """Whether a module with these globals is the job's own, or a package's of Chainer's time, but not Chainer's."""
+    if caller_origin.is_chainer(caller):
+        return False
+    return caller_origin.is_job_file(caller, os.environ.get(caller_origin.JOB_VARIABLE)) or caller_origin.is_old_code(
+        caller
+    )

@@ -75,7 +75,18 @@ np.load("plain.pkl", None, False)
     assert "job.yaml" not in ended.manifest["reason"]
 
 
-def test_an_installed_package_keeps_numpys_default(drop: Drop) -> None:
+def test_a_package_that_is_built_on_chainer_loads_pickles(drop: Drop) -> None:
+    drop.scripts = {
+        "site-packages/vision/__init__.py": "import numpy as np\nimport chainer\ndef load(name): return np.load(name)",
+        "train.py": "import os, vision\nprint(vision.load(os.environ['KEDJA_DATA'] + '/plain.pkl'))",
+    }
+    drop.data = DATA
+    drop.options = ("--allow-pickle",)
+    ended = drop.launch("python", "train.py", PYTHONPATH=f"{drop.environment()['PYTHONPATH']}:site-packages")
+    assert ended.output.strip() == "[1, 2]", ended.errors
+
+
+def test_another_package_keeps_numpys_default(drop: Drop) -> None:
     drop.scripts = {"site-packages/other.py": "import numpy as np\ndef load(name): return np.load(name)"}
     drop.scripts["train.py"] = "import os, other\nother.load(os.environ['KEDJA_DATA'] + '/plain.pkl')"
     drop.data = DATA
