@@ -25,8 +25,9 @@ LIBRARIES = frozenset({"chainer", "chainermn", "onnx_chainer"})
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from)\b.*\b(?:chainer|chainermn|onnx_chainer)\b", re.MULTILINE)
 _IMPORT_IN_NOTEBOOK = re.compile(rb"(?:\\n|\")[ \t]*(?:import|from)\b[^\"\\]*\b(?:chainer|chainermn|onnx_chainer)\b")
 """The same in the JSON of a notebook."""
-_IMPORTED = re.compile(rb"^[ \t]*(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
-_IMPORTED_IN_NOTEBOOK = re.compile(rb"(?:\\n|\")[ \t]*(?:import|from)[ \t]+([A-Za-z_]\w*)")
+_IMPORTED = re.compile(rb"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+"""The module of a `from`, or the list of an `import`."""
+_IMPORTED_IN_NOTEBOOK = re.compile(rb"(?:\\n|\")[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))")
 _PATTERNS = {".py": (_IMPORT, _IMPORTED), ".ipynb": (_IMPORT_IN_NOTEBOOK, _IMPORTED_IN_NOTEBOOK)}
 _NOT_THE_JOBS_OWN = frozenset({"site-packages", ".kedja"})
 _RESULTS = frozenset({"outputs", "logs"})
@@ -102,8 +103,13 @@ def imports_chainer(job: str) -> bool:
         chainer, names = _PATTERNS[suffix]
         if chainer.search(content):
             return True
-        imported.update(name.decode() for name in names.findall(content))
-    return any(package_origin.is_built_on_chainer(name) for name in sorted(imported))
+        for module, modules in names.findall(content):
+            listed = (part.split() for part in modules.decode("ascii", "ignore").split(","))
+            imported.update([module.decode("ascii", "ignore")] if module else [words[0] for words in listed if words])
+    return any(
+        package_origin.is_built_on_chainer(name)
+        for name in sorted({name.partition(".")[0] for name in imported if name})
+    )
 
 
 def _sources(job: Path) -> Iterator[tuple[str, bytes]]:

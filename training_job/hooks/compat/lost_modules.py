@@ -17,7 +17,18 @@ Fill = Callable[[ModuleType], None]
 """Puts names into a stand-in."""
 
 
-class _LostModules(MetaPathFinder, Loader):
+class _Loader(Loader):
+    """Fills one stand-in. Each has a loader of its own, as `import_hook` changes the loaders of patched modules."""
+
+    def __init__(self, fill: Fill) -> None:
+        self._fill = fill
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the stand-in."""
+        self._fill(module)
+
+
+class _LostModules(MetaPathFinder):
     """Stands last on `sys.meta_path`, so that it is asked only for modules that no other finder has."""
 
     def __init__(self) -> None:
@@ -37,11 +48,9 @@ class _LostModules(MetaPathFinder, Loader):
         if fullname not in self._fills or not called_by_old_code():
             return None
         inner = f"{fullname}."
-        return ModuleSpec(fullname, self, is_package=any(name.startswith(inner) for name in self._fills))
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Fill the stand-in."""
-        self._fills[module.__name__](module)
+        return ModuleSpec(
+            fullname, _Loader(self._fills[fullname]), is_package=any(name.startswith(inner) for name in self._fills)
+        )
 
 
 _FINDER = _LostModules()

@@ -118,6 +118,7 @@ NAMES: dict[str, Callable[[], Mapping[str, Callable[[], Any]]]] = {
     },
     "platform": lambda: {"linux_distribution": lambda: linux_distribution, "dist": lambda: linux_distribution},
     "unittest": lambda: {name: _from_loader(name) for name in ("makeSuite", "findTestCases")},
+    "cgi": lambda: {"escape": lambda: _escape},
     "configparser": lambda: {"SafeConfigParser": _today("configparser", "ConfigParser")},
     "locale": lambda: {"format": _today("locale", "format_string")},
     "html.parser": lambda: {"HTMLParseError": lambda: type("HTMLParseError", (Exception,), {})},
@@ -131,9 +132,14 @@ def serve(module: ModuleType) -> None:
     lost_names.serve(module, NAMES[module.__name__]())
 
 
+def _escape(s: str, quote: bool | None = None) -> str:  # noqa: FBT001 - as it was
+    import html
+
+    return html.escape(s, quote=bool(quote))
+
+
 def _cgi(module: ModuleType) -> None:
     import email.message
-    import html
     import urllib.parse
 
     def parse_header(line: str) -> tuple[str, dict[str, str]]:
@@ -142,11 +148,8 @@ def _cgi(module: ModuleType) -> None:
         found = message.get_params() or [("", "")]
         return found[0][0], dict(found[1:])
 
-    def escape(s: str, quote: bool | None = None) -> str:  # noqa: FBT001 - as it was
-        return html.escape(s, quote=bool(quote))
-
     vars(module).update(
-        parse_qs=urllib.parse.parse_qs, parse_qsl=urllib.parse.parse_qsl, parse_header=parse_header, escape=escape
+        parse_qs=urllib.parse.parse_qs, parse_qsl=urllib.parse.parse_qsl, parse_header=parse_header, escape=_escape
     )
 
 

@@ -47,6 +47,7 @@ STANDARD_PATCHES = (
         "platform", "platform.linux_distribution, dist", "Python 3.8", "the answer of platform.freedesktop_os_release"
     ),
     _names("unittest", "unittest.makeSuite, findTestCases", "Python 3.13", "the same methods of unittest.TestLoader"),
+    _names("cgi", "cgi.escape", "Python 3.8", "html.escape, without quotes"),
     _names("configparser", "configparser.SafeConfigParser", "Python 3.12", "ConfigParser"),
     _names("locale", "locale.format", "Python 3.12", "format_string"),
     _names("html.parser", "html.parser.HTMLParseError", "Python 3.5", "an exception that nothing raises"),
