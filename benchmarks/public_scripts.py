@@ -30,7 +30,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-training" / "bin" / "python"
 ROWS = ROOT / "benchmarks" / "public" / "scripts.toml"
 RESULT = ROOT / "benchmarks" / "results" / "public-scripts.md"
-LIMIT_SECONDS = 600
+LOCAL = {
+    "KEDJA_GPU_OPTIONAL": "1",
+    "KEDJA_PACKAGES_CACHE": str(ROOT / ".kedja" / "packages"),
+    "KEDJA_UV": str(ROOT / ".venv-tools" / "bin" / "uv"),
+}
+"""What the local stack sets for its jobs."""
+LIMIT_SECONDS = 1800
 LARGEST_FILE = 4 << 20
 """Larger files of a repository, such as films for its README, are not dropped."""
 _WRITE_DATA = """
@@ -82,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help=f"write the table here, such as {RESULT.relative_to(ROOT)}")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="folder that keeps the jobs, to look at")
+    parser.add_argument("--resume", action="store_true", help="take the results that --keep has of an earlier run")
     options = parser.parse_args(argv)
     rows = [Script(**row) for row in tomllib.loads(ROWS.read_text(encoding="utf-8"))["script"]]
     wanted = [row for row in rows if options.only in row.name]
@@ -89,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row in (row for row in wanted if row not in there):
         print(f"left out: {row.name}: no clone of {row.repository} in {options.sources}")
     with ThreadPoolExecutor(options.processes) as pool:
-        runs = list(pool.map(lambda row: _run(row, options.sources, options.keep), there))
+        runs = list(pool.map(lambda row: _result(row, options), there))
     text = _table(runs)
     print(text)
     if options.report is not None:
@@ -101,23 +108,34 @@ def _clone(sources: Path, script: Script) -> Path:
     return sources / script.repository.replace("/", "+")
 
 
-def _run(script: Script, sources: Path, keep: Path | None) -> Run:
-    """Drop one script and run it in a folder of its own."""
+def _result(script: Script, options: argparse.Namespace) -> Run:
+    """Run one script, or take the result that is kept of it."""
+    if options.keep is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            return _run(script, options.sources, Path(temporary))
+    place = options.keep / script.name.replace("/", "_").replace(": ", "-")
+    kept = place / "run.json"
+    if options.resume and kept.is_file():
+        return Run(script=script, **json.loads(kept.read_text()))
+    shutil.rmtree(place, ignore_errors=True)
+    run = _run(script, options.sources, place)
+    kept.write_text(json.dumps({name: value for name, value in vars(run).items() if name != "script"}))
+    return run
+
+
+def _run(script: Script, sources: Path, place: Path) -> Run:
+    """Drop one script and run it in the folder `place`."""
     clone = _clone(sources, script)
     commit = _git(clone, "log", "-1", "--format=%h (%as)")
-    with tempfile.TemporaryDirectory() as temporary:
-        place = Path(temporary) if keep is None else keep / script.name.replace("/", "_").replace(": ", "-")
-        if keep is not None:
-            shutil.rmtree(place, ignore_errors=True)
-        for name in ("snapshot/scripts", "data", "job"):
-            (place / name).mkdir(parents=True)
-        _drop(script, clone, place)
-        start = time.monotonic()
-        with (place / "log.txt").open("wb") as log:
-            code = _launch(script, place, log.fileno())
-        seconds = time.monotonic() - start
-        manifest = place / "job" / "outputs" / ".kedja-manifest.json"
-        document = json.loads(manifest.read_text()) if manifest.is_file() else {"result": f"no manifest ({code})"}
+    for name in ("snapshot/scripts", "data", "job"):
+        (place / name).mkdir(parents=True)
+    _drop(script, clone, place)
+    start = time.monotonic()
+    with (place / "log.txt").open("wb") as log:
+        code = _launch(script, place, log.fileno())
+    seconds = time.monotonic() - start
+    manifest = place / "job" / "outputs" / ".kedja-manifest.json"
+    document = json.loads(manifest.read_text()) if manifest.is_file() else {"result": f"no manifest ({code})"}
     print(f"{document['result']:10} {seconds:6.1f} s  {script.name}  {document.get('reason') or ''}", flush=True)
     return Run(
         script=script,
@@ -174,11 +192,12 @@ def _launch(script: Script, place: Path, log: int) -> int:
         command += ["--data", str(data)]
     if script.drop:
         command += ["--code", Path(script.folder).relative_to(script.drop).as_posix()]
+    module = ["-m", "training_job.notebook"] if script.script.endswith(".ipynb") else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KEDJA_")}
-    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **LOCAL}
     try:
         done = subprocess.run(
-            [*command, "--", "python", script.script, *words], cwd=place / "job", env=environment,
+            [*command, "--", "python", *module, script.script, *words], cwd=place / "job", env=environment,
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=LIMIT_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
