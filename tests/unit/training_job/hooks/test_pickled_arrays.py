@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ OF_PYTHON_2 = b"\x80\x02}q\x00U\x04meanq\x01U\x01\xe9q\x02s."
 
 
 def ragged() -> bytes:
-    array = np.empty(2, object)
+    array: Any = np.empty(2, object)
     array[:] = [[1], [2, 3]]
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=True)

@@ -1,5 +1,7 @@
 """Scripts that ask for GPU 0 by themselves, on one machine without a GPU."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,8 +59,8 @@ def launch(drop: Drop, script: str, *arguments: str) -> Ended:
 
 
 def test_the_example_of_the_estimator_trains(drop: Drop) -> None:
-    labels = np.arange(200) % 10
-    images = np.zeros((200, 784), np.uint8)
+    labels: Any = np.arange(200) % 10
+    images: Any = np.zeros((200, 784), np.uint8)
     images[np.arange(200), labels * 7] = 255
     drop.data = {f"{name}.csv": table(images, labels) for name in ("train", "test")}
     ended = launch(drop, SEED, "--epochs", "30")

@@ -8,10 +8,10 @@ import pytest
 from chainer import cuda, optimizers
 from chainer.training import StandardUpdater
 
-X = np.ones((2, 3), "f")
+X: Any = np.ones((2, 3), "f")
 
 
-class ScopeFirst(chainer.Chain):
+class ScopeFirst(chainer.Chain):  # type: ignore[misc] # Chainer has no types
     def __init__(self) -> None:
         with self.init_scope():
             self.before = L.Linear(3, 2)
@@ -22,7 +22,7 @@ class ScopeFirst(chainer.Chain):
         return self.after(self.before(x))
 
 
-class NoInit(chainer.Chain):
+class NoInit(chainer.Chain):  # type: ignore[misc] # Chainer has no types
     def __init__(self) -> None:
         with self.init_scope():
             self.only = L.Linear(3, 2)
@@ -41,7 +41,7 @@ def test_a_scope_before_init_registers_links_that_train(kind: type, names: list[
     assert all((a != b.array).any() for a, b in zip(before, model.params(), strict=True))
 
 
-class ScopeInParameter(chainer.Link):
+class ScopeInParameter(chainer.Link):  # type: ignore[misc] # Chainer has no types
     def __init__(self) -> None:
         with self.init_scope():
             self.W = chainer.Parameter(1, (2, 3))
@@ -52,7 +52,7 @@ def test_a_parameter_that_was_registered_early_stays() -> None:
     assert [name for name, _ in ScopeInParameter().namedparams()] == ["/W"]
 
 
-class OwnDevice(chainer.Chain):
+class OwnDevice(chainer.Chain):  # type: ignore[misc] # Chainer has no types
     def __init__(self, device: int) -> None:
         self.device = device
         super().__init__()
@@ -76,7 +76,7 @@ def test_a_link_with_a_device_of_its_own() -> None:
     assert model.device == chainer.get_device("@numpy")
 
 
-class Lazy(chainer.Link):
+class Lazy(chainer.Link):  # type: ignore[misc] # Chainer has no types
     def __init__(self) -> None:
         super().__init__()
         self.add_uninitialized_param("W")

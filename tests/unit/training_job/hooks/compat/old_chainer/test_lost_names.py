@@ -1,4 +1,5 @@
 import importlib
+from typing import Any
 
 import chainer
 import chainer.functions as F  # noqa: N812 - as in Chainer's documentation
@@ -81,7 +82,7 @@ def test_a_function_set_is_a_chain_by_assignment() -> None:
 
 
 def test_weights_are_initialized_by_a_function() -> None:
-    array = np.empty((2, 2), "f")
+    array: Any = np.empty((2, 2), "f")
     chainer.init_weight(array, 3, 2.0)
     assert (array == 6).all()
     parameter = chainer.Parameter(0, (2, 2))
@@ -92,4 +93,4 @@ def test_weights_are_initialized_by_a_function() -> None:
 def test_arrays_of_the_gpu_need_one() -> None:
     for make in (lambda: cuda.zeros((2, 2)), lambda: cuda.ones_like(IMAGE), lambda: cuda.init(0)):
         with pytest.raises(RuntimeError, match="CUDA environment is not correctly set up"):
-            make()
+            make()  # type: ignore[no-untyped-call] # a function of Chainer

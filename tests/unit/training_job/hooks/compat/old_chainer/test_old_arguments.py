@@ -93,7 +93,8 @@ def test_batch_normalization_in_its_three_modes() -> None:
     link.start_finetuning()
     link(x(), finetune=True)
     link(x() + 1, False, True)
-    assert (link.N, float(link.avg_mean.sum())) == (2, pytest.approx(6.05828, rel=1e-5))
+    assert link.N == 2
+    assert float(link.avg_mean.sum()) == pytest.approx(6.05828, rel=1e-5)
     assert float(link(x(), True).array.sum()) == pytest.approx(-230.028, rel=1e-3)
 
 
@@ -102,7 +103,7 @@ def test_recurrent_links_with_and_without_dropout() -> None:
     link = L.NStepLSTM(2, 3, 4, 0.5, use_cudnn=False)
     for parameter in link.params():
         parameter.array[...] = np.random.RandomState(1).rand(*parameter.shape) - 0.5
-    zeros = np.zeros((2, 3, 4), "f")
+    zeros: Any = np.zeros((2, 3, 4), "f")
     for train, expected in ((False, [-0.413597, 0.395075, -2.07168]), (True, [-0.347711, 0.413373, -1.93091])):
         h, c, ys = link(zeros, zeros, sequences, train=train)
         assert [float(a.array.sum()) for a in (h, ys[0], c)] == pytest.approx(expected, rel=1e-4)
@@ -141,8 +142,9 @@ def test_functions_without_cudnn() -> None:
 
 
 def test_every_function_accepts_what_it_took() -> None:
-    values = np.ones((3, 4), "f")
-    ones, zeros = np.ones(4, "f"), np.zeros(4, "f")
+    values: Any = np.ones((3, 4), "f")
+    ones: Any = np.ones(4, "f")
+    zeros: Any = np.zeros(4, "f")
     assert (chainer.as_array(F.zoneout(values, values * 2, 0.5, False)) == 2).all()
     assert (chainer.as_array(F.zoneout(values, values * 2, train=False)) == 2).all()
     assert F.batch_normalization(values, ones, zeros, 1e-3, zeros.copy(), ones.copy(), 0.9, False).shape == (3, 4)

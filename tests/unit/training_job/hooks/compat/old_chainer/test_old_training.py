@@ -13,7 +13,7 @@ from chainer import optimizers, training
 from chainer.training import extensions
 
 
-class Net(chainer.Chain):
+class Net(chainer.Chain):  # type: ignore[misc] # Chainer has no types
     def __init__(self, *, train: bool = True) -> None:
         super().__init__(
             conv=L.Convolution2D(1, 3, 2, wscale=1.5, use_cudnn=False, deterministic=True),
@@ -52,7 +52,7 @@ def test_extensions_and_losses(tmp_path: Path) -> None:
     trainer = training.Trainer(training.StandardUpdater(iterator, optimizer), (3, "epoch"), out=str(tmp_path))
     calls: list[str] = []
 
-    @training.make_extension(trigger=(1, "epoch"), invoke_before_training=True)
+    @training.make_extension(trigger=(1, "epoch"), invoke_before_training=True)  # type: ignore[untyped-decorator] # as above
     def decorated(trainer: Any) -> None:  # noqa: ANN401 - Chainer has no types
         calls.append(f"decorated {trainer.updater.iteration}")
 
