@@ -13,9 +13,13 @@ _LINKS = ("gru", "lstm", "mgu", "peephole", "tree_lstm", "zoneoutlstm", *_N_STEP
 _ACTIVATIONS = ("lstm", "slstm", "tree_lstm")
 
 _MODULES: Mapping[str, str] = {
+    "chainer.backends.cuda_fusion": "chainer.backends.cuda",
+    "chainer.cuda_fusion": "chainer.backends.cuda",
     "chainer.flag": f"{_HERE}.flag",
     "chainer.function_set": f"{_HERE}.function_set",
     "chainer.functions.caffe": "chainer.links.caffe",
+    "chainer.functions.math.squared_difference": "chainer.functions.loss.squared_error",
+    "chainer.functions.pooling.max_pooling_2d": "chainer.functions.pooling.max_pooling_nd",
     "chainer.links.connection.parameter": f"{_HERE}.function_set",
     "chainer.training.triggers.interval": "chainer.training.triggers.interval_trigger",
     **{f"chainer.links.connection.{name}": f"chainer.links.rnn.{name}" for name in _LINKS},

@@ -55,6 +55,9 @@ def test_links_in_functions_and_the_link_parameter() -> None:
         ("chainer.links.connection.n_step_rnn", "argsort_list_descent"),
         ("chainer.functions.activation.lstm", "lstm"),
         ("chainer.training.triggers.interval", "IntervalTrigger"),
+        ("chainer.functions.pooling.max_pooling_2d", "max_pooling_2d"),
+        ("chainer.functions.math.squared_difference", "squared_difference"),
+        ("chainer.cuda_fusion", "fuse"),
     ],
 )
 def test_modules_under_their_old_names(name: str, attribute: str) -> None:
