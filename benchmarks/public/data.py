@@ -153,7 +153,7 @@ def babi(folder: Path) -> None:
 def mushrooms(folder: Path) -> None:
     """UCI's mushrooms as a CSV of letters with the class in the first column."""
     rows = ["class," + ",".join(f"c{number}" for number in range(22))]
-    rows += [",".join(_RNG.choice(list("abcdef"), 23)).replace("c", "e", 1) for _ in range(400)]
+    rows += [",".join((_RNG.choice(["e", "p"]), *_RNG.choice(list("abcdef"), 22))) for _ in range(400)]
     (folder / "mushrooms.csv").write_text("\n".join(rows) + "\n")
 
 
@@ -189,7 +189,12 @@ def semisupervised(folder: Path) -> None:
 
 
 def camvid(folder: Path) -> None:
-    """CamVid (http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/) with eight pictures of 120 x 96."""
+    """CamVid (http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/) with eight pictures of 120 x 96.
+
+    The weights of the classes are those that its repository's own `calc_mean.py` would write.
+    """
+    (folder / "data").mkdir()
+    (folder / "data" / "train_freq.csv").write_text(",".join(["1.0"] * 12) + "\n")
     for part in ("train", "val"):
         lines = []
         for sub in (part, f"{part}annot"):

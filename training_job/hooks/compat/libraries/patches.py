@@ -188,6 +188,22 @@ LIBRARY_PATCHES: tuple[Patch, ...] = (
         "install_networkx",
     ),
     row(
+        "gym.envs.registration",
+        "env.spec.timestep_limit",
+        "gym 0.10",
+        "max_episode_steps",
+        "small_calls",
+        "install_gym",
+    ),
+    row(
+        "gym.envs",
+        "gym.make('Pendulum-v0')",
+        "gym 0.21",
+        "registered again: it is Pendulum-v1 by another name",
+        "small_calls",
+        "install_gym_environments",
+    ),
+    row(
         "cupy",
         "cupy.int, float, bool, …, cupy.scatter_add, cupy.core, cupy.util, cupy.sparse, cupy.creation",
         "CuPy 8 to 13",

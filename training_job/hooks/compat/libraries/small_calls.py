@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - the libraries' old signatures
-"""Calls and names of smaller libraries that they have come to refuse, for old code: PyYAML, NLTK and NetworkX."""
+"""Calls and names of smaller libraries that they have come to refuse, for old code: PyYAML, NLTK, NetworkX, gym."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -54,6 +54,20 @@ def install_networkx(module: ModuleType) -> None:
         "to_numpy_matrix": lambda: lambda graph, **options: _matrix(module.to_numpy_array(graph, **options)),
     }
     lost_names.serve(module, makers)
+
+
+def install_gym(module: ModuleType) -> None:
+    """Give the specifications of environments `timestep_limit`, the name before gym 0.10 of `max_episode_steps`."""
+    module.EnvSpec.timestep_limit = property(lambda spec: spec.max_episode_steps)
+
+
+def install_gym_environments(module: ModuleType) -> None:
+    """Register Pendulum-v0 again, which gym 0.21 removed: it is version 1 by another name.
+
+    Version 1 computes the same; only the shape and the type of its observations are fixed
+    (https://github.com/openai/gym/pull/2423).
+    """
+    module.register(id="Pendulum-v0", entry_point="gym.envs.classic_control:PendulumEnv", max_episode_steps=200)
 
 
 def _matrix(array: Any) -> Any:

@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - Chainer has no types
-"""The removed arguments of `chainer.training`: `invoke_before_training`, and `trigger` of snapshots."""
+"""The removed arguments of `chainer.training`, and what its updaters no longer take as a batch."""
 
 import contextlib
 import functools
@@ -75,3 +75,17 @@ def _with_trigger(function: Callable[..., Any], place: int) -> Callable[..., Any
         return extension
 
     return call
+
+
+@contextlib.contextmanager
+def accept_arrays_as_batches(module: ModuleType) -> Iterator[None]:
+    """Patch `concat_examples`, which took an array as a batch: it asks `if not batch` since Chainer 7."""
+    yield
+    converter = vars(module)["concat_examples"]
+    concatenate = converter.base_callable
+
+    @functools.wraps(concatenate)
+    def call(batch: Any, *args: Any, **kwargs: Any) -> Any:
+        return concatenate(list(batch) if hasattr(batch, "shape") else batch, *args, **kwargs)
+
+    converter.base_callable = call

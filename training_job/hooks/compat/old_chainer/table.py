@@ -178,4 +178,11 @@ PATCHES = (
         fix="it becomes the extension's trigger",
         apply=_patcher("extensions.accept_triggers_of_snapshots"),
     ),
+    Patch(
+        module="chainer.dataset.convert",
+        symptom="concat_examples(array): ValueError, as an array is neither true nor false",
+        since="Chainer 7",
+        fix="an array is a batch of its rows",
+        apply=_patcher("extensions.accept_arrays_as_batches"),
+    ),
 )

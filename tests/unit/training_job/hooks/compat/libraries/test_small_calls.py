@@ -47,3 +47,16 @@ def test_graphs_and_matrices() -> None:
     found = run(code)
     assert found["sizes"] == [1, 2]
     assert found["matrix"].tolist() == [[1], [1], [0]]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # gym warns of its own age
+def test_gym_has_the_environments_and_the_names_of_before() -> None:
+    pytest.importorskip("gym", reason="a job may bring it itself")
+    found = run("""
+    import gym
+    limit = gym.make("CartPole-v0").spec.timestep_limit
+    env = gym.make("Pendulum-v0")
+    env.seed(0)
+    shape = env.reset().shape
+    """)
+    assert (found["limit"], found["shape"]) == (200, (3,))

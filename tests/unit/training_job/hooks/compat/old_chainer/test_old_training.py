@@ -83,3 +83,10 @@ def test_a_model_is_saved_and_loaded_by_filename(tmp_path: Path) -> None:
     chainer.serializers.save_npz(filename=str(tmp_path / "model.npz"), obj=model)
     chainer.serializers.load_npz(filename=str(tmp_path / "model.npz"), obj=other)
     assert all((a.array == b.array).all() for a, b in zip(model.params(), other.params(), strict=True))
+
+
+def test_an_array_is_a_batch_of_its_rows() -> None:
+    batch: Any = np.arange(6, dtype="f").reshape(3, 2)
+    assert (chainer.dataset.concat_examples(batch, -1) == batch).all()
+    with pytest.raises(ValueError, match="batch is empty"):
+        chainer.dataset.concat_examples(batch[:0])
