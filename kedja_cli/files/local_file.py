@@ -12,7 +12,7 @@ from attrs import frozen
 from function_app.domain import naming
 from kedja_cli.errors import CommandError, Exit
 
-SCRIPT = re.compile(r"\.(py|ya?ml|toml|cfg|ini|sh)$|(^|/)requirements[^/]*\.txt$", re.IGNORECASE)
+SCRIPT = re.compile(r"\.(py|ipynb|ya?ml|toml|cfg|ini|sh)$|(^|/)requirements[^/]*\.txt$", re.IGNORECASE)
 """Names of files that are scripts, unless their folder says otherwise."""
 
 

@@ -1,5 +1,5 @@
 // A dropped or chosen folder as a list of files, each with the container it belongs into.
-const SCRIPT = /\.(py|ya?ml|toml|cfg|ini|sh)$|(^|\/)requirements[^/]*\.txt$/i;
+const SCRIPT = /\.(py|ipynb|ya?ml|toml|cfg|ini|sh)$|(^|\/)requirements[^/]*\.txt$/i;
 const IGNORED = /(^|\/)(\.[^/]*|__pycache__|~[^/]*|[^/]*(~|\.te?mp|\.part(ial)?|\.swp))(\/|$)/;
 
 // Return {folder, files: [{container, name, file}]}. `entries` are [{path, file}], paths with the folder in front.

@@ -5,7 +5,7 @@ import pytest
 
 from function_app.domain import naming
 from kedja_cli.errors import CommandError
-from kedja_cli.files.local_file import SCRIPT, find
+from kedja_cli.files.local_file import SCRIPT, classify, find
 
 ROOT = Path(__file__).parents[4]
 
@@ -36,6 +36,13 @@ class TestFind:
         (tmp_path / "b.png").write_bytes(b"b")
         found = find([tmp_path / "in", tmp_path / "b.png"], "data")
         assert [(file.name, file.size) for file in found.files] == [("train/a.png", 1), ("b.png", 1)]
+
+    @pytest.mark.parametrize("name", ["train.py", "Train.ipynb", "job.yaml", "requirements-gpu.txt", "run.sh"])
+    def test_scripts_and_notebooks_go_to_the_scripts(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_bytes(b"a")
+        (tmp_path / "notes.txt").write_bytes(b"b")
+        found = {file.name: file.container for file in classify([tmp_path]).files}
+        assert found == {name: "scripts", "notes.txt": "data"}
 
     def test_hidden_and_temporary_files_are_counted_and_left_out(self, tmp_path: Path) -> None:
         for name in (".git/config", "a.tmp", "a.csv", "__pycache__/x.pyc"):
