@@ -47,5 +47,9 @@ class CheckpointError(TrainingJobError):
     """A checkpoint cannot be written or read, or does not fit the training."""
 
 
+class ExportError(TrainingJobError):
+    """A network cannot be exported as ONNX, or what was exported cannot be read."""
+
+
 class ArchiveError(TrainingJobError):
     """A dropped archive is damaged, or refused: it would write outside of its folder or fill the disk."""
