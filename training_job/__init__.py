@@ -4,7 +4,14 @@ Importing the package installs import hooks, which make `chainer` importable on 
 `training_job.hooks.compat`). They have no effect until something imports Chainer.
 """
 
-from training_job.hooks import dataset_hooks, metric_hooks, pickled_arrays, resuming, saved_links
+from training_job.hooks import (
+    dataset_hooks,
+    exports_at_exit,
+    metric_hooks,
+    pickled_arrays,
+    resuming,
+    saved_links,
+)
 from training_job.hooks.compat import installer
 
 installer.install()
@@ -13,3 +20,4 @@ resuming.install()
 dataset_hooks.install()
 saved_links.install()
 pickled_arrays.install()
+exports_at_exit.install()

@@ -43,7 +43,7 @@ from training_job.launcher import (
     run_environment,
     snapshot,
 )
-from training_job.launcher.results import collection, gathering
+from training_job.launcher.results import collection, exported, gathering
 from training_job.launcher.run_log import Reader, RunLog
 from training_job.launcher.watchdog import Watchdog
 from training_job.manifest import Outcome, Result
@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reports:
         # If this start is killed, the manifest of an earlier start must not stand for it.
         (job.outputs / manifest.NAME).unlink(missing_ok=True)
+        exported.clear(job)
     os.environ[metrics.FILE_VARIABLE] = str(records)
     run_log = RunLog(records, MlflowRun.from_environment() if reports else None)
     result = _run(job, run_log)
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics_summary.add(run_log.drain(), job.outputs)
         run_log.close()
         model = gathering.gather(job, run_log.records, completed=result.outcome is Outcome.COMPLETED)
+        if (lack := exported.place(job, run_log.records, model.path)) is not None:
+            result = Result(outcome=Outcome.FAILED, exit_code=1, reason=lack)
         if result.outcome is Outcome.COMPLETED:
             checkpoints.clear(job.checkpoints)
         told = run_log.records

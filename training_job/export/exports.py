@@ -5,6 +5,7 @@ The files of the networks lie beside it. Paths in the document are relative to i
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,6 +110,14 @@ class Exports:
         return tuple(network for network in self.networks if network.source.sha256 == sha256)
 
 
+_written: set[int] = set()
+
+
+def is_written() -> bool:
+    """Return whether this process has written what it exported."""
+    return os.getpid() in _written
+
+
 def write(folder: Path, exports: Exports) -> None:
     """Write the document into the folder that has the networks' files."""
 
@@ -122,6 +131,7 @@ def write(folder: Path, exports: Exports) -> None:
         return value
 
     write_json(folder / NAME, {"version": _VERSION, **plain(asdict(exports))})
+    _written.add(os.getpid())
 
 
 def read(state: Path) -> Exports | None:

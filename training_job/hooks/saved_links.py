@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from training_job import metrics
-from training_job.hooks import import_hook, saved_objects
+from training_job.hooks import exports_at_exit, import_hook, saved_objects
 from training_job.hooks.import_hook import Patch, PatchFinder
 from training_job.hooks.saved_objects import TrainingSteps
 
@@ -61,7 +61,9 @@ def _record(file: Any, obj: Any, kind: str, *, is_written: bool = True) -> None:
             found = saved_objects.link_of(obj, inside=kind == "pickle")
         state = None if found is None else saved_objects.file_state(file, is_written=is_written)
         if state is not None:
-            metrics.saved({**state, "kind": kind, **_steps.describe(found)})
+            record = {**state, "kind": kind, **_steps.describe(found)}
+            metrics.saved(record)
+            exports_at_exit.remember(found, record, kind)
 
 
 @contextlib.contextmanager
