@@ -18,7 +18,8 @@ from training_job.export.options import Options
 _SIZES = (2, 3)
 _SEED = 16
 _SECONDS = 4.0
-"""What the comparison may take; a network that is slower is compared on fewer inputs."""
+"""What the comparison may take; a network that is slower is compared on fewer inputs, but not fewer than `_LEAST`."""
+_LEAST = 4
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ def export(entry: Entry, source: Source, folder: Path, options: Options, *, is_o
     metadata = {"link": type(entry.link).__name__, "method": entry.method, "kedja_inputs": str(len(inputs))}
     onnx_file.write(file, onnx_file.finish(graph.model, metadata))
     batches = _batches(entry, graph, options.samples)
-    comparison = parity.compare(
-        file, lambda arrays: trace.run(entry, arrays), dict.fromkeys(entry.input_names()), batches, options
-    )
+    comparison = parity.compare(file, lambda arrays: trace.run(entry, arrays), entry.input_names(), batches, options)
     name = "parity" if is_only else f"{entry.name}-parity"
     evidence = parity.write(folder, name, file, comparison, options, held_out=False)
     return ExportedNetwork(
@@ -122,18 +121,19 @@ def outputs_of(model: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - a model of o
     return tuple(found)
 
 
-def _batches(entry: Entry, graph: _Graph, samples: int) -> list[list[Any]]:
+def _batches(entry: Entry, graph: _Graph, samples: int) -> dict[int, list[Any]]:
     """Return seeded inputs: of one example, of two, and of as many as the time allows."""
     rng = np.random.default_rng(_SEED + 1)
     if graph.batch is not None:
-        return [entry.samples(graph.batch, rng)]
-    one, two = entry.samples(1, rng), entry.samples(2, rng)
+        return {graph.batch: entry.samples(graph.batch, rng)}
+    batches = {size: entry.samples(size, rng) for size in (1, 2)}
     started = time.perf_counter()
     try:
-        trace.run(entry, two)
+        trace.run(entry, batches[2])
     except Exception as error:  # as above
         raise ExportError(f"{entry.method} fails in test mode: {type(error).__name__}: {error}") from error
-    # Chainer and ONNX Runtime compute each batch once more.
+    # ONNX Runtime computes each batch, too.
     seconds = (time.perf_counter() - started) / 2
-    count = max(4, min(samples, int(_SECONDS / max(seconds, 1e-6))))
-    return [one, two, entry.samples(min(count, samples), rng)]
+    count = min(samples, max(_LEAST, int(_SECONDS / max(seconds, 1e-6))))
+    batches.setdefault(count, entry.samples(count, rng))
+    return batches

@@ -29,6 +29,7 @@ def free(small: ModelProto, large: ModelProto, sizes: tuple[int, int], axes: Seq
     model = ModelProto()
     model.CopyFrom(small)
     graph = model.graph
+    _remove_weights(model)
     if [node.op_type for node in graph.node] != [node.op_type for node in large.graph.node]:
         raise FixedBatchError("the operators differ between two batch sizes")
     freed = _Freed(sizes)
@@ -47,7 +48,7 @@ def free(small: ModelProto, large: ModelProto, sizes: tuple[int, int], axes: Seq
         index = next((n for n, one in enumerate(axes) if one), None)
         if index is None:
             raise FixedBatchError("no input has a batch")
-        nodes[:0] = _size_of(graph.input[_input_index(model, index)].name, axes[index][0])
+        nodes[:0] = _size_of(graph.input[index].name, axes[index][0])
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
@@ -55,10 +56,12 @@ def free(small: ModelProto, large: ModelProto, sizes: tuple[int, int], axes: Seq
     return model
 
 
-def _input_index(model: ModelProto, index: int) -> int:
+def _remove_weights(model: ModelProto) -> None:
+    """Remove the weights from the inputs, where `onnx_chainer` lists them, too."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    own = [n for n, value in enumerate(model.graph.input) if value.name not in weights]
-    return own[index]
+    own = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(own)
 
 
 class _Freed:
@@ -156,13 +159,16 @@ def _size_of(name: str, axis: int) -> list[NodeProto]:
 
 def _name_dimensions(model: ModelProto, large: ModelProto, sizes: tuple[int, int]) -> None:
     """Name the dimensions of inputs and outputs that differ: `N`, and for others a multiple such as `4N`."""
-    for values, others in ((model.graph.input, large.graph.input), (model.graph.output, large.graph.output)):
-        for value, other in zip(values, others, strict=True):
-            dimensions = zip(value.type.tensor_type.shape.dim, other.type.tensor_type.shape.dim, strict=True)
-            for own, its in dimensions:
-                if own.dim_value != its.dim_value:
-                    factor, rest = divmod(own.dim_value, sizes[0])
-                    its_factor, its_rest = divmod(its.dim_value, sizes[1])
-                    is_multiple = not rest and not its_rest and factor == its_factor
-                    name = f"{factor}{BATCH}" if is_multiple and factor > 1 else BATCH
-                    own.dim_param = name if is_multiple else f"from_{BATCH}"
+    others = {value.name: value for value in (*large.graph.input, *large.graph.output)}
+    for value in (*model.graph.input, *model.graph.output):
+        dimensions = others[value.name].type.tensor_type.shape.dim
+        for own, its in zip(value.type.tensor_type.shape.dim, dimensions, strict=True):
+            if own.dim_value != its.dim_value:
+                own.dim_param = _dimension((own.dim_value, its.dim_value), sizes)
+
+
+def _dimension(values: tuple[int, int], sizes: tuple[int, int]) -> str:
+    factor = values[0] // sizes[0]
+    if values != (factor * sizes[0], factor * sizes[1]):
+        return f"from_{BATCH}"
+    return BATCH if factor == 1 else f"{factor}{BATCH}"

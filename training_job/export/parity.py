@@ -105,27 +105,28 @@ class Comparison:
 
 
 def compare(
-    file: Path, compute: Compute, inputs: Mapping[str, Any], batches: Sequence[Sequence[Any]], options: Options
+    file: Path, compute: Compute, names: Sequence[str], batches: Mapping[int, Sequence[Any]], options: Options
 ) -> Comparison:
-    """Run a file on batches, each with an array for each input, and compare with Chainer.
+    """Run a file on batches and compare with Chainer.
 
-    `inputs` are the names in the order of the arrays, with anything. No error is raised: what fails in ONNX Runtime or
-    in Chainer is the comparison's `error`.
+    `batches` has by the number of examples an array for each input, in the order of `names`. No error is raised: what
+    fails in ONNX Runtime or in Chainer is the comparison's `error`.
     """
-    names = list(inputs)
     differences: dict[str, Difference] = {}
-    sizes, wanted, given = [], {}, {}
+    sizes: list[int] = []
+    given: Mapping[str, Any] = {}
+    wanted: Mapping[str, Any] = {}
     try:
         session = _session(file)
         outputs = [value.name for value in session.get_outputs()]
-        for arrays in batches:
+        for size, arrays in batches.items():
             given = dict(zip(names, arrays, strict=True))
             wanted = {name: np.asarray(value) for name, value in compute(arrays).items()}
             got = dict(zip(outputs, session.run(None, given), strict=True))
             for name, value in wanted.items():
                 found = difference(value, np.asarray(got[name]), options)
                 differences[name] = differences[name].worse(found) if name in differences else found
-            sizes.append(len(arrays[0]) if arrays and arrays[0].ndim else 1)
+            sizes.append(size)
     except Exception as error:  # noqa: BLE001 - the network is the script's, and ONNX Runtime has no base of its errors
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         return Comparison(differences=differences, batches=tuple(sizes), inputs={}, outputs={}, error=reason)

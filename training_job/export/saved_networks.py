@@ -155,13 +155,13 @@ def _named_apart(chosen: list[tuple[SavedLink, Source, Entry]]) -> Iterator[tupl
 
 
 def _failure(saved: SavedLink, error: ExportError, entry: Entry | None = None) -> Failure:
-    is_function = isinstance(error, NotExportableError)
-    path = f"{entry.path}{error.path}" if entry is not None and isinstance(error, NotExportableError) else None
-    link = saved.link if entry is None else entry.link
+    link, path = (saved.link, "") if entry is None else (entry.link, entry.path.strip("/"))
+    if isinstance(error, NotExportableError):
+        path = error.path
     return Failure(
         link=type(link).__name__,
         reason=str(error),
         source=saved.path,
-        function=error.function if is_function and isinstance(error, NotExportableError) else None,
-        path=path or (entry.path if entry is not None else None) or None,
+        function=error.function if isinstance(error, NotExportableError) else None,
+        path=path or None,
     )

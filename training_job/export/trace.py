@@ -88,6 +88,11 @@ class _Traced:
     def namedparams(self) -> Any:  # noqa: ANN401 - as above
         return self._entry.link.namedparams()
 
+    def _path(self, node: Any) -> str:  # noqa: ANN401 - as above
+        """Return the path, in the saved Link, of the Link that calls a function."""
+        _, path = self.functions.get(id(node), (None, ""))
+        return f"{self._entry.path}{path}".strip("/")
+
     def _check(self, outputs: Sequence[Any]) -> None:
         """Raise an error for the first function that has no converter."""
         converters = importlib.import_module("onnx_chainer.mapping").converters
@@ -100,7 +105,7 @@ class _Traced:
             function = getattr(node, "function", node)
             name = getattr(function, "custom_function_node_name", type(function).__name__)
             if name not in converters:
-                raise NotExportableError(name, self.functions.get(id(node), (None, ""))[1])
+                raise NotExportableError(name, self._path(node))
             stack += [one.creator_node for one in node.inputs]
 
 
