@@ -60,11 +60,13 @@ class Script:
     requires: Sequence[str] = ()
     saves: bool = True
     ends: str | None = None
+    variant: str = ""
 
     @property
     def name(self) -> str:
         """The script's path in its repository."""
-        return f"{self.repository}: {Path(self.folder, self.script).as_posix()}"
+        variant = f" ({self.variant})" if self.variant else ""
+        return f"{self.repository}: {Path(self.folder, self.script).as_posix()}{variant}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ MODULES = {
     "nltk": "nltk",
     "numpy": "numpy",
     "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
     "packaging": "packaging.version",
     "pandas": "pandas",
