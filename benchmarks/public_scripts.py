@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -115,7 +116,7 @@ def _result(script: Script, options: argparse.Namespace) -> Run:
     if options.keep is None:
         with tempfile.TemporaryDirectory() as temporary:
             return _run(script, options.sources, Path(temporary))
-    place = options.keep / script.name.replace("/", "_").replace(": ", "-")
+    place = options.keep / re.sub(r"[^\w.+-]+", "_", script.name)
     kept = place / "run.json"
     if options.resume and kept.is_file():
         return Run(script=script, **json.loads(kept.read_text()))
