@@ -108,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _clone(sources: Path, script: Script) -> Path:
+    if script.repository == ".":
+        return ROOT
     return sources / script.repository.replace("/", "+")
 
 
