@@ -152,7 +152,7 @@ def babi(folder: Path) -> None:
 def mushrooms(folder: Path) -> None:
     """UCI's mushrooms as a CSV of letters with the class in the first column."""
     rows = ["class," + ",".join(f"c{number}" for number in range(22))]
-    rows += [",".join((_RNG.choice(["e", "p"]), *_RNG.choice(list("abcdef"), 22))) for _ in range(400)]
+    rows += [",".join([str(_RNG.choice(["e", "p"])), *_RNG.choice(list("abcdef"), 22)]) for _ in range(400)]
     (folder / "mushrooms.csv").write_text("\n".join(rows) + "\n")
 
 

@@ -18,3 +18,7 @@ class MaxPooling2D(MaxPoolingND):  # type: ignore[misc] # Chainer has no types
         use_cudnn: bool = True,  # noqa: ARG002, FBT001, FBT002 - as above; the numbers are the same
     ) -> None:
         super().__init__(2, ksize, stride, pad, cover_all)
+        # As Pooling2D names them, which this class was.
+        self.kh, self.kw = self.ksize
+        self.sy, self.sx = self.stride
+        self.ph, self.pw = self.pad

@@ -13,6 +13,7 @@ IMAGE = np.random.RandomState(0).rand(1, 1, 4, 4).astype("f")
 
 def test_max_pooling_by_its_class_and_back() -> None:
     pooling = F.MaxPooling2D(2, 2)
+    assert (pooling.kh, pooling.sx, pooling.pw) == (2, 2, 0)
     h = pooling(IMAGE)
     assert (h.array == F.max_pooling_2d(IMAGE, 2, 2).array).all()
     unpooled = F.upsampling_2d(h, pooling.indexes, 2)
