@@ -81,12 +81,12 @@ def _graph(entry: Entry) -> _Graph:
 
 def _traced(entry: Entry, inputs: Sequence[Any]) -> Any:  # noqa: ANN401 - a model of onnx
     try:
-        model = trace.trace(entry, inputs).model
+        model = trace.trace(entry, inputs)
     except ExportError:
         raise
     except Exception as error:  # the Link is the script's, and may raise anything
         raise ExportError(f"{entry.method} cannot be traced: {type(error).__name__}: {error}") from error
-    unused = onnx_file.unused_inputs(model)
+    unused = [name for name in onnx_file.unused_inputs(model) if name in entry.input_names()]
     if unused:
         raise ExportError(f"its outputs do not depend on {', '.join(unused)}, as far as Chainer's functions show it")
     return model

@@ -5,7 +5,6 @@ import importlib
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -26,14 +25,6 @@ class NotExportableError(ExportError):
         self.path = path
 
 
-@dataclass(frozen=True)
-class Trace:
-    """A traced graph, and the names of its outputs."""
-
-    model: Any
-    outputs: tuple[str, ...]
-
-
 def run(entry: Entry, inputs: Sequence[Any]) -> dict[str, Any]:
     """Return the outputs of an entry, as arrays by name, computed by Chainer in test mode."""
     import chainer  # noqa: PLC0415 - the caller has a Link, so it is imported
@@ -43,8 +34,8 @@ def run(entry: Entry, inputs: Sequence[Any]) -> dict[str, Any]:
     return {name: value.array for name, value in outputs.items()}
 
 
-def trace(entry: Entry, inputs: Sequence[Any]) -> Trace:
-    """Trace the graph with these inputs, whose sizes become part of it.
+def trace(entry: Entry, inputs: Sequence[Any]) -> Any:  # noqa: ANN401 - a model of onnx
+    """Return the graph traced with these inputs, whose sizes become part of it.
 
     Raises:
         NotExportableError: A function has no converter.
@@ -56,16 +47,14 @@ def trace(entry: Entry, inputs: Sequence[Any]) -> Trace:
     traced = _Traced(entry)
     with _test_mode(chainer, backprop=True), _functions(chainer, entry.link) as functions:
         traced.functions = functions
-        model = exporter.export(
+        return exporter.export(
             traced,
             [chainer.Variable(value) for value in inputs],
             opset_version=OPSET,
             input_names=entry.input_names(),
+            output_names=traced.names,  # filled during the call
             no_testcase=True,
         )
-    for output, name in zip(model.graph.output, traced.names, strict=True):
-        _rename(model.graph, output.name, name)
-    return Trace(model, tuple(traced.names))
 
 
 class _Traced:
@@ -78,7 +67,7 @@ class _Traced:
 
     def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - Chainer has no types
         found = self._entry.call(args)
-        self.names = list(found)
+        self.names[:] = found
         self._check(list(found.values()))
         return list(found.values())
 
@@ -145,17 +134,3 @@ def _test_mode(chainer: Any, *, backprop: bool) -> Iterator[None]:  # noqa: ANN4
     ):
         warnings.simplefilter("ignore")
         yield
-
-
-def _rename(graph: Any, old: str, new: str) -> None:  # noqa: ANN401 - onnx's messages have no types here
-    """Rename a tensor of a graph."""
-    if old == new:
-        return
-    for value in (*graph.output, *graph.input, *graph.value_info, *graph.initializer):
-        if value.name == old:
-            value.name = new
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name == old:
-                    names[index] = new

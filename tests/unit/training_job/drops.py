@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
+NO_EXPORT = '{"onnx": "never"}'
+"""What most tests do without, as it takes seconds."""
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Drop:
 
     def environment(self, **more: str) -> Mapping[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "KEDJA_", "PYTHON"))}
-        return {**kept, "PYTHONPATH": str(ROOT), **more}
+        return {**kept, "PYTHONPATH": str(ROOT), "KEDJA_EXPORT": NO_EXPORT, **more}
 
     def launch(self, *argv: str, shell: str | None = None, **environment: str) -> Ended:
         self.write()

@@ -14,6 +14,7 @@ from training_job.launcher.results import saved_files
 from training_job.launcher.run_log import Records
 
 FOLDER = "onnx"
+_PLACED = "exported-to"
 _MOST_HASHED = 1000
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 def clear(job: Job) -> None:
     """Remove what an earlier start of the job exported."""
+    place = job.state / _PLACED
+    if place.is_file():
+        shutil.rmtree(job.outputs / place.read_text(encoding="utf-8"), ignore_errors=True)
+        place.unlink()
     shutil.rmtree(job.state / exports.FOLDER, ignore_errors=True)
 
 
@@ -31,20 +36,18 @@ def place(job: Job, records: Records, model: str | None) -> str | None:
     """
     if model is None:
         return None
+    options = Options()
     try:
         options = Options.from_environment()
-        found = exports.read(job.state) if options.onnx is not Onnx.NEVER else Exports()
+        found = exports.read(job.state) if options.onnx is not Onnx.NEVER else None
     except ExportError as error:
-        records.note(f"The model could not be exported as ONNX: {error}.")
-        return f"the export that job.yaml requires failed: {error}"
+        found = Exports((), (Failure(link="The model", reason=str(error)),))
     chosen = _of_model(found or Exports(), job.outputs / model)
-    _copy(chosen.networks, job.outputs)
+    _copy(job, chosen.networks)
     for note in [network.sentence for network in chosen.networks] + [describe(one) for one in chosen.failures]:
         records.note(note)
         logger.info("%s", note)
-    if options.onnx is not Onnx.REQUIRED:
-        return None
-    return _lack(chosen)
+    return _lack(chosen) if options.onnx is Onnx.REQUIRED else None
 
 
 def _lack(found: Exports) -> str | None:
@@ -75,11 +78,13 @@ def _of_model(found: Exports, model: Path) -> Exports:
     return Exports(tuple(one for one in found.networks if one in networks), tuple(failures))
 
 
-def _copy(networks: Sequence[ExportedNetwork], outputs: Path) -> None:
+def _copy(job: Job, networks: Sequence[ExportedNetwork]) -> None:
     if not networks:
         return
-    folder = next(path for n in range(1, 1000) if not (path := outputs / f"{FOLDER}{'' if n == 1 else n}").exists())
-    folder.mkdir()
+    names = (f"{FOLDER}{'' if n == 1 else n}" for n in range(1, 1000))
+    name = next(name for name in names if not (job.outputs / name).exists())
+    (job.outputs / name).mkdir()
+    (job.state / _PLACED).write_text(name, encoding="utf-8")
     for network in networks:
         for file in network.files:
-            shutil.copyfile(file, folder / file.name)
+            shutil.copyfile(file, job.outputs / name / file.name)

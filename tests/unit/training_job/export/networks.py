@@ -123,6 +123,26 @@ class Vae(chainer.Chain):  # type: ignore[misc]  # as above
         return F.mean((y - F.broadcast_to(x[None], y.shape)) ** 2)
 
 
+class Methods(chainer.Chain):  # type: ignore[misc]  # as above
+    """A VAE of one class, with a method for each part, whose function for the loss belongs to no Link."""
+
+    def __init__(self) -> None:
+        super().__init__(mu=L.Linear(4, 2), ln_var=L.Linear(4, 2), fc=L.Linear(2, 4))
+
+    def encode(self, x: Any) -> Any:  # noqa: ANN401 - as above
+        return self.mu(x), self.ln_var(x)
+
+    def decode(self, z: Any, sigmoid: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as above
+        return F.sigmoid(self.fc(z)) if sigmoid else self.fc(z)
+
+    def loss(self) -> Any:  # noqa: ANN401 - as above
+        def function(x: Any) -> Any:  # noqa: ANN401 - as above
+            mu, ln_var = self.encode(x)
+            return F.bernoulli_nll(x, self.decode(F.gaussian(mu, ln_var), sigmoid=False))
+
+        return function
+
+
 class Recurrent(chainer.Chain):  # type: ignore[misc]  # as above
     def __init__(self) -> None:
         super().__init__(norm=L.LayerNormalization(4), rnn=L.LSTM(4, 3))
@@ -151,6 +171,6 @@ def export_saved(folder: Path, saved: list[SavedLink], options: Options | None =
 
 
 for _class in (
-    Mlp, OldStyle, OwnLoss, Regression, Generator, Discriminator, Encoder, Decoder, Vae, Recurrent,
+    Mlp, OldStyle, OwnLoss, Regression, Generator, Discriminator, Encoder, Decoder, Vae, Methods, Recurrent,
 ):  # fmt: skip
     link_calls.wrap(_class)

@@ -109,6 +109,15 @@ def test_the_parts_of_a_link_that_only_has_a_loss_are_exported(tmp_path: Path) -
     assert shapes(networks_by_name["decoder"].inputs) == [("z", (1, "N", 2))]
 
 
+def test_each_method_that_predicts_is_exported(tmp_path: Path) -> None:
+    model = networks.Methods()
+    model.loss()(rows())
+    found = export(tmp_path, {"vae.npz": model})
+    assert found.failures == ()
+    assert [(one.name, one.verified) for one in found.networks] == [("encode", True), ("decode", True)]
+    assert shapes(found.networks[0].outputs) == [("output_0", ("N", 2)), ("output_1", ("N", 2))]
+
+
 def test_the_saved_weights_are_exported_and_not_the_last_ones(tmp_path: Path) -> None:
     model = networks.Mlp()
     before = predicted(model, rows())
