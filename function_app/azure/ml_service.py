@@ -301,7 +301,7 @@ def _model(registration: ModelRegistration, run: str) -> Any:  # noqa: ANN401  a
     return Model(
         name=registration.model,
         path=f"azureml://jobs/{run}/outputs/artifacts/paths/{registration.path}",
-        type="custom_model",
+        type="mlflow_model" if registration.is_mlflow else "custom_model",
         description=registration.description,
         tags=dict(registration.tags),
         properties=dict(registration.properties),

@@ -63,7 +63,7 @@ def job_document(spec: JobSpec, inputs: JobInputs, defaults: JobDefaults) -> dic
         raise ValueError(f"{spec.conda_path} has not been read: call with_conda_file first")
     ref, resumes = inputs.ref, defaults.resumes and spec.type == "command"
     command = job_command(spec, entry_script=inputs.entry_script, has_data=inputs.has_data, resumes=resumes)
-    work = _work(spec.work, command, defaults.environment)
+    work = _work(spec.work, command, defaults.environment, spec.kedja.environment_variables)
     document = {
         "type": spec.type,
         "experiment_name": ref.experiment,
@@ -120,8 +120,9 @@ def _argv(arguments: Mapping[str, Argument]) -> list[str]:
     return words
 
 
-def _work(work: Trial, command: str, environment: str) -> dict[str, Any]:
+def _work(work: Trial, command: str, environment: str, variables: Mapping[str, str]) -> dict[str, Any]:
     values = work.model_dump(mode="json", exclude_none=True, include={"environment_variables", "distribution"})
+    values["environment_variables"] = {**work.environment_variables, **variables}
     # To conda, an empty list of channels means none, instead of its default ones.
     values |= work.model_dump(mode="json", exclude_defaults=True, include={"environment"})
     resources = work.resources.model_dump(exclude_none=True, exclude_defaults=True)

@@ -1,5 +1,6 @@
 """The `kedja` block of the job spec: options for which Azure ML has no keys."""
 
+import json
 import posixpath
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -22,6 +23,8 @@ from function_app.jobspec.fields import (
     validator,
 )
 
+EXPORT_VARIABLE = "KEDJA_EXPORT"
+"""The job's environment variable with `kedja.export`, a JSON object of the keys that are set."""
 _LONGEST_ARGUMENT = 4096
 _LONGEST_LIST = 1000
 
@@ -113,6 +116,25 @@ class RegisterOptions(SpecModel):
     when: GateConditions | None = None
 
 
+class ParityOptions(SpecModel):
+    """When an exported network counts as verified: within these tolerances, on so many inputs.
+
+    What is None has the job's own default.
+    """
+
+    rtol: Annotated[float, Field(ge=0, le=1)] | None = None
+    atol: Annotated[float, Field(ge=0, le=1)] | None = None
+    samples: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+class ExportOptions(SpecModel):
+    """Whether the trained networks are exported as ONNX, and which of several is the registered model."""
+
+    onnx: Literal["auto", "required", "never"] = "auto"
+    network: Line | None = None
+    parity: ParityOptions = ParityOptions()
+
+
 class DropOptions(SpecModel):
     """When a drop counts as complete. `max_wait` is in seconds; None is the service's default."""
 
@@ -130,6 +152,7 @@ class KedjaOptions(SpecModel):
     requirements: RequirementsPath | None = None
     arguments: dict[ArgumentName, Argument] = Field(default_factory=dict)
     registration: RegisterOptions = Field(default=RegisterOptions(), alias="register")
+    export: ExportOptions = ExportOptions()
     data: Literal["required", "none"] = "required"
     allow_pickle: bool = False
     drop: DropOptions = DropOptions()
@@ -139,6 +162,12 @@ class KedjaOptions(SpecModel):
         """The options that an attempt keeps."""
         registration = self.registration.model_dump(mode="json", exclude_none=True)
         return AttemptOptions(registration=registration, supersede=self.drop.supersede)
+
+    @property
+    def environment_variables(self) -> dict[str, str]:
+        """What the job itself needs of this block, as environment variables; none if all of it is the default."""
+        export = self.export.model_dump(mode="json", exclude_defaults=True)
+        return {EXPORT_VARIABLE: json.dumps(export, sort_keys=True)} if export else {}
 
 
 def register_options(options: AttemptOptions) -> RegisterOptions:

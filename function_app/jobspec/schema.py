@@ -199,6 +199,7 @@ class JobSpec(Trial):
             yield from (f"{prefix}{key}" for key in _CODE_KEYS if key in part.model_fields_set)
         yield from (f"kedja.{key}" for key in _KEDJA_CODE_KEYS if getattr(self.kedja, key))
         yield from (f"kedja.register.{key}" for key in sorted(self.kedja.registration.model_fields_set))
+        yield from (f"kedja.export.{key}" for key in sorted(self.kedja.export.model_fields_set))
         for name, argument in self.kedja.arguments.items():
             if is_free_text(argument):
                 yield f"kedja.arguments.{name}"

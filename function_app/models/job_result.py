@@ -19,6 +19,8 @@ MANIFEST = ".kedja-manifest.json"
 LIMIT = 32 << 20
 """Max size of a result in bytes: enough for some 200,000 files."""
 DEFAULT_PATH = "model.npz"
+MLMODEL = "MLmodel"
+"""The file that a folder in MLflow's format has (https://mlflow.org/docs/latest/ml/model/)."""
 READS_AT_ONCE = 2
 """Max results that a process reads at the same time: each takes memory until it is read."""
 
@@ -142,6 +144,10 @@ class JobResult:
         problem = f"The job did not write {OUTPUTS}{wanted}. It wrote: {some}."
         elsewhere = self.model_reason if self.model is None else None
         return None, f"{problem} {elsewhere}"[:LONGEST_REASON] if elsewhere else problem
+
+    def is_mlflow(self, path: str) -> bool:
+        """Return whether the model at this path is a folder in MLflow's format."""
+        return f"{path}/{MLMODEL}" in self.files
 
     def _has(self, wanted: str) -> bool:
         """Return whether the job created this file, or files in this folder."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from function_app.domain.receipt import Receipt
-from function_app.models.job_result import OUTPUTS
+from function_app.models.job_result import OUTPUTS, JobResult
 from function_app.ports.training_service import JOB_TAG, RECEIPT_TAG, ModelRegistration
 
 LONGEST_VALUE = 1000
@@ -49,15 +49,14 @@ def lineage(receipt: Receipt) -> dict[str, str]:
     return {name: value[:LONGEST_VALUE] for name, value in values.items()}
 
 
-def registration_of(
-    receipt: Receipt, job: str, model: str, path: str, metrics: Mapping[str, float]
-) -> ModelRegistration:
+def registration_of(receipt: Receipt, job: str, model: str, path: str, result: JobResult) -> ModelRegistration:
     """Return the model version to create from the path below the outputs of a receipt's job."""
     return ModelRegistration(
         model=model,
         job=job,
         path=f"{OUTPUTS}{path}",
+        is_mlflow=result.is_mlflow(path),
         description=f"Trained by {job} on the drop {receipt.drop[:16]} of {receipt.folder}.",
         tags={JOB_TAG: job, RECEIPT_TAG: receipt.name, **lineage(receipt)},
-        properties={"kedja_metrics": metrics_property(metrics)},
+        properties={"kedja_metrics": metrics_property(result.metrics)},
     )

@@ -235,7 +235,7 @@ class Registrar:
         If a lease was lost, two hosts may create one each: both then keep the lowest and archive the other.
         """
         if not found:
-            registration = registration_of(work.receipt, work.attempt.job, work.model, work.path, work.result.metrics)
+            registration = registration_of(work.receipt, work.attempt.job, work.model, work.path, work.result)
             created = self.training.register_model(registration)
             found = self.training.find_model(work.model, work.attempt.job) or [created]
         kept, *others = found

@@ -87,11 +87,15 @@ class LogPage:
 
 @frozen(kw_only=True)
 class ModelRegistration:
-    """A model version to create from a file or folder under a job's outputs, such as `outputs/model.npz`."""
+    """A model version to create from a file or folder under a job's outputs, such as `outputs/model.npz`.
+
+    `is_mlflow`: it is a folder in MLflow's format, which MLflow loads without code of the script's.
+    """
 
     model: str
     job: str
     path: str
+    is_mlflow: bool = False
     description: str
     tags: Mapping[str, str]
     properties: Mapping[str, str]

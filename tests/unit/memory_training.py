@@ -53,6 +53,7 @@ class MemoryTraining:
     log_texts: dict[str, str] = field(factory=dict)
     series: dict[str, RunSeries] = field(factory=dict)
     made_computes: dict[str, Compute] = field(factory=dict)
+    registrations: list[ModelRegistration] = field(factory=list)
     versions: Versions = field(factory=Versions)
     compute_names: Words = field(factory=lambda: ["gpu-cluster", "cpu-cluster"])
     refusal: str | None = None
@@ -211,6 +212,7 @@ class MemoryTraining:
         self._called("register_model", registration.model)
         if self.model_refusal is not None:
             raise ModelRefused(self.model_refusal)
+        self.registrations.append(registration)
         version = ModelVersion(
             model=registration.model,
             version=str(1 + sum(one.model == registration.model for one in self.versions)),

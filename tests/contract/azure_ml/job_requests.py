@@ -21,11 +21,14 @@ def sweep(name: str) -> JobRequest:
     )
 
 
-def registration(model: str, job: str) -> ModelRegistration:
+def registration(
+    model: str, job: str, *, path: str = "outputs/model.npz", is_mlflow: bool = False
+) -> ModelRegistration:
     return ModelRegistration(
         model=model,
         job=job,
-        path="outputs/model.npz",
+        path=path,
+        is_mlflow=is_mlflow,
         description="What digits learnt.",
         tags={JOB_TAG: job},
         properties={"kedja_data": "0" * 64},

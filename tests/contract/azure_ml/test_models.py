@@ -41,6 +41,15 @@ class TestModels:
         assert sent["tags"] == {JOB_TAG: name}
         assert sent["properties"] == {"kedja_data": "0" * 64}
 
+    def test_a_folder_in_mlflows_format_is_registered_as_that(self, azure: AzureMLBackend, name: str) -> None:
+        azure.service.submit(azure.job(name, outputs={"model/MLmodel": b"flavors: {}", "model/model.onnx": b"x"}))
+        azure.run_until(name, JobStatus.COMPLETED)
+        with azure.plane.recorded() as calls:
+            azure.service.register_model(registration(name, name, path="outputs/model", is_mlflow=True))
+        sent = calls[-1].body["properties"]
+        assert sent["modelType"] == "mlflow_model"
+        assert sent["modelUri"] == f"azureml://jobs/{name}/outputs/artifacts/paths/outputs/model"
+
     def test_an_artifact_that_is_not_there_is_refused(self, azure: AzureMLBackend, name: str) -> None:
         azure.service.submit(azure.job(name))
         azure.run_until(name, JobStatus.COMPLETED)

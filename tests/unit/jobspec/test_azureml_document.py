@@ -238,3 +238,22 @@ def test_azure_ml_takes_the_sweep_job(load_job: Callable[..., Any]) -> None:
     assert (job.early_termination.slack_factor, job.early_termination.evaluation_interval) == (0.1, 1)
     assert (job.sampling_algorithm.rule, job.sampling_algorithm.seed) == ("sobol", 3)
     assert job.trial.environment.image == "docker.io/a/b:1"
+
+
+@pytest.mark.parametrize("prefix", ["", SWEEP.replace("kedja:", "unused:").split("unused:")[0]])
+def test_export_options_reach_the_job_beside_its_own_variables(prefix: str) -> None:
+    own = "" if prefix else "environment_variables: {A: 1}\n"
+    options = "kedja: {export: {onnx: required, network: encoder, parity: {rtol: 0.01}}}"
+    made = document(parse_job_yaml(f"{prefix}{own}{options}"))
+    variables = made.get("trial", made)["environment_variables"]
+    assert json.loads(variables.pop("KEDJA_EXPORT")) == {
+        "onnx": "required",
+        "network": "encoder",
+        "parity": {"rtol": 0.01},
+    }
+    assert variables == ({} if prefix else {"A": "1"})
+
+
+@pytest.mark.parametrize("text", ["", "kedja: {export: {onnx: auto, parity: {}}}"])
+def test_default_export_options_add_no_variable(text: str) -> None:
+    assert "environment_variables" not in document(parse_job_yaml(text))

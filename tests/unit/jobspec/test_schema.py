@@ -71,7 +71,7 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         'line 3, column 9: kedja.data: "nune" is not allowed; did you mean none? Allowed: required, none',
         (
             "line 3, column 21: kedja.x: unknown key. "
-            "Allowed: allow_pickle, arguments, data, drop, entry_script, register, requirements"
+            "Allowed: allow_pickle, arguments, data, drop, entry_script, export, register, requirements"
         ),
         'line 4, column 1: code: "../up" leads outside the drop; give a path inside the drop, such as src/train.py',
     ]
@@ -160,6 +160,10 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         ("command: 'cat ${{inputs.nope}}'", "command", "does not exist; inputs has: data, scripts"),
         ("command: 'cat ${{secrets.x}}'", "command", "${{secrets.x}} is not ${{inputs.…}}"),
         ("kedja: {data: none, arguments: {d: '${{inputs.data}}'}}", "kedja.arguments.d", "inputs has: scripts"),
+        ("kedja: {export: {onnx: always}}", "kedja.export.onnx", '"always" is not allowed'),
+        ("kedja: {export: {parity: {rtol: 2}}}", "kedja.export.parity.rtol", "2"),
+        ("kedja: {export: {parity: {atol: .nan}}}", "kedja.export.parity.atol", "must be a finite number"),
+        ("kedja: {export: {parity: {samples: 0}}}", "kedja.export.parity.samples", "0"),
         ("search_space: {}", "search_space", "is too short; it must have at least 1"),
         ("search_space: {a: {type: randint, upper: 3}}", "search_space", "is only for sweeps"),
         ("limits: {max_total_trials: 3}", "limits.max_total_trials", "is only for sweeps"),
@@ -320,6 +324,7 @@ def test_the_full_form_is_read_back() -> None:
             "kedja: {register: {path: outputs/a, when: {metric: m, at_least: 0}}}",
             ("kedja.register.path", "kedja.register.when"),
         ),
+        ("kedja: {export: {network: a, parity: {rtol: 1}}}", ("kedja.export.network", "kedja.export.parity")),
         ("inputs: {x: abc}", ("inputs.x",)),
         (SWEEP, ("trial.command", "trial.environment")),
         (SWEEP.replace("[100, 500]", "[a]"), ("trial.command", "trial.environment", "search_space.unit.values")),

@@ -37,6 +37,32 @@ def test_the_file_or_folder_that_the_job_names_is_the_model(submitted: World, mo
     assert receipt.notes == ("first", "second", REASON)
 
 
+@pytest.mark.parametrize(
+    ("files", "is_mlflow"),
+    [
+        ({"model/MLmodel": b"", "model/model.onnx": b"x"}, True),
+        ({"model/MODEL_CARD.md": b"", "model/model.npz": b"x"}, False),
+        ({"model/inner/MLmodel": b"", "model/model.npz": b"x"}, False),
+    ],
+)
+def test_a_folder_with_mlflows_description_is_registered_as_mlflows(
+    submitted: World, *, files: dict[str, bytes], is_mlflow: bool
+) -> None:
+    submitted.run_job(files=files, model="model", model_reason=REASON)
+    assert registered_path(submitted) == "model"
+    (registration,) = submitted.training.registrations
+    assert (registration.path, registration.is_mlflow) == ("outputs/model", is_mlflow)
+
+
+def test_a_file_in_mlflows_folder_is_a_custom_model(world: World) -> None:
+    world.drop("scripts/digits/job.yaml", b"kedja: {register: {path: outputs/model/model.npz}}\n")
+    world.drop_digits()
+    world.rest()
+    world.run_job(files={"model/MLmodel": b"", "model/model.npz": b"x"}, model="model", model_reason=REASON)
+    (registration,) = world.training.registrations
+    assert (registration.path, registration.is_mlflow) == ("outputs/model/model.npz", False)
+
+
 def test_job_yaml_comes_before_what_the_job_names(world: World) -> None:
     world.drop("scripts/digits/job.yaml", b"kedja: {register: {path: outputs/other.npz}}\n")
     world.drop_digits()
