@@ -43,10 +43,11 @@ from training_job.launcher import (
     run_environment,
     snapshot,
 )
-from training_job.launcher.results import collection, exported, gathering
+from training_job.launcher.results import collection, gathering
 from training_job.launcher.run_log import Reader, RunLog
 from training_job.launcher.watchdog import Watchdog
 from training_job.manifest import Outcome, Result
+from training_job.package import exported, writer
 from training_job.requirements.job_packages import JobPackages
 from training_job.requirements.lists import finder
 from training_job.tracking.mlflow_run import MlflowRun
@@ -90,8 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics_summary.add(run_log.drain(), job.outputs)
         run_log.close()
         model = gathering.gather(job, run_log.records, completed=result.outcome is Outcome.COMPLETED)
-        if (lack := exported.place(job, run_log.records, model.path)) is not None:
-            result = Result(outcome=Outcome.FAILED, exit_code=1, reason=lack)
+        export = exported.read(job, run_log.records, model.path)
+        if export.lack is None:
+            model = writer.write(job, export.exports, model, run_log.records, export.options)
+        else:
+            logger.error("%s", export.lack)
+            result = Result(outcome=Outcome.FAILED, exit_code=1, reason=export.lack)
         if result.outcome is Outcome.COMPLETED:
             checkpoints.clear(job.checkpoints)
         told = run_log.records

@@ -75,6 +75,16 @@ def run(drop: Drop, script: str) -> Ended:
     return drop.launch("python", "train.py")
 
 
+def weights(ended: Ended) -> list[str]:
+    """The weights in the package, which is the model."""
+    assert ended.manifest["model"] == "package"
+    return [path.removeprefix("package/weights/") for path in ended.files if path.startswith("package/weights/")]
+
+
+def unpackaged(ended: Ended) -> list[str]:
+    return [path for path in ended.files if not path.startswith("package/")]
+
+
 @pytest.mark.parametrize(
     ("script", "path"),
     [
@@ -87,9 +97,9 @@ def run(drop: Drop, script: str) -> Ended:
 def test_the_model_is_collected_and_can_be_loaded(drop: Drop, script: str, path: str) -> None:
     ended = run(drop, script)
     assert ended.code == 0, ended.errors
-    assert ended.manifest["model"] == path
+    assert ended.manifest["model"] == "package"
     assert ended.manifest["model_reason"].startswith(f"The model is outputs/{path}: ")
-    assert path in ended.files
+    assert {path, f"package/weights/{path.rpartition('/')[2]}", "package/MODEL_CARD.md"} <= set(ended.files)
     serializers.load_npz(str(ended.folder / "outputs" / path), links.Classifier(Net()))
 
 
@@ -101,7 +111,8 @@ def test_a_pickled_model_is_found_among_other_pickles(drop: Drop) -> None:
                 pickle.dump(state, f)
         """
     ended = run(drop, script)
-    assert (ended.manifest["model"], ended.files) == ("models/deep/net.pkl", ["models/deep/net.pkl"])
+    assert weights(ended) == ["net.pkl"]
+    assert unpackaged(ended) == ["models/deep/net.pkl"]
 
 
 def test_two_networks_are_a_folder(drop: Drop) -> None:
@@ -112,7 +123,7 @@ def test_two_networks_are_a_folder(drop: Drop) -> None:
             serializers.save_npz("decoder%d.npz" % epoch, decoder)
         """
     ended = run(drop, script)
-    assert ended.manifest["model"] == "model"
+    assert weights(ended) == ["decoder4.npz", "encoder4.npz"]
     assert [path for path in ended.files if path.startswith("model/")] == ["model/decoder4.npz", "model/encoder4.npz"]
     assert ended.manifest["notes"] == [
         f"Of the 5 files {name}*.npz, the last 3 were collected." for name in ("encoder", "decoder")
@@ -137,5 +148,5 @@ def test_a_script_without_a_model_has_what_it_wrote_listed(drop: Drop) -> None:
 def test_a_later_start_in_the_same_folder_chooses_anew(drop: Drop) -> None:
     run(drop, "serializers.save_npz('one.npz', model)")
     ended = run(drop, "serializers.save_npz('two.npz', model)")
-    assert ended.manifest["model"] == "two.npz"
-    assert ended.files == ["two.npz"]
+    assert weights(ended) == ["two.npz"]
+    assert unpackaged(ended) == ["two.npz"]

@@ -101,6 +101,11 @@ def remember_collected(job: Job, places: Iterable[Path]) -> None:
     write_json(job.state / _COLLECTED, [place.relative_to(job.outputs).as_posix() for place in places])
 
 
+def remember_more(job: Job, places: Iterable[Path]) -> None:
+    """Write down further files of `outputs` that were made when the script had ended."""
+    remember_collected(job, [*(job.outputs / name for name in _read(job.state / _COLLECTED)), *places])
+
+
 def link(path: Path, place: Path) -> None:
     """Make a file appear in another place: by a hard link or, if that is not possible, as a copy.
 
