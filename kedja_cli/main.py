@@ -7,7 +7,7 @@ import typer
 
 import function_app
 from kedja_cli.command_line import PlainCommand, PlainGroup
-from kedja_cli.commands import compute, drop, experiment, file, job, key, model, service
+from kedja_cli.commands import compute, drop, experiment, file, job, key, model, predict, service
 
 app = typer.Typer(
     name="kedja",
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (drop, experiment, job, model, service, file):
+for part in (drop, experiment, job, model, predict, service, file):
     part.register(app)
 app.add_typer(compute.app, name="compute", rich_help_panel=service.PANEL)
 app.add_typer(key.app, name="keys", rich_help_panel=service.PANEL)

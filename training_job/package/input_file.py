@@ -10,7 +10,8 @@ input.json::
         "classes": ["0", "1", …]}]}
 
 A dimension that is a text is free; `N` is the batch. `seen` is the range of the values in training, and `bounds` the
-range that a scorer accepts: it is null for values without a usual range. `classes` is null if they have no names.
+range that a scorer accepts: it is null for values without a usual range, of which a scorer accepts ten times the
+largest that was seen, and any in a table. `classes` is null if they have no names.
 
 `kind` is
 
@@ -81,14 +82,17 @@ def _network(network: ExportedNetwork, model: Mapping[str, Any]) -> dict[str, An
     picture = _picture(network.inputs) if model else None
     if picture is not None:
         known |= {"kind": "picture", "picture": picture}
+    known |= scorer(network)
+    inputs = [_input(tensor) for tensor in network.inputs]
+    if known["kind"] == "table":
+        inputs = [{**one, "bounds": None} for one in inputs]
     return {
         "name": network.name,
         "file": network.onnx.name,
         "verified": network.verified,
-        "inputs": [_input(tensor) for tensor in network.inputs],
+        "inputs": inputs,
         "outputs": [_tensor(tensor) for tensor in network.outputs],
         **known,
-        **scorer(network),
     }
 
 
@@ -104,11 +108,14 @@ def _input(tensor: Tensor) -> dict[str, Any]:
 
 
 def _bounds(dtype: str, seen: list[float] | None) -> list[float] | None:
-    """Return the usual range in which all values were that were seen, such as 0 to 255 of pictures."""
+    """Return the usual range, such as 0 to 255, that has all values that were seen, which fill half of it or more."""
     if seen is None or not dtype.startswith("float"):
         return None
     low, high = seen
-    return next(([*usual] for usual in _USUAL_RANGES if usual[0] <= low and high <= usual[1]), None)
+    for smallest, largest in _USUAL_RANGES:
+        if smallest <= low and high <= largest and high - low >= (largest - smallest) / 2:
+            return [smallest, largest]
+    return None
 
 
 def _picture(inputs: Sequence[Tensor]) -> dict[str, Any] | None:

@@ -145,12 +145,13 @@ def test_the_input_says_what_was_seen_and_what_is_usual(script: EndedScript) -> 
         Tensor(name="unit", dtype="float32", shape=("N", 2), low=0.0, high=0.9),
         Tensor(name="signed", dtype="float32", shape=("N", 2), low=-0.5, high=1.0),
         Tensor(name="bytes", dtype="float32", shape=("N", 2), low=0.0, high=254.0),
+        Tensor(name="small", dtype="float32", shape=("N", 2), low=0.0, high=2.5),
         Tensor(name="free", dtype="float32", shape=("N", 2), low=-0.5, high=9.0),
         Tensor(name="ids", dtype="int32", shape=("N", 2), low=0.0, high=1.0),
     )
     packaged(script, network(script.job, script.job.outputs / "model.npz", inputs=inputs))
     (known,) = input_document(script)["networks"]
-    assert [one["bounds"] for one in known["inputs"]] == [[0, 1], [-1, 1], [0, 255], None, None]
+    assert [one["bounds"] for one in known["inputs"]] == [[0, 1], [-1, 1], [0, 255], None, None, None]
     assert known["inputs"][0]["seen"] == [0.0, 0.9]
     assert known["kind"] == "array"
 

@@ -1,0 +1,1 @@
+"""Scores files with a downloaded package, by ONNX Runtime alone."""
