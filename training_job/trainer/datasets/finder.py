@@ -10,16 +10,14 @@ from pathlib import Path
 
 from training_job.errors import DatasetError
 from training_job.trainer.datasets import csv_table, idx, images, npz
-from training_job.trainer.datasets.table import Split, Table, check_classes, check_fits, hold_out
+from training_job.trainer.datasets.table import Dataset, Split, Table, check_classes, check_fits, hold_out
 
 _FORMATS = "one .npz with x and y, IDX pairs, one .csv(.gz) with a header, or one folder of pictures for each class"
 _IDX = {"train": "train", "test": "t10k"}
 
 
-def load(data: Path, *, seed: int = 0) -> Split:
-    """Return the data in a folder (or in one file), checked and split.
-
-    If there is no test data, a fifth of each class is held out. The same seed gives the same split.
+def find(data: Path) -> Dataset:
+    """Return the data in a folder (or in one file), checked.
 
     Raises:
         DatasetError: The data is missing, invalid or of an unknown format. The message names the file, row or key.
@@ -28,9 +26,21 @@ def load(data: Path, *, seed: int = 0) -> Split:
         raise DatasetError(f"{data} does not exist: give the folder of the data with --data")
     train, test = _read(data)
     check_classes(train)
-    if test is None:
-        return hold_out(train, seed=seed)
-    return Split(train=train, held_out=check_fits(test, train))
+    return Dataset(train=train, test=None if test is None else check_fits(test, train))
+
+
+def load(data: Path, *, seed: int = 0) -> Split:
+    """Return the data in a folder (or in one file), checked and split.
+
+    If there is no test data, a fifth of each class is held out. The same seed gives the same split.
+
+    Raises:
+        DatasetError: See `find`.
+    """
+    found = find(data)
+    if found.test is None:
+        return hold_out(found.train, seed=seed)
+    return Split(train=found.train, held_out=found.test)
 
 
 def _read(data: Path) -> tuple[Table, Table | None]:

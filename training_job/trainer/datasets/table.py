@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from training_job.errors import DatasetError
+from training_job.trainer.datasets.task import Task
 
 _CHANNELS = (1, 3, 4)
 _MAX_CLASSES = 1 << 16  # limits the arrays that are sized by the highest label
@@ -14,15 +15,20 @@ _MAX_CLASSES = 1 << 16  # limits the arrays that are sized by the highest label
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Examples `x`: (N, …), uint8 or float32, and their classes `y`: (N,), int32, from 0.
+    """Examples `x`: (N, …), uint8 or float32, and their labels `y`: (N,).
 
-    Pictures are (N, height, width) or (N, channels, height, width). `source` is the name of the data in error messages.
+    In a classification, labels are int32 numbers of `classes`, from 0; in a regression they are float32 quantities, and
+    `classes` is empty. Pictures are (N, height, width) or (N, channels, height, width). `source` is the name of the
+    data in error messages. `groups`, (N,) int64 or None, has the same number for examples that must not be on both
+    sides of a split.
     """
 
     x: Any
     y: Any
     source: str
     classes: tuple[str, ...]
+    task: Task = Task.CLASSIFICATION
+    groups: Any = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -30,7 +36,22 @@ class Table:
 
     def take(self, rows: Any) -> "Table":  # noqa: ANN401 - an array of indices
         """Return a table of these rows, a slice or an array of indices."""
-        return replace(self, x=self.x[rows], y=self.y[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], groups=groups)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The data as it was given: nothing is split off.
+
+    `validation` and `test` are the user's own, of the same task, classes and shape as `train`, or None. `notes` say in
+    sentences how the data was understood.
+    """
+
+    train: Table
+    validation: Table | None = None
+    test: Table | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
