@@ -12,7 +12,10 @@ LOCKS = ("requirements.txt", "requirements-cpu.txt")
 
 MODULES = {
     "chainer": "chainer, chainermn, onnx_chainer",
+    "chardet": "chardet",
+    "clevercsv": "clevercsv",
     "docopt": "docopt",
+    "fastparquet": "fastparquet",
     "future": "future, past",
     "gym": "gym, gym.wrappers",
     "h5py": "h5py",
