@@ -24,7 +24,9 @@ import numpy as np
 from training_job import device
 from training_job.errors import EXIT_INVALID_INPUT, ModelError, TrainingJobError
 from training_job.trainer import model_file, networks
-from training_job.trainer.datasets import npz
+from training_job.trainer.datasets import arrays, examples, inputs, npz
+from training_job.trainer.datasets.split_names import Part
+from training_job.trainer.datasets.table import Unlabelled
 from training_job.trainer.preprocessing import Preprocessor
 
 _BATCH = 1000
@@ -110,25 +112,39 @@ def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print `{"count": …, "accuracy": …}` for the examples in a .npz. Return the exit code."""
+    """Print `{"count": …, "accuracy": …}` for examples with labels, else `predictions`. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training_job.score", description="Score examples with a model.")
     parser.add_argument("--model", type=Path, required=True, help="folder with model.npz, and model.json")
-    parser.add_argument("--data", type=Path, required=True, help=".npz with x and y")
+    parser.add_argument("--data", type=Path, required=True, help="raw examples, as the training data, or .npz")
     parser.add_argument("--network", help="FILE.py:Class, if the model is a script's own network")
     parser.add_argument("--networks", type=Path, help="the file of the network that model.json names")
     parser.add_argument("--gpu_id", "-g", type=int, default=device.CPU, help="-1 is the CPU, the default")
     options = parser.parse_args(argv)
     try:
-        table, _ = npz.read(options.data)
+        x, y = _examples(options)
         if options.networks is not None:
             networks.load_file(options.networks)
-        found = load_model(options.model, network=options.network, gpu=options.gpu_id).predict(table.x)
+        model = load_model(options.model, network=options.network, gpu=options.gpu_id)
+        found = model.predict(x)
     except TrainingJobError as error:
         print(f"training_job.score: {error}", file=sys.stderr)  # noqa: T201 - the command's output
         return EXIT_INVALID_INPUT
-    accuracy = float(np.mean(found == table.y))
-    print(json.dumps({"count": len(table), "accuracy": round(accuracy, 6)}))  # noqa: T201 - the command's output
+    document: dict[str, Any] = {"count": len(found)}
+    if y is None:
+        document["predictions"] = [model.classes[number] for number in found]
+    else:
+        document["accuracy"] = round(float(np.mean(found == y)), 6)
+    print(json.dumps(document, ensure_ascii=False))  # noqa: T201 - the command's output
     return 0
+
+
+def _examples(options: argparse.Namespace) -> tuple[Any, Any]:
+    """Return examples, and the numbers of their classes or None."""
+    described = None if options.network is not None else inputs.load(options.model)
+    if described is None:  # a script's own network, or a model that is older than input.json
+        return arrays.read(npz.read(options.data)[Part.TRAIN])
+    table = examples.read(options.data, described)
+    return table.x, None if isinstance(table, Unlabelled) else table.y
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """`python -m training_job.train`: trains on dropped data if no script was dropped.
 
-Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`) and `metrics.json` of the
-best epoch, the last epoch's weights (`last.npz`), two pictures (`curves.png`, `confusion_matrix.png`), and `model.onnx`
-if `onnx` is installed. Exits with 65, and writes nothing, if the data cannot be trained on or the requested GPU is not
-available. A job that is started again continues from its last checkpoint.
+Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`), `input.json` (see
+`training_job.trainer.datasets.inputs`) and `metrics.json` of the best epoch, the last epoch's weights (`last.npz`), two
+pictures (`curves.png`, `confusion_matrix.png`), `model.onnx` if `onnx` is installed, and `predictions.csv` if there is
+a test file without labels. Exits with 65, and writes nothing, if the data cannot be trained on or the requested GPU is
+not available. A job that is started again continues from its last checkpoint.
 """
 
 import argparse
@@ -23,9 +24,11 @@ from training_job import checkpoints, device, metrics, mpi_env
 from training_job.atomic_write import open_atomic, write_json
 from training_job.checkpoints import Store
 from training_job.errors import EXIT_INVALID_INPUT, DatasetError, DeviceError, TrainingJobError
-from training_job.trainer import evaluation, model_file, networks, onnx_file, plots
-from training_job.trainer.datasets.finder import load
-from training_job.trainer.datasets.table import Split
+from training_job.trainer import evaluation, model_file, networks, onnx_file, plots, predictions
+from training_job.trainer.datasets import inputs
+from training_job.trainer.datasets.finder import find
+from training_job.trainer.datasets.table import Choice, Dataset, Split, hold_out
+from training_job.trainer.datasets.task import Task
 from training_job.trainer.loop import Epoch, Options, Result, Trainer
 from training_job.trainer.options import parse
 from training_job.trainer.preprocessing import Preprocessor, choose_preprocessor
@@ -52,8 +55,12 @@ def _run(options: argparse.Namespace) -> None:
     if options.mixed and isinstance(target, chainer.backend.CpuDevice):
         raise DeviceError("--mixed needs a GPU: a CPU computes in float32")
     source = _networks_file(options.networks)
-    split = load(_data_folder(options), seed=options.seed)
-    preprocessor = choose_preprocessor(split.train.x)
+    data = find(_data_folder(options), Choice(label=options.label, task=options.task))
+    for note in data.notes:
+        metrics.note(note)
+        _say(note)
+    split = _split(data, options.seed)
+    preprocessor = choose_preprocessor(split.train.x, is_encoded=data.is_encoded)
     description = _description(options, split, preprocessor, source)
     random.seed(options.seed)
     np.random.seed(options.seed)  # noqa: NPY002 - what Chainer's initialisers and dropout draw from
@@ -69,6 +76,21 @@ def _run(options: argparse.Namespace) -> None:
     trainer = Trainer(network, split, preprocessor, _training_options(options), target, store=_store(), watch=bar.show)
     result = trainer.run(_reporter(options.epochs, bar))
     _write(options.output_dir, description, result, split, source)
+    inputs.save(options.output_dir, data.inputs)
+    if data.unlabelled is not None:
+        predictions.write(options.output_dir, result.network, preprocessor, description.classes, data.unlabelled)
+
+
+def _split(data: Dataset, seed: int) -> Split:
+    """Return the user's own test data, or else a fifth of each class, as held out."""
+    if data.train.task is Task.REGRESSION:
+        raise DatasetError(
+            f"{data.train.source} has a quantity as label, and this version trains on classes only: give --task "
+            "classification if the numbers are classes"
+        )
+    if data.test is not None:
+        return Split(train=data.train, held_out=data.test)
+    return hold_out(data.train, seed=seed)
 
 
 def _networks_file(named: Path | None) -> Path | None:

@@ -20,7 +20,8 @@ DEFAULT_STEM = PurePosixPath(naming.DEFAULT_ENTRY_SCRIPT).stem
 NETWORKS = "networks.py"
 """The user's networks for the built-in trainer; not a script to run."""
 _NOT_SCRIPTS = (NETWORKS, "setup.py")
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")
+_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".tab", ".data", ".parquet", ".pq")
 _IDX = re.compile(r"(images|labels)[-.]idx[13][-.]ubyte(\.gz)?$")
 
 
@@ -31,8 +32,8 @@ def detect_data_format(data: Sequence[DroppedFile]) -> str | None:
         return "npz"
     if len({match[1] for path in paths if (match := _IDX.search(path.name))}) == len(("images", "labels")):
         return "idx"
-    if any(path.name.endswith((".csv", ".csv.gz")) for path in paths):
-        return "csv"
+    if any(path.name.endswith(_TABLES) for path in paths):
+        return "table"
     classes = {path.parent.name for path in paths if path.suffix in _IMAGES and path.parent.name}
     return "images" if len(classes) > 1 else None
 
@@ -116,9 +117,9 @@ class Planner:
         return WaitingPlan(
             drop=drop,
             what="script",
-            what_to_do=f"Drop a training script into {naming.SCRIPTS}/{drop.folder}/. The built-in trainer reads .npz "
-            "with x and y, pairs of IDX files, CSV with a header, and one folder of images per class; the dropped "
-            "files are none of these.",
+            what_to_do=f"Drop a training script into {naming.SCRIPTS}/{drop.folder}/. The built-in trainer reads "
+            "tables (.csv, .tsv, .parquet), .npz with x and y, pairs of IDX files, and one folder of images per class; "
+            "the dropped files are none of these.",
         )
 
     def _with_data(self, drop: Drop, spec: JobSpec, *, entry_script: str | None) -> Plan:

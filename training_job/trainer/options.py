@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training_job.trainer.datasets.task import Task
 from training_job.trainer.loop import SCHEDULES
 from training_job.trainer.steps import OPTIMIZERS
 
@@ -17,6 +18,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training_job.train", description="Train a network on data.")
     add = parser.add_argument
     add("--data", type=Path, help="folder (or file) to train on; the folder in KEDJA_DATA by default")
+    add("--label", help="column of the labels; by default label, target, class or y, else the last")
+    add("--task", type=Task, choices=tuple(Task), help="what the labels are; by default decided by the labels")
     add("--epochs", "-e", type=_positive_integer, default=20)
     add("--batchsize", "-b", type=_positive_integer, default=100)
     add("--output_dir", "-o", type=Path, default=Path("outputs"))

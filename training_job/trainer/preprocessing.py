@@ -14,10 +14,10 @@ _WHITE = 255.0
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessor:
-    """How a raw example becomes a network's input: `(x - mean) * scale`, then reshaped.
+    """How an example becomes a network's input: `(x - mean) * scale` in float64, then reshaped.
 
-    `shape` is the shape of a raw example, `network_shape` that of an input. `mean` and `scale` are float32, of shape
-    (1,) or with one value for each value of an example.
+    `shape` is the shape of an example, `network_shape` that of an input. `mean` and `scale` are float64, of shape (1,)
+    or with one value for each value of an example.
     """
 
     shape: tuple[int, ...]
@@ -42,8 +42,12 @@ class Preprocessor:
                 f"the examples have shape {x.shape} of {x.dtype}: (N, {', '.join(map(str, self.shape))}) of numbers is "
                 "what this model was trained on"
             )
-        flat = x.reshape(len(x), -1).astype(np.float32)
-        return ((flat - self.mean) * self.scale).reshape(len(x), *self.network_shape)
+        flat = x.reshape(len(x), -1)
+        if self.mean.any():  # in float32, large numbers that differ little would become equal
+            scaled = ((flat - self.mean) * self.scale).astype(np.float32)
+        else:
+            scaled = flat.astype(np.float32) * self.scale.astype(np.float32)
+        return scaled.reshape(len(x), *self.network_shape)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document that `from_json` reads."""
@@ -66,28 +70,28 @@ class Preprocessor:
         return cls(
             shape=tuple(int(side) for side in document["shape"]),
             network_shape=tuple(int(side) for side in document["network_shape"]),
-            mean=np.array(document["mean"], np.float32),
-            scale=np.array(document["scale"], np.float32),
+            mean=np.array(document["mean"], np.float64),
+            scale=np.array(document["scale"], np.float64),
         )
 
 
-def choose_preprocessor(x: Any) -> Preprocessor:  # noqa: ANN401 - the training examples, an array
+def choose_preprocessor(x: Any, *, is_encoded: bool = False) -> Preprocessor:  # noqa: ANN401 - an array
     """Return the preprocessor that suits the training examples.
 
     Pictures, that is (N, height, width), (N, channels, height, width) and MNIST's rows of 784 values from 0 to 255,
     become (channels, height, width) from 0 to 1. Of other examples, each value is scaled to mean 0 and standard
-    deviation 1.
+    deviation 1, unless they are inputs already (`is_encoded`).
     """
     shape = x.shape[1:]
-    if len(shape) == 1 and not (shape == _MNIST and x.min() >= 0 and x.max() <= _WHITE):
-        flat = x.astype(np.float64)
-        deviation = flat.std(axis=0)
-        scale = 1 / np.where(deviation > 0, deviation, 1)
-        return Preprocessor(
-            shape=shape, network_shape=shape, mean=flat.mean(axis=0).astype(np.float32), scale=scale.astype(np.float32)
-        )
+    if len(shape) == 1 and not (shape == _MNIST and x.min() >= 0 and 1 < x.max() <= _WHITE):
+        mean, scale = (np.zeros(1), np.ones(1)) if is_encoded else _standardising(x.astype(np.float64))
+        return Preprocessor(shape=shape, network_shape=shape, mean=mean, scale=scale)
     picture = {1: (1, 28, 28), 2: (1, *shape), 3: shape}[len(shape)]
     white = 1.0 if x.dtype != np.uint8 and x.max() <= 1 else _WHITE
-    return Preprocessor(
-        shape=shape, network_shape=picture, mean=np.array([0.0], np.float32), scale=np.array([1 / white], np.float32)
-    )
+    return Preprocessor(shape=shape, network_shape=picture, mean=np.zeros(1), scale=np.array([1 / white]))
+
+
+def _standardising(x: Any) -> tuple[Any, Any]:  # noqa: ANN401 - arrays
+    unit = np.maximum(np.abs(x).max(axis=0), np.finfo(np.float64).tiny)  # squares of large numbers would overflow
+    deviation = (x / unit).std(axis=0) * unit
+    return x.mean(axis=0), 1 / np.where(deviation > 0, deviation, 1)

@@ -1,21 +1,20 @@
-"""Examples and their classes, checked."""
+"""Examples and their labels, checked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from training_job.errors import DatasetError
+from training_job.trainer.datasets.inputs import Inputs, Kind
+from training_job.trainer.datasets.labels import some
+from training_job.trainer.datasets.split_names import Part
 from training_job.trainer.datasets.task import Task
-
-_CHANNELS = (1, 3, 4)
-_MAX_CLASSES = 1 << 16  # limits the arrays that are sized by the highest label
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Examples `x`: (N, …), uint8 or float32, and their labels `y`: (N,).
+    """Examples `x`: (N, …), uint8, float32 or float64, and their labels `y`: (N,).
 
     In a classification, labels are int32 numbers of `classes`, from 0; in a regression they are float32 quantities, and
     `classes` is empty. Pictures are (N, height, width) or (N, channels, height, width). `source` is the name of the
@@ -41,17 +40,49 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unlabelled:
+    """Examples `x` without labels, as in a `Table`, to predict."""
+
+    x: Any
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """The data as it was given: nothing is split off.
 
-    `validation` and `test` are the user's own, of the same task, classes and shape as `train`, or None. `notes` say in
-    sentences how the data was understood.
+    `validation` and `test` are the user's own, of the same task, classes and shape as `train`, or None. `unlabelled` is
+    a test file without labels. `inputs` says how the raw data became examples, and `notes` in sentences how it was
+    understood.
     """
 
     train: Table
+    inputs: Inputs
     validation: Table | None = None
     test: Table | None = None
+    unlabelled: Unlabelled | None = None
     notes: tuple[str, ...] = ()
+
+    def with_part(self, part: Part, table: Table, note: str) -> "Dataset":
+        """Return the dataset with the user's own validation or test data, and a note about it."""
+        notes = (*self.notes, note)
+        if part is Part.VALIDATION:
+            return replace(self, validation=table, notes=notes)
+        return replace(self, test=table, notes=notes)
+
+    @property
+    def is_encoded(self) -> bool:
+        """Return whether `x` holds a network's inputs, so that it needs no scaling."""
+        return self.inputs.kind is Kind.TABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the user chose: the label's column, the task, and the column whose rows belong together."""
+
+    label: str | None = None
+    task: Task | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,118 +93,65 @@ class Split:
     held_out: Table
 
 
-def make_table(x: Any, y: Any, *, source: str, names: tuple[str, str] = ("x", "y")) -> Table:  # noqa: ANN401 - arrays
-    """Return the checked table of raw arrays. `names` are the names of examples and labels in error messages.
+def check_shapes(part: Table, train: Table) -> None:
+    """Check that examples of validation or test data have the shape of the training data.
 
     Raises:
-        DatasetError: The arrays do not match, contain anything but finite numbers, or the labels are not whole numbers
-            from 0.
+        DatasetError: They have another one.
     """
-    values, labels = (f"{name!r} of {source}" for name in names)
-    x = _numbers(np.asarray(x), values)
-    y = _labels(np.asarray(y), labels)
-    if len(x) != len(y):
-        raise DatasetError(f"{values} has {len(x)} examples and {labels} has {len(y)}: they must be as many")
-    return Table(x=_channels_first(x), y=y, source=source, classes=tuple(str(label) for label in range(y.max() + 1)))
-
-
-def check_classes(table: Table) -> None:
-    """Check the classes of training data.
-
-    Raises:
-        DatasetError: There is only one class, or a class below the highest has no example.
-    """
-    counts = np.bincount(table.y, minlength=len(table.classes))
-    if np.count_nonzero(counts) < 2:  # noqa: PLR2004 - one class cannot be trained
-        only = table.classes[int(np.argmax(counts))]
-        raise DatasetError(f"{table.source} holds one class only ({only}): two at least are needed to train")
-    gaps = [table.classes[index] for index in np.flatnonzero(counts == 0)]
-    if gaps:
+    if part.x.shape[1:] != train.x.shape[1:]:
         raise DatasetError(
-            f"{table.source} has no example of class {_some(gaps)}, but of {table.classes[-1]}: number the classes "
-            f"0 to {len(table.classes) - len(gaps) - 1} without a gap"
+            f"an example of {part.source} has shape {part.x.shape[1:]} and one of {train.source} {train.x.shape[1:]}: "
+            "make them alike"
         )
 
 
-def check_fits(test: Table, train: Table) -> Table:
-    """Return the test data, with the classes of the training data.
+def without_lone_classes(dataset: Dataset) -> Dataset:
+    """Leave out classes of one example, which cannot be both learned and checked. Test data of one's own keeps them.
 
     Raises:
-        DatasetError: Its examples have another shape, or a class that the training data does not have.
+        DatasetError: No two classes remain.
     """
-    if test.x.shape[1:] != train.x.shape[1:]:
+    train = dataset.train
+    if train.task is Task.REGRESSION or dataset.test is not None or dataset.validation is not None:
+        return dataset
+    counts = np.bincount(train.y, minlength=len(train.classes))
+    lone = [name for name, count in zip(train.classes, counts, strict=True) if count == 1]
+    if not lone:
+        return dataset
+    kept = np.flatnonzero(counts > 1)
+    if len(kept) < 2:  # noqa: PLR2004 - one class cannot be learned
         raise DatasetError(
-            f"an example of {test.source} has shape {test.x.shape[1:]} and one of {train.source} {train.x.shape[1:]}: "
-            "they must be alike"
+            f"class {lone[0]} of {train.source} has one example: two at least are needed, or test data of its own"
         )
-    unknown = [name for name in test.classes if name not in train.classes]
-    if unknown:
-        raise DatasetError(f"{test.source} has class {_some(unknown)}, which {train.source} does not have")
-    index = np.array([train.classes.index(name) for name in test.classes], np.int32)
-    return replace(test, y=index[test.y], classes=train.classes)
+    rows = np.flatnonzero(np.isin(train.y, kept))
+    table = replace(
+        train.take(rows),
+        y=np.searchsorted(kept, train.y[rows]).astype(np.int32),
+        classes=tuple(train.classes[number] for number in kept),
+    )
+    note = (
+        f"Left out, as one example cannot be both learned and checked: class {some(lone)}. Add examples of it, or "
+        "correct its label if it is misspelt."
+    )
+    return replace(dataset, train=table, notes=(*dataset.notes, note))
 
 
 def hold_out(table: Table, *, share: float = 0.2, seed: int = 0) -> Split:
-    """Hold out a share of each class. The same seed gives the same split.
+    """Hold out a share, of each class if there are any. The same seed gives the same split.
 
     Raises:
         DatasetError: A class has only one example, which cannot be both trained on and held out.
     """
     rng = np.random.default_rng(seed)
     train, held = [], []
-    for label, name in enumerate(table.classes):
-        rows = rng.permutation(np.flatnonzero(table.y == label))
+    strata = table.y if table.task is Task.CLASSIFICATION else np.zeros(len(table), np.int32)
+    for label in np.unique(strata):
+        rows = rng.permutation(np.flatnonzero(strata == label))
         if len(rows) < 2:  # noqa: PLR2004 - one to train on and one to measure with
-            raise DatasetError(
-                f"class {name} of {table.source} has one example: two at least are needed, or test data of its own"
-            )
+            name = f"class {table.classes[label]} of {table.source}" if table.classes else table.source
+            raise DatasetError(f"{name} has one example: two at least are needed, or test data of its own")
         count = max(1, round(len(rows) * share))
         held.append(rows[:count])
         train.append(rows[count:])
     return Split(train=table.take(np.sort(np.concatenate(train))), held_out=table.take(np.sort(np.concatenate(held))))
-
-
-def _numbers(x: Any, name: str) -> Any:  # noqa: ANN401 - an array of anything becomes one of numbers
-    if x.dtype.kind not in "buif":
-        raise DatasetError(f"{name} holds {x.dtype}: numbers are expected")
-    if x.ndim < 2 or x.ndim > 4 or 0 in x.shape:  # noqa: PLR2004 - (N, features) to (N, channels, height, width)
-        raise DatasetError(
-            f"{name} has shape {x.shape}: (examples, values), (examples, height, width) or "
-            "(examples, channels, height, width) is expected, and no side may be 0"
-        )
-    if x.dtype == np.uint8:
-        return x
-    with np.errstate(over="ignore"):
-        x = x.astype(np.float32)
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
-        row, *rest = (int(index) for index in bad[0])
-        raise DatasetError(
-            f"{name} holds {x[tuple(bad[0])]} in row {row} at {tuple(rest)}: finite numbers are expected"
-        )
-    return x
-
-
-def _labels(y: Any, name: str) -> Any:  # noqa: ANN401 - as above
-    if y.dtype.kind not in "buif":
-        raise DatasetError(f"{name} holds {y.dtype}: whole numbers from 0 are expected")
-    if y.ndim == 2 and y.shape[1] == 1:  # noqa: PLR2004 - a column is accepted too
-        y = y[:, 0]
-    if y.ndim != 1 or len(y) == 0:
-        raise DatasetError(f"{name} has shape {y.shape}: one label for each example is expected")
-    bad = np.flatnonzero(~((y >= 0) & (y < _MAX_CLASSES) & (y == np.floor(y))))
-    if len(bad):
-        raise DatasetError(
-            f"{name} holds the label {y[bad[0]]} in row {int(bad[0])}: whole numbers from 0 without a gap are expected"
-        )
-    return y.astype(np.int32)
-
-
-def _channels_first(x: Any) -> Any:  # noqa: ANN401 - as above
-    if x.ndim == 4 and x.shape[3] in _CHANNELS and x.shape[1] not in _CHANNELS:  # noqa: PLR2004 - pictures with channels
-        return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    return x
-
-
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

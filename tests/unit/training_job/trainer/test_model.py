@@ -98,10 +98,11 @@ def test_training_writes_a_model_that_scores(
 ) -> None:
     assert run(data, tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:5]] == [["epoch", f"{number}/4"] for number in range(1, 5)]
+    assert lines[0].startswith("It is a classification, as the labels")
+    assert [line.split()[:2] for line in lines[2:6]] == [["epoch", f"{number}/4"] for number in range(1, 5)]
     made = {path.name for path in (tmp_path / "out").iterdir()} - {"model.onnx"}
     assert made == {
-        "confusion_matrix.png", "curves.png", "last.npz", "metrics.json", "model.json", "model.npz",
+        "confusion_matrix.png", "curves.png", "input.json", "last.npz", "metrics.json", "model.json", "model.npz",
     }  # fmt: skip
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["accuracy"] > 0.9
@@ -112,7 +113,8 @@ def test_training_writes_a_model_that_scores(
     for name in ("confusion_matrix.png", "curves.png"):
         with Image.open(tmp_path / "out" / name) as picture:
             assert len(picture.convert("RGB").getcolors(1 << 20)) > 3
-    assert {(record["metric"], record["step"]) for record in records()} == {
+    assert [record["note"] for record in records() if "note" in record] == [lines[0]]
+    assert {(record["metric"], record["step"]) for record in records() if "metric" in record} == {
         (name, step) for name in ("loss", "accuracy", "train_accuracy", "validation_loss") for step in range(1, 5)
     }
     model = score.load_model(tmp_path / "out")
