@@ -206,13 +206,6 @@ def camvid(folder: Path) -> None:
         (folder / "data" / f"{part}.txt").write_text("".join(lines))
 
 
-def facades(folder: Path) -> None:
-    """CMP's facades (http://cmp.felk.cvut.cz/~tylecr1/facade/) as pictures of 32 x 30."""
-    for number in range(1, 380):
-        Image.fromarray(_pixels(30, 32, 3)).save(folder / f"cmp_b{number:04}.jpg")
-        Image.fromarray(_pixels(30, 32) % 12 + 1).save(folder / f"cmp_b{number:04}.png")
-
-
 def speech(folder: Path) -> None:
     """Three recordings of a second, 16 bit, 16 kHz, in folders as the VCTK corpus has them."""
     for speaker in range(1, 4):
@@ -278,7 +271,7 @@ RECIPES: Mapping[str, Recipe] = {
     recipe.__name__: recipe
     for recipe in (
         mnist, cifar, ptb, pictures, small_pictures, frames, imagenet, translations, trees, babi, mushrooms, reviews,
-        pairs_csv, rotated, semisupervised, camvid, facades, speech, text, pickled_cifar, vgg_convolutions,
+        pairs_csv, rotated, semisupervised, camvid, speech, text, pickled_cifar, vgg_convolutions,
         models_folder, style,
     )
 }  # fmt: skip

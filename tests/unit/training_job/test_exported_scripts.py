@@ -146,7 +146,13 @@ def test_a_value_that_is_not_valid_is_noted_or_fails(drop: Drop) -> None:
 
 def test_a_notebook_leaves_its_model_too(drop: Drop) -> None:
     source = textwrap.dedent(BEGINNING) + "serializers.save_npz('own.model', train(Net()))"
-    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": source,
+    }
     book = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
     drop.scripts = {"train.ipynb": json.dumps(book)}
     ended = drop.launch("python", "-m", "training_job.notebook", "train.ipynb", KEDJA_EXPORT="{}")
