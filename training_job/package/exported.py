@@ -34,12 +34,12 @@ def read(job: Job, records: Records, model: str | None) -> ModelExport:
     """Return what was exported of the model, and add notes about it. `model` is its path below `outputs`."""
     if model is None:
         return ModelExport()
+    options = Options()
     try:
         options = Options.from_environment()
         found = exports.read(job.state) if options.onnx is not Onnx.NEVER else None
     except ExportError as error:
-        records.note(f"The model could not be exported as ONNX: {error}.")
-        return ModelExport(lack=f"the export that job.yaml requires failed: {error}" if _is_required() else None)
+        found = Exports((), (Failure(link="The model", reason=str(error)),))
     chosen = _of_model(found or Exports(), job.outputs / model)
     for note in notes(chosen):
         records.note(note)
@@ -56,13 +56,6 @@ def notes(found: Exports) -> list[str]:
 def describe(failure: Failure) -> str:
     """Return a sentence about what could not be exported."""
     return f"{failure.link} could not be exported as ONNX: {failure.reason}."
-
-
-def _is_required() -> bool:
-    try:
-        return Options.from_environment().onnx is Onnx.REQUIRED
-    except ExportError:
-        return False
 
 
 def _lack(found: Exports) -> str | None:

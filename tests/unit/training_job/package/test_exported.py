@@ -86,7 +86,7 @@ def test_a_required_export_is_missed(script: EndedScript, monkeypatch: pytest.Mo
     unverified = read(script, own(script), own(script, "bad", verified=False))[0].lack
     assert unverified == "job.yaml requires an export as ONNX: bad.onnx does not give the answers of Chainer."
     (script.job.state / exports.FOLDER / exports.NAME).write_text("{")
-    assert "the export that job.yaml requires failed" in str(exported.read(script.job, Records(), "model.npz").lack)
+    assert "exports.json cannot be read" in str(exported.read(script.job, Records(), "model.npz").lack)
 
 
 def test_without_a_model_nothing_is_required(script: EndedScript, monkeypatch: pytest.MonkeyPatch) -> None:
