@@ -27,6 +27,7 @@ from training_job.trainer import model_file, networks
 from training_job.trainer.datasets import arrays, examples, inputs, npz
 from training_job.trainer.datasets.split_names import Part
 from training_job.trainer.datasets.table import Unlabelled
+from training_job.trainer.figures.scores import r2
 from training_job.trainer.preprocessing import Preprocessor
 
 _BATCH = 1000
@@ -34,15 +35,21 @@ _BATCH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A network that scores examples. `classes` is empty if the model folder does not name them."""
+    """A network that scores examples. `classes` is empty if the model folder does not name them.
+
+    `predicts_quantity` is set if the network's output is a quantity, in the target's units.
+    """
 
     network: Any
     preprocessor: Preprocessor | None
     classes: tuple[str, ...]
     device: Any
+    predicts_quantity: bool = False
 
     def scores(self, x: Any) -> Any:  # noqa: ANN401 - arrays
         """Return the probability of each class, float32 (N, classes), for raw examples (N, …).
+
+        Of a model that predicts a quantity, return the quantities, float32 (N, 1).
 
         Raises:
             ModelError: There are no examples, or they do not have the shape that the model takes.
@@ -54,12 +61,13 @@ class Model:
         return np.concatenate(parts)
 
     def predict(self, x: Any) -> Any:  # noqa: ANN401 - arrays
-        """Return the number of the likeliest class for each raw example (N, …), int64 (N,).
+        """Return the number of the likeliest class for each raw example (N, …), int64 (N,), or the quantities, float32.
 
         Raises:
             ModelError: See `scores`.
         """
-        return self.scores(x).argmax(axis=1)
+        found = self.scores(x)
+        return found[:, 0] if self.predicts_quantity else found.argmax(axis=1)
 
     def _batch(self, x: Any) -> Any:  # noqa: ANN401 - arrays
         batch = _as_float32(x) if self.preprocessor is None else self.preprocessor.prepare(x)
@@ -70,7 +78,8 @@ class Model:
                 name = type(self.network).__name__
                 text = " ".join(str(error).split())
                 raise ModelError(f"{name} does not take examples of shape {batch.shape[1:]}: {text}") from error
-            return chainer.get_device("@numpy").send(chainer.functions.softmax(logits).array)
+            found = logits if self.predicts_quantity else chainer.functions.softmax(logits)
+            return chainer.get_device("@numpy").send(found.array)
 
 
 def _as_float32(x: Any) -> Any:  # noqa: ANN401 - arrays
@@ -89,14 +98,23 @@ def load_model(folder: Path, *, network: str | None = None, gpu: int | None = de
         DeviceError: The requested GPU is not available.
     """
     target = device.choose(gpu)
+    quantity: model_file.Target | None = None
     if network is None:
         description, chain = model_file.load(folder)
-        preprocessor, classes = description.preprocessor, description.classes
+        preprocessor, classes, quantity = description.preprocessor, description.classes, description.target
+        if quantity is not None:
+            chain = networks.Scaled(chain, mean=quantity.mean, scale=quantity.scale)
     else:
         chain, preprocessor, classes = _script_network(network), None, ()
         model_file.load_weights(folder / model_file.WEIGHTS, chain)
     chain.to_device(target)
-    return Model(network=chain, preprocessor=preprocessor, classes=classes, device=target)
+    return Model(
+        network=chain,
+        preprocessor=preprocessor,
+        classes=classes,
+        device=target,
+        predicts_quantity=quantity is not None,
+    )
 
 
 def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
@@ -112,7 +130,7 @@ def _script_network(name: str) -> Any:  # noqa: ANN401 - Chainer has no types
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print `{"count": …, "accuracy": …}` for examples with labels, else `predictions`. Return the exit code."""
+    """Print `{"count": …, "accuracy": …}` (`r2` of a quantity), without labels `predictions`. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training_job.score", description="Score examples with a model.")
     parser.add_argument("--model", type=Path, required=True, help="folder with model.npz, and model.json")
     parser.add_argument("--data", type=Path, required=True, help="raw examples, as the training data, or .npz")
@@ -131,7 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INVALID_INPUT
     document: dict[str, Any] = {"count": len(found)}
     if y is None:
-        document["predictions"] = [model.classes[number] for number in found]
+        named = (model.classes[number] for number in found) if model.classes else found.tolist()
+        document["predictions"] = list(named)
+    elif model.predicts_quantity:
+        document["r2"] = round(r2(found.astype(np.float64), y.astype(np.float64)), 6)
     else:
         document["accuracy"] = round(float(np.mean(found == y)), 6)
     print(json.dumps(document, ensure_ascii=False))  # noqa: T201 - the command's output

@@ -1,10 +1,10 @@
 """`python -m training_job.train`: trains on dropped data if no script was dropped.
 
 Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`), `input.json` (see
-`training_job.trainer.datasets.inputs`) and `metrics.json` of the best epoch, the last epoch's weights (`last.npz`), two
-pictures (`curves.png`, `confusion_matrix.png`), `model.onnx` if `onnx` is installed, and `predictions.csv` if there is
-a test file without labels. Exits with 65, and writes nothing, if the data cannot be trained on or the requested GPU is
-not available. A job that is started again continues from its last checkpoint.
+`training_job.trainer.datasets.inputs`), `metrics.json`, pictures (`curves.png`, and `confusion_matrix.png` or
+`residuals.png`), `model.onnx` if `onnx` is installed, and `predictions.csv` if there is a test file without labels. Of
+a single network, the last epoch's weights are in `last.npz`. Exits with 65, and writes nothing, if the data cannot be
+trained on or the requested GPU is not available. A job that is started again continues from its last checkpoint.
 """
 
 import argparse
@@ -12,8 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,21 @@ import numpy as np
 
 from training_job import checkpoints, device, metrics, mpi_env
 from training_job.atomic_write import open_atomic, write_json
-from training_job.checkpoints import Store
 from training_job.errors import EXIT_INVALID_INPUT, DatasetError, DeviceError, TrainingJobError
-from training_job.trainer import evaluation, model_file, networks, onnx_file, plots, predictions
+from training_job.trainer import model_file, networks, onnx_file, predictions
+from training_job.trainer.bagging.method import Bagging
 from training_job.trainer.datasets import inputs
 from training_job.trainer.datasets.finder import find
-from training_job.trainer.datasets.table import Choice, Dataset, Split, hold_out
+from training_job.trainer.datasets.table import Choice, Dataset, Table
 from training_job.trainer.datasets.task import Task
-from training_job.trainer.loop import Epoch, Options, Result, Trainer
-from training_job.trainer.options import parse
-from training_job.trainer.preprocessing import Preprocessor, choose_preprocessor
+from training_job.trainer.figures import plots, scores
+from training_job.trainer.figures.assessment import Assessment, assess, warnings_about
+from training_job.trainer.fitted import Fitted, Method
+from training_job.trainer.loop import Epoch, Options
+from training_job.trainer.options import loop_options, names_a_network, parse
+from training_job.trainer.preprocessing import choose_preprocessor
 from training_job.trainer.progress import ProgressBar
+from training_job.trainer.single import Single, suits_cnn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,42 +58,40 @@ def _run(options: argparse.Namespace) -> None:
     if options.mixed and isinstance(target, chainer.backend.CpuDevice):
         raise DeviceError("--mixed needs a GPU: a CPU computes in float32")
     source = _networks_file(options.networks)
-    data = find(_data_folder(options), Choice(label=options.label, task=options.task))
+    data = find(_data_folder(options), Choice(label=options.label, task=options.task, group=options.group))
     for note in data.notes:
-        metrics.note(note)
-        _say(note)
-    split = _split(data, options.seed)
-    preprocessor = choose_preprocessor(split.train.x, is_encoded=data.is_encoded)
-    description = _description(options, split, preprocessor, source)
-    random.seed(options.seed)
-    np.random.seed(options.seed)  # noqa: NPY002 - what Chainer's initialisers and dropout draw from
-    with chainer.using_config("dtype", chainer.mixed16 if options.mixed else np.float32):
-        network = networks.build(description.architecture, description.options)
-    if options.resume is not None:
-        model_file.load_weights(options.resume / model_file.WEIGHTS, network)
-    _say(
-        f"{description.architecture} on {target}: {len(split.train)} examples to train on, {len(split.held_out)} held "
-        f"out, {len(split.train.classes)} classes"
-    )
-    bar = ProgressBar(options.epochs)
-    trainer = Trainer(network, split, preprocessor, _training_options(options), target, store=_store(), watch=bar.show)
-    result = trainer.run(_reporter(options.epochs, bar))
-    _write(options.output_dir, description, result, split, source)
+        _note(note)
+    _seed(options.seed, target)
+    method = _method(options, data, target)
+    warnings = warnings_about(data, seed=options.seed)
+    kind = f"{len(data.train.classes)} classes" if data.train.task is Task.CLASSIFICATION else "a quantity"
+    _say(f"{_name_of(method)}: {len(data.train)} examples, {kind}")
+    fitted, assessment = assess(data, method, seed=options.seed)
+    figures = assessment.figures()
+    measured = assessment.notes(figures)
+    notes = [*measured, fitted.decision, *warnings, *data.notes]
+    _write(options.output_dir, fitted, assessment, {**figures, "notes": notes}, source)
     inputs.save(options.output_dir, data.inputs)
     if data.unlabelled is not None:
-        predictions.write(options.output_dir, result.network, preprocessor, description.classes, data.unlabelled)
+        classes = data.train.classes
+        predictions.write(options.output_dir, fitted.whole, fitted.preprocessor, classes, data.unlabelled)
+    metrics.log(figures)
+    _note(measured[0], first=True)
+    for note in (*measured[1:], fitted.decision, *warnings):
+        _note(note)
 
 
-def _split(data: Dataset, seed: int) -> Split:
-    """Return the user's own test data, or else a fifth of each class, as held out."""
-    if data.train.task is Task.REGRESSION:
-        raise DatasetError(
-            f"{data.train.source} has a quantity as label, and this version trains on classes only: give --task "
-            "classification if the numbers are classes"
-        )
-    if data.test is not None:
-        return Split(train=data.train, held_out=data.test)
-    return hold_out(data.train, seed=seed)
+def _note(text: str, *, first: bool = False) -> None:
+    metrics.note(text, first=first)
+    _say(text)
+
+
+def _seed(seed: int, target: Any) -> None:  # noqa: ANN401 - Chainer has no types
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what Chainer's initialisers and dropout draw from
+    if isinstance(target, chainer.backend.GpuDevice):
+        target.use()
+        target.xp.random.seed(seed)
 
 
 def _networks_file(named: Path | None) -> Path | None:
@@ -102,36 +103,27 @@ def _networks_file(named: Path | None) -> Path | None:
     return path
 
 
-def _description(
-    options: argparse.Namespace, split: Split, preprocessor: Preprocessor, source: Path | None
-) -> model_file.Description:
-    name = options.network or ("cnn" if _suits_cnn(preprocessor.network_shape) else "mlp")
-    chosen: dict[str, Any] = {"inputs": list(preprocessor.network_shape), "classes": len(split.train.classes)}
-    chosen |= {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
-    chosen |= dict(options.option)
-    is_own = source is not None and name not in networks.BUILT_IN
-    return model_file.Description(
-        architecture=name,
-        options=chosen,
-        preprocessor=preprocessor,
-        classes=split.train.classes,
-        networks=networks.FILE if is_own else None,
+def _method(options: argparse.Namespace, data: Dataset, target: Any) -> Method:  # noqa: ANN401 - Chainer has no types
+    preprocessor = choose_preprocessor(data.train.x, is_encoded=data.is_encoded)
+    if not names_a_network(options) and not suits_cnn(preprocessor.network_shape):
+        return Bagging(quality=options.quality, steps=options.steps, seed=options.seed, is_encoded=data.is_encoded)
+    chosen = {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
+    return Single(
+        network=options.network,
+        network_options=chosen | dict(options.option),
+        options=lambda rows: loop_options(options, rows),
+        device=target,
+        resume=options.resume,
+        checkpoints=os.environ.get(checkpoints.FOLDER_VARIABLE),
+        is_encoded=data.is_encoded,
+        reporter=_reporter,
     )
 
 
-def _training_options(options: argparse.Namespace) -> Options:
-    return Options(
-        epochs=options.epochs,
-        batch_size=options.batchsize,
-        optimizer=options.optimizer,
-        learning_rate=options.learning_rate,
-        momentum=options.momentum,
-        schedule=options.schedule,
-        shift=options.shift,
-        seed=options.seed,
-        patience=options.patience,
-        mixed=options.mixed,
-    )
+def _name_of(method: Method) -> str:
+    if isinstance(method, Single):
+        return f"{method.network or 'one network'} on {method.device}"
+    return "an ensemble on the CPU"
 
 
 def _data_folder(options: argparse.Namespace) -> Path:
@@ -141,53 +133,65 @@ def _data_folder(options: argparse.Namespace) -> Path:
     return Path(folder)
 
 
-def _store() -> Store | None:
-    folder = os.environ.get(checkpoints.FOLDER_VARIABLE)
-    return None if folder is None else Store(Path(folder) / f"{checkpoints.LOOP_PREFIX}built-in")
-
-
-def _suits_cnn(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and min(shape[1:]) >= 16  # noqa: PLR2004 - the pictures that networks.Cnn accepts
-
-
-def _reporter(epochs: int, bar: ProgressBar) -> Callable[[Epoch], None]:
+def _reporter(options: Options) -> tuple[Callable[[Epoch], None], Callable[[int, float], None]]:
     start = time.monotonic()
+    bar = ProgressBar(options.epochs)
 
     def report(epoch: Epoch) -> None:
-        values = {key: value for key, value in asdict(epoch).items() if key != "number"}
+        values = epoch.values()
         metrics.log(values, step=epoch.number)
         shown = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
         bar.clear()
-        _say(f"epoch {epoch.number}/{epochs}  {shown}  {time.monotonic() - start:.1f} s")
+        _say(f"epoch {epoch.number}/{options.epochs}  {shown}  {time.monotonic() - start:.1f} s")
 
-    return report
+    return report, bar.show
 
 
 def _write(
-    folder: Path, description: model_file.Description, result: Result, split: Split, source: Path | None
+    folder: Path,
+    fitted: Fitted,
+    assessment: Assessment,
+    figures: Mapping[str, Any],
+    source: Path | None,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    counts = evaluation.confusion_matrix(result.network, split.held_out, description.preprocessor)
-    plots.confusion_matrix(counts, description.classes, folder / "confusion_matrix.png")
-    plots.curves(result.epochs, result.best.number, folder / "curves.png")
-    with open_atomic(folder / "last.npz") as stream:
-        np.savez_compressed(stream, **result.last)
-    if description.networks is not None and source is not None:
+    details = _pictures(folder, fitted, assessment)
+    if fitted.last is not None:
+        with open_atomic(folder / "last.npz") as stream:
+            np.savez_compressed(stream, **fitted.last)
+    is_own = source is not None and fitted.architecture not in networks.BUILT_IN
+    if is_own and source is not None:
         content = source.read_bytes()
-        with open_atomic(folder / description.networks) as stream:
+        with open_atomic(folder / networks.FILE) as stream:
             stream.write(content)
     if onnx_file.is_possible():
-        problem = onnx_file.write(folder, result.network, description.preprocessor)
+        problem = onnx_file.write(folder, fitted.whole, fitted.preprocessor)
         if problem is not None:
             _say(f"no {onnx_file.NAME}: {problem}")
-    model_file.save(folder, description, result.network)
-    best = asdict(result.best)
-    history = [asdict(epoch) for epoch in result.epochs]
-    write_json(
-        folder / "metrics.json",
-        {"epoch": best.pop("number"), **best, "confusion_matrix": counts.tolist(), "epochs": history},
+    description = model_file.Description(
+        architecture=fitted.architecture,
+        options=fitted.options,
+        preprocessor=fitted.preprocessor,
+        classes=assessment.table.classes,
+        networks=networks.FILE if is_own else None,
+        target=fitted.target,
     )
-    _say(f"kept epoch {result.best.number}: accuracy {result.best.accuracy:.4f} on held-out examples")
+    model_file.save(folder, description, fitted.network)
+    measured = {"split": assessment.split, "examples": len(assessment.table)}
+    document = {**fitted.metrics, **figures, "measured": measured, **details, **fitted.history}
+    write_json(folder / "metrics.json", document)
+
+
+def _pictures(folder: Path, fitted: Fitted, assessment: Assessment) -> dict[str, Any]:
+    """Draw the pictures; return what `metrics.json` has of each class."""
+    plots.curves(fitted.curves, folder / "curves.png")
+    table: Table = assessment.table
+    if table.task is Task.REGRESSION:
+        plots.residuals(assessment.predicted, table.y, folder / "residuals.png")
+        return {}
+    counts = scores.confusion_matrix(assessment.predicted, table.y, len(table.classes))
+    plots.confusion_matrix(counts, table.classes, folder / "confusion_matrix.png")
+    return {"confusion_matrix": counts.tolist(), "per_class": scores.per_class(counts, table.classes)}
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import chainer
-import chainer.functions as F  # noqa: N812 - as everyone writes it
 import numpy as np
 
 from training_job import random_state
@@ -15,8 +14,9 @@ from training_job.checkpoints import Checkpoint, CheckpointInterval, Store
 from training_job.sigterm import EXIT_CODE, Termination
 from training_job.trainer.batches import Batches
 from training_job.trainer.datasets.table import Split, Table
+from training_job.trainer.datasets.task import Task
 from training_job.trainer.preprocessing import Preprocessor
-from training_job.trainer.steps import OPTIMIZERS, Step, make_step
+from training_job.trainer.steps import OPTIMIZERS, Step, loss_of, make_step
 
 _MEASURE_BATCH = 1000
 
@@ -44,18 +44,28 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """The results of one epoch: means over all examples. Losses are cross entropies in nats, accuracies from 0 to 1."""
+    """The results of one epoch: means over all examples.
+
+    In a classification losses are cross entropies in nats, and accuracies are from 0 to 1. In a regression losses are
+    squared errors, and accuracies are None.
+    """
 
     number: int
     loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     validation_loss: float
-    accuracy: float
+    validation_accuracy: float | None
 
     @property
     def quality(self) -> tuple[float, float]:
-        """Sort key of epochs: by held-out accuracy, then by lower held-out loss."""
-        return self.accuracy, -self.validation_loss
+        """Sort key of epochs: by the accuracy on validation examples, then by their lower loss."""
+        return self.validation_accuracy or 0.0, -self.validation_loss
+
+    def values(self) -> dict[str, float]:
+        """Return the metrics by name."""
+        values = {name: value for name, value in asdict(self).items() if name != "number" and value is not None}
+        # The loss of a network that diverged is no number, and compares with nothing.
+        return {name: float(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +126,8 @@ class Trainer:
         """Create a trainer.
 
         Args:
-            network: a Chain from inputs to scores before softmax.
-            split: the examples to train on, and those to evaluate with.
+            network: a Chain from inputs to scores before softmax, or to a quantity (N, 1).
+            split: the examples to train on, and those to validate with. Quantities have mean 0 and deviation 1.
             preprocessor: turns examples into inputs.
             options: how to train.
             device: the Chainer device to train on.
@@ -131,6 +141,7 @@ class Trainer:
         self._device = device
         self._store = store
         self._watch = watch
+        self._is_regression = split.train.task is Task.REGRESSION
         self._rng = np.random.default_rng(options.seed)
         self._rate = OPTIMIZERS[options.optimizer][0] if options.learning_rate is None else options.learning_rate
         self._batches = Batches(split.train, preprocessor, device, shift=options.shift)
@@ -149,7 +160,10 @@ class Trainer:
         self._device.use()
         self._network.to_device(self._device)
         options = self._options
-        step = make_step(self._network, options.optimizer, self._rate, options.momentum, mixed=options.mixed)
+        step = make_step(
+            self._network, options.optimizer, self._rate, options.momentum,
+            mixed=options.mixed, is_regression=self._is_regression,
+        )  # fmt: skip
         progress = self._restore(step)
         with Termination() as termination:
             while progress.number <= self._options.epochs and not self._is_out_of_patience(progress):
@@ -196,9 +210,9 @@ class Trainer:
         return Epoch(
             number=progress.number,
             loss=progress.loss_sum / count,
-            train_accuracy=progress.right / count,
+            train_accuracy=None if self._is_regression else progress.right / count,
             validation_loss=validation_loss,
-            accuracy=accuracy,
+            validation_accuracy=None if self._is_regression else accuracy,
         )
 
     def _measure(self, table: Table) -> tuple[float, float]:
@@ -214,7 +228,7 @@ class Trainer:
                 batch = table.take(slice(start, start + _MEASURE_BATCH))
                 x, y = self._device.send(self._preprocessor.prepare(batch.x)), self._device.send(batch.y)
                 scores = self._network(x.astype(np.float16) if mixed else x).array.astype(np.float32)
-                loss_sum += float(F.softmax_cross_entropy(scores, y).array) * len(batch)
+                loss_sum += float(loss_of(scores, y, is_regression=self._is_regression).array) * len(batch)
                 right += int((scores.argmax(axis=1) == y).sum())
         return loss_sum / len(table), right / len(table)
 
@@ -288,6 +302,7 @@ class Trainer:
         """Return the values by which a checkpoint is recognized as one of this training."""
         return {
             **asdict(self._options),
+            "task": self._split.train.task,
             "network": type(self._network).__name__,
             "shapes": {name: list(value.shape) for name, value in self._weights().items()},
             "examples": [len(self._split.train), len(self._split.held_out)],

@@ -6,14 +6,17 @@ model.json::
      "options": {"inputs": [784], "classes": 10, "hidden": [100, 100], "dropout": 0.0},
      "inputs": {"shape": [784], "network_shape": [784], "mean": [0.0], "scale": [0.00392]},
      "classes": ["0", "1", …],
-     "networks": null}
+     "networks": null, "target": null}
 
-`networks` names the file in the same folder that defines the network's class, if it is not built in.
+`networks` names the file in the same folder that defines the network's class, if it is not built in. `target` is
+`{"mean": 152.1, "scale": 77.0}` if the model predicts a quantity: the network's output times `scale`, plus `mean`.
+`classes` is empty then.
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +34,23 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """Mean and deviation of the quantities that a network was trained on, in their units."""
+
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Description:
-    """The content of `model.json`."""
+    """The content of `model.json`. `target` is None if the model predicts classes."""
 
     architecture: str
     options: Mapping[str, Any]
     preprocessor: Preprocessor
     classes: tuple[str, ...]
     networks: str | None = None
+    target: Target | None = None
 
 
 def save(folder: Path, description: Description, network: Any) -> None:  # noqa: ANN401 - Chainer has no types
@@ -54,12 +66,13 @@ def save(folder: Path, description: Description, network: Any) -> None:  # noqa:
             "inputs": description.preprocessor.to_json(),
             "classes": list(description.classes),
             "networks": description.networks,
+            "target": None if description.target is None else asdict(description.target),
         },
     )
 
 
 def load(folder: Path) -> tuple[Description, Any]:
-    """Return the description and the network with its weights.
+    """Return the description and the network with its weights. Its outputs are not scaled by the target.
 
     Raises:
         ModelError: A file is missing, damaged, of an unknown version, or the two do not match.
@@ -75,6 +88,7 @@ def load(folder: Path) -> tuple[Description, Any]:
             preprocessor=Preprocessor.from_json(document["inputs"]),
             classes=tuple(document["classes"]),
             networks=document.get("networks"),
+            target=_target(document.get("target")),
         )
         _check_kinds(description)
     except FileNotFoundError:
@@ -91,6 +105,15 @@ def load(folder: Path) -> tuple[Description, Any]:
     network = _built(description)
     load_weights(folder / WEIGHTS, network)
     return description, network
+
+
+def _target(document: Mapping[str, Any] | None) -> Target | None:
+    if document is None:
+        return None
+    target = Target(mean=float(document["mean"]), scale=float(document["scale"]))
+    if not (math.isfinite(target.mean) and math.isfinite(target.scale)):
+        raise ValueError("the target's mean and scale are not finite")
+    return target
 
 
 def _check_kinds(description: Description) -> None:

@@ -82,9 +82,45 @@ class Cnn(chainer.Chain):  # type: ignore[misc] # Chainer has no types
         return self.classifier(x)
 
 
-BUILT_IN = ("mlp", "cnn")
+class Ensemble(chainer.Chain):  # type: ignore[misc] # Chainer has no types
+    """The mean of the outputs of several `Mlp`. `members` has the widths of the hidden layers of each.
 
-REGISTRY: dict[str, type[chainer.Chain]] = {"mlp": Mlp, "cnn": Cnn}
+    Takes (N, …), float32; returns (N, classes) as `Mlp` does.
+    """
+
+    def __init__(self, *, inputs: Sequence[int], classes: int, members: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        if not members:
+            raise ModelError("network ensemble has no members: name the widths of one at least")
+        with self.init_scope():
+            self.members = chainer.ChainList(*(Mlp(inputs=inputs, classes=classes, hidden=one) for one in members))
+
+    def forward(self, x: Any) -> Any:  # noqa: ANN401 - NumPy, CuPy or a Variable
+        """Return the means, (N, classes), of inputs (N, …), float32."""
+        first, *others = self.members
+        total = first(x)
+        for member in others:
+            total = total + member(x)
+        return total * (1 / len(self.members))
+
+
+class Scaled(chainer.Chain):  # type: ignore[misc] # Chainer has no types
+    """A network of a quantity that was trained on `(quantity - mean) / scale`: its outputs in the target's units."""
+
+    def __init__(self, network: Any, *, mean: float, scale: float) -> None:  # noqa: ANN401 - Chainer has no types
+        super().__init__()
+        self.mean, self.scale = mean, scale
+        with self.init_scope():
+            self.network = network
+
+    def forward(self, x: Any) -> Any:  # noqa: ANN401 - NumPy, CuPy or a Variable
+        """Return the quantities, (N, 1), of inputs (N, …), float32."""
+        return self.network(x) * self.scale + self.mean
+
+
+BUILT_IN = ("mlp", "cnn", "ensemble")
+
+REGISTRY: dict[str, type[chainer.Chain]] = {"mlp": Mlp, "cnn": Cnn, "ensemble": Ensemble}
 
 FILE = "networks.py"
 """The file in the working directory from which the user's own networks are loaded."""

@@ -30,12 +30,15 @@ class Step(Protocol):
     """Trains a network, one batch at a time."""
 
     def train(self, x: Any, y: Any, rate: float) -> None:  # noqa: ANN401 - arrays
-        """Train with inputs x, float32 (N, …), and classes y, int32 (N,), without waiting for a GPU."""
+        """Train with inputs x, float32 (N, …), without waiting for a GPU.
+
+        y (N,) has classes, int32, or quantities, float32.
+        """
 
     def pop_sums(self) -> tuple[float, int]:
         """Return the sum of losses and the number of correctly classified examples since the last call.
 
-        Both are from before each update.
+        Both are from before each update. In a regression, the number means nothing.
         """
 
     def state(self) -> dict[str, Any]:
@@ -45,23 +48,46 @@ class Step(Protocol):
         """Restore what `state` returned."""
 
 
-def make_step(network: Any, optimizer: str, rate: float, momentum: float, *, mixed: bool = False) -> Step:  # noqa: ANN401
+def loss_of(outputs: Any, y: Any, *, is_regression: bool) -> Any:  # noqa: ANN401 - arrays and Variables
+    """Return the mean cross entropy of scores (N, classes), or the mean squared error of quantities (N, 1)."""
+    if is_regression:
+        return F.mean_squared_error(F.reshape(outputs, y.shape), y.astype(outputs.dtype))
+    return F.softmax_cross_entropy(outputs, y)
+
+
+def make_step(
+    network: Any,  # noqa: ANN401 - Chainer has no types
+    optimizer: str,
+    rate: float,
+    momentum: float,
+    *,
+    mixed: bool = False,
+    is_regression: bool = False,
+) -> Step:
     """Return the fastest step for a network on its device. `mixed` computes in float16, updates in float32."""
-    if type(network) is Mlp and not mixed and network.dropout == 0:
+    if type(network) is Mlp and not mixed and not is_regression and network.dropout == 0:
         if isinstance(network.device, chainer.backend.CpuDevice):
             return CpuMlpStep(network, optimizer, momentum)
         if isinstance(network.device, chainer.backend.GpuDevice):
             return GpuMlpStep(network, optimizer, momentum)
-    return ChainerStep(network, OPTIMIZERS[optimizer][1](rate, momentum), mixed=mixed)
+    return ChainerStep(network, OPTIMIZERS[optimizer][1](rate, momentum), mixed=mixed, is_regression=is_regression)
 
 
 class ChainerStep:
     """Chainer's autograd and optimizer."""
 
-    def __init__(self, network: Any, optimizer: Any, *, mixed: bool = False) -> None:  # noqa: ANN401 - Chainer has no types
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - Chainer has no types
+        optimizer: Any,  # noqa: ANN401 - as above
+        *,
+        mixed: bool = False,
+        is_regression: bool = False,
+    ) -> None:
         self._network = network
         self._optimizer = optimizer
         self._mixed = mixed
+        self._is_regression = is_regression
         # On the network's device, as reading a number waits for the GPU.
         self._loss: Any = np.float64(0)
         self._right: Any = 0
@@ -76,7 +102,7 @@ class ChainerStep:
         setattr(self._optimizer, "alpha" if hasattr(self._optimizer, "alpha") else "lr", rate)
         with chainer.using_config("dtype", chainer.mixed16 if self._mixed else np.float32):
             scores = self._network(x.astype(np.float16) if self._mixed else x)
-            loss = F.softmax_cross_entropy(scores, y)
+            loss = loss_of(scores, y, is_regression=self._is_regression)
             self._network.cleargrads()
             loss.backward(loss_scale=self._optimizer._loss_scale)  # noqa: SLF001 - as Optimizer.update does
         self._optimizer.update()

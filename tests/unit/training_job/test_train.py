@@ -16,8 +16,10 @@ import pytest
 from tests.unit.training_job.drops import ROOT, Drop
 from training_job import score, train
 from training_job.errors import ModelError
-from training_job.trainer import networks, plots
-from training_job.trainer.loop import SCHEDULES, Epoch
+from training_job.trainer import networks
+from training_job.trainer.figures import plots
+from training_job.trainer.fitted import Curve
+from training_job.trainer.loop import SCHEDULES
 
 
 @pytest.fixture
@@ -184,7 +186,9 @@ def test_a_terminal_shows_progress_and_a_log_does_not(data: Path, tmp_path: Path
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     plain = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert plain.stderr == ""
-    assert [line.split()[0] for line in plain.stdout.splitlines()] == ["mlp", "epoch", "epoch", "epoch", "kept"]
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == [
+        "It", "one", "epoch", "epoch", "epoch", "accuracy", "the",
+    ]  # fmt: skip
     main, terminal = pty.openpty()
     with os.fdopen(main, "rb", buffering=0) as shown:
         subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=terminal, check=True)
@@ -200,8 +204,7 @@ def test_a_terminal_shows_progress_and_a_log_does_not(data: Path, tmp_path: Path
 
 def test_a_curve_of_numbers_that_are_none(tmp_path: Path) -> None:
     nan = float("nan")
-    epochs = [Epoch(number=1, loss=nan, train_accuracy=0.5, validation_loss=nan, accuracy=0.5)]
-    plots.curves(epochs, 1, tmp_path / "curves.png")
+    plots.curves([Curve(title="loss", training=[nan], validation=[nan], kept=1)], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").exists()
 
 

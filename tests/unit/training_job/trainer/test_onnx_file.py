@@ -9,7 +9,8 @@ import pytest
 from training_job.trainer import networks, onnx_file
 from training_job.trainer.preprocessing import Preprocessor
 
-SHAPES: dict[str, tuple[int, ...]] = {"mlp": (12,), "cnn": (1, 16, 16)}
+SHAPES: dict[str, tuple[int, ...]] = {"mlp": (12,), "cnn": (1, 16, 16), "ensemble": (12,), "quantity": (12,)}
+OPTIONS: dict[str, Any] = {"ensemble": {"members": [[], [7], [8, 5]]}}
 
 
 def preprocessor(shape: tuple[int, ...]) -> Preprocessor:
@@ -21,7 +22,10 @@ def preprocessor(shape: tuple[int, ...]) -> Preprocessor:
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_network_is_written_for_any_number_of_examples(tmp_path: Path, name: str) -> None:
     onnx: Any = pytest.importorskip("onnx", reason="needs onnx, which a job may bring itself")
-    network = networks.build(name, {"inputs": SHAPES[name], "classes": 3})
+    kind = "mlp" if name == "quantity" else name
+    network = networks.build(kind, {"inputs": SHAPES[name], "classes": 3, **OPTIONS.get(name, {})})
+    if name == "quantity":
+        network = networks.Scaled(network, mean=152.1, scale=77.0)
     assert onnx_file.write(tmp_path, network, preprocessor(SHAPES[name])) is None
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     model = onnx.load(str(tmp_path / "model.onnx"))

@@ -1,4 +1,4 @@
-"""Two pictures of a training, drawn with Pillow: the confusion matrix and the curves of loss and accuracy."""
+"""Pictures of a training, drawn with Pillow: curves, and a confusion matrix or residuals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from training_job.atomic_write import open_atomic
-from training_job.trainer.loop import Epoch
+from training_job.trainer.fitted import Curve
 
 _INK, _GREY, _PAPER = (30, 30, 30), (200, 200, 200), (255, 255, 255)
 _BLUE, _ORANGE = (31, 119, 180), (255, 127, 14)
@@ -41,31 +41,28 @@ def confusion_matrix(counts: Any, classes: Sequence[str], path: Path) -> None:  
     _save(picture, path)
 
 
-def curves(epochs: Sequence[Epoch], best: int, path: Path) -> None:
-    """Draw loss and accuracy by epoch, for training and held-out examples, and mark epoch number `best`."""
-    picture = Image.new("RGB", (1000, 420), _PAPER)
+def curves(shown: Sequence[Curve], path: Path) -> None:
+    """Draw each curve, of training and validation examples, beside the others, and mark where the kept one is."""
+    picture = Image.new("RGB", (max(1, len(shown)) * 500, 420), _PAPER)
     draw = ImageDraw.Draw(picture)
-    panels = (
-        ("loss", [epoch.loss for epoch in epochs], [epoch.validation_loss for epoch in epochs]),
-        ("accuracy", [epoch.train_accuracy for epoch in epochs], [epoch.accuracy for epoch in epochs]),
-    )
-    for index, (title, training, held_out) in enumerate(panels):
-        _panel(draw, index * 500, title, (training, held_out), best)
+    for index, curve in enumerate(shown):
+        _panel(draw, index * 500, curve)
     _save(picture, path)
 
 
-def _panel(draw: ImageDraw.ImageDraw, offset: int, title: str, lines: Sequence[Sequence[float]], best: int) -> None:
+def _panel(draw: ImageDraw.ImageDraw, offset: int, curve: Curve) -> None:
     left, top, right, bottom = offset + _MARGIN, 50, offset + 480, 370
+    lines = (curve.training, curve.validation)
     values = [value for line in lines for value in line if abs(value) < float("inf")]  # a nan fails this too
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     high = high if high > low else low + 1
-    steps = max(1, len(lines[0]) - 1)
+    steps = max(1, len(curve.training) - 1)
 
     def place(index: int, value: float) -> tuple[float, float]:
         return left + (right - left) * index / steps, bottom - (bottom - top) * (value - low) / (high - low)
 
     draw.rectangle((left, top, right, bottom), outline=_GREY)
-    kept = place(best - 1, low)[0]
+    kept = place(curve.kept - 1, low)[0]
     draw.line((kept, top, kept, bottom), _GREY)
     for line, colour in zip(lines, (_BLUE, _ORANGE), strict=True):
         points = [place(index, value) for index, value in enumerate(line) if abs(value) < float("inf")]
@@ -73,13 +70,38 @@ def _panel(draw: ImageDraw.ImageDraw, offset: int, title: str, lines: Sequence[S
         for x, y in points:
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
     font = _font(13)
-    draw.text((left, 14), f"{title} by epoch", _INK, _font(16))
+    draw.text((left, 14), curve.title, _INK, _font(16))
     draw.text((right, 14), "training", _BLUE, font, anchor="ra")
-    draw.text((right, 30), "held out", _ORANGE, font, anchor="ra")
+    draw.text((right, 30), "validation", _ORANGE, font, anchor="ra")
     draw.text((left - 4, top), f"{high:.3g}", _INK, font, anchor="rt")
     draw.text((left - 4, bottom), f"{low:.3g}", _INK, font, anchor="rb")
     draw.text((left, bottom + 6), "1", _INK, font)
-    draw.text((right, bottom + 6), str(len(lines[0])), _INK, font, anchor="ra")
+    draw.text((right, bottom + 6), str(len(curve.training)), _INK, font, anchor="ra")
+
+
+def residuals(predicted: Any, truth: Any, path: Path) -> None:  # noqa: ANN401 - arrays
+    """Draw predicted quantities over true ones, and the line where they are equal."""
+    picture = Image.new("RGB", (560, 560), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    low = float(min(predicted.min(), truth.min()))
+    high = max(float(max(predicted.max(), truth.max())), low + 1e-12)
+    left, top, side = 80, 40, 460
+
+    def place(value: float) -> float:
+        return side * (value - low) / (high - low)
+
+    draw.rectangle((left, top, left + side, top + side), outline=_GREY)
+    draw.line((left, top + side, left + side, top), _GREY)
+    for found, real in zip(predicted, truth, strict=True):
+        x, y = left + place(float(real)), top + side - place(float(found))
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=_BLUE)
+    font = _font(13)
+    draw.text((left, 14), "Predicted (up) by true value (across)", _INK, _font(16))
+    draw.text((left, top + side + 8), f"{low:.4g}", _INK, font)
+    draw.text((left + side, top + side + 8), f"{high:.4g}", _INK, font, anchor="ra")
+    draw.text((left - 6, top + side), f"{low:.4g}", _INK, font, anchor="rb")
+    draw.text((left - 6, top), f"{high:.4g}", _INK, font, anchor="rt")
+    _save(picture, path)
 
 
 def _font(size: int) -> Any:  # noqa: ANN401 - Pillow has two kinds
