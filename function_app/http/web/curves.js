@@ -33,10 +33,10 @@ export function grouped(jobs) {
     }
   }
   const rank = (title) => (/loss/i.test(title) ? 0 : /acc/i.test(title) ? 1 : 2);
-  // A figure of the whole job is no curve, where there is one of the same kind.
-  for (const [title, lines] of charts) {
-    const curves = lines.filter(({ points }) => points.length > 1);
-    if (curves.length) charts.set(title, curves);
+  // A figure of the whole job is no curve, if there is any curve: it stands among the job's figures below.
+  const curves = [...charts].map(([title, lines]) => [title, lines.filter(({ points }) => points.length > 1)]);
+  if (curves.some(([, lines]) => lines.length)) {
+    for (const [title, lines] of curves) if (lines.length) charts.set(title, lines); else charts.delete(title);
   }
   return [...charts].sort(([a], [b]) => rank(a) - rank(b) || a.localeCompare(b));
 }
