@@ -92,6 +92,10 @@ def choose_preprocessor(x: Any, *, is_encoded: bool = False) -> Preprocessor:  #
 
 
 def _standardising(x: Any) -> tuple[Any, Any]:  # noqa: ANN401 - arrays
-    unit = np.maximum(np.abs(x).max(axis=0), np.finfo(np.float64).tiny)  # squares of large numbers would overflow
-    deviation = (x / unit).std(axis=0) * unit
-    return x.mean(axis=0), 1 / np.where(deviation > 0, deviation, 1)
+    unit = np.ldexp(
+        1.0, np.frexp(np.abs(x).max(axis=0))[1] - 1
+    )  # squares of large numbers would overflow; a power of 2 is exact
+    first = x[0] / unit
+    distances = x / unit - first
+    deviation = distances.std(axis=0) * unit
+    return (first + distances.mean(axis=0)) * unit, 1 / np.where(deviation > 0, deviation, 1)

@@ -41,7 +41,8 @@ def build(paths: SplitPaths, choice: Choice) -> Dataset:
             f"{raw.name} has one column ({some(names)}): columns of values and one of labels are expected, separated "
             "by commas, semicolons or tabs"
         )
-    label, why = label_column.choose(raw, names, choice)
+    test = raw_table.read(paths.test) if paths.test else None
+    label, why = label_column.choose(raw, names, choice, test)
     if choice.group is not None and choice.group not in names:
         raise DatasetError(f"--group {choice.group}: {raw.name} has no such column; it has {some(names, 20)}")
     raw, is_labelled = label_column.select_labelled(raw, label)
@@ -61,10 +62,9 @@ def build(paths: SplitPaths, choice: Choice) -> Dataset:
     notes += remarks.warnings(raw, label, columns.used, found.y, are_classes=bool(found.classes))
     described = inputs.Inputs(kind=inputs.Kind.TABLE, label=label, columns=columns.used, left_out=columns.left_out)
     dataset = Dataset(train=train, inputs=described, notes=tuple(notes))
-    for part, files in ((Part.VALIDATION, paths.validation), (Part.TEST, paths.test)):
-        if files:
-            dataset = _with_part(dataset, part, raw_table.read(files), label)
-    return dataset
+    if paths.validation:
+        dataset = _with_part(dataset, Part.VALIDATION, raw_table.read(paths.validation), label)
+    return dataset if test is None else _with_part(dataset, Part.TEST, test, label)
 
 
 def encode(columns: tuple[Column, ...], raw: RawTable) -> Any:  # noqa: ANN401 - an array

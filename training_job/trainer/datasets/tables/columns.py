@@ -29,12 +29,14 @@ class Kind(StrEnum):
         return "categories" if self is Kind.CATEGORY else f"{self.value}s"
 
 
+LIMIT = 1e6
+"""The largest input of a number, in deviations from the mean: keeps a wild value finite in float32."""
 _PARTS = ("days", "month", "weekday", "hour")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How numbers, float64, become inputs: `(x - mean) / deviation`, a missing one being `fill`.
+    """How numbers, float64, become inputs: `(x - mean) / deviation`, a missing one being `fill`, at most `LIMIT`.
 
     With `flag`, a second input is 1 where the number is missing, else 0. `part` says which number of a date it is.
     """
@@ -54,7 +56,8 @@ class Scale:
         """Return the inputs, float32 (N, width), of numbers (N,), float64, with NaN where one is missing."""
         is_missing = np.isnan(values)
         filled = np.where(is_missing, self.fill, values)
-        scaled = ((filled - self.mean) / self.deviation).astype(np.float32)
+        with np.errstate(over="ignore"):
+            scaled = np.clip((filled - self.mean) / self.deviation, -LIMIT, LIMIT).astype(np.float32)
         return np.stack([scaled, is_missing.astype(np.float32)] if self.flag else [scaled], axis=1)
 
 
@@ -64,13 +67,16 @@ def fit_scale(values: Any, *, part: str | None = None) -> Scale | None:  # noqa:
     has_gaps = len(known) < len(values)
     if not len(known) or (not has_gaps and known.min() == known.max()):
         return None
-    unit = float(np.abs(known).max()) or 1.0  # squares of large numbers would overflow
-    filled = np.where(np.isnan(values), np.median(known), values) / unit
-    deviation = float(filled.std()) * unit
+    unit = np.ldexp(
+        1.0, np.frexp(np.abs(known).max())[1] - 1
+    )  # squares of large numbers would overflow; a power of 2 is exact
+    median = np.median(known / unit)
+    distances = np.where(np.isnan(values), 0.0, values / unit - median)
+    deviation = float(distances.std() * unit)
     return Scale(
         part=part,
-        fill=float(np.median(known)),
-        mean=float(filled.mean()) * unit,
+        fill=float(median * unit),
+        mean=float((median + distances.mean()) * unit),
         deviation=deviation if deviation > 0 and np.isfinite(deviation) else 1.0,
         flag=has_gaps,
     )
@@ -123,8 +129,12 @@ class Column:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document that `from_json` reads."""
-        document = {key: value for key, value in asdict(self).items() if value not in (None, ())}
-        return document | {"kind": str(self.kind)}
+        document: dict[str, Any] = {"name": self.name, "kind": str(self.kind)}
+        if self.kind is Kind.CATEGORY:
+            return document | {"categories": list(self.categories)}
+        optional = {"words": self.words and dict(self.words), "format": self.format}
+        document |= {key: value for key, value in optional.items() if value is not None}
+        return document | {"scales": [asdict(scale) for scale in self.scales]}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Column":

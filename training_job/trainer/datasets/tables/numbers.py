@@ -11,12 +11,13 @@ _COMMA = re.compile(r"[+-]?(\d{1,3}([. ]\d{3})+|\d+),\d+([eE][+-]?\d+)?%?$")
 _COMMA_OR_WHOLE = r"[+-]?(?:\d{1,3}(?:[. ]\d{3})+|\d+)(?:,\d+)?(?:[eE][+-]?\d+)?"
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?$")
 _GROUPED_OR_POINT = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_UNITS = " \t$€£¥%"  # before or after a number
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "?", ".", "--", "missing", "unknown", "#n/a", "<na>")
 
 
 def is_number(text: str) -> bool:
     """Return whether a text is a number in any style."""
-    text = text.strip()
+    text = text.strip(_UNITS)
     return bool(_POINT.match(text) or _COMMA.match(text) or _GROUPED.match(text))
 
 
@@ -49,7 +50,7 @@ def has_comma_decimals(rows: Sequence[Sequence[str]], *, delimiter: str) -> bool
     `1,234` alone is ambiguous: it has a decimal comma where commas do not separate the columns.
     """
     for column in zip(*rows, strict=False):
-        cells = [cell.strip() for cell in column if not is_missing(cell)]
+        cells = [cell.strip(_UNITS) for cell in column if not is_missing(cell)]
         if not any("," in cell for cell in cells) or not all(re.fullmatch(_COMMA_OR_WHOLE, cell) for cell in cells):
             continue
         if delimiter != "," or not all(_GROUPED.match(cell) for cell in cells if "," in cell):
@@ -60,7 +61,7 @@ def has_comma_decimals(rows: Sequence[Sequence[str]], *, delimiter: str) -> bool
 def from_comma_decimals(column: Any) -> Any:  # noqa: ANN401 - pandas has no types
     """Return a column of texts as numbers, float64, or None if it does not hold numbers with decimal commas."""
     texts = column.dropna().str.strip()
-    texts = texts[~texts.str.lower().isin(_MISSING)]
+    texts = texts[~texts.str.lower().isin(_MISSING)].str.strip(_UNITS)
     if texts.empty:
         return None
     if texts.str.fullmatch(_COMMA_OR_WHOLE).all():
@@ -75,11 +76,11 @@ def from_comma_decimals(column: Any) -> Any:  # noqa: ANN401 - pandas has no typ
 def from_texts(column: Any) -> Any:  # noqa: ANN401 - as above
     """Return a column of any cells as numbers, float64: NaN is what is missing, or is no number (see `odd`).
 
-    Numbers may have commas between thousands.
+    Numbers may have commas between thousands, and a sign of a currency or of per cent, which is ignored.
     """
     numeric = pd.to_numeric(column, errors="coerce")
     if numeric.isna().sum() > column.isna().sum():
-        texts = column.astype("string").str.strip()
+        texts = column.astype("string").str.strip(_UNITS)
         grouped = texts.str.fullmatch(_GROUPED_OR_POINT).fillna(value=False)
         numeric = numeric.where(~grouped, pd.to_numeric(texts.str.replace(",", ""), errors="coerce"))
     return numeric.astype("float64")

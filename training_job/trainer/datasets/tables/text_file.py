@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+import re
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,26 +20,30 @@ from training_job.trainer.datasets.tables import numbers
 
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
+_SEPARATOR = re.compile("sep=(.)", re.IGNORECASE)
+_LONG_WORD = re.compile(r"""([^\s,;|"']{80})[^\s,;|"']+""")
 _SAMPLE_LINES = 200
 _SAMPLE_BYTES = 1 << 16
+_SNIFFED = 1 << 14
 MISSING = ("", "NA", "N/A", "n/a", "na", "<NA>", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "?")
 """Cells that are read as missing, in any column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a file is written. `notes` say in sentences what is not as usual: UTF-8, commas, a header, decimal points."""
+    """How a file is written. `skipped` lines precede the table: comments, and the `sep=;` of spreadsheets."""
 
     delimiter: str
     quote: str
     encoding: str
+    skipped: int = 0
     has_header: bool = True
     has_row_names: bool = False
     comma_decimals: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what deserves a note."""
+        """Return what is not as usual, as phrases that continue the file's name."""
         found = []
         if self.encoding not in ("utf-8", "utf-8-sig"):
             found.append(f"is read as {self.encoding}")
@@ -60,10 +66,11 @@ class TextFile:
 
     def where(self, row: int) -> str:
         """Return the place of a row of the frame, counted from 0, for messages."""
-        rows = _rows(_text(self.path)[0], self.layout.delimiter, self.layout.quote)
+        text = _without_lines(_text(self.path)[0], self.layout.skipped)
+        rows = _rows(text, self.layout.delimiter, self.layout.quote)
         for number, (line, _) in enumerate(rows, start=-1 if self.layout.has_header else 0):
             if number == row:
-                return f"line {line} of {self.path.name}"
+                return f"line {line + self.layout.skipped} of {self.path.name}"
         return f"row {row + 1} of {self.path.name}"
 
 
@@ -76,7 +83,9 @@ def read(path: Path) -> TextFile:
     text, encoding = _text(path)
     if not text.strip():
         raise DatasetError(f"{path.name} is empty: write a line of column names, and a line for each example")
-    layout = _layout(path, text, encoding)
+    skipped, delimiter = _preamble(text)
+    text = _without_lines(text, skipped)
+    layout = _layout(path, text, encoding, skipped, delimiter)
     frame = _frame(path, text, layout)
     if frame.empty:
         raise DatasetError(f"{path.name} has a header and no rows: add a line for each example")
@@ -108,17 +117,35 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _layout(path: Path, text: str, encoding: str) -> Layout:
+def _preamble(text: str) -> tuple[int, str | None]:
+    """Return how many lines precede the table, and the delimiter that a spreadsheet's `sep=;` names."""
+    skipped, delimiter = 0, None
+    for line in text.split("\n", _SAMPLE_LINES)[:_SAMPLE_LINES]:
+        if match := _SEPARATOR.fullmatch(line.strip('"')):
+            delimiter = match[1]
+        elif not line.startswith("#") or line.startswith("#,"):
+            break
+        skipped += 1
+    return skipped, delimiter
+
+
+def _without_lines(text: str, count: int) -> str:
+    return text.split("\n", count)[-1] if count else text
+
+
+def _layout(path: Path, text: str, encoding: str, skipped: int, delimiter: str | None) -> Layout:
     sample = _sample(text)
-    delimiter, quote = _dialect(path, sample)
+    delimiter, quote = (delimiter, '"') if delimiter else _dialect(path, sample)
     rows = [row for _, row in _rows(sample, delimiter, quote)]
     has_header = numbers.is_header(rows)
     width = len(rows[0])
-    has_row_names = len(rows) > 1 and has_header and all(len(row) == width + 1 for row in rows[1:])
+    are_longer = len(rows) > 1 and has_header and all(len(row) == width + 1 for row in rows[1:])
+    has_row_names = are_longer and any(row[-1] for row in rows[1:])  # else each line ends with a delimiter
     return Layout(
         delimiter=delimiter,
         quote=quote,
         encoding=encoding,
+        skipped=skipped,
         has_header=has_header,
         has_row_names=has_row_names,
         comma_decimals=numbers.has_comma_decimals(rows[1:] if has_header else rows, delimiter=delimiter),
@@ -139,8 +166,10 @@ def _dialect(path: Path, sample: str) -> tuple[str, str]:
     """Return delimiter and quote character, by https://doi.org/10.1007/s10618-019-00646-y."""
     if ".tsv" in path.suffixes or ".tab" in path.suffixes:
         return "\t", '"'
+    whole_lines = sample[: sample.rfind("\n", 0, _SNIFFED) + 1] or sample[:_SNIFFED]
     try:
-        found = clevercsv.Sniffer().sniff(sample, delimiters=_DELIMITERS)
+        # Its regular expressions take time that grows with the square of a word's length.
+        found = clevercsv.Sniffer().sniff(_LONG_WORD.sub(r"\1", whole_lines), delimiters=_DELIMITERS)
     except clevercsv.Error:
         found = None
     if found is None or found.delimiter not in _DELIMITERS:
@@ -178,7 +207,9 @@ def _frame(path: Path, text: str, layout: Layout) -> Any:  # noqa: ANN401 - pand
     if layout.comma_decimals:
         options["dtype"] = str
     try:
-        frame = pd.read_csv(io.StringIO(text), **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of empty cells at the end, which are left out
+            frame = pd.read_csv(io.StringIO(text), **options)
     except (ValueError, OverflowError) as error:
         raise DatasetError(f"{path.name} cannot be read as a table: {' '.join(str(error).split())}") from error
     frame.columns = [str(name).strip() for name in frame.columns]
@@ -201,7 +232,7 @@ def _check_widths(path: Path, text: str, layout: Layout) -> int:
             continue
         expected = f"its header names {width}" if layout.has_header else f"its first line has {width}"
         raise DatasetError(
-            f"line {line} of {path.name} has {len(row)} values; {expected}: complete the line, or put quotes around "
-            f"a value that contains {layout.delimiter!r}"
+            f"line {line + layout.skipped} of {path.name} has {len(row)} values; {expected}: complete the line, or put "
+            f"quotes around a value that contains {layout.delimiter!r}"
         )
     return width

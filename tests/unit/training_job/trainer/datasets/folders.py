@@ -267,6 +267,30 @@ UNDERSTOOD: Mapping[str, Folder] = {
         files={"train.csv": rows(TABLE, kinds), "test.csv": "size,colour,old\n3,red,yes\n4,pink,\n"},
         says=("test.csv has no labels in a column 'kind': what the model predicts for it is in predictions.csv.",),
     ),
+    "a label that the test file lacks": Folder(
+        files={
+            "train.csv": rows("id,survived,age,deck", lambda i: f"{i + 1},{i % 2},{i * 7 % 31},{'ABC'[i % 3]}"),
+            "test.csv": "id,age,deck\n41,30,A\n42,,Z\n",
+        },
+        says=("Column 'survived' is the label (the only one that test.csv lacks; --label names another one).",),
+        shape=(40, 4),
+    ),
+    "comments, and a line for a spreadsheet": Folder(
+        files={
+            "a.csv": "# measured in 2020\nsep=;\n"
+            + rows("a;b;kind", lambda i: f"{i * 7 % 11};{i * 5 % 13};{'pq'[i % 2]}")
+        },
+        says=("a.csv is separated by semicolons.", "2 of numbers (a, b)"),
+    ),
+    "a delimiter at the end of each line": Folder(
+        files={"a.csv": rows("a,b,kind", lambda i: f"{i * 7 % 11},{i * 5 % 13},{'pq'[i % 2]},")},
+        says=("Column 'kind' is the label", "2 of numbers (a, b)"),
+    ),
+    "per cent and currencies": Folder(
+        files={"a.csv": rows("a,price", lambda i: f'{i * 7 % 11}%,"${i + 1},{i + 100}.50"')},
+        says=("1 of numbers (a)", "as the labels are numbers with fractions; they range from 1100.5 to 40139.5."),
+        classes=(),
+    ),
     "one table in several files": Folder(
         files={"2020.csv": rows(TABLE, kinds, 20), "2021.csv": rows(TABLE, kinds, 30)},
         says=("2 files are one table.",),

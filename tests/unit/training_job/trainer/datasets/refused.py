@@ -53,6 +53,14 @@ REFUSED: Mapping[str, Folder] = {
         "line 7 of a.csv has an infinite number in column 'a'",
         **{"a.csv": 'a,b,kind\n1,2,p\n\n2,"x\ny",q\n3,3,p\ninf,1,q\n4,1,p\n'},
     ),
+    "a word among quantities": _refused(
+        "line 9 of a.csv has the label 'about 5' in column 'price', where 98% of the labels are numbers: correct it",
+        **{"a.csv": rows("a,price", lambda i: f"{i * 7 % 11},{'about 5' if i == 7 else i * 1.5}")},
+    ),
+    "an infinite value below comments": _refused(
+        "line 5 of a.csv has an infinite number in column 'a'",
+        **{"a.csv": "# one\n# two\na,kind\n1,p\ninf,q\n2,p\n3,q\n"},
+    ),
     "one class": _refused(
         "column 'kind' holds one class only (p), in all 40 examples: two at least are needed to train",
         **{"a.csv": rows("a,kind", lambda i: f"{i * 7 % 11},p")},
@@ -91,8 +99,8 @@ REFUSED: Mapping[str, Folder] = {
         **{"train.csv": rows(TABLE, kinds), "test.csv": f"{TABLE}\n1,red,yes,cow\n"},
     ),
     "a test file that lacks a column": _refused(
-        "test.csv lacks column colour, which the model was trained with: add it",
-        **{"train.csv": rows(TABLE, kinds), "test.csv": "size,old,kind\n1,yes,cat\n"},
+        "test.csv lacks column colour, old, which the model was trained with: add it",
+        **{"train.csv": rows(TABLE, kinds), "test.csv": "size,kind\n1,cat\n"},
     ),
     "validation without labels": _refused(
         "val.csv lacks the label, column 'kind': add it",
