@@ -1,6 +1,6 @@
 """Makes a dataset of the files of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,28 +82,37 @@ def encode(columns: tuple[Column, ...], raw: RawTable) -> Any:  # noqa: ANN401 -
 
 
 def _columns(raw: RawTable, label: str, group: str | None) -> _Columns:
-    names = [name for name in raw.frame.columns if name not in (label, group)]
+    names = [str(name) for name in raw.frame.columns if name not in (label, group)]
     if _are_mnist(raw.frame[names]):
         scale = Scale(fill=0.0, mean=0.0, deviation=1.0)
         return _Columns(used=tuple(Column(name=name, kind=Kind.NUMBER, scales=(scale,)) for name in names), left_out={})
+    grouping = {} if group is None else {group: "says which rows belong together (--group)"}
+    used, left_out = _understood(raw, names, keep_runs=False)
+    if not used:  # a series, of which the time is all that there is
+        used, left_out = _understood(raw, names, keep_runs=True)
+    left_out = grouping | left_out
+    if not used:
+        reasons = "; ".join(f"{name!r} {reason}" for name, reason in list(left_out.items())[:5])
+        raise DatasetError(f"{raw.name} has no column to learn from: {reasons}; add columns that describe the examples")
+    return _Columns(used=tuple(used), left_out=left_out)
+
+
+def _understood(raw: RawTable, names: Sequence[str], *, keep_runs: bool) -> tuple[list[Column], dict[str, str]]:
     used: list[Column] = []
-    left_out: dict[str, str] = {} if group is None else {group: "says which rows belong together (--group)"}
+    left_out: dict[str, str] = {}
     for name in names:
         _check_finite(raw, name)
-        found = kinds.understand(str(name), raw.frame[name])
+        found = kinds.understand(name, raw.frame[name], keep_runs=keep_runs)
         if isinstance(found, kinds.OddCell):
             raise DatasetError(
-                f"{raw.where(found.row)} has {found.text} in column {name!r}, where {found.share:.0%} of the values "
-                "are numbers: correct the cell, or leave it empty"
+                f"{raw.where(found.row)} has {found.text} in column {name!r}, where all but {found.odd} of the "
+                f"{found.count} values are numbers: correct the cell, or leave it empty"
             )
         if isinstance(found, kinds.LeftOut):
             left_out[found.name] = found.reason
         else:
             used.append(found)
-    if not used:
-        reasons = "; ".join(f"{name!r} {reason}" for name, reason in list(left_out.items())[:5])
-        raise DatasetError(f"{raw.name} has no column to learn from: {reasons}; add columns that describe the examples")
-    return _Columns(used=tuple(used), left_out=left_out)
+    return used, left_out
 
 
 def _are_mnist(frame: Any) -> bool:  # noqa: ANN401 - pandas has no types

@@ -157,8 +157,9 @@ class Column:
 
 def as_texts(cells: Any) -> Any:  # noqa: ANN401 - as above
     """Return cells as stripped texts, an object array; the missing ones are empty."""
-    texts = cells.astype(object).where(cells.notna(), "").map(_text)
-    return texts.to_numpy(dtype=object)
+    codes, distinct = pd.factorize(cells)
+    texts = np.array([*(_text(cell) for cell in distinct), ""], dtype=object)
+    return texts[codes]  # the code of what is missing is -1
 
 
 def _text(cell: object) -> str:

@@ -50,16 +50,23 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class OddCell:
-    """A cell that is no number in a column of numbers: its row, counted from 0, its text, and how many others are."""
+    """A cell that is no number in a column of numbers: its row, counted from 0, and its text.
+
+    `odd` such cells are among the `count` that are not missing.
+    """
 
     name: str
     row: int
     text: str
-    share: float
+    odd: int
+    count: int
 
 
-def understand(name: str, cells: Any) -> Column | LeftOut | OddCell:  # noqa: ANN401 - pandas has no types
-    """Return what becomes of a column of the training data."""
+def understand(name: str, cells: Any, *, keep_runs: bool = False) -> Column | LeftOut | OddCell:  # noqa: ANN401 - pandas has no types
+    """Return what becomes of a column of the training data.
+
+    Numbers that count the rows are left out, unless with `keep_runs`: then only those that are called so.
+    """
     known = cells.dropna()
     if known.empty:
         return LeftOut(name=name, reason="is empty")
@@ -68,24 +75,24 @@ def understand(name: str, cells: Any) -> Column | LeftOut | OddCell:  # noqa: AN
     if cells.dtype.kind == "b":
         return _scaled(name, Kind.BOOLEAN, cells.astype("float64").to_numpy(), words={"true": 1.0, "false": 0.0})
     if cells.dtype.kind in "iuf":
-        return _number(name, cells)
+        return _number(name, cells, keep_runs=keep_runs)
     if cells.dtype.kind == "M":
         return _date(name, cells, "ISO8601")
     return _texts(name, cells, known)
 
 
-def _number(name: str, cells: Any) -> Column | LeftOut:  # noqa: ANN401 - as above
+def _number(name: str, cells: Any, *, keep_runs: bool = False) -> Column | LeftOut:  # noqa: ANN401 - as above
     values = cells.to_numpy(np.float64, na_value=np.nan)
-    if _is_identifier(name, values):
+    if _is_identifier(name, values, keep_runs=keep_runs):
         return LeftOut(name=name, reason="numbers the rows")
     return _scaled(name, Kind.NUMBER, values)
 
 
-def _is_identifier(name: str, values: Any) -> bool:  # noqa: ANN401 - an array
+def _is_identifier(name: str, values: Any, *, keep_runs: bool) -> bool:  # noqa: ANN401 - an array
     """Return whether the numbers only say which row it is, and not what is in it."""
     if np.isnan(values).any() or (values != np.floor(values)).any() or len(np.unique(values)) < len(values):
         return False
-    is_run = len(values) >= _FEW and values[0] in (0, 1) and (np.diff(values) == 1).all()
+    is_run = not keep_runs and len(values) >= _FEW and values[0] in (0, 1) and (np.diff(values) == 1).all()
     return bool(is_run or (_ID.match(name.strip()) and len(values) > 2))  # noqa: PLR2004 - no coincidence
 
 
@@ -97,26 +104,30 @@ def _scaled(name: str, kind: Kind, values: Any, **fields: Any) -> Column | LeftO
 
 
 def _texts(name: str, cells: Any, known: Any) -> Column | LeftOut | OddCell:  # noqa: ANN401 - as above
-    texts = known.astype(str).str.strip()
+    counts = pd.Series(as_texts(known)).value_counts(sort=False)
+    lower = counts.index.str.lower()
     words = dict.fromkeys(_TRUE, 1.0) | dict.fromkeys(_FALSE, 0.0)
-    if texts.str.lower().isin(words).all():
-        used = {word: words[word] for word in sorted(texts.str.lower().unique())}
+    if lower.isin(words).all():
+        used = {word: words[word] for word in sorted(set(lower))}
         return _scaled(name, Kind.BOOLEAN, booleans(cells, used), words=used)
     numeric = numbers.from_texts(cells)
     odd = numbers.odd(cells, numeric)
-    counted = numeric.notna().sum()
-    if counted and counted >= _MOSTLY * (counted + len(odd)):
-        if len(odd):
-            row = int(np.flatnonzero(cells.index == odd.index[0])[0])
-            return OddCell(name=name, row=row, text=_short(odd.iloc[0]), share=counted / (counted + len(odd)))
+    counted = int(numeric.notna().sum())
+    if counted and odd.empty:
         return _number(name, numeric)
-    style = _date_format(texts)
-    return _category(name, cells, texts) if style is None else _date(name, cells, style)
+    if counted > _MOSTLY * (counted + len(odd)) and odd.value_counts().min() < _MIN_EXAMPLES:
+        row = int(np.flatnonzero(cells.index == odd.index[0])[0])
+        return OddCell(name=name, row=row, text=_short(odd.iloc[0]), odd=len(odd), count=counted + len(odd))
+    style = _date_format(pd.Series(counts.index))
+    if style is not None:
+        return _date(name, cells, style)
+    if counted > _MOSTLY * (counted + len(odd)) and len(counts) > _MAX_CATEGORIES:
+        return _number(name, numeric)  # with words that recur, and are flagged as missing
+    return _category(name, cells, counts)
 
 
-def _date_format(texts: Any) -> str | None:  # noqa: ANN401 - as above
+def _date_format(sample: Any) -> str | None:  # noqa: ANN401 - as above
     """Return the first format that all texts have, or None. Of 1/2/2020, the month is taken to come first."""
-    sample = texts.drop_duplicates()
     if not sample.head(100).str.fullmatch(_LOOKS_LIKE_A_DATE).all():
         return None
     with warnings.catch_warnings():
@@ -144,20 +155,19 @@ def _is_constant(values: Any) -> bool:  # noqa: ANN401 - an array
     return bool(np.nanmin(values) == np.nanmax(values))
 
 
-def _category(name: str, cells: Any, texts: Any) -> Column | LeftOut:  # noqa: ANN401 - as above
-    distinct = texts.nunique()
-    if len(texts) >= _FEW and texts.str.count(r"\S+").mean() > _WORDS and distinct > _MAX_CATEGORIES // 10:
-        return LeftOut(name=name, reason=f"holds texts of many words, such as {_short(texts.iloc[0])}")
-    if distinct >= _DISTINCT * len(texts) and len(texts) > 2:  # noqa: PLR2004 - no coincidence
-        reason = f"has a different text in nearly every row, such as {_short(texts.iloc[0])}"
-        return LeftOut(name=name, reason=reason)
-    counts = pd.Series(as_texts(cells)).value_counts()
-    least = _MIN_EXAMPLES if len(texts) >= _FEW else 1
-    kept = counts[counts >= least].head(_MAX_CATEGORIES)
+def _category(name: str, cells: Any, known: Any) -> Column | LeftOut:  # noqa: ANN401 - as above
+    """Return what becomes of a column of texts; `known` has how often each is there, without what is missing."""
+    total, distinct, example = int(known.sum()), len(known), _short(known.index[0])
+    words = (known.index.str.count(r"\S+") * known).sum() / total
+    if total >= _FEW and words > _WORDS and distinct > _MAX_CATEGORIES // 10:
+        return LeftOut(name=name, reason=f"holds texts of many words, such as {example}")
+    if distinct >= _DISTINCT * total and total > 2:  # noqa: PLR2004 - no coincidence
+        return LeftOut(name=name, reason=f"has a different text in nearly every row, such as {example}")
+    counts = known if total == len(cells) else pd.concat([known, pd.Series({"": len(cells) - total})])
+    least = _MIN_EXAMPLES if total >= _FEW else 1
+    kept = counts[counts >= least].nlargest(_MAX_CATEGORIES)
     if kept.empty:
-        return LeftOut(
-            name=name, reason=f"has {distinct} texts, each in one or two rows, such as {_short(texts.iloc[0])}"
-        )
+        return LeftOut(name=name, reason=f"has {distinct} texts, each in one or two rows, such as {example}")
     return Column(name=name, kind=Kind.CATEGORY, categories=tuple(sorted(kept.index)))
 
 

@@ -74,12 +74,12 @@ def _as_numbers(raw: RawTable, label: str) -> Any:  # noqa: ANN401 - pandas has 
     odd = numbers.odd(cells, numeric)
     if odd.empty:
         return numeric
-    share = numeric.notna().sum() / (numeric.notna().sum() + len(odd))
-    if share > _MOSTLY and numeric.nunique() > _MANY:
+    count = int(numeric.notna().sum()) + len(odd)
+    if count - len(odd) > _MOSTLY * count and numeric.nunique() > _MANY:
         row = raw.frame.index.get_loc(odd.index[0])
         raise DatasetError(
-            f"{raw.where(row)} has the label {str(odd.iloc[0])[:40]!r} in column {label!r}, where {share:.0%} of the "
-            "labels are numbers: correct it, or leave the cell empty"
+            f"{raw.where(row)} has the label {str(odd.iloc[0])[:40]!r} in column {label!r}, where all but {len(odd)} "
+            f"of the {count} labels are numbers: correct it, or leave the cell empty"
         )
     return cells
 

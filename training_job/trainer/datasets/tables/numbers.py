@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 _POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?$")
@@ -78,15 +79,20 @@ def from_texts(column: Any) -> Any:  # noqa: ANN401 - as above
 
     Numbers may have commas between thousands, and a sign of a currency or of per cent, which is ignored.
     """
-    numeric = pd.to_numeric(column, errors="coerce")
-    if numeric.isna().sum() > column.isna().sum():
-        texts = column.astype("string").str.strip(_UNITS)
+    if column.dtype.kind in "biuf":
+        return column.astype("float64")
+    codes, distinct = pd.factorize(column)
+    numeric = pd.to_numeric(pd.Series(distinct), errors="coerce")
+    if numeric.isna().any():
+        texts = pd.Series(distinct).astype("string").str.strip(_UNITS)
         grouped = texts.str.fullmatch(_GROUPED_OR_POINT).fillna(value=False)
         numeric = numeric.where(~grouped, pd.to_numeric(texts.str.replace(",", ""), errors="coerce"))
-    return numeric.astype("float64")
+    values: Any = np.append(numeric.to_numpy(np.float64, na_value=np.nan), np.nan)
+    return pd.Series(values[codes], index=column.index)  # the code of what is missing is -1
 
 
 def odd(column: Any, numeric: Any) -> Any:  # noqa: ANN401 - as above
     """Return the cells that `from_texts` could not read as numbers, without those that say that there is none."""
     cells = column[numeric.isna() & column.notna()]
-    return cells[~cells.astype(str).map(is_missing)]
+    said = {cell: is_missing(str(cell)) for cell in cells.unique()}
+    return cells[~cells.map(said).astype(bool)]

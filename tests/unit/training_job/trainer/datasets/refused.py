@@ -38,7 +38,7 @@ REFUSED: Mapping[str, Folder] = {
         **{"a.csv": f"{TABLE}\n1,red,yes,cat\n2,light, red,no,dog\n3,red,yes,cat\n"},
     ),
     "a word among numbers": _refused(
-        "line 9 of a.csv has '1O' in column 'a', where 98% of the values are numbers: correct the cell",
+        "line 9 of a.csv has '1O' in column 'a', where all but 1 of the 40 values are numbers: correct the cell",
         **{"a.csv": rows("a,kind", lambda i: f"{'1O' if i == 7 else i * 7 % 11},{'pq'[i % 2]}")},
     ),
     "an infinite value": _refused(
@@ -54,7 +54,7 @@ REFUSED: Mapping[str, Folder] = {
         **{"a.csv": 'a,b,kind\n1,2,p\n\n2,"x\ny",q\n3,3,p\ninf,1,q\n4,1,p\n'},
     ),
     "a word among quantities": _refused(
-        "line 9 of a.csv has the label 'about 5' in column 'price', where 98% of the labels are numbers: correct it",
+        "line 9 of a.csv has the label 'about 5' in column 'price', where all but 1 of the 40 labels are numbers:",
         **{"a.csv": rows("a,price", lambda i: f"{i * 7 % 11},{'about 5' if i == 7 else i * 1.5}")},
     ),
     "an infinite value below comments": _refused(

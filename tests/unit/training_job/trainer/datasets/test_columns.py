@@ -78,6 +78,27 @@ def test_whole_numbers_as_categories_are_the_same_with_a_gap() -> None:
     assert found.encode(pd.Series([1.0, None, 2.0])).tolist() == [[1, 0], [0, 0], [0, 1]]
 
 
+def test_words_that_recur_among_few_numbers_are_categories() -> None:
+    found = column(["9", "10", "11", "12"] * 30 + ["other"] * 3)
+    assert found.categories == ("10", "11", "12", "9", "other")
+
+
+def test_words_that_recur_among_many_numbers_are_missing_numbers() -> None:
+    found = column([str(number * 1.5) for number in range(200)] + ["ungraded"] * 4)
+    assert found.inputs == ("a", "a is missing")
+
+
+def test_a_word_among_numbers_is_found_by_its_row() -> None:
+    cells = pd.Series([str(number) for number in range(50, 0, -1)] + ["1O"])
+    assert kinds.understand("a", cells) == kinds.OddCell(name="a", row=50, text="'1O'", odd=1, count=51)
+
+
+def test_a_run_of_numbers_can_be_kept() -> None:
+    found = kinds.understand("time", pd.Series(range(1, 41)), keep_runs=True)
+    assert isinstance(found, Column)
+    assert isinstance(kinds.understand("rownames", pd.Series(range(1, 41)), keep_runs=True), kinds.LeftOut)
+
+
 @pytest.mark.parametrize("words", [("yes", "no"), ("TRUE", "false"), ("Ja", "Nein")])
 def test_booleans_are_one_number(words: tuple[str, str]) -> None:
     found = column([words[0], words[1]] * 5)
