@@ -2,9 +2,10 @@
 
 Writes to the output folder `model.npz`, `model.json` (see `training_job.trainer.model_file`), `input.json` (see
 `training_job.trainer.datasets.inputs`), `metrics.json`, pictures (`curves.png`, and `confusion_matrix.png` or
-`residuals.png`), `model.onnx` if `onnx` is installed, and `predictions.csv` if there is a test file without labels. Of
-a single network, the last epoch's weights are in `last.npz`. Exits with 65, and writes nothing, if the data cannot be
-trained on or the requested GPU is not available. A job that is started again continues from its last checkpoint.
+`residuals.png`), `model.onnx` if `onnx` and `onnxruntime` are installed (see `training_job.trainer.onnx_file`), and
+`predictions.csv` if there is a test file without labels. Of a single network, the last epoch's weights are in
+`last.npz`. Exits with 65, and writes nothing, if the data cannot be trained on or the requested GPU is not available. A
+job that is started again continues from its last checkpoint.
 """
 
 import argparse
@@ -79,6 +80,10 @@ def _run(options: argparse.Namespace) -> None:
     _note(measured[0], first=True)
     for note in (*measured[1:], fitted.decision, *warnings):
         _note(note)
+    if onnx_file.is_possible():
+        sentence = onnx_file.write(options.output_dir, fitted, data.train.x, assessment.table)
+        if sentence is not None:
+            _say(sentence)
 
 
 def _note(text: str, *, first: bool = False) -> None:
@@ -164,10 +169,6 @@ def _write(
         content = source.read_bytes()
         with open_atomic(folder / networks.FILE) as stream:
             stream.write(content)
-    if onnx_file.is_possible():
-        problem = onnx_file.write(folder, fitted.whole, fitted.preprocessor)
-        if problem is not None:
-            _say(f"no {onnx_file.NAME}: {problem}")
     description = model_file.Description(
         architecture=fitted.architecture,
         options=fitted.options,

@@ -1,7 +1,7 @@
 """Exports one entry of a Link as ONNX: traced at two batch sizes, freed, written, and compared with Chainer."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,20 @@ class _Graph:
     note: str
 
 
-def export(entry: Entry, source: Source, folder: Path, options: Options, *, is_only: bool) -> ExportedNetwork:
+def export(
+    entry: Entry,
+    source: Source,
+    folder: Path,
+    options: Options,
+    *,
+    is_only: bool,
+    metadata: Mapping[str, str] | None = None,
+    held_out: Mapping[int, Sequence[Any]] | None = None,
+) -> ExportedNetwork:
     """Write `<name>.onnx` and its comparison into a folder. The Link has the weights of `source`.
 
-    The comparison of the only network is `parity`, that of another one `<name>-parity`.
+    The comparison of the only network is `parity`, that of another one `<name>-parity`. It is made on `held_out`,
+    arrays for the inputs by the number of examples, or else on random inputs. `metadata` is added to the file's.
 
     Raises:
         ExportError: The entry cannot be exported; the message says why.
@@ -43,12 +53,12 @@ def export(entry: Entry, source: Source, folder: Path, options: Options, *, is_o
     graph = _graph(entry)
     file = folder / f"{entry.name}.onnx"
     inputs = _inputs(entry, graph)
-    metadata = {"link": type(entry.link).__name__, "method": entry.method, "kedja_inputs": str(len(inputs))}
-    onnx_file.write(file, onnx_file.finish(graph.model, metadata))
-    batches = _batches(entry, graph, options.samples)
+    details = {"link": type(entry.link).__name__, "method": entry.method, **(metadata or {})}
+    onnx_file.write(file, onnx_file.finish(graph.model, details))
+    batches = _batches(entry, graph, options.samples) if held_out is None else held_out
     comparison = parity.compare(file, lambda arrays: trace.run(entry, arrays), entry.input_names(), batches, options)
     name = "parity" if is_only else f"{entry.name}-parity"
-    evidence = parity.write(folder, name, file, comparison, options, held_out=False)
+    evidence = parity.write(folder, name, file, comparison, options, held_out=held_out is not None)
     return ExportedNetwork(
         name=entry.name,
         link=type(entry.link).__name__,
@@ -60,7 +70,7 @@ def export(entry: Entry, source: Source, folder: Path, options: Options, *, is_o
         verified=comparison.is_verified,
         sentence=comparison.sentence(file.name) + graph.note,
         source=source,
-        metadata=metadata,
+        metadata=details,
     )
 
 

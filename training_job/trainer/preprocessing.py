@@ -17,13 +17,15 @@ class Preprocessor:
     """How an example becomes a network's input: `(x - mean) * scale` in float64, then reshaped.
 
     `shape` is the shape of an example, `network_shape` that of an input. `mean` and `scale` are float64, of shape (1,)
-    or with one value for each value of an example.
+    or with one value for each value of an example. `dtype` is that of the training examples, if known: bytes and
+    fractions are told apart by it.
     """
 
     shape: tuple[int, ...]
     network_shape: tuple[int, ...]
     mean: Any
     scale: Any
+    dtype: str | None = None
 
     @property
     def are_pictures(self) -> bool:
@@ -34,13 +36,18 @@ class Preprocessor:
         """Return float32 (N, *network_shape) for raw examples (N, *shape).
 
         Raises:
-            ModelError: The examples have another shape, or are not numbers.
+            ModelError: The examples have another shape, are not numbers, or are fractions in place of bytes.
         """
         x = np.asarray(x)
         if x.shape[1:] != self.shape or x.ndim == 0 or x.dtype.kind not in "buif":
             raise ModelError(
                 f"the examples have shape {x.shape} of {x.dtype}: (N, {', '.join(map(str, self.shape))}) of numbers is "
                 "what this model was trained on"
+            )
+        if self.dtype is not None and are_bytes_and_fractions(self.dtype, x.dtype):
+            raise ModelError(
+                f"the examples are {x.dtype}, and this model was trained on {self.dtype}: convert them, as bytes are "
+                "from 0 to 255, and fractions usually from 0 to 1"
             )
         flat = x.reshape(len(x), -1)
         if self.mean.any():  # in float32, large numbers that differ little would become equal
@@ -56,6 +63,7 @@ class Preprocessor:
             "network_shape": list(self.network_shape),
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
+            "dtype": self.dtype,
         }
 
     @classmethod
@@ -72,6 +80,7 @@ class Preprocessor:
             network_shape=tuple(int(side) for side in document["network_shape"]),
             mean=np.array(document["mean"], np.float64),
             scale=np.array(document["scale"], np.float64),
+            dtype=None if document.get("dtype") is None else str(np.dtype(document["dtype"])),
         )
 
 
@@ -85,10 +94,18 @@ def choose_preprocessor(x: Any, *, is_encoded: bool = False) -> Preprocessor:  #
     shape = x.shape[1:]
     if len(shape) == 1 and not (shape == _MNIST and x.min() >= 0 and 1 < x.max() <= _WHITE):
         mean, scale = (np.zeros(1), np.ones(1)) if is_encoded else _standardising(x.astype(np.float64))
-        return Preprocessor(shape=shape, network_shape=shape, mean=mean, scale=scale)
+        return Preprocessor(shape=shape, network_shape=shape, mean=mean, scale=scale, dtype=str(x.dtype))
     picture = {1: (1, 28, 28), 2: (1, *shape), 3: shape}[len(shape)]
     white = 1.0 if x.dtype != np.uint8 and x.max() <= 1 else _WHITE
-    return Preprocessor(shape=shape, network_shape=picture, mean=np.zeros(1), scale=np.array([1 / white]))
+    return Preprocessor(
+        shape=shape, network_shape=picture, mean=np.zeros(1), scale=np.array([1 / white]), dtype=str(x.dtype)
+    )
+
+
+def are_bytes_and_fractions(first: Any, second: Any) -> bool:  # noqa: ANN401 - dtypes or their names
+    """Return whether one of two dtypes is uint8, and the other one is of floats: then the values differ in meaning."""
+    found = {np.dtype(first), np.dtype(second)}
+    return np.dtype(np.uint8) in found and any(dtype.kind == "f" for dtype in found)
 
 
 def _standardising(x: Any) -> tuple[Any, Any]:  # noqa: ANN401 - arrays

@@ -187,7 +187,7 @@ def test_a_terminal_shows_progress_and_a_log_does_not(data: Path, tmp_path: Path
     plain = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert plain.stderr == ""
     assert [line.split()[0] for line in plain.stdout.splitlines()] == [
-        "It", "one", "epoch", "epoch", "epoch", "accuracy", "the",
+        "It", "one", "epoch", "epoch", "epoch", "accuracy", "the", "model.onnx",
     ]  # fmt: skip
     main, terminal = pty.openpty()
     with os.fdopen(main, "rb", buffering=0) as shown:

@@ -94,15 +94,20 @@ class Split:
 
 
 def check_shapes(part: Table, train: Table) -> None:
-    """Check that examples of validation or test data have the shape of the training data.
+    """Check that examples of validation or test data are of the same kind as the training data.
 
     Raises:
-        DatasetError: They have another one.
+        DatasetError: They have another one, or are fractions in place of bytes.
     """
     if part.x.shape[1:] != train.x.shape[1:]:
         raise DatasetError(
             f"an example of {part.source} has shape {part.x.shape[1:]} and one of {train.source} {train.x.shape[1:]}: "
             "make them alike"
+        )
+    if np.dtype(np.uint8) in (part.x.dtype, train.x.dtype) and part.x.dtype != train.x.dtype:
+        raise DatasetError(
+            f"{part.source} is {part.x.dtype} and {train.source} {train.x.dtype}: make them alike, as bytes are from "
+            "0 to 255, and fractions usually from 0 to 1"
         )
 
 

@@ -192,3 +192,10 @@ def test_a_folder_of_pictures_alone_is_one_class(tmp_path: Path) -> None:
     Image.new("L", (4, 3)).save(tmp_path / "a" / "0.png")
     with pytest.raises(DatasetError, match="holds one class only"):
         load(tmp_path)
+
+
+def test_bytes_to_train_on_and_fractions_to_test_with(tmp_path: Path) -> None:
+    x, y = np.zeros((4, 3, 3)), [0, 0, 1, 1]
+    np.savez(tmp_path / "digits.npz", x_train=x.astype(np.uint8), y_train=y, x_test=x.astype(np.float32), y_test=y)
+    with pytest.raises(DatasetError, match=r"float32 and .* uint8: make them alike"):
+        load(tmp_path)
