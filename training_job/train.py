@@ -111,7 +111,13 @@ def _networks_file(named: Path | None) -> Path | None:
 def _method(options: argparse.Namespace, data: Dataset, target: Any) -> Method:  # noqa: ANN401 - Chainer has no types
     preprocessor = choose_preprocessor(data.train.x, is_encoded=data.is_encoded)
     if not names_a_network(options) and not suits_cnn(preprocessor.network_shape):
-        return Bagging(quality=options.quality, steps=options.steps, seed=options.seed, is_encoded=data.is_encoded)
+        return Bagging(
+            quality=options.quality,
+            steps=options.steps,
+            seed=options.seed,
+            is_encoded=data.is_encoded,
+            shift=options.shift,
+        )
     chosen = {key: value for key in ("hidden", "dropout") if (value := getattr(options, key)) is not None}
     return Single(
         network=options.network,

@@ -65,11 +65,11 @@ class Batches:
         return self._device.send(shifted(x, *moves) if moves else x)
 
 
-def shifted(x: Any, up: Any, left: Any) -> Any:  # noqa: ANN401 - arrays
-    """Return the pictures (N, channels, height, width), moved by `up` and `left` pixels (N,) and filled with 0."""
+def shifted(x: Any, up: Any, left: Any, *, fill: float = 0) -> Any:  # noqa: ANN401 - arrays
+    """Return the pictures (N, channels, height, width), moved by `up` and `left` pixels (N,) and filled with `fill`."""
     margin = int(max(np.abs(up).max(initial=0), np.abs(left).max(initial=0)))
     count, _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
+    padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)), constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
     return np.ascontiguousarray(windows[np.arange(count), :, up + margin, left + margin])
 

@@ -1,7 +1,7 @@
 """Turns raw examples into a network's inputs, in the same way for training and scoring."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,13 @@ def are_bytes_and_fractions(first: Any, second: Any) -> bool:  # noqa: ANN401 - 
     """Return whether one of two dtypes is uint8, and the other one is of floats: then the values differ in meaning."""
     found = {np.dtype(first), np.dtype(second)}
     return np.dtype(np.uint8) in found and any(dtype.kind == "f" for dtype in found)
+
+
+def standardised(preprocessor: Preprocessor, x: Any) -> Preprocessor:  # noqa: ANN401 - an array
+    """Return a preprocessor of pictures that gives the pixels of `x` as a whole mean 0 and standard deviation 1."""
+    values = x.astype(np.float64)
+    deviation = float(values.std()) or 1.0
+    return replace(preprocessor, mean=np.array([values.mean()]), scale=np.array([1 / deviation]))
 
 
 def _standardising(x: Any) -> tuple[Any, Any]:  # noqa: ANN401 - arrays

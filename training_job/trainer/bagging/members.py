@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from training_job.trainer.batches import shifted
 from training_job.trainer.loop import SCHEDULES
 
 _FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.999, 1e-8  # of Adam: https://arxiv.org/abs/1412.6980
@@ -34,13 +35,24 @@ class Examples:
     """Inputs `x`, float32 (N, inputs), truth `y` and the weight of each example in the loss, float32 (N,).
 
     `y` is int32 (N,), classes from 0, or float32 (N,), a quantity of mean 0 and deviation 1. `outputs` is the number of
-    classes, and 1 for a quantity.
+    classes, and 1 for a quantity. While training, pictures of `picture_shape` (channels, height, width) are moved at
+    random by up to `shift` pixels.
     """
 
     x: Any
     y: Any
     weights: Any
     outputs: int
+    picture_shape: tuple[int, ...] | None = None
+    shift: int = 0
+
+    def drawn(self, rows: Any, rng: np.random.Generator) -> Any:  # noqa: ANN401 - arrays
+        """Return the inputs to train with, float32 (M, R, inputs), of rows (M, R)."""
+        x = self.x[rows]
+        if self.picture_shape is None or not self.shift:
+            return x
+        moves = rng.integers(-self.shift, self.shift + 1, (2, rows.size))
+        return shifted(x.reshape(-1, *self.picture_shape), *moves, fill=self.x.min()).reshape(x.shape)
 
     @property
     def are_classes(self) -> bool:
@@ -167,7 +179,7 @@ class Members:
                 yield plan[:, start : start + size]
 
     def _step(self, rows: Any, rate: float) -> float:  # noqa: ANN401 - an array
-        x = self._examples.x[rows]
+        x = self._examples.drawn(rows, self._rng)
         outputs: list[Any] = []
         for index, (weights, biases) in enumerate(self._layers):
             output = np.matmul(outputs[-1] if outputs else x, weights)

@@ -14,7 +14,7 @@ from training_job.trainer.datasets.table import Table
 from training_job.trainer.datasets.task import Task
 from training_job.trainer.figures import folds
 from training_job.trainer.fitted import Curve, Fitted, scaled, target_of
-from training_job.trainer.preprocessing import choose_preprocessor
+from training_job.trainer.preprocessing import choose_preprocessor, standardised
 
 _UNEVEN = 10  # times as many examples of the commonest class as of the rarest, from which the loss is weighted
 
@@ -23,13 +23,15 @@ _UNEVEN = 10  # times as many examples of the commonest class as of the rarest, 
 class Bagging:
     """Bags networks on the CPU: a step of a small network takes less time there than its way to a GPU.
 
-    `is_encoded` says that examples are a network's inputs already.
+    `is_encoded` says that examples are a network's inputs already. `shift` is that of
+    `training_job.trainer.loop.Options`.
     """
 
     quality: Quality
     steps: int | None
     seed: int
     is_encoded: bool
+    shift: int
 
     @property
     def is_cheap(self) -> bool:
@@ -47,12 +49,16 @@ class Bagging:
     def _fit(self, train: Table, validation: Table | None, *, is_final: bool) -> Fitted:
         effort = EFFORTS[self.quality]
         preprocessor, target = choose_preprocessor(train.x, is_encoded=self.is_encoded), target_of(train)
+        if preprocessor.are_pictures:
+            preprocessor = standardised(preprocessor, train.x)
         tables = [scaled(table, target) for table in (train, validation) if table is not None]
         examples = Examples(
             x=np.concatenate([preprocessor.prepare(table.x).reshape(len(table), -1) for table in tables]),
             y=np.concatenate([table.y for table in tables]),
             weights=np.concatenate([_weights(table, train) for table in tables]),
             outputs=len(train.classes) or 1,
+            picture_shape=preprocessor.network_shape if preprocessor.are_pictures else None,
+            shift=self.shift,
         )
         rows = self._rows(train, validation)
         budget = budget_of(len(train), steps=self.steps, effort=effort)

@@ -105,6 +105,19 @@ def test_a_quantity_is_predicted_in_its_units(
     assert "a quantity\n" in capsys.readouterr().out
 
 
+def test_small_pictures_of_any_range_are_an_ensembles_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y: Any = np.arange(120) % 4
+    x = rng.uniform(0, 4, (120, 8, 8))  # as scikit-learn's digits: numbers from 0 to 16
+    for picture, label in zip(x, y, strict=True):
+        picture[4 * (label // 2) :, 4 * (label % 2) :][1:3, 1:3] = 16
+    data = saved(tmp_path / "data", x=x, y=y)
+    assert train.main(["--data", str(data), "-o", "out", *FAST, "--steps", "200"]) == 0
+    assert metrics_of(tmp_path / "out")["accuracy"] > 0.95
+    assert (score.load_model(tmp_path / "out").predict(x) == y).mean() > 0.95
+    assert json.loads((tmp_path / "out/model.json").read_text())["options"]["inputs"] == [1, 8, 8]
+
+
 def test_validation_data_of_the_user_takes_the_place_of_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = blobs()
     table = Table(x=x, y=y.astype(np.int32), source="t.csv", classes=("a", "b", "c"))

@@ -1,5 +1,6 @@
 """Networks that are trained together, and the ensemble that is made of them."""
 
+from dataclasses import replace
 from typing import Any
 
 import chainer
@@ -107,3 +108,16 @@ def test_the_budget_follows_the_data_alone() -> None:
     assert budget_of(1_000_000, steps=70, effort=effort) == Budget(steps=70, batch_size=256, interval=1, patience=15)
     assert epochs_of(1000, 100, steps=45, effort=effort) == 5
     assert epochs_of(100_000, 100, steps=None, effort=effort) == effort.epochs
+
+
+def test_small_pictures_are_moved_while_training_and_only_then() -> None:
+    x: Any = np.zeros((2, 1, 4, 4), np.float32)
+    x[:, 0, 1, 1] = 1
+    given = Examples(
+        x=x.reshape(2, -1), y=np.array([0, 1], np.int32), weights=np.ones(2, np.float32), outputs=2,
+        picture_shape=(1, 4, 4), shift=1,
+    )  # fmt: skip
+    rows: Any = np.zeros((3, 200), np.int64)
+    moved = given.drawn(rows, np.random.default_rng(0)).reshape(-1, 4, 4)
+    assert {tuple(np.argwhere(picture)[0]) for picture in moved} == {(i, j) for i in range(3) for j in range(3)}
+    assert np.array_equal(replace(given, shift=0).drawn(rows, np.random.default_rng(0)), given.x[rows])
