@@ -32,7 +32,8 @@ def read(data: Path, inputs: Inputs) -> Table | Unlabelled:
 
 def _arrays(path: Path, inputs: Inputs) -> Table:
     pair = npz.read(path)[Part.TRAIN]
-    x, y = arrays.read(pair)
+    x, y = arrays.read(pair, allow_gaps=inputs.kind is Kind.TABLE and inputs.label is None)
+    x = arrays.encode(x, inputs)
     if inputs.classes and y.dtype.kind in "iu" and not any(name.isdigit() for name in inputs.classes):
         if not 0 <= y.min() <= y.max() < len(inputs.classes):
             raise DatasetError(

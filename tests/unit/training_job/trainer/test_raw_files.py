@@ -107,6 +107,16 @@ def test_pictures_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert scored(tmp_path / "model", tmp_path / "one.jpg", capsys) == {"count": 1, "predictions": ["cat"]}
 
 
+def test_arrays_with_gaps_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    y: Any = np.arange(80) % 2
+    x = np.where(rng.random((80, 3)) < 0.1, np.nan, rng.normal(5 * y[:, None], 1, (80, 3)))
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "a.npz", x=x, y=y)
+    assert run(tmp_path / "data", tmp_path / "model") == 0
+    assert scored(tmp_path / "model", tmp_path / "data" / "a.npz", capsys)["accuracy"] > 0.9
+
+
 def test_the_notes_reach_the_receipt(
     records: Callable[[], list[dict[str, Any]]], request: pytest.FixtureRequest
 ) -> None:

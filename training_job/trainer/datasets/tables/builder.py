@@ -18,6 +18,7 @@ from training_job.trainer.datasets.tables.raw_table import RawTable
 
 _MNIST = 784
 _WHITE = 255
+_RAW = Scale(fill=0.0, mean=0.0, deviation=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,10 @@ def build(paths: SplitPaths, choice: Choice) -> Dataset:
     )
     notes = [*raw.notes, f"Column {label!r} is the label ({why}).", found.note]
     notes += _about_files(paths, int((~is_labelled).sum()))
-    notes += remarks.about_columns(columns.used, columns.left_out)
+    if _are_raw_pixels(columns.used):
+        notes.append("The 784 columns of whole numbers from 0 to 255 are taken for pictures of 28 x 28 pixels.")
+    else:
+        notes += remarks.about_columns(columns.used, columns.left_out)
     notes += remarks.warnings(raw, label, columns.used, found.y, are_classes=bool(found.classes))
     described = inputs.Inputs(kind=inputs.Kind.TABLE, label=label, columns=columns.used, left_out=columns.left_out)
     dataset = Dataset(train=train, inputs=described, notes=tuple(notes))
@@ -76,16 +80,21 @@ def encode(columns: tuple[Column, ...], raw: RawTable) -> Any:  # noqa: ANN401 -
     missing = [column.name for column in columns if column.name not in raw.frame.columns]
     if missing:
         raise DatasetError(f"{raw.name} lacks column {some(missing)}, which the model was trained with: add it")
+    if _are_raw_pixels(columns) and _are_mnist(raw.frame[[column.name for column in columns]]):
+        return raw.frame[[column.name for column in columns]].to_numpy(np.uint8)
     for column in columns:
         _check_finite(raw, column.name)
     return np.concatenate([column.encode(raw.frame[column.name]) for column in columns], axis=1)
 
 
+def _are_raw_pixels(columns: tuple[Column, ...]) -> bool:
+    return len(columns) == _MNIST and all(column.scales == (_RAW,) for column in columns)
+
+
 def _columns(raw: RawTable, label: str, group: str | None) -> _Columns:
     names = [str(name) for name in raw.frame.columns if name not in (label, group)]
     if _are_mnist(raw.frame[names]):
-        scale = Scale(fill=0.0, mean=0.0, deviation=1.0)
-        return _Columns(used=tuple(Column(name=name, kind=Kind.NUMBER, scales=(scale,)) for name in names), left_out={})
+        return _Columns(used=tuple(Column(name=name, kind=Kind.NUMBER, scales=(_RAW,)) for name in names), left_out={})
     grouping = {} if group is None else {group: "says which rows belong together (--group)"}
     used, left_out = _understood(raw, names, keep_runs=False)
     if not used:  # a series, of which the time is all that there is
@@ -118,7 +127,8 @@ def _understood(raw: RawTable, names: Sequence[str], *, keep_runs: bool) -> tupl
 def _are_mnist(frame: Any) -> bool:  # noqa: ANN401 - pandas has no types
     if frame.shape[1] != _MNIST or any(kind.kind not in "iu" for kind in frame.dtypes):
         return False
-    return bool(frame.to_numpy().min() >= 0 and frame.to_numpy().max() <= _WHITE)
+    values = frame.to_numpy()
+    return bool(values.min() >= 0 and values.max() <= _WHITE)
 
 
 def _check_finite(raw: RawTable, name: str) -> None:

@@ -25,7 +25,8 @@ def about_columns(used: Sequence[Column], left_out: Mapping[str, str]) -> list[s
         for kind, found in kept.items()
         if found
     ]
-    notes.append(f"The network gets {len(used)} columns: {', '.join(counted)}.")
+    columns = "1 column" if len(used) == 1 else f"{len(used)} columns"
+    notes.append(f"The network gets {columns}: {', '.join(counted)}.")
     notes += [
         f"Column {column.name!r} holds dates, read as {column.format}."
         for column in kept[Kind.DATE]

@@ -321,6 +321,16 @@ UNDERSTOOD: Mapping[str, Folder] = {
             "'x_test' of a.npz is the test data: 8 examples.",
         ),
     ),
+    "gaps in arrays": Folder(
+        files={"a.npz": npz(x_train=np.where(X == 10, np.nan, X), y_train=Y, x_test=X[:8], y_test=Y[:8])},
+        says=("Missing values (nan) of 'x_train' of a.npz are replaced by the median of their column, and flagged.",),
+        shape=(40, 6),
+    ),
+    "MNIST as a table": Folder(
+        files={"a.csv": rows(",".join(["label", *map(str, range(784))]), lambda i: f"{i % 2}" + f",{i * 5}" * 784, 20)},
+        says=("The 784 columns of whole numbers from 0 to 255 are taken for pictures of 28 x 28 pixels.",),
+        shape=(20, 784),
+    ),
     "one-hot labels": Folder(
         files={"a.npz": npz(x=X, y=np.eye(4)[np.arange(40) % 4])},
         says=("'y' of a.npz is one-hot: its 4 columns are the classes 0 to 3.",),

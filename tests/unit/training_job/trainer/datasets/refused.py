@@ -131,9 +131,13 @@ REFUSED: Mapping[str, Folder] = {
     "arrays of other names": _refused(
         "a.npz holds a: save arrays x and y, or x_train and y_train, with numpy.savez", **{"a.npz": npz(a=X)}
     ),
-    "a gap in an array": _refused(
-        "'x' of a.npz holds nan in row 3 at (1,): finite numbers are expected; replace it, or leave the example out",
-        **{"a.npz": npz(x=np.where(np.arange(120).reshape(40, 3) == 10, np.nan, X), y=Y)},
+    "a gap in a picture": _refused(
+        "'x' of a.npz holds nan in row 3 at (1, 2): finite numbers are expected; replace it, or leave the example out",
+        **{"a.npz": npz(x=np.where(np.arange(360).reshape(40, 3, 3) == 32, np.nan, 1.5), y=Y)},
+    ),
+    "an infinite number in an array": _refused(
+        "'x' of a.npz holds inf in row 3 at (1,): finite numbers are expected; replace it, or leave the example out",
+        **{"a.npz": npz(x=np.where(np.arange(120).reshape(40, 3) == 10, np.inf, X), y=Y)},
     ),
     "too few labels": _refused(
         "'x' of a.npz has 40 examples and 'y' of a.npz has 39: save one label for each", **{"a.npz": npz(x=X, y=Y[:39])}

@@ -11,6 +11,7 @@ from training_job.errors import DatasetError
 from training_job.trainer.datasets.arrays import Pair, build
 from training_job.trainer.datasets.finder import load
 from training_job.trainer.datasets.table import Choice, hold_out
+from training_job.trainer.preprocessing import choose_preprocessor
 
 
 def table_of(count: int = 20, classes: int = 2) -> tuple[Any, Any]:
@@ -124,6 +125,15 @@ def test_folders_of_pictures_to_train_and_to_test(tmp_path: Path) -> None:
     save_pictures(tmp_path / "test")
     split = load(tmp_path)
     assert (len(split.train), len(split.held_out)) == (10, 10)
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_large_numbers_that_differ_little_stay_different(gap: bool) -> None:  # noqa: FBT001 - a parameter
+    x = np.stack([1e12 + np.arange(40) % 2, np.arange(40) % 5], axis=1)
+    x[0, 1] = np.nan if gap else 0
+    dataset = build(Pair(x=x, y=np.arange(40) % 2, source="x.npz"), Choice())
+    prepared = choose_preprocessor(dataset.train.x, is_encoded=dataset.is_encoded).prepare(dataset.train.x)
+    assert prepared[:, 0].tolist() == [-1, 1] * 20
 
 
 def test_pictures_with_channels_last_are_turned() -> None:
