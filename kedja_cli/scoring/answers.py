@@ -64,7 +64,7 @@ def _one(network: Network, outputs: Mapping[str, Any]) -> Json:
     if _LABEL in outputs and network.kind == "table":
         scores = {name.removeprefix(_PROBABILITY): _plain(value) for name, value in outputs.items() if name != _LABEL}
         return {"class": str(_plain(outputs[_LABEL])), "scores": scores}
-    if _VALUE in outputs and network.kind == "table":
+    if [*outputs] == [_VALUE] and outputs[_VALUE].size == 1:
         return {"value": _plain(outputs[_VALUE])}
     classes = network.classes
     if classes is not None and len(outputs) == 1:

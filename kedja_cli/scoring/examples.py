@@ -74,7 +74,7 @@ def _only(path: Path, network: Network) -> Input:
         names = ", ".join(one.name for one in network.inputs)
         raise CommandError(
             f"{path.name} has one array, and network {network.name} takes {len(network.inputs)} inputs.",
-            f"Give a .npz file with the arrays {names}." if not network.columns else "Give a .csv file.",
+            f"Give a .npz file with the arrays {names}." if not network.column_names else "Give a .csv file.",
         )
     return network.inputs[0]
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from attrs import frozen
 
 from kedja_cli.errors import CommandError, Exit
+from kedja_cli.scoring.encoding import EncodedColumn
 
 INPUT = "input.json"
 _VERSION = 1
@@ -56,11 +57,15 @@ class Column:
 
 @frozen(kw_only=True)
 class Picture:
-    """How a picture becomes an example: Pillow's mode, (height, width), and whether the channels come first."""
+    """How a picture becomes an example: Pillow's mode, (height, width), and whether it has an axis of channels.
+
+    `resizes`: pictures of another size are resized, as those of training were.
+    """
 
     mode: str
     size: tuple[int, int]
     has_channels: bool
+    resizes: bool
 
 
 @frozen(kw_only=True)
@@ -76,7 +81,13 @@ class Network:
     classes: Sequence[str] | None
     picture: Picture | None
     columns: Sequence[Column]
+    encoded: Sequence[EncodedColumn]
     label: str | None
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """The names of the columns of a table; none if it is not one."""
+        return [*(column.name for column in self.columns), *(column.name for column in self.encoded)]
 
 
 @frozen(kw_only=True)
@@ -129,6 +140,7 @@ def _network(folder: Path, document: Mapping[str, Any]) -> Network:
     kind: Kind = document["kind"]
     if kind not in ("array", "picture", "table"):
         raise ValueError(f"kind is {kind!r}")
+    columns: Sequence[Mapping[str, Any]] = document.get("columns") or ()
     classes, picture, label = document.get("classes"), document.get("picture"), document.get("label")
     return Network(
         name=str(document["name"]),
@@ -139,7 +151,8 @@ def _network(folder: Path, document: Mapping[str, Any]) -> Network:
         outputs=tuple(str(one["name"]) for one in document["outputs"]),
         classes=None if classes is None else tuple(map(str, classes)),
         picture=None if kind != "picture" or picture is None else _picture(picture),
-        columns=tuple(map(_column, document.get("columns") or ())),
+        columns=tuple(_column(one) for one in columns if "kind" not in one),
+        encoded=tuple(EncodedColumn.of(one) for one in columns if "kind" in one),
         label=None if label is None else str(label),
     )
 
@@ -160,7 +173,12 @@ def _range(values: Sequence[float] | None) -> tuple[float, float] | None:
 
 def _picture(document: Mapping[str, Any]) -> Picture:
     height, width = document["size"]
-    return Picture(mode=str(document["mode"]), size=(int(height), int(width)), has_channels=document["layout"] == "CHW")
+    return Picture(
+        mode=str(document["mode"]),
+        size=(int(height), int(width)),
+        has_channels=document["layout"] == "CHW",
+        resizes=document.get("resize") == "bilinear",
+    )
 
 
 def _column(document: Mapping[str, Any]) -> Column:

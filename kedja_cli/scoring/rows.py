@@ -1,8 +1,7 @@
 """Reads a table: columns are taken by their names, in any order.
 
 A column that is missing is refused; one more is left out, with a note. An empty cell and a category that training did
-not have are refused too, unless the network itself handles them. Of a network whose columns have no names, the values
-are taken by position, and a last column more is the label, as in training.
+not have are refused too, unless the network itself handles them.
 """
 
 import csv
@@ -10,7 +9,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ import numpy as np
 from attrs import frozen
 
 from kedja_cli.errors import CommandError
+from kedja_cli.scoring.encoding import EncodedColumn, InvalidCell
 from kedja_cli.scoring.package import Column, Network
-
-_MATRIX = 2
 
 
 @frozen
@@ -38,43 +36,61 @@ def read(path: Path, network: Network) -> Table:
     Raises:
         CommandError: The file is damaged, or its columns or cells are not what the network takes.
     """
+    if not network.column_names:
+        raise CommandError(
+            f"{path.name} is a table, and how columns become {network.inputs[0].text} is not known.",
+            "Give the arrays that the script made of them as a .npy or .npz file.",
+        )
     header, lines = _cells(path)
-    if not network.columns:
-        return _by_position(path, network, header, lines)
-    missing = [column.name for column in network.columns if column.name not in header]
+    missing = [name for name in network.column_names if name not in header]
     if missing:
         raise CommandError(f"{path.name} lacks {_some('column', missing)}.", f"It has: {', '.join(header)}.")
-    used = {column.name for column in network.columns}
-    extra = [name for name in header if name not in used and name != network.label]
-    place = {name: index for index, name in enumerate(header)}
+    extra = [name for name in header if name not in network.column_names and name != network.label]
+    notes = [f"Not used: {_some('column', extra)}."] if extra else []
+    rows = _Rows(path, {name: index for index, name in enumerate(header)}, lines)
+    labels = [cell.strip() for _, cell in rows.cells(network.label)] if network.label in header else None
+    if network.encoded:
+        matrix, unseen = _encoded(rows, network.encoded)
+        return Table({network.inputs[0].name: matrix}, labels, [*notes, *unseen])
     values = {
-        column.name: [_value(path, line, column, row[place[column.name]]) for line, row in lines]
+        column.name: [_value(path, line, column, cell) for line, cell in rows.cells(column.name)]
         for column in network.columns
     }
-    labels = [row[place[network.label]].strip() for _, row in lines] if network.label in place else None
-    notes = [f"Not used: {_some('column', extra)}."] if extra else []
     return Table({one.name: _array(network, one.name, values) for one in network.inputs}, labels, notes)
 
 
-def _by_position(path: Path, network: Network, header: Sequence[str], lines: Sequence[tuple[int, list[str]]]) -> Table:
-    one = network.inputs[0]
-    if len(network.inputs) != 1 or len(one.shape) != _MATRIX or not isinstance(one.shape[1], int):
-        raise CommandError(f"{path.name} is a table, and network {network.name} takes {one.text}, which is none.")
-    width = one.shape[1]
-    if len(header) not in (width, width + 1):
-        raise CommandError(
-            f"{path.name} has {len(header)} columns, and the network takes {width}, with or without a label after them."
-        )
-    columns = [_named(name, one.name) for name in header[:width]]
-    numbers = [
-        [_value(path, line, column, cell) for column, cell in zip(columns, row, strict=False)] for line, row in lines
-    ]
-    labels = [row[-1].strip() for _, row in lines] if len(header) > width else None
-    return Table({one.name: np.array(numbers, np.float64)}, labels, ())
+@frozen
+class _Rows:
+    """The rows of a file, each with its line, and the place of each column."""
+
+    path: Path
+    place: Mapping[str, int]
+    lines: Sequence[tuple[int, list[str]]]
+
+    def cells(self, name: str | None) -> Iterator[tuple[int, str]]:
+        index = self.place[str(name)]
+        return ((line, row[index]) for line, row in self.lines)
 
 
-def _named(name: str, target: str) -> Column:
-    return Column(name=name, input=target, is_text=False, accepts_missing=False, accepts_unseen=False, categories=None)
+def _encoded(rows: _Rows, columns: Sequence[EncodedColumn]) -> tuple[Any, list[str]]:
+    """Return float32 (N, width) of the columns side by side, and notes about unknown categories."""
+    parts, notes = [], []
+    for column in columns:
+        values = []
+        unseen: list[int] = []
+        for line, cell in rows.cells(column.name):
+            try:
+                values.append(column.encode(cell))
+            except InvalidCell as error:
+                where = f"Line {line} of {rows.path.name} has {cell.strip()[:40]!r} in column {column.name!r}"
+                raise CommandError(f"{where}: {error}.") from error
+            if column.is_unseen(cell):
+                unseen.append(line)
+        if unseen:
+            lines = _some("line" if len(unseen) == 1 else "lines", [str(line) for line in unseen])
+            notes.append(f"Column {column.name} has an unknown category in {lines}.")
+        parts.append(np.array(values, np.float64))
+    return np.concatenate(parts, axis=1).astype(np.float32), notes
 
 
 def _array(network: Network, target: str, values: Mapping[str, Sequence[float | str]]) -> Any:  # noqa: ANN401 - an array

@@ -16,12 +16,15 @@ largest that was seen, and any in a table. `classes` is null if they have no nam
 `kind` is
 
 - `array`: arrays of these shapes;
-- `picture`: also pictures, decoded to uint8 of the mode (`L` or `RGB`) and size that `picture` has, and with
-  `picture.layout` `HW` or `CHW`;
-- `table`: also rows of named columns. `columns` has a column for each input, `{"name": "age", "input": "age",
-  "type": "number", "missing": "refuse"}` or `{"name": "city", "input": "city", "type": "text", "missing": "refuse",
-  "categories": ["Bern", …], "unseen": "refuse"}`. `missing` and `unseen` are `refuse`, or `accept` if the graph itself
-  handles an empty cell (as nan or an empty text) or an unknown category. `label` names the column of the labels.
+- `picture`: also pictures, made uint8 of the mode (`L` or `RGB`) and `size` that `picture` has, with `layout` `HW` or
+  `CHW`. `resize` is `bilinear` if those of another size are resized, as in training; else they are refused;
+- `table`: also rows of named columns. `label` names the column of the labels. What a column in `columns` becomes is
+  either an input of its own, `{"name": "age", "input": "age", "type": "number", "missing": "refuse"}` or
+  `{"name": "city", "input": "city", "type": "text", "missing": "refuse", "categories": ["Bern", …],
+  "unseen": "refuse"}`: `missing` and `unseen` are `refuse`, or `accept` if the graph itself handles an empty cell (as
+  nan or an empty text) or an unknown category. Or, with `kind` in place of `type`, it becomes values of the input
+  (N, width), in the order of the columns: such a column is one of the built-in trainer
+  (`training_job.trainer.datasets.tables.columns.Column`).
 
 An ONNX file's own metadata may have `classes`, a JSON list, and under `kedja_scorer` a JSON object with any of the keys
 `kind`, `classes`, `picture`, `columns` and `label`. They come before what is found out here.
@@ -41,25 +44,24 @@ SCORER = "kedja_scorer"
 _VERSION = 1
 _FROM_METADATA = frozenset({"kind", "classes", "picture", "columns", "label"})
 _USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
-_CHANNELS = {1: "L", 3: "RGB"}
 
 
-def document(networks: Sequence[ExportedNetwork], default: ExportedNetwork, model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document for these networks. `model` is the built-in trainer's `model.json`, empty for a script's."""
+def document(networks: Sequence[ExportedNetwork], default: ExportedNetwork, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document for these networks. `data` is the built-in trainer's `input.json`, empty for a script's."""
     return {
         "version": _VERSION,
         "default": default.name,
-        "networks": [_network(network, model if network is default else {}) for network in networks],
+        "networks": [_network(network, data if network is default else {}) for network in networks],
     }
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """Return the built-in trainer's `model.json` in a folder; an empty document if there is none."""
+    """Return the built-in trainer's own `input.json` in a folder of weights; an empty document if there is none."""
     try:
-        found = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and {"version", "architecture", "inputs", "classes"} <= found.keys() else {}
+    return found if isinstance(found, dict) and {"version", "kind", "task", "classes"} <= found.keys() else {}
 
 
 def scorer(network: ExportedNetwork) -> dict[str, Any]:
@@ -77,11 +79,10 @@ def _parsed(text: str | None) -> object:
         return None
 
 
-def _network(network: ExportedNetwork, model: Mapping[str, Any]) -> dict[str, Any]:
-    known: dict[str, Any] = {"kind": "array", "classes": _classes(network, model)}
-    picture = _picture(network.inputs) if model else None
-    if picture is not None:
-        known |= {"kind": "picture", "picture": picture}
+def _network(network: ExportedNetwork, data: Mapping[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {"kind": "array", "classes": None}
+    if data and {"dtype", "range"} <= network.metadata.keys():  # the network takes examples as the trainer reads them
+        known |= _of_trainer(network, data)
     known |= scorer(network)
     inputs = [_input(tensor) for tensor in network.inputs]
     if known["kind"] == "table":
@@ -94,6 +95,21 @@ def _network(network: ExportedNetwork, model: Mapping[str, Any]) -> dict[str, An
         "outputs": [_tensor(tensor) for tensor in network.outputs],
         **known,
     }
+
+
+def _of_trainer(network: ExportedNetwork, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the built-in trainer knows of its data."""
+    known: dict[str, Any] = {"classes": data["classes"] or None}
+    (tensor,) = network.inputs
+    if data["kind"] == "table":
+        columns = [{**column, "input": tensor.name} for column in data["columns"]]
+        known |= {"kind": "table", "columns": columns, "label": data.get("label")}
+    elif data["kind"] == "pictures":
+        is_flat = len(tensor.shape) == len(("N", "height", "width"))
+        size = [data["height"], data["width"]]
+        picture = {"mode": data["mode"], "layout": "HW" if is_flat else "CHW", "size": size, "resize": "bilinear"}
+        known |= {"kind": "picture", "picture": picture}
+    return known
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
@@ -116,26 +132,3 @@ def _bounds(dtype: str, seen: list[float] | None) -> list[float] | None:
         if smallest <= low and high <= largest and high - low >= (largest - smallest) / 2:
             return [smallest, largest]
     return None
-
-
-def _picture(inputs: Sequence[Tensor]) -> dict[str, Any] | None:
-    """Return how a picture becomes the only input; None if that is not uint8 (N, height, width) or with channels."""
-    if len(inputs) != 1 or inputs[0].dtype != "uint8":
-        return None
-    sides = inputs[0].shape[1:]
-    if not all(isinstance(side, int) for side in sides):
-        return None
-    match sides:
-        case (height, width):
-            return {"mode": "L", "layout": "HW", "size": [height, width]}
-        case (int() as channels, height, width) if channels in _CHANNELS:
-            return {"mode": _CHANNELS[channels], "layout": "CHW", "size": [height, width]}
-    return None
-
-
-def _classes(network: ExportedNetwork, model: Mapping[str, Any]) -> list[str] | None:
-    names = model.get("classes")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return None
-    has_scores = any(len(output.shape) > 1 and output.shape[1] == len(names) for output in network.outputs)
-    return names if has_scores else None

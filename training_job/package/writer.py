@@ -23,7 +23,7 @@ from training_job.package import card, dependencies, exported, input_file, mlmod
 
 FOLDER = "package"
 WEIGHTS = "weights"
-_DESCRIPTIONS = ("model.json",)
+_DESCRIPTIONS = ("model.json", "input.json")
 """Files beside the weights that say what they are: the built-in trainer's."""
 
 logger = logging.getLogger(__name__)

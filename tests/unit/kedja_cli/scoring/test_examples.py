@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image
 
 from kedja_cli.errors import CommandError
@@ -208,16 +209,85 @@ def test_what_the_network_itself_handles_is_accepted(folder: Path) -> None:
     assert [one["scores"]["yes"] for one in answer(found, given)] == pytest.approx([0.4, 0.0])
 
 
-def test_columns_without_names_are_taken_by_position(folder: Path) -> None:
+NUMBER = {
+    "name": "age",
+    "input": "x",
+    "kind": "number",
+    "scales": [{"fill": 20, "mean": 30, "deviation": 10, "flag": True}],
+}
+CATEGORY = {"name": "city", "input": "x", "kind": "category", "categories": ["Bern", "Rom"]}
+BOOLEAN = {
+    "name": "member",
+    "input": "x",
+    "kind": "boolean",
+    "scales": [{"fill": 0, "mean": 0, "deviation": 1}],
+    "words": {"yes": 1, "no": 0},
+}
+
+
+def encoded(folder: Path, text: str, *columns: dict[str, Any]) -> Examples:
+    width = 2 * len(columns)
+    inputs = [packages.tensor("x", "float32", "N", width)]
+    found = network(folder, packages.scores(folder, inputs=inputs, kind="table", columns=list(columns), label="y"))
+    path = folder.parent / "in.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    return examples.read(path, found)
+
+
+def test_cells_are_encoded_as_in_training(folder: Path) -> None:
+    given = encoded(folder, "city,y,age\nRom,yes,50\nWien,no,\n", NUMBER, CATEGORY)
+    np.testing.assert_array_equal(given.arrays["x"], [[2, 0, 0, 1], [-1, 1, 0, 0]])
+    assert given.arrays["x"].dtype == np.float32
+    assert given.labels == ["yes", "no"]
+    assert given.notes == ["Column city has an unknown category in line 3."]
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "message"),
+    [
+        ([NUMBER], "age\n1 000\n", "Line 2 of in.csv.gz has '1 000' in column 'age': a number is expected"),
+        ([NUMBER], "age\n1_000\n", "a number is expected"),
+        ([CATEGORY], 'city\n""\n', "a text is expected, as training had no empty cells"),
+        ([BOOLEAN, NUMBER], "member,age\nNO,1\nperhaps,1\n", "Line 3 .* one of yes, no is expected"),
+        ([BOOLEAN, NUMBER], "member,age\n?,1\n", "a value is expected, as training had no empty cells"),
+        ([{**NUMBER, "kind": "date"}], "age\n2026-01-01\n", "does not read dates yet"),
+        ([BOOLEAN], "member\nyes\n", r"has shape \(1, 1\) for input x"),
+    ],
+)
+def test_cells_that_are_not_as_in_training_are_refused(
+    folder: Path, columns: list[dict[str, Any]], text: str, message: str
+) -> None:
+    with pytest.raises(CommandError, match=message):
+        encoded(folder, text, *columns)
+
+
+def test_a_table_for_a_network_of_arrays_is_not_guessed(folder: Path) -> None:
     found = network(folder, packages.scores(folder))
-    text = "a,b,c,label\n0,0.5,1,yes\n1,0,0.25,yes\n"
-    (folder.parent / "in.csv.gz").write_bytes(gzip.compress(text.encode()))
-    given = examples.read(folder.parent / "in.csv.gz", found)
-    np.testing.assert_array_equal(given.arrays["x"], ROWS)
-    assert given.labels == ["yes", "yes"]
-    (folder.parent / "in.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(CommandError, match="has 2 columns, and the network takes 3"):
+    (folder.parent / "in.csv").write_text("a,b,c\n0,0.5,1\n")
+    with pytest.raises(CommandError, match=r"how columns become float32 \(N, 3\) is not known"):
         examples.read(folder.parent / "in.csv", found)
+
+
+def test_a_quantity_is_a_value(folder: Path) -> None:
+    outputs = [packages.tensor("value", "float32", "N", 1)]
+    node = helper.make_node("ReduceSum", ["x", "axis"], ["value"], keepdims=1)
+    described = packages.scores(folder, classes=None, outputs=outputs)
+    packages.graph(folder / "model.onnx", [node], described["inputs"], outputs, {"axis": np.array([1])})
+    found = network(folder, described)
+    answers = list(answer(found, examples.read(saved(folder, ROWS), found)))
+    assert answers == [{"value": 1.5}, {"value": 1.25}]
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0, 255), (0, 0, 0, 0)])
+def test_pictures_are_resized_and_put_on_white_as_in_training(folder: Path, colour: tuple[int, ...]) -> None:
+    described = packages.pictures(folder, 3, 2, 3, mode="RGB", layout="CHW")
+    described["picture"]["resize"] = "bilinear"
+    found = network(folder, described)
+    Image.new("RGBA", (30, 20), colour).save(folder.parent / "in.png")
+    array = examples.read(folder.parent / "in.png", found).arrays["x"]
+    assert array.shape == (1, 3, 2, 3)
+    wanted = (255, 0, 0) if colour[3] else (255, 255, 255)
+    assert [set(channel.ravel()) for channel in array[0]] == [{value} for value in wanted]
 
 
 @pytest.mark.parametrize(

@@ -156,15 +156,31 @@ def test_the_input_says_what_was_seen_and_what_is_usual(script: EndedScript) -> 
     assert known["kind"] == "array"
 
 
+OF_TRAINER = {"dtype": "uint8", "range": "[0, 255]", "classes": '["cat", "dog"]'}
+
+
 def test_pictures_of_the_built_in_trainer_are_described(script: EndedScript) -> None:
-    document = {"version": 1, "architecture": "mlp", "inputs": {}, "classes": ["cat", "dog"]}
-    script.write("outputs/model.json", json.dumps(document).encode())
-    packaged(script, network(script.job, script.job.outputs / "model.npz", inputs=PICTURES))
+    data = {"version": 1, "kind": "pictures", "task": "classification", "mode": "L", "height": 4, "width": 3}
+    script.write("outputs/input.json", json.dumps({**data, "classes": ["cat", "dog"]}).encode())
+    packaged(script, network(script.job, script.job.outputs / "model.npz", inputs=PICTURES, metadata=OF_TRAINER))
     (known,) = input_document(script)["networks"]
     assert known["kind"] == "picture"
-    assert known["picture"] == {"mode": "L", "layout": "HW", "size": [4, 3]}
+    assert known["picture"] == {"mode": "L", "layout": "HW", "size": [4, 3], "resize": "bilinear"}
     assert known["classes"] == ["cat", "dog"]
-    assert "package/weights/model.json" in script.outputs
+    assert "package/weights/input.json" in script.outputs
+
+
+@pytest.mark.parametrize("metadata", [OF_TRAINER, {}])
+def test_a_table_of_the_built_in_trainer_has_its_columns(script: EndedScript, metadata: dict[str, str]) -> None:
+    column = {"name": "city", "kind": "category", "categories": ["Bern"]}
+    data = {"version": 1, "kind": "table", "task": "classification", "classes": ["cat", "dog"], "label": "pet"}
+    script.write("outputs/input.json", json.dumps({**data, "columns": [column]}).encode())
+    packaged(script, network(script.job, script.job.outputs / "model.npz", metadata=metadata))
+    (known,) = input_document(script)["networks"]
+    if metadata:
+        assert (known["kind"], known["label"], known["columns"]) == ("table", "pet", [{**column, "input": "x"}])
+    else:  # what the network takes is not what the trainer reads
+        assert (known["kind"], known["classes"]) == ("array", None)
 
 
 def test_a_folder_of_weights_has_a_network_for_each(script: EndedScript) -> None:
