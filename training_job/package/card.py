@@ -143,8 +143,11 @@ def _limits(facts: Facts) -> Iterator[str]:
             yield f"- `{network.onnx.name}` is not verified: its outputs are not shown to be those of Chainer."
     yield from (f"- {_plain(exported.describe(failure))}" for failure in facts.failures)
     yield "- The metrics are those of the script's own data. Nothing is known about other data."
-    if any(one["kind"] == "array" for one in facts.input_document.get("networks", ())):
+    known = facts.input_document.get("networks", ())
+    if any(one["kind"] == "array" and one["classes"] is None for one in known):
         yield "- What the script does with its data before it calls the network is not part of the ONNX file."
+    if any("kind" in column for one in known for column in one.get("columns", ())):
+        yield "- The ONNX file takes columns that are encoded as `input.json` says. `kedja predict` does that."
     yield from (f"- {_plain(note)}" for note in facts.notes)
 
 

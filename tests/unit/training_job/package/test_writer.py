@@ -179,6 +179,7 @@ def test_a_table_of_the_built_in_trainer_has_its_columns(script: EndedScript, me
     (known,) = input_document(script)["networks"]
     if metadata:
         assert (known["kind"], known["label"], known["columns"]) == ("table", "pet", [{**column, "input": "x"}])
+        assert "takes columns that are encoded as `input.json` says" in card(script)
     else:  # what the network takes is not what the trainer reads
         assert (known["kind"], known["classes"]) == ("array", None)
 
