@@ -49,6 +49,7 @@ def export(
     Raises:
         ExportError: The entry cannot be exported; the message says why.
     """
+    started = time.perf_counter()
     entry.check()
     graph = _graph(entry)
     file = folder / f"{entry.name}.onnx"
@@ -58,7 +59,8 @@ def export(
     batches = _batches(entry, graph, options.samples) if held_out is None else held_out
     comparison = parity.compare(file, lambda arrays: trace.run(entry, arrays), entry.input_names(), batches, options)
     name = "parity" if is_only else f"{entry.name}-parity"
-    evidence = parity.write(folder, name, file, comparison, options, held_out=held_out is not None)
+    facts = {"held_out": held_out is not None, "seconds": round(time.perf_counter() - started, 2)}
+    evidence = parity.write(folder, name, file, comparison, options, facts)
     return ExportedNetwork(
         name=entry.name,
         link=type(entry.link).__name__,

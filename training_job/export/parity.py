@@ -2,7 +2,7 @@
 
 `<name>.npz` has `inputs/<input>` and Chainer's `outputs/<output>` of the largest batch; `<name>.json` is::
 
-    {"version": 1, "verified": true, "samples": 64, "batches": [1, 2, 64], "held_out": false,
+    {"version": 1, "verified": true, "samples": 64, "batches": [1, 2, 64], "held_out": false, "seconds": 0.3,
      "tolerances": {"rtol": 0.001, "atol": 0.0001},
      "outputs": {"output": {"absolute": 1.8e-07, "relative": 2e-06, "argmax": 1.0, "argmax_equal": true,
                             "finite": true, "within": true}},
@@ -172,8 +172,10 @@ def _argmax(wanted: Any, found: Any, allowed: Any) -> tuple[float | None, bool]:
     return float(same.mean()), bool((same | ~is_clear).all())
 
 
-def write(folder: Path, name: str, onnx: Path, comparison: Comparison, options: Options, *, held_out: bool) -> Path:
-    """Write `<name>.npz` and `<name>.json`, and return the latter.
+def write(
+    folder: Path, name: str, onnx: Path, comparison: Comparison, options: Options, facts: Mapping[str, Any]
+) -> Path:
+    """Write `<name>.npz` and `<name>.json`, and return the latter. `facts` are added to it.
 
     Raises:
         OSError: A file cannot be written.
@@ -189,7 +191,7 @@ def write(folder: Path, name: str, onnx: Path, comparison: Comparison, options: 
         "error": comparison.error,
         "samples": comparison.samples,
         "batches": list(comparison.batches),
-        "held_out": held_out,
+        **facts,
         "tolerances": {"rtol": options.rtol, "atol": options.atol},
         "outputs": {key: _finite(asdict(value)) for key, value in comparison.differences.items()},
         "versions": {"python": platform.python_version(), **{key: metadata.version(key) for key in _PACKAGES}},
