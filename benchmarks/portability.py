@@ -127,7 +127,8 @@ def _table(rows: Sequence[Row], loaded: Sequence[tuple[str, list[float | str]]],
     summary = (
         f"{len(rows)} networks of scripts that were not changed, and of the built-in trainer ({machine}); {verified} "
         "are verified. `benchmarks/portability.py` made this table. The difference is the largest to Chainer's "
-        "outputs, also in each runtime. The seconds are those of export and comparison, on a machine that did other work too."
+        "outputs, also in each runtime. The seconds are those of export and comparison, on a machine that did other "
+        "work too."
     )
     runtimes = "".join(f" {name} |" for name, _ in loaded)
     lines = ["# How networks leave Chainer", "", summary, ""]

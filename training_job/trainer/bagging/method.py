@@ -165,6 +165,6 @@ def _decision(chosen: ensemble.Chosen, budget: Budget) -> str:
     kinds = " and ".join(_name(candidate.recipe) for candidate in chosen.candidates)
     count = len(chosen.widths)
     return (
-        f"the model is the mean of {count} networks ({kinds}), each trained for at most {budget.steps} steps of "
-        f"{budget.batch_size} examples and stopped early on examples that it did not see"
+        f"The model is the mean of {count} networks ({kinds}), each trained for at most {budget.steps} steps of "
+        f"{budget.batch_size} examples and stopped early on examples that it did not see."
     )

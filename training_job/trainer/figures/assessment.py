@@ -58,13 +58,13 @@ class Assessment:
             others += f" and gradient boosting {boosting:.3f}"
         interval = f"{figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f}"
         measured = f"by {how} {len(truth)} examples; {others} on the same"
-        notes = [f"{name} {figures[name]:.3f} (95 % interval {interval}) {measured}"]
+        notes = [f"{name.capitalize()} {figures[name]:.3f} (95 % interval {interval}) {measured}."]
         tried = {"a constant": self.yardstick.baseline, "gradient boosting": self.yardstick.boosting}
         for other, predicted in tried.items():
             if predicted is not None and yardstick.is_clearly_better(task, predicted, self.predicted, truth):
                 notes.append(
-                    f"a simpler model is better here: {other} has {name} "
-                    f"{yardstick.figure(task, predicted, truth):.3f}, this network {figures[name]:.3f}"
+                    f"A simpler model is better here: {other} has {name} "
+                    f"{yardstick.figure(task, predicted, truth):.3f}, this network {figures[name]:.3f}."
                 )
         return notes
 
@@ -110,12 +110,13 @@ def warnings_about(data: Dataset, *, seed: int) -> list[str]:
     """Return sentences about data whose figures may be too good: copies of the label, and repeated examples."""
     table = data.train
     warnings = [
-        f"{name} of {table.source} alone predicts the label: if it is not known when the model is used, take it out"
+        f"{name[:1].upper()}{name[1:]} of {table.source} alone predicts the label: if it is not known when the model "
+        "is used, take it out."
         for name in leaks.find(table, _columns_of(data), seed=seed)
     ]
     repeated = len(table) - len(np.unique(folds.groups_of(table)))
     if repeated and table.groups is None:
-        warnings.append(f"{repeated} of {len(table)} examples repeat another; equal ones are on one side of a split")
+        warnings.append(f"{repeated} of {len(table)} examples repeat another; equal ones are on one side of a split.")
     return warnings
 
 

@@ -68,9 +68,9 @@ def test_a_receipt_says_when_a_simpler_model_is_better() -> None:
     figures = worse.figures()
     assert (figures["baseline_accuracy"], figures["boosting_accuracy"]) == (0.5, 0.95)
     first, second = worse.notes(figures)
-    assert first.startswith("accuracy 0.850 (95 % interval 0.79")
+    assert first.startswith("Accuracy 0.850 (95 % interval 0.79")
     assert "a test set of 200 examples; a constant has 0.500 and gradient boosting 0.950" in first
-    assert second == "a simpler model is better here: gradient boosting has accuracy 0.950, this network 0.850"
+    assert second == "A simpler model is better here: gradient boosting has accuracy 0.950, this network 0.850."
     close = assessed(11, 10)
     assert len(close.notes(close.figures())) == 1
 
