@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from training_job.trainer.bagging.members import Budget, Recipe
 
+SMALL = 2000
+"""Examples below which a table is small: its figures come from cross-validation."""
+
 
 class Quality(StrEnum):
     """The values of `--quality`. 5,000 rows on two cores take at most 10 s, 60 s, and some minutes."""
@@ -21,15 +24,23 @@ class Quality(StrEnum):
 class Effort:
     """What a quality means. An ensemble has `folds` x `repeats` members of each recipe.
 
-    `steps` are for an ensemble. A single network is trained for at least `loop_steps` steps and `epochs` epochs.
+    `steps` and `recipes` are for an ensemble on a small table, which is trained six times over to be measured, and
+    `large_steps` and `large_recipes` for one on a larger table. A single network is trained for at least `loop_steps`
+    steps and `epochs` epochs.
     """
 
     steps: int
     folds: int
     repeats: int
     recipes: tuple[Recipe, ...]
+    large_steps: int
+    large_recipes: tuple[Recipe, ...]
     loop_steps: int
     epochs: int
+
+    def recipes_of(self, rows: int) -> tuple[Recipe, ...]:
+        """Return the recipes to try on so many rows."""
+        return self.recipes if rows < SMALL else self.large_recipes
 
 
 _LINEAR = Recipe(hidden=(), rate=0.01, decay=0.01)
@@ -37,11 +48,24 @@ _NARROW = Recipe(hidden=(64,), rate=0.003, decay=0.1)
 _DEEP = Recipe(hidden=(128, 64), rate=0.002, decay=0.1, dropout=0.2)
 _WIDE = Recipe(hidden=(256, 128), rate=0.001, decay=0.1, dropout=0.3)
 
+_FEW, _SOME, _ALL = (_LINEAR, _NARROW), (_LINEAR, _NARROW, _DEEP), (_LINEAR, _NARROW, _DEEP, _WIDE)
+
 EFFORTS = {
-    Quality.FAST: Effort(steps=400, folds=4, repeats=1, recipes=(_LINEAR, _NARROW), loop_steps=400, epochs=5),
-    Quality.GOOD: Effort(steps=1200, folds=5, repeats=1, recipes=(_LINEAR, _NARROW, _DEEP), loop_steps=2000, epochs=20),
+    Quality.FAST: Effort(
+        folds=4, repeats=1, steps=400, recipes=_FEW, large_steps=800, large_recipes=_FEW, loop_steps=400, epochs=5
+    ),
+    Quality.GOOD: Effort(
+        folds=5, repeats=1, steps=2000, recipes=_SOME, large_steps=3000, large_recipes=_ALL, loop_steps=2000, epochs=20
+    ),
     Quality.BEST: Effort(
-        steps=4000, folds=5, repeats=3, recipes=(_LINEAR, _NARROW, _DEEP, _WIDE), loop_steps=10_000, epochs=40
+        folds=5,
+        repeats=3,
+        steps=4000,
+        recipes=_ALL,
+        large_steps=10_000,
+        large_recipes=_ALL,
+        loop_steps=10_000,
+        epochs=40,
     ),
 }
 
@@ -60,7 +84,8 @@ def batch_size(rows: int) -> int:
 def budget_of(rows: int, *, steps: int | None, effort: Effort) -> Budget:
     """Return the budget of an ensemble that is trained on so many rows. `steps` None is the effort's own."""
     size = batch_size(rows)
-    chosen = max(effort.steps, _EPOCHS * rows // size) if steps is None else steps
+    least = effort.steps if rows < SMALL else effort.large_steps
+    chosen = max(least, _EPOCHS * rows // size) if steps is None else steps
     return Budget(steps=chosen, batch_size=size, interval=max(1, chosen // _VALIDATIONS), patience=_PATIENCE)
 
 

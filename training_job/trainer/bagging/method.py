@@ -62,8 +62,9 @@ class Bagging:
         )
         rows = self._rows(train, validation)
         budget = budget_of(len(train), steps=self.steps, effort=effort)
-        report = _reporter(effort.recipes, budget, is_final=is_final)
-        chosen = ensemble.train(examples, effort.recipes, rows, budget, seed=self.seed, watch=report)
+        recipes = effort.recipes_of(len(train))
+        report = _reporter(recipes, budget, is_final=is_final)
+        chosen = ensemble.train(examples, recipes, rows, budget, seed=self.seed, watch=report)
         shape = preprocessor.network_shape
         return Fitted(
             network=ensemble.network_of(chosen, shape, examples.outputs),

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from training_job.trainer.bagging.budget import SMALL
 from training_job.trainer.datasets.inputs import Kind
 from training_job.trainer.datasets.table import Dataset, Table
 from training_job.trainer.datasets.task import Task
 from training_job.trainer.figures import evaluation, folds, leaks, scores, yardstick
 from training_job.trainer.figures.yardstick import Yardstick
 from training_job.trainer.fitted import Fitted, Method
-
-SMALL = 2000
-"""Examples below which the figures come from cross-validation, if the method is quick enough."""
 
 _FOLDS = 5
 
