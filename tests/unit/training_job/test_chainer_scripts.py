@@ -45,7 +45,7 @@ def test_what_a_log_report_says_becomes_metrics(drop: Drop) -> None:
     assert ended.metrics["accuracy"] == ended.metrics["validation/main/accuracy"]
     assert ended.metrics["loss"] == ended.metrics["main/loss"]
     assert ended.metrics["epoch"] == 2
-    assert ended.files == ["log", "model.npz"]
+    assert ended.files == ["log", "model.npz", "package/MODEL_CARD.md", "package/weights/model.npz"]
     lines = (ended.folder / ".kedja/metrics.jsonl").read_text().splitlines()
     assert sum('"validation/main/accuracy", ' in line for line in lines) == 2
 
