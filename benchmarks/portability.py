@@ -36,6 +36,22 @@ for line in sys.stdin.read().splitlines():
         pairs = [(arrays["outputs/" + n], got) for n, got in zip(names, session.run(None, given))]
     print(max(float(np.abs(want.astype(float) - got).max()) for want, got in pairs))
 """
+_COST = """
+import training_job, timeit, chainer, numpy as np
+from training_job.hooks import link_calls
+class Empty(chainer.Link):
+    def __call__(self, x):
+        return x
+link_calls.wrap(Empty)
+link, other, x = Empty(), Empty(), np.zeros(1, "f")
+other(x)  # which keeps the wrapper in place
+first = min(timeit.repeat(lambda: link(x), number=1, repeat=20))
+later = min(timeit.repeat(lambda: link(x), number=30, repeat=60)) / 30
+assert isinstance(vars(Empty)["__call__"], link_calls._RecordedMethod)
+link_calls.remove_all()
+plain = min(timeit.repeat(lambda: link(x), number=30, repeat=60)) / 30
+print(f"{(first - plain) * 1e6:.0f} µs for each recorded call, and {(later - plain) * 1e6:.1f} µs for each later one")
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +142,13 @@ def _table(rows: Sequence[Row], loaded: Sequence[tuple[str, list[float | str]]],
     verified = sum(bool(row.parity["verified"]) for row in rows)
     summary = (
         f"{len(rows)} networks of scripts that were not changed, and of the built-in trainer ({machine}); {verified} "
-        "are verified. `benchmarks/portability.py` made this table. The difference is the largest to Chainer's "
-        "outputs, also in each runtime. The seconds are those of export and comparison, on a machine that did other "
-        "work too."
+        "are verified. `benchmarks/portability.py` made this table. The difference is the largest to Chainer's answers "
+        "in each runtime. The seconds are those of export and comparison, on a machine that did other work too."
     )
+    cost = subprocess.run(
+        [str(PYTHON), "-c", _COST], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    summary += f" A Link's call costs {cost} while the wrapper is there, and nothing when it is gone."
     runtimes = "".join(f" {name} |" for name, _ in loaded)
     lines = ["# How networks leave Chainer", "", summary, ""]
     lines.append(f"| script | network | inputs | MB | seconds | verified on | difference |{runtimes}")

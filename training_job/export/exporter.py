@@ -17,7 +17,7 @@ from training_job.export.options import Options
 
 _SIZES = (2, 3)
 _SEED = 16
-_SECONDS = 4.0
+_SECONDS = 2.0
 """What the comparison may take; a network that is slower is compared on fewer inputs, but not fewer than `_LEAST`."""
 _LEAST = 4
 

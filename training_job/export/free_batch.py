@@ -87,7 +87,7 @@ class _Freed:
 
     def tensor(self, tensor: TensorProto, other: TensorProto, name: str) -> list[NodeProto]:
         """Return the nodes that compute a constant from the batch's size; none if it does not differ."""
-        if tensor.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True):
+        if tensor.raw_data and tensor.raw_data == other.raw_data and tensor.dims == other.dims:
             return []
         small, large = numpy_helper.to_array(tensor), numpy_helper.to_array(other)
         if small.shape == large.shape and np.array_equal(small, large, equal_nan=small.dtype.kind == "f"):

@@ -101,7 +101,8 @@ def export(saved: list[SavedLink], calls: RecordedCalls, folder: Path, options: 
             failures.append(_failure(one, error))
     for one, source, entry in _named_apart(chosen):
         try:
-            weights.load(source.path, one.format, one.link, one.prefix)  # another Link may share its parts
+            if len(saved) > 1:  # another Link may share its parts
+                weights.load(source.path, one.format, one.link, one.prefix)
             networks.append(exporter.export(entry, source, folder, options, is_only=len(chosen) == 1))
         except ExportError as error:
             failures.append(_failure(one, error, entry))
