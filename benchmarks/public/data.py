@@ -131,7 +131,7 @@ def trees(folder: Path) -> None:
             return f"({label} {_RNG.choice(_WORDS)})"
         return f"({label} {tree(depth - 1)} {tree(depth - 1)})"
 
-    (folder / "trees").mkdir()
+    (folder / "trees").mkdir(exist_ok=True)
     for part, count in (("train", 40), ("dev", 10), ("test", 10)):
         (folder / "trees" / f"{part}.txt").write_text("".join(f"{tree(2)}\n" for _ in range(count)))
 
@@ -168,7 +168,7 @@ def pairs_csv(folder: Path) -> None:
     """A CSV of two columns, the second a function of the first."""
     x = np.linspace(-3, 3, 200)
     rows = "".join(f"{a:.4f},{b:.4f}\n" for a, b in zip(x, np.sin(x), strict=True))
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "my_data.csv").write_text("x,t\n" + rows)
 
 
@@ -181,7 +181,7 @@ def rotated(folder: Path) -> None:
 
 def semisupervised(folder: Path) -> None:
     """CIFAR-10, whitened and parted into labelled and unlabelled, as its repository's own script writes it."""
-    (folder / "seed1").mkdir()
+    (folder / "seed1").mkdir(exist_ok=True)
     for part in ("labeled_train", "unlabeled_train", "test"):
         images = _RNG.normal(size=(100, 3072)).astype(np.float32)
         np.savez(folder / "seed1" / f"{part}.npz", images=images, labels=np.arange(100) % 10)
@@ -192,7 +192,7 @@ def camvid(folder: Path) -> None:
 
     The weights of the classes are those that its repository's own `calc_mean.py` would write.
     """
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "train_freq.csv").write_text(",".join(["1.0"] * 12) + "\n")
     for part in ("train", "val"):
         lines = []
@@ -257,7 +257,7 @@ def vgg_convolutions(folder: Path) -> None:
 
 def models_folder(folder: Path) -> None:
     """An empty folder `models`, which a script writes to but doesn't create."""
-    (folder / "models").mkdir()
+    (folder / "models").mkdir(exist_ok=True)
     (folder / "models" / "README").write_text("The script writes its models here.\n")
 
 
