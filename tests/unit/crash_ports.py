@@ -83,6 +83,7 @@ _NOT_STATE = {
     "next_process",  # and what has not begun
     "calls",  # a log that tests count
     "lock",
+    "registrations",  # what was asked, for tests to look at; `versions` has what became of it
     "listeners",  # the world itself
 }
 
