@@ -227,8 +227,12 @@ class Demo:
         table.add_row("version", str(model["version"]))
         table.add_row("validation accuracy", f"{attempt['metrics']['accuracy']:.4f} (receipt)")
         table.add_row("", f"{score:.4f} (the file from models/, scored again on {HELD_OUT} held-out digits)")
-        for file in manifest["files"]:
+        files = manifest["files"]
+        shown = [file for file in files if file["path"].endswith((".npz", ".onnx")) and "parity" not in file["path"]]
+        for file in shown:
             table.add_row("artifact", f"{model['path']}{file['path']}\n{file['size']:,} B  sha256 {file['sha256']}")
+        table.add_row("", f"and {len(files) - len(shown)} more files in {model['path']}")
+        table.add_row("notes", "\n".join(receipt.get("notes", ())))
         table.add_row("receipt", f"receipts/{receipt['experiment']}/{receipt['drop']}.json")
         table.add_row("job", attempt["job"])
         table.add_row("events received", ", ".join(events))

@@ -20,6 +20,7 @@ NOT_FROM_BICEP = {
     "KEDJA_TRAINING_SERVICE": "its default is Azure ML",
     "KEDJA_WORKSPACE_CONFIG": "a file, for people's own machines",
     "KEDJA_LOCAL_TRAINING": "one machine",
+    "KEDJA_EXPORT": "a variable of jobs, made from job.yaml",
 }
 """Settings that the code reads and the Bicep does not write, with the reason."""
 

@@ -130,7 +130,7 @@ def test_in_a_batch_of_cifar(tmp_path: Path, trace: Path, wrap: Callable[[object
     assert not trace.exists()
 
 
-def test_numpy_is_told_each_time_and_only_cifar_reads_pickles() -> None:
+def test_numpy_is_told_each_time_and_few_modules_read_pickles() -> None:
     unpicklers = []
     for source in SOURCES:
         if "compat" in source.parts:  # calls Chainer's own as scripts would; nothing of it is called by this package
@@ -142,5 +142,6 @@ def test_numpy_is_told_each_time_and_only_cifar_reads_pickles() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 modules = [alias.name for alias in node.names] + [getattr(node, "module", None)]
                 unpicklers += [source.name for module in modules if module in LOADERS]
-    assert unpicklers == ["dataset_hooks.py"]
+    # weights.py reads what the script's own process has just pickled.
+    assert sorted(unpicklers) == ["dataset_hooks.py", "weights.py"]
     assert len(SOURCES) > 40

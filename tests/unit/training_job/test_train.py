@@ -187,7 +187,7 @@ def test_a_terminal_shows_progress_and_a_log_does_not(data: Path, tmp_path: Path
     plain = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert plain.stderr == ""
     assert [line.split()[0] for line in plain.stdout.splitlines()] == [
-        "It", "one", "epoch", "epoch", "epoch", "accuracy", "the", "model.onnx",
+        "It", "one", "epoch", "epoch", "epoch", "Accuracy", "the", "model.onnx",
     ]  # fmt: skip
     main, terminal = pty.openpty()
     with os.fdopen(main, "rb", buffering=0) as shown:
@@ -289,12 +289,16 @@ def saved(**arrays: Any) -> bytes:  # noqa: ANN401 - arrays
 
 GOOD: Any = np.zeros((6, 2), np.float32)
 CLASSES: Any = np.array([0, 1, 0, 1, 0, 1])
-NAN: Any = np.array([[0, 1], [0, np.nan], [0, 0], [0, 0], [0, 0], [0, 0]])
+INFINITE: Any = np.array([[0, 1], [0, np.inf], [0, 0], [0, 0], [0, 0], [0, 0]])
 # What each kind of wrong data is refused with is in trainer/datasets/refused.py.
 BAD: dict[str, tuple[str, bytes, str]] = {
     "lone classes": ("d.csv", b"a,label\n1,0\n2,1\n", "class 0 of d.csv has one example: two at least are needed"),
     "text array": ("d.npz", saved(x=GOOD.astype(str), y=CLASSES), "'x' of d.npz holds <U32: save numbers"),
-    "nan": ("d.npz", saved(x=NAN, y=CLASSES), "'x' of d.npz holds nan in row 1 at (1,): finite numbers are expected"),
+    "infinite": (
+        "d.npz",
+        saved(x=INFINITE, y=CLASSES),
+        "'x' of d.npz holds inf in row 1 at (1,): finite numbers are expected",
+    ),
     "one class": ("d.npz", saved(x=GOOD, y=CLASSES * 0), "'y' of d.npz holds one class only (0), in all 6 examples"),
     "equal": ("d.npz", saved(x=GOOD, y=CLASSES), "nothing of d.npz can be held out, as its examples are equal"),
     "wrong count": ("d.npz", saved(x=GOOD, y=CLASSES[:4]), "'x' of d.npz has 6 examples and 'y' of d.npz has 4"),
