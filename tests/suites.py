@@ -132,7 +132,7 @@ def rest() -> list[Suite]:
         Suite(name="infra, in full", command=_pytest(SERVICE, "tests/infra", *full), environment=profile),
         Suite(name="fuzz", command=_pytest(SERVICE, "tests/fuzz"), environment=profile),
         Suite(
-            name="fuzz, weights",
+            name="fuzz, training job",
             command=_pytest(TRAINING, *_training("tests/fuzz"), workers=None),
             environment=profile,
         ),

@@ -16,7 +16,7 @@ collect_ignore = (
         "test_script_archives.py",
     ]
     if HAS_CHAINER
-    else ["test_weights.py"]
+    else ["test_readers.py", "test_weights.py"]
 )
 
 
