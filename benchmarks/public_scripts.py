@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _clone(sources: Path, script: Script) -> Path:
-    if script.repository == ".":
+    if script.repository == ".":  # our own
         return ROOT
     return sources / script.repository.replace("/", "+")
 
