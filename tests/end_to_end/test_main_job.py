@@ -80,7 +80,7 @@ def test_data_alone_is_trained_by_the_built_in_trainer(world: World) -> None:
 
 
 def test_data_of_no_known_format_alone_waits_for_a_script(world: World) -> None:
-    world.drop({"data/unknown/x.parquet": b"PAR1"})
+    world.drop({"data/unknown/x.dat": b"PAR1"})
     receipt = one(world.wait("unknown", "waiting"))
     assert receipt["reason"] == "script"
     assert "train" in receipt["what_to_do"]
