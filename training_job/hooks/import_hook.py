@@ -2,7 +2,8 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -52,6 +53,33 @@ class PatchFinder(MetaPathFinder):
         """Return the finders after this one. Those before it may be asking, if they patch the same module."""
         index = sys.meta_path.index(self) + 1 if self in sys.meta_path else 0
         return [finder for finder in sys.meta_path[index:] if finder is not self]
+
+
+def lazily(path: str, function: str) -> Patcher:
+    """Return the patcher that a module has under this name; the module is imported when the patch is applied."""
+
+    @contextlib.contextmanager
+    def patcher(module: ModuleType) -> Iterator[None]:
+        patch: Patcher = getattr(import_module(path), function)
+        with patch(module):
+            yield
+
+    return patcher
+
+
+def afterwards(path: str, function: str, applies: Callable[[], bool] = lambda: True) -> Patcher:
+    """Return a patcher that calls a module's function with the imported module, if it `applies` by then.
+
+    The module with the function is imported only for that.
+    """
+
+    @contextlib.contextmanager
+    def patcher(module: ModuleType) -> Iterator[None]:
+        yield
+        if applies():
+            getattr(import_module(path), function)(module)
+
+    return patcher
 
 
 def _wrap(spec: ModuleSpec, patchers: Sequence[Patcher]) -> None:

@@ -1,29 +1,14 @@
 """Makes GPU 0 the CPU in a job's processes on one machine without a GPU, if `launch` says so."""
 
-import contextlib
-from collections.abc import Iterator
-from importlib import import_module
-from types import ModuleType
-
 from training_job.hooks import import_hook
 from training_job.hooks.absent_gpu import gpu_zero, script_imports
-from training_job.hooks.import_hook import Patch, Patcher, PatchFinder
-
-
-def _patcher(function: str) -> Patcher:
-    """Return a patcher of `cuda_module`, which is imported, with NumPy, when the patch is applied."""
-
-    @contextlib.contextmanager
-    def patcher(module: ModuleType) -> Iterator[None]:
-        patch: Patcher = getattr(import_module("training_job.hooks.absent_gpu.cuda_module"), function)
-        with patch(module):
-            yield
-
-    return patcher
+from training_job.hooks.import_hook import Patch, PatchFinder, lazily
 
 
 def _patch(module: str, function: str, symptom: str, fix: str) -> Patch:
-    return Patch(module, symptom, "a machine without a GPU", fix, _patcher(function))
+    # `cuda_module` imports NumPy, so it is imported only if a job uses Chainer.
+    apply = lazily("training_job.hooks.absent_gpu.cuda_module", function)
+    return Patch(module, symptom, "a machine without a GPU", fix, apply)
 
 
 PATCHES = (

@@ -12,7 +12,7 @@ from training_job.hooks.compat import caffe, caller_origin, cudnn, module_stubs,
 from training_job.hooks.compat.libraries import patches as library_patches
 from training_job.hooks.compat.old_chainer import table
 from training_job.hooks.compat.standard.patches import STANDARD_PATCHES
-from training_job.hooks.import_hook import Patch, Patcher
+from training_job.hooks.import_hook import Patch, Patcher, lazily
 
 
 @contextlib.contextmanager
@@ -44,16 +44,7 @@ def _numpy_calls_in_chainer_jobs(module: ModuleType) -> Iterator[None]:  # noqa:
 
 
 def _numpy_behaviour(name: str) -> Patcher:
-    """Return a patcher of `numpy_behaviour`, which is imported, with NumPy, when the patch is applied."""
-
-    @contextlib.contextmanager
-    def patcher(module: ModuleType) -> Iterator[None]:
-        from training_job.hooks.compat.numpy import behaviour  # noqa: PLC0415
-
-        with getattr(behaviour, name)(module):
-            yield
-
-    return patcher
+    return lazily("training_job.hooks.compat.numpy.behaviour", name)
 
 
 def _resources() -> Mapping[str, ModuleType]:

@@ -1,12 +1,7 @@
 """A row of the table of patches that concerns a library."""
 
-import contextlib
-from collections.abc import Iterator
-from importlib import import_module
-from types import ModuleType
-
 from training_job.hooks.compat import caller_origin
-from training_job.hooks.import_hook import Patch, Patcher
+from training_job.hooks.import_hook import Patch, Patcher, afterwards
 
 
 def row(module: str, symptom: str, since: str, fix: str, mended_by: str, function: str = "install") -> Patch:
@@ -18,12 +13,5 @@ def row(module: str, symptom: str, since: str, fix: str, mended_by: str, functio
 
 
 def lazily(path: str, function: str) -> Patcher:
-    """Return a patcher that imports the module `path` of `training_job.hooks.compat` when it is applied."""
-
-    @contextlib.contextmanager
-    def patcher(patched: ModuleType) -> Iterator[None]:
-        yield
-        if caller_origin.in_chainer_process():
-            getattr(import_module(f"training_job.hooks.compat.{path}"), function)(patched)
-
-    return patcher
+    """Return a patcher that calls a function of `training_job.hooks.compat.<path>` in a process with Chainer."""
+    return afterwards(f"training_job.hooks.compat.{path}", function, caller_origin.in_chainer_process)

@@ -1,24 +1,12 @@
 """The table of patches that let scripts for Chainer 1.5 to 6 run on 7.8.1. docs/chainer.md has the same table."""
 
-import contextlib
-from collections.abc import Iterator
-from importlib import import_module
-from types import ModuleType
-
-from training_job.hooks.import_hook import Patch, Patcher
+from training_job.hooks.import_hook import Patch, Patcher, lazily
 
 
 def _patcher(path: str) -> Patcher:
-    """Return the patcher `module.function` of this package, which is imported when the patch is applied."""
+    """Return the patcher `module.function` of this package."""
     name, _, function = path.partition(".")
-
-    @contextlib.contextmanager
-    def patcher(module: ModuleType) -> Iterator[None]:
-        patch: Patcher = getattr(import_module(f"training_job.hooks.compat.old_chainer.{name}"), function)
-        with patch(module):
-            yield
-
-    return patcher
+    return lazily(f"training_job.hooks.compat.old_chainer.{name}", function)
 
 
 PATCHES = (

@@ -1,23 +1,12 @@
 """The part of the table of patches that concerns Python's standard library. docs/chainer.md has the same table."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
-from importlib import import_module
-from types import ModuleType
 
-from training_job.hooks.import_hook import Patch, Patcher
+from training_job.hooks.import_hook import Patch, Patcher, afterwards
 
 
 def _after(module: str, function: str) -> Patcher:
-    """Return a patcher that calls the function of `standard.<module>` after the import."""
-
-    @contextlib.contextmanager
-    def patcher(patched: ModuleType) -> Iterator[None]:
-        yield
-        getattr(import_module(f"training_job.hooks.compat.standard.{module}"), function)(patched)
-
-    return patcher
+    return afterwards(f"training_job.hooks.compat.standard.{module}", function)
 
 
 def _names(module: str, symptom: str, since: str, fix: str) -> Patch:
