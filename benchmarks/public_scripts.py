@@ -54,7 +54,6 @@ class Script:
     repository: str
     script: str
     folder: str = "."
-    drop: str | None = None
     arguments: str = ""
     data: Sequence[str] = ()
     beside: Sequence[str] = ()
@@ -155,20 +154,19 @@ def _run(script: Script, sources: Path, place: Path) -> Run:
 
 def _drop(script: Script, clone: Path, place: Path) -> None:
     """Write the drop: the repository's files, the data and the manifest of both."""
-    scripts, base = place / "snapshot" / "scripts", clone / (script.drop or script.folder)
+    scripts, base = place / "snapshot" / "scripts", clone / script.folder
     for name in _git(clone, "ls-files", "-z", "--", str(base)).split("\0"):
         path = clone / name
         if path.is_file() and path.stat().st_size <= LARGEST_FILE:
             target = scripts / path.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    code = scripts / Path(script.folder).relative_to(script.drop) if script.drop else scripts
     for recipe in script.beside:
-        _write_data(recipe, code)
+        _write_data(recipe, scripts)
     for recipe in script.data:
         _write_data(recipe, place / "data")
-    if script.requires and not (code / "requirements.txt").exists():
-        (code / "requirements.txt").write_text("".join(f"{line}\n" for line in script.requires))
+    if script.requires and not (scripts / "requirements.txt").exists():
+        (scripts / "requirements.txt").write_text("".join(f"{line}\n" for line in script.requires))
     manifest = {
         "version": 1, "experiment": "public", "drop": "0" * 64, "entry_script": script.script, "ignored": [],
         "scripts": _files(scripts), "data": _files(place / "data"),
@@ -195,8 +193,6 @@ def _launch(script: Script, place: Path, log: int) -> int:
     command = [str(PYTHON), "-m", "training_job.launch", "--snapshot", str(place / "snapshot")]
     if script.data:
         command += ["--data", str(data)]
-    if script.drop:
-        command += ["--code", Path(script.folder).relative_to(script.drop).as_posix()]
     module = ["-m", "training_job.notebook"] if script.script.endswith(".ipynb") else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KEDJA_")}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **LOCAL}

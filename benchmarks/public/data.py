@@ -219,26 +219,6 @@ def speech(folder: Path) -> None:
                 file.writeframes(_RNG.integers(-8000, 8000, 16000, dtype=np.int16).tobytes())
 
 
-def text(folder: Path) -> None:
-    """A text of some 20 kB."""
-    _lines(folder / "input.txt", 400)
-
-
-def pickled_cifar(folder: Path) -> None:
-    """Pictures and labels of CIFAR-10 in two pickles, as its repository's own `dataset.py` writes them."""
-    (folder / "dataset").mkdir(parents=True, exist_ok=True)
-    images: dict[str, Array] = {
-        "train": _RNG.random((200, 3, 32, 32)).astype(np.float32),
-        "test": _RNG.random((50, 3, 32, 32)),
-    }
-    labels: dict[str, Array] = {
-        "train": (np.arange(200) % 10).astype(np.int32),
-        "test": (np.arange(50) % 10).astype(np.int32),
-    }
-    for name, content in (("image", images), ("label", labels)):
-        (folder / "dataset" / f"{name}.pkl").write_bytes(pickle.dumps(content))
-
-
 _VGG = (("1", 3, 64, 2), ("2", 64, 128, 2), ("3", 128, 256, 3), ("4", 256, 512, 3), ("5", 512, 512, 3))
 
 
@@ -271,7 +251,7 @@ RECIPES: Mapping[str, Recipe] = {
     recipe.__name__: recipe
     for recipe in (
         mnist, cifar, ptb, pictures, small_pictures, frames, imagenet, translations, trees, babi, mushrooms, reviews,
-        pairs_csv, rotated, semisupervised, camvid, speech, text, pickled_cifar, vgg_convolutions,
+        pairs_csv, rotated, semisupervised, camvid, speech, vgg_convolutions,
         models_folder, style,
     )
 }  # fmt: skip

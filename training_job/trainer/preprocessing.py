@@ -17,8 +17,8 @@ class Preprocessor:
     """How an example becomes a network's input: `(x - mean) * scale` in float64, then reshaped.
 
     `shape` is the shape of an example, `network_shape` that of an input. `mean` and `scale` are float64, of shape (1,)
-    or with one value for each value of an example. `dtype` is that of the training examples, if known: bytes and
-    fractions are told apart by it.
+    or with one value for each value of an example. `dtype` is that of the training examples, if known: it
+    distinguishes bytes from fractions.
     """
 
     shape: tuple[int, ...]

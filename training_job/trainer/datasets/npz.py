@@ -63,7 +63,7 @@ def _pairs(archive: Any, source: str) -> dict[Part, Pair]:  # noqa: ANN401 - Num
 
 
 def _by_part(names: list[str], words: tuple[str, ...]) -> Mapping[Part, str]:
-    """Return the name of each part's array; without one for training, that which names no part."""
+    """Return the name of each part's array. An array whose name has no part is the training data, if no other is."""
     found: dict[Part | None, str] = {}
     for word in reversed(words):
         for name in names:
