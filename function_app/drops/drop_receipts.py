@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from datetime import datetime
 
 from attrs import frozen
 
@@ -115,28 +116,12 @@ class DropReceipts:
         """Update the receipt of known content: claim the next attempt if it needs one, else record the repeat."""
         drop, now = plan.drop, self.clock()
         newest = drop.newest or drop.now
+        is_due = next_attempt_reason(receipt, newest, force=force, at=now) is not None
 
         if receipt.status is Status.CANCELING and newest > receipt.newest_upload:
             raise ReceiptBusy(f"{receipt.name} was dropped again while its job is being canceled. Try again later.")
-        if isinstance(plan, ReadyPlan) and next_attempt_reason(receipt, newest, force=force, at=now):
-            # Snapshots of waiting drops are never deleted; others may be deleted before their receipt records it.
-            if receipt.status is not Status.WAITING:
-                self.snapshots.save_spec(ref, spec)
-            described = describe()
-            came_from = uploaded_by(drop, self.uploads.latest_links(drop.experiment))
-            shown = self.submitter.redacted_document(plan, spec, ref)
-            self._keep_scripts(drop, ref)
-            self.receipts.set_open_mark(receipt.ref)
-
-            def claim_once(current: Receipt) -> Receipt:
-                why = next_attempt_reason(current, newest, force=force, at=now)
-                if why is None:
-                    return current
-                _check_snapshot(current, receipt)
-                claimed = claim_attempt(current, why, drop, now, spec.kedja.attempt_options, request=force)
-                return claimed.replace(received=described, uploaded_by=came_from, spec=shown)
-
-            return self.receipts.change(receipt, claim_once)
+        if isinstance(plan, ReadyPlan) and is_due:
+            return self._claim_next(receipt, plan, spec, ref, force=force, describe=describe, now=now)
         answerable = receipt.status in (Status.WAITING, Status.REJECTED) or (
             receipt.status is Status.SUPERSEDED and newest > receipt.newest_upload
         )
@@ -148,18 +133,43 @@ class DropReceipts:
             )
             self.receipts.write_index(written)  # a call that was killed may have written the receipt but not its index
             return written
-        if (
-            isinstance(plan, WaitingPlan)
-            and plan.waiting_for is WaitingFor.COMPUTE
-            and next_attempt_reason(receipt, newest, force=force, at=now)
-        ):
+        if isinstance(plan, WaitingPlan) and plan.waiting_for is WaitingFor.COMPUTE and is_due:
             raise TrainingServiceUnavailable(f"{receipt.name} was dropped again, but the {plan.what} does not exist.")
-        refused = (
-            plan.reason
-            if isinstance(plan, RejectedPlan) and next_attempt_reason(receipt, newest, force=force, at=now)
-            else None
-        )
+        refused = plan.reason if isinstance(plan, RejectedPlan) and is_due else None
         return self.receipts.change(receipt, lambda current: with_repeat(current, trigger, drop, now, refused=refused))
+
+    def _claim_next(
+        self,
+        receipt: Receipt,
+        plan: ReadyPlan,
+        spec: JobSpec,
+        ref: DropRef,
+        *,
+        force: str | None,
+        describe: ManifestWriter,
+        now: datetime,
+    ) -> Receipt:
+        """Claim the next attempt, unless another call has claimed it since."""
+        drop = plan.drop
+        newest = drop.newest or drop.now
+        # Snapshots of waiting drops are never deleted; others may be deleted before their receipt records it.
+        if receipt.status is not Status.WAITING:
+            self.snapshots.save_spec(ref, spec)
+        described = describe()
+        came_from = uploaded_by(drop, self.uploads.latest_links(drop.experiment))
+        shown = self.submitter.redacted_document(plan, spec, ref)
+        self._keep_scripts(drop, ref)
+        self.receipts.set_open_mark(receipt.ref)
+
+        def claim_once(current: Receipt) -> Receipt:
+            why = next_attempt_reason(current, newest, force=force, at=now)
+            if why is None:
+                return current
+            _check_snapshot(current, receipt)
+            claimed = claim_attempt(current, why, drop, now, spec.kedja.attempt_options, request=force)
+            return claimed.replace(received=described, uploaded_by=came_from, spec=shown)
+
+        return self.receipts.change(receipt, claim_once)
 
     def _keep_scripts(self, drop: Drop, ref: DropRef) -> None:
         self.snapshots.copy_scripts(drop, ref)

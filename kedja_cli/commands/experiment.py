@@ -40,6 +40,10 @@ def status(
     if session.output.as_json:
         session.output.json(receipt)
         return
+    _show(session, receipt)
+
+
+def _show(session: Session, receipt: Json) -> None:
     received, attempt, model = receipt["received"], (receipt.get("attempts") or [{}])[-1], receipt.get("model")
     session.output.facts(
         {
